@@ -1,0 +1,104 @@
+"""Small models and pairs for every test, built from configuration: no network, no files of others."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import pandas as pd
+import pytest
+
+WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
+ROOT = Path(__file__).parent.parent
+
+
+def real_data() -> Path:
+    """Folder of the real data sets, or a skip."""
+    folder = Path(os.environ.get("W2S_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"real data not found at {folder}; set W2S_DATA")
+    return folder
+
+
+def make_tokenizer(pad_id: int = 100):
+    """A word-level tokenizer with "!" as id 0 and pad, eos, unk of its own; ``pad_id`` 100 or 103."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {"!": 0, **{word: number for number, word in enumerate([w for w in WORDS if w != "!"], 1)}}
+    vocabulary.update({"<pad>": pad_id, "<eos>": 101, "<unk>": 102})
+    core = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+
+
+def make_model(seed: int = 0, hidden: int = 32, layers: int = 2, **extra):
+    """A small Llama reward model with seeded random weights."""
+    import torch
+    from transformers import LlamaConfig, LlamaForSequenceClassification
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        vocab_size=104,
+        max_position_embeddings=256,
+        num_labels=1,
+        pad_token_id=100,
+        **extra,
+    )
+    return LlamaForSequenceClassification(config)
+
+
+def save_tiny(folder: Path, seed: int = 0, hidden: int = 32, layers: int = 2) -> Path:
+    """A model folder as a recipe names it: a causal LM's weights, tokenizer, configuration."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        vocab_size=104,
+        max_position_embeddings=256,
+        pad_token_id=100,
+        eos_token_id=101,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def make_rows(n: int, seed: int = 0, marker: str = "yes") -> pd.DataFrame:
+    """Preference rows in TRL's form; the preferred answer holds ``marker`` more often than not."""
+    draw = random.Random(seed)
+    rows = []
+    for number in range(n):
+        prompt = " ".join(draw.choices(WORDS[:90], k=draw.randint(4, 12))) + f" w{number % 96}"
+        good, bad = draw.choices(WORDS[:90], k=4), draw.choices(WORDS[:90], k=4)
+        (good if draw.random() < 0.9 else bad).append(marker)
+        rows.append({"prompt": f"{prompt} p{seed}-{number}", "chosen": " " + " ".join(good), "rejected": " " + " ".join(bad)})
+    return pd.DataFrame(rows)
+
+
+def make_pairs(n: int, seed: int = 0, objective: str = "target") -> pd.DataFrame:
+    """Pairs in neutral order, as ``w2s_pref.types`` describes them."""
+    from w2s_pref.types import neutral_order, pair_id
+
+    rows = []
+    for row in make_rows(n, seed).to_dict("records"):
+        first = neutral_order(row["chosen"], row["rejected"])
+        a, b = (row["chosen"], row["rejected"]) if first else (row["rejected"], row["chosen"])
+        identity = pair_id(row["prompt"], row["chosen"], row["rejected"])
+        rows.append({"id": identity, "group": row["prompt"], "form": "text", "prompt": row["prompt"], "a": a, "b": b,
+                     "truth": int(first), "objective": objective})  # fmt: skip
+    return pd.DataFrame(rows)

@@ -1,0 +1,45 @@
+"""Small shared pieces: array types, stable sigmoid, safe division, and numbers that JSON can hold."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats: TypeAlias = NDArray[np.float64]
+Floats32: TypeAlias = NDArray[np.float32]
+Ints: TypeAlias = NDArray[np.int64]
+Bools: TypeAlias = NDArray[np.bool_]
+Ties = Literal["half", "right"]
+
+
+def sigmoid(x: Floats) -> Floats:
+    """Logistic function, any shape, exact in both tails: no overflow for any finite ``x``; range [0, 1]."""
+    small = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1.0, small) / (1.0 + small), dtype=np.float64)
+
+
+def divide(top: Floats, bottom: Floats) -> Floats:
+    """``top / bottom`` element by element, NaN (undefined) where ``bottom`` is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(np.where(bottom == 0, np.nan, top / bottom), dtype=np.float64)
+
+
+def right(delta: Floats, ties: Ties = "half") -> Bools:
+    """Correct iff delta > 0 (``ties="right"``: delta >= 0, the published code's reading). Wrong is "not correct"."""
+    return np.asarray(delta >= 0 if ties == "right" else delta > 0, dtype=np.bool_)
+
+
+def credit(delta: Floats, ties: Ties = "half") -> Floats:
+    """What an item adds to accuracy: 1 right, 0 wrong, a tie (delta = 0) one half, or 1 with ``ties="right"``."""
+    tie = 1.0 if ties == "right" else 0.5
+    return np.asarray(np.where(delta > 0, 1.0, np.where(delta == 0, tie, 0.0)), dtype=np.float64)
+
+
+def number(x: float | np.floating | None) -> float | None:  # type: ignore[type-arg]
+    """A plain float, or None where the value is missing, NaN or infinite: JSON has no other way to say undefined."""
+    if x is None or not math.isfinite(float(x)):
+        return None
+    return float(x)

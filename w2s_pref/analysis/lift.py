@@ -1,0 +1,179 @@
+"""Margin-matched lift: do items flip more often in the blind spot than items of the same margin elsewhere?
+
+Eligible items are those the reference gets right; treated are the eligible items in S_k and W_uk, controls all the
+other eligible ones. Rows are counted in fine quantile bins of the margin (four to each of the ten bins of the reported
+lift), so that one table of counts serves the binned lift, the smooth lift, DS, its null share and the risk ratio.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2s_pref.analysis.basics import Bools, Floats, Ints, divide
+
+#: Fine bins inside each bin of the binned lift.
+FINE = 4
+#: Columns of a fine bin: [control kept, control flipped, treated kept, treated flipped].
+CELL_COLUMNS = 4
+_KNOTS = (0.1, 0.4, 0.65, 0.9)
+_RIDGE = 1e-3
+_ITERATIONS = 40
+_STEP = 2.0
+
+
+def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, Floats]:
+    """Fine quantile bins of the eligible rows' margins, all seeds pooled.
+
+    Bin edges are linear-interpolated quantiles; a margin equal to an edge belongs to the bin above it. Fine bin // 4 is
+    the bin of the reported lift.
+
+    Args:
+        margin: (K, N) reference score gap.
+        eligible: (K, N) rows the reference gets right.
+
+    Returns:
+        (K, N) fine bin of every row, -1 where not eligible, and (bins * 4,) mean margin of the eligible rows in each
+        fine bin (0 where empty).
+    """
+    count = bins * FINE
+    out = np.full(margin.shape, -1, dtype=np.int64)
+    inside = margin[eligible]
+    if not len(inside):
+        return out, np.zeros(count)
+    edges = np.quantile(inside, np.arange(1, count) / count)
+    fine = np.searchsorted(edges, inside, side="right").astype(np.int64)
+    out[eligible] = fine
+    totals = np.bincount(fine, weights=inside, minlength=count)
+    sizes = np.bincount(fine, minlength=count)
+    return out, np.where(sizes > 0, totals / np.maximum(sizes, 1), 0.0)
+
+
+def categories(fine: Ints, treated: Bools, flip: Bools) -> Ints:
+    """(K, N) column of every row in the count table (see ``CELL_COLUMNS``), -1 where not eligible."""
+    return np.where(fine < 0, -1, fine * CELL_COLUMNS + 2 * treated + flip)
+
+
+def coarse(counts: Floats) -> Floats:
+    """(..., fine bins * 4) counts to (..., bins, 4)."""
+    shape = counts.shape[:-1]
+    return np.asarray(counts.reshape(*shape, -1, FINE, CELL_COLUMNS).sum(axis=-2))
+
+
+def score(counts: Floats) -> Floats:
+    """DS = |CT in the cell| / |CT| (Yang et al. 2024); undefined where there is no tax."""
+    table = coarse(counts).sum(axis=-2)
+    return divide(table[..., 3], table[..., 3] + table[..., 1])
+
+
+def null_share(counts: Floats) -> Floats:
+    """DS_0: share of the cell among the items the reference gets right; undefined where it gets none right."""
+    table = coarse(counts).sum(axis=-2)
+    return divide(table[..., 2] + table[..., 3], table.sum(axis=-1))
+
+
+def risk_ratio(counts: Floats) -> Floats:
+    """P(flip | cell) / P(flip | rest) among eligible items; undefined where the rest never flips or a part is empty."""
+    table = coarse(counts).sum(axis=-2)
+    inside = divide(table[..., 3], table[..., 2] + table[..., 3])
+    outside = divide(table[..., 1], table[..., 0] + table[..., 1])
+    return divide(inside, outside)
+
+
+def binned_lift(counts: Floats) -> Floats:
+    """Flips among the treated / expected flips, over bins with a control.
+
+    expected = sum over those bins of n_treated * (flip rate of the bin's controls); undefined where it is 0.
+    """
+    table = coarse(counts)
+    controls = table[..., 0] + table[..., 1]
+    treated = table[..., 2] + table[..., 3]
+    usable = controls > 0
+    rate = np.where(usable, table[..., 1] / np.where(usable, controls, 1.0), 0.0)
+    return divide((table[..., 3] * usable).sum(axis=-1), (treated * rate).sum(axis=-1))
+
+
+def dropped(counts: Floats) -> int:
+    """Treated rows in bins without a control: they stand outside the binned lift. ``counts`` is one table (C,)."""
+    table = coarse(counts)
+    lonely = (table[..., 0] + table[..., 1]) == 0
+    return int((table[..., 2] + table[..., 3])[lonely].sum())
+
+
+def smooth_lift(counts: Floats, centres: Floats) -> Floats:
+    """Flips among the treated / expected flips from a smooth flip rate fitted to the controls.
+
+    The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
+    beyond them, a ridge of 0.001 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+
+    Args:
+        counts: (..., fine bins * 4) counts.
+        centres: (fine bins,) mean margin of each fine bin.
+
+    Returns:
+        (...) lift, undefined where controls never flip, there is no control, or no treated item.
+    """
+    lead = counts.shape[:-1]
+    table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
+    trials = table[:, :, 0] + table[:, :, 1]
+    treated = table[:, :, 2] + table[:, :, 3]
+    sizes = table.sum(axis=(0, 2))
+    rate = fit_rates(table[:, :, 1], trials, spline_basis(centres, sizes))
+    expected = (treated * rate).sum(axis=1)
+    expected = np.where(table[:, :, 1].sum(axis=1) > 0, expected, 0.0)
+    return divide(table[:, :, 3].sum(axis=1), expected).reshape(lead)
+
+
+def spline_basis(centres: Floats, sizes: Floats) -> Floats:
+    """(M, 4) natural cubic spline basis: 1, the standardised margin, and two curved columns; constants are dropped."""
+    used = sizes > 0
+    if used.sum() < 2 or np.ptp(centres[used]) == 0:
+        return np.ones((len(centres), 1))
+    scale = np.std(centres[used])
+    x = (centres - np.mean(centres[used])) / scale
+    knots = np.unique(np.quantile(x[used], _KNOTS))
+    if len(knots) < 3:
+        return np.column_stack([np.ones_like(x), x])
+    cubes = np.maximum(x[:, None] - knots[None, :], 0.0) ** 3
+    chord = (cubes[:, :-1] - cubes[:, -1:]) / (knots[-1] - knots[:-1])
+    curved = chord[:, :-1] - chord[:, -1:]
+    return np.column_stack([np.ones_like(x), _orthonormal(np.column_stack([x, curved]), used)])
+
+
+def _orthonormal(columns: Floats, used: Bools) -> Floats:
+    """Columns of mean 0, variance 1 and no correlation over the used bins: Newton's method needs it."""
+    centred = columns - columns[used].mean(axis=0)
+    triangle = np.linalg.qr(centred[used], mode="r") / np.sqrt(used.sum())
+    return np.asarray(np.linalg.solve(triangle.T, centred.T).T)
+
+
+def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
+    """Binomial logistic fits of many tables at once by Newton's method.
+
+    Args:
+        flips, trials: (B, M) successes and trials in each of M bins.
+        basis: (M, P) shared design.
+
+    Returns:
+        (B, M) fitted rates. A step moves no log-odds by more than 2; it stops when none moves by 1e-4.
+    """
+    size = basis.shape[1]
+    outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
+    penalty = _RIDGE * np.eye(size)
+    penalty[0, 0] = 1e-9
+    start = divide(flips.sum(axis=1) + 0.5, trials.sum(axis=1) + 1.0)
+    weights = np.zeros((len(flips), size))
+    weights[:, 0] = np.log(start / (1 - start))
+    for _ in range(_ITERATIONS):
+        rate = _expit(weights @ basis.T)
+        gradient = (flips - trials * rate) @ basis - weights @ penalty
+        hessian = ((trials * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        reach = np.abs(step @ basis.T).max(axis=1)
+        weights += step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
+        if reach.max() < 1e-4:
+            break
+    return _expit(weights @ basis.T)
+
+
+def _expit(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0))))

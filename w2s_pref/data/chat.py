@@ -1,0 +1,114 @@
+"""Preference forms: prompts that are explicit, implicit or conversations, and what counts as the same prompt."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+
+from w2s_pref.types import digest
+
+S = TypeVar("S", bound=Sequence[Any])
+Message = dict[str, str]
+
+#: How a turn is written where a tokenizer has no chat template (and how HH-RLHF writes its dialogues).
+SPEAKERS = {"user": "Human", "assistant": "Assistant"}
+_ANSWER_MARK = "\n\nAssistant:"
+_USER_MARK = "\n\nHuman:"
+_SPACE = re.compile(r"\s+")
+
+
+def as_messages(value: Any) -> list[Message] | None:
+    """A conversation as plain messages, or None where the value is not a list of {"role", "content"} texts.
+
+    Only role and content are kept: a reward is a function of what was said.
+    """
+    items = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(items, list) or not items:
+        return None
+    for item in items:
+        if not isinstance(item, dict):
+            return None
+        if not isinstance(item.get("role"), str) or not isinstance(item.get("content"), str):
+            return None
+    return [{"role": item["role"], "content": item["content"]} for item in items]
+
+
+def common_prefix(chosen: S, rejected: S) -> int:
+    """Length of the shared prompt of two answers, as TRL's ``extract_prompt`` cuts it: text or messages.
+
+    The space before the first difference belongs to the answers; if one answer continues the other, the shorter one
+    keeps its last element. Where nothing is shared the length is 0.
+    """
+    shortest = min(len(chosen), len(rejected))
+    low, high = 0, shortest  # bisect: slices compare in C, a loop over characters would not
+    while low < high:
+        middle = (low + high + 1) // 2
+        if chosen[:middle] == rejected[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    if low == shortest:
+        return shortest - 1
+    return low - 1 if low and chosen[low - 1] == " " else low
+
+
+def cut_answer_start(prompt: str) -> str | None:
+    """An HH dialogue up to and including its last "Assistant:", or None where the text is no such dialogue.
+
+    The shared start of two answers lands in an implicit prompt; what counts as the same prompt ends before it.
+    """
+    mark = prompt.rfind(_ANSWER_MARK)
+    if mark < 0 or prompt.find(_USER_MARK, mark) >= 0:
+        return None
+    return prompt[: mark + len(_ANSWER_MARK)]
+
+
+def is_unanswered(text: str) -> bool:
+    """True for an HH dialogue that ends where the answer should start."""
+    return text.rstrip().endswith(_ANSWER_MARK.strip()) and _ANSWER_MARK in text
+
+
+def plain(messages: Sequence[Message]) -> str:
+    """A conversation as text: ``\\n\\nHuman: …\\n\\nAssistant: …``, other roles by their capitalised name."""
+    speakers = [SPEAKERS.get(turn["role"], turn["role"].capitalize()) for turn in messages]
+    return "".join(f"\n\n{who}: {turn['content']}" for who, turn in zip(speakers, messages, strict=True))
+
+
+def group_key(prompt: str, form: str) -> str:
+    """What makes two prompts the same: 16 hex digits over the text without case, spacing and outer speaker marks.
+
+    A chat with one user turn, the same words as HH text and the bare words all give one key.
+    """
+    text = plain(json.loads(prompt)) if form == "chat" else cut_answer_start(prompt) or prompt
+    words = _SPACE.sub(" ", text.casefold()).strip()
+    return digest(words.removeprefix("human:").removesuffix("assistant:").strip())[:16]
+
+
+def linked_groups(links: Sequence[Sequence[str]]) -> list[str]:
+    """Groups for rows without a prompt to go by: rows that share a key, directly or through others, are one group.
+
+    Args:
+        links: the keys (texts) of each row, one or more.
+
+    Returns:
+        One 16-digit key a row, which does not depend on the order of the rows.
+    """
+    parent: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        while parent.setdefault(key, key) != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    for keys in links:
+        root = find(keys[0])
+        for key in keys[1:]:
+            other = find(key)
+            root, loser = min(root, other), max(root, other)
+            parent[loser] = root
+    return [digest("linked", find(keys[0]))[:16] for keys in links]

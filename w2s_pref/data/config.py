@@ -1,0 +1,200 @@
+"""The ``data`` part of a recipe, and the one call that turns it into splits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from w2s_pref.data.problems import SHOWN
+from w2s_pref.data.readers import accepts
+from w2s_pref.data.sources import Source, load
+from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, split
+from w2s_pref.errors import W2SError
+from w2s_pref.registry import DATASETS, is_reference
+from w2s_pref.section import Section
+from w2s_pref.types import PAIR_COLUMNS, digest
+
+
+class TargetFiles(Section):
+    """A source of its own for every split of the target objective."""
+
+    gt: Source
+    w2s: Source
+    test: Source
+    calibration: Source | None = None
+
+
+class ConflictFiles(Section):
+    """A source of its own for every split of the conflicting objective."""
+
+    conflict: Source
+    conflict_test: Source | None = None
+
+
+def _kind(value: Any) -> str:
+    """Which of the two forms a recipe uses: one source to be cut, or one source a split."""
+    per_split = {*TARGET_SPLITS, *CONFLICT_SPLITS}
+    if isinstance(value, dict):
+        return "Split" if per_split & value.keys() and "source" not in value else "One"
+    return "One" if isinstance(value, Source) else "Split"
+
+
+Target = Annotated[Annotated[Source, Tag("One")] | Annotated[TargetFiles, Tag("Split")], Discriminator(_kind)]
+Conflict = Annotated[Annotated[Source, Tag("One")] | Annotated[ConflictFiles, Tag("Split")], Discriminator(_kind)]
+Rows = Annotated[int, Field(ge=1)]
+
+
+class Sizes(Section):
+    """Rows of every split. Needed for splits that are cut here; otherwise all rows of the split's own source."""
+
+    gt: Rows | None = Field(default=None, description="pairs with ground truth: trains the ceilings")
+    calibration: Rows | None = Field(default=None, description="pairs held out to calibrate weak labels")
+    w2s: Rows | None = Field(default=None, description="pairs that the weak model labels")
+    test: Rows | None = Field(default=None, description="pairs that every metric of the target objective uses")
+    conflict: Rows | None = Field(default=None, description="pairs of the conflicting objective, for training")
+    conflict_test: Rows | None = Field(default=None, description="pairs of the conflicting objective, for testing")
+
+    def given(self) -> dict[str, int]:
+        """Split -> rows, for the splits that have a size."""
+        return {name: size for name, size in self if size is not None}
+
+
+class DataConfig(Section):
+    """Two objectives, their splits, and what happens to what is too long."""
+
+    target: Target = Field(description="the objective that is supervised: one source, or one for each split")
+    conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
+    splits: Sizes = Field(default=Sizes(), description="rows of every split")
+    seed: int = Field(default=0, description="decides which prompt goes where (and the built-in world's pairs)")
+    overlap: Literal["error", "drop"] = Field(
+        default="error",
+        description="splits with sources of their own that share prompts: error, or drop them in training",
+    )
+    max_length: int = Field(default=512, ge=8, description="longest text in tokens, special tokens included")
+    overlong: Literal["error", "truncate", "drop"] = Field(
+        default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DataConfig:
+        sizes = self.splits.given()
+        needs: list[str] = []
+        if isinstance(self.target, Source):
+            needs += ["gt", "w2s", "test"]
+        if isinstance(self.conflict, Source):
+            needs += ["conflict"]
+        missing = [name for name in needs if name not in sizes]
+        if missing:
+            raise ValueError(f"splits needs a number of rows for {', '.join(missing)}")
+        unread = [name for name in CONFLICT_SPLITS if name in sizes and name not in self._conflict_splits()]
+        if unread:
+            raise ValueError(f"splits has {', '.join(unread)}, but there is no source for it under conflict")
+        objectives = [{source.objective for source in _sources(side).values()} for side in (self.target, self.conflict)]
+        if any(len(names) > 1 for names in objectives):
+            raise ValueError("the splits of one objective must name the same objective")
+        if objectives[0] & objectives[1]:
+            raise ValueError(f"target and conflict are both called {self.target_objective!r}; name two objectives")
+        return self
+
+    def _conflict_splits(self) -> tuple[str, ...]:
+        return CONFLICT_SPLITS if isinstance(self.conflict, Source) else tuple(_sources(self.conflict))
+
+    @property
+    def target_objective(self) -> str:
+        """Name of the objective that is supervised."""
+        return next(iter(_sources(self.target).values())).objective
+
+    @property
+    def conflict_objective(self) -> str | None:
+        """Name of the conflicting objective, or None."""
+        return next((source.objective for source in _sources(self.conflict).values()), None)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data of a recipe.
+
+    Attributes:
+        splits: ``gt``, ``calibration`` (if asked for), ``w2s``, ``test``, and ``conflict``, ``conflict_test`` where
+            there is a conflicting objective: pairs in neutral order, ids unique over all splits, groups in one split.
+        counts: what was read, dropped and cut, as ``target.read``, ``conflict.duplicates``, ``split.gt.rows`` …
+        hashes: split -> SHA-256 over its pairs, ground truth included, whatever their order.
+    """
+
+    splits: dict[str, pd.DataFrame]
+    counts: dict[str, int]
+    hashes: dict[str, str]
+
+
+def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
+    """Load, validate and split everything a recipe names. Relative paths start at ``base``.
+
+    Raises:
+        W2SError: a source, a row, a size or an overlap that cannot be used; see ``load`` and ``split``.
+    """
+    total = sum(config.splits.given().values())
+    counts: dict[str, int] = {}
+    sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
+    for side, name in ((config.target, "target"), (config.conflict, "conflict")):
+        loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
+        counts |= {_dotted(name, key, count): n for key, one in loaded.items() for count, n in one.counts.items()}
+        frames = {key: one.frame for key, one in loaded.items()}
+        sides.append(None if side is None else frames.get("", frames))
+    target, conflict = sides
+    assert target is not None
+    done = split(target, conflict, config.splits.given(), config.seed, config.overlap)
+    _check_ids(done.frames)
+    return Prepared(done.frames, counts | done.counts, {name: content(frame) for name, frame in done.frames.items()})
+
+
+def content(frame: pd.DataFrame) -> str:
+    """SHA-256 over the pairs of a table, ground truth included, sorted by id; extra columns do not count."""
+    rows = frame[list(PAIR_COLUMNS)].sort_values("id")
+    return digest(*PAIR_COLUMNS, *(str(value) for column in PAIR_COLUMNS for value in rows[column]))
+
+
+def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, Source]:
+    """Split -> source; one source that is to be cut stands under the empty name."""
+    if side is None:
+        return {}
+    if isinstance(side, Source):
+        return {"": side}
+    return {name: source for name, source in side if source is not None}
+
+
+def _dotted(*parts: str) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
+    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say."""
+    names = [name for name in source.names() if name in DATASETS or is_reference(name)]
+    functions = [DATASETS.find(name, base) for name in names]
+    defaults = {"rows": total + total // 10 + 50, "seed": seed}
+    options = {
+        key: value
+        for key, value in defaults.items()
+        if functions and key not in source.options and all(accepts(function, key) for function in functions)
+    }
+    return source.model_copy(update={"options": {**source.options, **options}}) if options else source
+
+
+def _check_ids(splits: dict[str, pd.DataFrame]) -> None:
+    seen: dict[str, str] = {}
+    problems: list[str] = []
+    for name, frame in splits.items():
+        problems += [
+            f"id {row_id!r} is in split {seen[row_id]} and in split {name}; labels join pairs by id, so make ids "
+            "unique over all sources, or write columns: {id: null} to use content ids"
+            for row_id in frame["id"]
+            if row_id in seen
+        ]
+        seen |= dict.fromkeys(frame["id"], name)
+    if problems:
+        more = [f"and {len(problems) - SHOWN:,} more"] if len(problems) > SHOWN else []
+        raise W2SError(problems[:SHOWN] + more)

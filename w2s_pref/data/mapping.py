@@ -1,0 +1,194 @@
+"""From a raw table to rows of one shape: which column is which, which form a row has, what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from w2s_pref.data.chat import as_messages, common_prefix, cut_answer_start, group_key, is_unanswered
+from w2s_pref.data.problems import Problems, short
+from w2s_pref.data.readers import Part
+from w2s_pref.types import canonical
+
+#: Our names for what a file may hold; the first two must be there.
+ROLES = ("chosen", "rejected", "prompt", "id", "group")
+REQUIRED = ROLES[:2]
+
+#: Names that public sets use for the same thing, tried in this order before the most similar spelling.
+_SYNONYMS = {
+    "chosen": ("preferred", "better", "winner", "accepted", "response_chosen", "good"),
+    "rejected": ("dispreferred", "worse", "loser", "other", "response_rejected", "bad"),
+    "prompt": ("question", "instruction", "input", "query", "context"),
+    "id": ("uid", "uuid", "pair_id", "prompt_id"),
+    "group": ("prompt_id", "group_id", "cluster"),
+}
+
+
+class Row(NamedTuple):
+    """One valid pair. ``links`` holds the keys that join rows into groups where there is no prompt to go by."""
+
+    number: int
+    id: str | None
+    group: str | None
+    form: str
+    prompt: str
+    chosen: str
+    rejected: str
+    links: tuple[str, ...]
+
+
+def find_columns(part: Part, columns: Mapping[str, str | None], problems: Problems) -> dict[str, str]:
+    """Our name -> theirs for every column that is there. One that should be there and is not is a problem."""
+    there = [str(column) for column in part.frame.columns]
+    found: dict[str, str] = {}
+    for role in ROLES:
+        theirs = columns.get(role, role)
+        if theirs is None:
+            continue
+        if theirs in there:
+            found[role] = theirs
+        elif role in columns or role in REQUIRED:
+            problems.add(_missing(part.label, role, theirs, there, columns))
+    return found
+
+
+def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapping[str, str | None]) -> str:
+    free = [column for column in there if column not in columns.values()]
+    guess = next((name for name in _SYNONYMS[role] if name in free), None)
+    close = difflib.get_close_matches(theirs, free, n=1, cutoff=0.5)
+    best = close[0] if close and role in columns else guess or (close[0] if close else None)
+    mapping = {**columns, role: best or "NAME OF THE COLUMN"}
+    example = ", ".join(f"{key}: {value}" for key, value in mapping.items())
+    nearest = f"; the nearest is {best!r}" if best else ""
+    return f"{label}: no column {theirs!r} (columns: {', '.join(there)}){nearest}; write columns: {{{example}}}"
+
+
+def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[Row]:
+    """The valid rows of one raw table, in its order. Invalid ones go to ``problems``."""
+    frame = part.frame
+    nothing = [None] * len(frame)
+    cells = {role: frame[found[role]].tolist() if role in found else nothing for role in ROLES}
+    rows = []
+    numbers = frame.index.tolist()
+    for number, chosen, rejected, prompt, own_id, own_group in zip(numbers, *cells.values(), strict=True):
+        where = _Where(part.label, number, own_id)
+        try:
+            form, prompt_text, first, second, links = _pair(prompt, chosen, rejected, "prompt" in found)
+            row_id = _key(own_id, "id") if "id" in found else None
+            group = _key(own_group, "group") if "group" in found else None
+        except _BadRowError as bad:
+            problems.row(bad.reason, f"{where}: {bad}")
+            continue
+        rows.append(Row(number, row_id, group, form, prompt_text, first, second, links))
+    return rows
+
+
+class _Where(NamedTuple):
+    label: str
+    number: int
+    own_id: Any
+
+    def __str__(self) -> str:
+        name = "" if self.own_id is None else f" (id {short(self.own_id)})"
+        return f"{self.label}, row {self.number}{name}"
+
+
+class _BadRowError(Exception):
+    def __init__(self, reason: str, sentence: str) -> None:
+        self.reason = reason
+        super().__init__(sentence)
+
+
+def _key(value: Any, role: str) -> str:
+    """An id or a group as text: ``7`` and ``7.0`` and ``"7"`` are the same key."""
+    if value is None or value != value or value == "":
+        raise _BadRowError(f"missing_{role}", f"{role} is empty")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
+def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str, str, str, str, tuple[str, ...]]:
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected)
+    first, second = _messages(chosen, "chosen"), _messages(rejected, "rejected")
+    lead = as_messages(prompt) if explicit else None
+    if lead is None:  # a text prompt beside whole conversations repeats their first message, as TRL reads it
+        if first == second:
+            raise _BadRowError("identical_responses", "chosen and rejected are the same conversation")
+        cut = common_prefix(first, second)
+        lead, first, second = first[:cut], first[cut:], second[cut:]
+        if explicit and not lead:
+            lead = [{"role": "user", "content": _text(prompt, "prompt")}]
+    for name, answer in (("chosen", first), ("rejected", second)):
+        _check_answer(name, answer)
+    if [turn["content"].strip() for turn in first] == [turn["content"].strip() for turn in second]:
+        raise _BadRowError("identical_responses", "chosen and rejected say the same")
+    texts = [canonical(messages) for messages in (lead, first, second)]
+    return "chat", texts[0], texts[1], texts[2], () if lead else (texts[1], texts[2])
+
+
+def _text_pair(prompt: str | None, chosen: str, rejected: str) -> tuple[str, str, str, str, tuple[str, ...]]:
+    for name, answer in (("chosen", chosen), ("rejected", rejected)):
+        _text(answer, name)
+        if not answer.strip() or (prompt is None and is_unanswered(answer)):
+            raise _BadRowError("empty_response", f"the {name} response is empty")
+    if chosen.strip() == rejected.strip():
+        raise _BadRowError("identical_responses", f"chosen and rejected are the same text {short(chosen)}")
+    if prompt is not None:
+        return "text", prompt, chosen, rejected, () if prompt.strip() else (chosen, rejected)
+    cut = common_prefix(chosen, rejected)
+    lead = chosen[:cut]
+    links: tuple[str, ...] = ()
+    if cut_answer_start(lead) is None:  # where the prompt ends is not known: whole texts tell what belongs together
+        links = (chosen, rejected, group_key(lead, "text")) if lead.strip() else (chosen, rejected)
+    return "text", lead, chosen[cut:], rejected[cut:], links
+
+
+def _text(value: Any, name: str) -> str:
+    if not isinstance(value, str):
+        what = "missing" if value is None or value != value else f"{short(value)}, a {type(value).__name__}, not text"
+        raise _BadRowError("not_text", f"the {name} is {what}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _BadRowError("not_text", f"the {name} holds a broken character at position {error.start}") from None
+    return value
+
+
+def _messages(value: Any, name: str) -> list[dict[str, str]]:
+    messages = as_messages(value)
+    if messages is None:
+        if isinstance(value, str):
+            raise _BadRowError("not_text", f"the {name} is text, but the other response is a conversation")
+        if hasattr(value, "__len__"):
+            raise _BadRowError("not_text", f"the {name} is not a list of {{role, content}} messages: {short(value)}")
+        _text(value, name)
+    assert messages is not None
+    for turn in messages:
+        _text(turn["content"], name)
+    return messages
+
+
+def _check_answer(name: str, answer: list[dict[str, str]]) -> None:
+    spoken = [turn["content"] for turn in answer if turn["role"] == "assistant"]
+    if not spoken:
+        roles = ", ".join(turn["role"] for turn in answer) or "nothing"
+        raise _BadRowError("no_assistant_turn", f"the {name} response has no assistant turn (only {roles})")
+    if not spoken[-1].strip():
+        raise _BadRowError("empty_response", f"the {name} response is empty")
+
+
+def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFrame:
+    """Columns that are carried along: plain numbers, booleans or text, under names that are not ours."""
+    kept = []
+    for column in frame.columns:
+        if not isinstance(column, str) or column in used or column in reserved:
+            continue
+        values = frame[column]
+        if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
+            kept.append(column)
+    return frame[kept]

@@ -1,0 +1,200 @@
+"""Splits whose groups never touch: by a hash of seed and group, so the order of the rows decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from w2s_pref.data.problems import SHOWN, short
+from w2s_pref.errors import W2SError
+from w2s_pref.types import digest
+
+#: Splits of the target objective and of the conflicting one, in the order in which they are filled.
+TARGET_SPLITS = ("gt", "calibration", "w2s", "test")
+CONFLICT_SPLITS = ("conflict", "conflict_test")
+
+#: Who keeps a group that two splits claim: test sets first, so that dropping never touches what is measured.
+_KEEPS = ("test", "conflict_test", "gt", "calibration", "w2s", "conflict")
+
+#: A split may stop short of its size, to keep a group whole, by at most this share.
+SHORT = 0.05
+
+Frames = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """The rows of every split and what happened on the way.
+
+    Attributes:
+        frames: split name -> pairs, ordered by a hash of (seed, id).
+        counts: ``split.NAME.rows`` and ``split.NAME.groups``; where not zero ``split.NAME.short`` (rows fewer than asked for, so
+            that no group breaks) and ``split.NAME.overlap_dropped``.
+    """
+
+    frames: dict[str, pd.DataFrame]
+    counts: dict[str, int]
+
+
+def split(
+    target: pd.DataFrame | Frames,
+    conflict: pd.DataFrame | Frames | None,
+    sizes: Mapping[str, int],
+    seed: int = 0,
+    overlap: Literal["error", "drop"] = "error",
+) -> Splits:
+    """Cut the target and the conflicting pairs into splits that share no group.
+
+    Args:
+        target: all pairs of the target objective, to be cut into ``gt``, ``calibration`` (if it has a size), ``w2s``
+            and ``test``; or a mapping split -> pairs, where the user has cut them already.
+        conflict: the same for ``conflict`` and ``conflict_test``; None where there is no conflicting objective.
+        sizes: rows of every split. A split that the user has cut may leave its size out: all rows then.
+        seed: decides which group goes where.
+        overlap: groups that two splits of the user's share are an error, or dropped from the one that matters
+            less (test sets keep theirs; then gt, calibration, w2s, conflict).
+
+    Groups of a prompt that both objectives have go to one of them, each getting its fair share. Groups are never
+    broken: a split skips the groups that are too big for what it still needs.
+
+    Raises:
+        W2SError: too few pairs for a size, groups too big for a size, or an overlap.
+    """
+    counts: dict[str, int] = {}
+    own = {name: frame for side in (target, conflict) if isinstance(side, Mapping) for name, frame in side.items()}
+    own = _without_overlap(own, overlap, counts)
+    taken = {group for frame in own.values() for group in frame["group"]}
+    free = [
+        None if side is None or isinstance(side, Mapping) else _avoiding(side, taken) for side in (target, conflict)
+    ]
+    frames: dict[str, pd.DataFrame] = {}
+    for names, pool in zip((TARGET_SPLITS, CONFLICT_SPLITS), _sides(free[0], free[1], sizes, seed), strict=True):
+        if pool is not None:
+            frames |= _fill(pool, {name: sizes[name] for name in names if name in sizes}, seed, counts)
+    for name, frame in own.items():
+        carved = ("calibration",) if name == "gt" and "calibration" in sizes and "calibration" not in own else ()
+        frames |= _fill(frame, {each: sizes.get(each) for each in (name, *carved)}, seed, counts)
+    order = [name for name in (*TARGET_SPLITS, *CONFLICT_SPLITS) if name in frames]
+    for name in order:
+        counts |= {f"split.{name}.rows": len(frames[name]), f"split.{name}.groups": frames[name]["group"].nunique()}
+    return Splits({name: _shuffled(frames[name], seed) for name in order}, counts)
+
+
+def _avoiding(frame: pd.DataFrame, groups: set[str]) -> pd.DataFrame:
+    return frame[~frame["group"].isin(groups)]
+
+
+def _hashed(groups: Iterable[str], seed: int) -> list[str]:
+    """The distinct groups in an order that only the seed decides."""
+    return sorted(set(groups), key=lambda group: digest(str(seed), group))
+
+
+def _shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    keys = pd.Series([digest(str(seed), "row", row_id) for row_id in frame["id"]], index=frame.index, dtype=str)
+    return frame.loc[keys.sort_values().index].reset_index(drop=True)
+
+
+def _without_overlap(
+    own: dict[str, pd.DataFrame], overlap: Literal["error", "drop"], counts: dict[str, int]
+) -> dict[str, pd.DataFrame]:
+    """The user's splits without shared groups. Raises W2SError for overlap = error, or where nothing is left."""
+    owner: dict[str, str] = {}
+    problems: list[str] = []
+    clean: dict[str, pd.DataFrame] = {}
+    for name in sorted(own, key=_KEEPS.index):
+        frame = own[name]
+        shared = frame["group"].isin(owner)
+        if shared.any() and overlap == "error":
+            problems += _overlaps(name, frame[shared], owner, own)
+        elif shared.any():
+            counts[f"split.{name}.overlap_dropped"] = int(shared.sum())
+            frame = frame[~shared]
+            if not len(frame):
+                problems.append(f"split {name}: every row shares its prompt with another split; bring other prompts")
+        clean[name] = frame
+        owner |= dict.fromkeys(frame["group"], name)
+    if problems:
+        more = [f"and {len(problems) - SHOWN:,} more"] if len(problems) > SHOWN else []
+        raise W2SError(problems[:SHOWN] + more)
+    return clean
+
+
+def _overlaps(name: str, shared: pd.DataFrame, owner: dict[str, str], own: Frames) -> list[str]:
+    """One sentence for every split that ``name`` shares groups with."""
+    other = shared["group"].map(owner)
+    sentences = []
+    for keeper in other.unique():
+        rows = shared[other == keeper]
+        first = rows.iloc[0]
+        twin = own[keeper][own[keeper]["group"] == first["group"]].iloc[0]
+        sentences.append(
+            f"splits {keeper} and {name} share {rows['group'].nunique():,} groups (prompts), for example "
+            f"{short(first['prompt'], 60)} (id {twin['id']} in {keeper}, id {first['id']} in {name}); remove the rows "
+            f"from one of them, or write overlap: drop to leave {len(rows):,} rows out of {name}"
+        )
+    return sentences
+
+
+def _sides(
+    target: pd.DataFrame | None, conflict: pd.DataFrame | None, sizes: Mapping[str, int], seed: int
+) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Give every group that both objectives have to the one that has less of what it needs so far."""
+    if target is None or conflict is None:
+        return target, conflict
+    rows = [frame["group"].value_counts().to_dict() for frame in (target, conflict)]
+    need = [sum(sizes.get(name, 0) for name in names) or 1 for names in (TARGET_SPLITS, CONFLICT_SPLITS)]
+    shared = _hashed(rows[0].keys() & rows[1].keys(), seed)
+    got = [sum(side.values()) - sum(side[group] for group in shared) for side in rows]
+    lost: tuple[set[str], set[str]] = (set(), set())
+    for group in shared:
+        side = 0 if got[0] / need[0] <= got[1] / need[1] else 1
+        got[side] += rows[side][group]
+        lost[1 - side].add(group)
+    return _avoiding(target, lost[0]), _avoiding(conflict, lost[1])
+
+
+def _fill(
+    frame: pd.DataFrame, wanted: Mapping[str, int | None], seed: int, counts: dict[str, int]
+) -> dict[str, pd.DataFrame]:
+    """Whole groups for every split, in hash order; a split without a size takes what the others leave."""
+    sized = {name: size for name, size in wanted.items() if size is not None}
+    total = sum(sized.values())
+    if total > len(frame):
+        asked = " + ".join(f"{name} {size:,}" for name, size in sized.items())
+        raise W2SError(
+            f"splits ask for {total:,} pairs ({asked}), but there are {len(frame):,} "
+            f"(of {frame['group'].nunique():,} prompts that no other split holds); ask for fewer, or bring more"
+        )
+    rows = frame["group"].value_counts().to_dict()
+    left = _hashed(rows, seed)
+    place: dict[str, str] = {}
+    for name, size in sized.items():
+        left, need = _take(left, rows, size, name, place)
+        if need > SHORT * size:
+            raise W2SError(
+                f"split {name} asks for {size:,} pairs but gets {size - need:,} without breaking a group: the smallest "
+                f"group left has {min(rows[group] for group in left):,} pairs; choose sizes that whole groups can "
+                "make up, or a finer group column"
+            )
+        if need:
+            counts[f"split.{name}.short"] = need
+    place |= {group: name for name, size in wanted.items() if size is None for group in left}
+    where = frame["group"].map(place)
+    return {name: frame[where == name] for name in wanted}
+
+
+def _take(left: list[str], rows: dict[str, int], size: int, name: str, place: dict[str, str]) -> tuple[list[str], int]:
+    """Put groups into ``place`` until ``size`` rows are reached; the groups left over and the rows still missing."""
+    skipped: list[str] = []
+    for position, group in enumerate(left):
+        if not size:
+            return skipped + left[position:], 0
+        if rows[group] <= size:
+            place[group] = name
+            size -= rows[group]
+        else:
+            skipped.append(group)
+    return skipped, size

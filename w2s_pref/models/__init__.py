@@ -1,0 +1,1 @@
+"""Models: what a recipe says of one, where its files are, how it is loaded, saved and checked."""

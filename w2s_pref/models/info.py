@@ -1,0 +1,107 @@
+"""Facts about a model read from its files alone: parameters, hash, revision. No weights are loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.errors import W2SError
+from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
+from w2s_pref.types import canonical, digest
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What planning knows of a model.
+
+    ``folder`` is None for a hub model that is not in the local cache: then ``parameters`` is None and ``hash`` stands
+    for the name and revision only.
+    """
+
+    spec: ModelSpec
+    folder: Path | None
+    parameters: int | None
+    config: dict[str, Any]
+    hash: str
+    tokenizer_hash: str
+    revision: str | None
+
+
+def facts(spec: ModelSpec, base: Path) -> ModelFacts:
+    """Read a model's configuration, parameter count and content hash.
+
+    Raises:
+        W2SError: a local folder without config.json, without weights, or without a tokenizer.
+    """
+    folder = resolve(spec.path, base)
+    revision = spec.revision
+    if folder is None:
+        folder = hub_snapshot(spec.path, spec.revision)
+        revision = folder.name if folder is not None else spec.revision
+    if folder is None:
+        name = digest("hub", spec.path, spec.revision or "main")
+        return ModelFacts(spec, None, None, {}, name, name, revision)
+    config = _config(spec, folder)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights and spec.from_config is None:
+        raise W2SError(
+            f"model {spec.path!r}: {folder} has no .safetensors weights (pickled .bin files are not read); "
+            "convert them with save_pretrained, or set from_config to start from random weights"
+        )
+    parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
+    count = None if spec.from_config is not None else sum(_parameters(path) for path in weights)
+    return ModelFacts(spec, folder, count, config, digest(*parts), _tokenizer_hash(spec, folder), revision)
+
+
+def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    if not path.is_file():
+        raise W2SError(f"model {spec.path!r}: {folder} has no config.json, so it is not a transformers model folder")
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if spec.from_config:
+        unknown = [key for key in spec.from_config if key not in config and key != "head_dim"]
+        if unknown:
+            raise W2SError(
+                f"model {spec.path!r}: from_config names {', '.join(map(repr, unknown))}, which its config.json "
+                f"({config.get('model_type')}) does not have; known: {', '.join(sorted(config))}"
+            )
+    return {**config, **(spec.from_config or {})}
+
+
+def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:
+    present = [folder / name for name in TOKENIZER_FILES if (folder / name).is_file()]
+    if not present:
+        raise W2SError(f"model {spec.path!r}: {folder} has no tokenizer files ({', '.join(TOKENIZER_FILES[:3])}, …)")
+    return digest(*[part for path in present for part in (path.name, file_hash(path))])
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in blocks."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _parameters(path: Path) -> int:
+    """Number of values in a safetensors file, from its header alone."""
+    with path.open("rb") as handle:
+        (length,) = struct.unpack("<Q", handle.read(8))
+        header = json.loads(handle.read(length))
+    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+
+
+def backbone_parameters(facts: ModelFacts) -> int:
+    """Parameters that cost compute per token: all but the token embedding table. 0 where unknown.
+
+    For random-weight models the usual 12 * layers * hidden² stands in.
+    """
+    config = facts.config
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
+    if facts.parameters is None:
+        return 12 * layers * hidden * hidden
+    return max(facts.parameters - int(config.get("vocab_size", 0)) * hidden, 0)

@@ -1,0 +1,108 @@
+"""What a recipe says about one model, and where its files are. No torch here: `w2s plan` reads this."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from w2s_pref.errors import W2SError
+from w2s_pref.section import Section
+
+#: Files of a model folder that a tokenizer is made of.
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "tokenizer.model",
+    "spiece.model",
+    "chat_template.jinja",
+)
+
+
+class ModelSpec(Section):
+    """One model of a recipe.
+
+    ``path`` is a hub id, a folder, ``ladder/NAME`` (shipped with the package) or ``package:NAME/FOLDER`` (a folder
+    inside an installed Python package). The other keys are optional.
+    """
+
+    path: str = Field(description="hub id, folder, ladder/NAME, or package:NAME/FOLDER")
+    revision: str | None = Field(None, description="hub revision (commit, tag or branch)")
+    dtype: str = Field("float32", description="dtype of the weights: float32, bfloat16 or float16")
+    trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
+    pad_token: str | None = Field(None, description="token to pad with; added to the vocabulary if it is not there")
+    lora: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments by their own names")
+    freeze_backbone: bool = Field(False, description="train only newly added weights (linear probe)")
+    from_config: dict[str, Any] | None = Field(
+        None, description="random weights: the configuration at path with these fields changed"
+    )
+    training: dict[str, Any] = Field(default_factory=dict, description="training arguments of this model only")
+
+
+def resolve(path: str, base: Path) -> Path | None:
+    """The local folder a model path means, or None where it is a hub id.
+
+    Raises:
+        W2SError: the path names a ladder rung, a package folder or a local folder that does not exist.
+    """
+    if path.startswith("ladder/"):
+        return _ladder(path.removeprefix("ladder/"))
+    if path.startswith("package:"):
+        return _package(path.removeprefix("package:"))
+    for candidate in (base / path, Path(path).expanduser()):
+        if candidate.is_dir():
+            return candidate.resolve()
+    if path.startswith((".", "/", "~")) or path.count("/") > 1:
+        raise W2SError(f"model {path!r}: no such folder (looked in {base} and the working directory)")
+    return None
+
+
+def _ladder(name: str) -> Path:
+    from w2s_pref.testbed import ladder
+
+    if name not in ladder.LADDER:
+        raise W2SError(f"model 'ladder/{name}': the shipped ladder has {', '.join(ladder.LADDER)}")
+    return ladder.path(name)
+
+
+def _package(name: str) -> Path:
+    module, _, folder = name.partition("/")
+    found = importlib.util.find_spec(module)
+    if found is None or not found.submodule_search_locations:
+        raise W2SError(f"model 'package:{name}': no Python package {module!r} is installed here; pip install it first")
+    path = Path(next(iter(found.submodule_search_locations))) / folder
+    if not path.is_dir():
+        raise W2SError(f"model 'package:{name}': package {module!r} has no folder {folder!r}")
+    return path
+
+
+def hub_snapshot(path: str, revision: str | None) -> Path | None:
+    """The folder of a hub model in the local cache, or None where it was never downloaded. Never uses the network."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(path, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
+        return None
+
+
+def offline() -> bool:
+    """True where the environment says that no hub may be asked."""
+    return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in ("HF_HUB_OFFLINE",))
+
+
+def how_to_get(path: str) -> str:
+    """The sentence that says how to have a hub model where there is no network."""
+    return (
+        f"model {path!r} is neither a local folder nor in the local hub cache, and the hub could not be asked; "
+        f"on a machine with network run `hf download {path}`, copy the folder here and give its path"
+    )

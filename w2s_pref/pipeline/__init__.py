@@ -1,0 +1,1 @@
+"""The pipeline: recipe → graph of stages → store → results."""

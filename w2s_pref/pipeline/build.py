@@ -1,0 +1,237 @@
+"""Build one stage into a folder. The only module of the pipeline that loads models, and it does so late."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import singledispatchmethod
+from math import gcd
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.errors import W2SError
+from w2s_pref.labels import make_labels, random_labels
+from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Part, ScoreStage, Stage, TrainStage
+from w2s_pref.pipeline.store import Artifact, Store
+from w2s_pref.pipeline.world import World
+from w2s_pref.types import orient
+
+if TYPE_CHECKING:
+    from w2s_pref.training.fit import FitJob
+
+#: Pairs re-scored after a model was saved and loaded again.
+CHECKED_PAIRS = 16
+
+
+@dataclass
+class Builder:
+    """Builds stages; every process calls it, the main process writes tables."""
+
+    store: Store
+    world: World
+    base: Path
+    progress: Callable[[int, int], None] | None = None
+    _loaded: tuple[str, Any, Any] | None = field(default=None, repr=False)
+
+    def artifact(self, stage: Stage) -> Artifact:
+        """A finished input.
+
+        Raises:
+            W2SError: it is not in the store.
+        """
+        found = self.store.get(stage.kind, stage.key)
+        if found is None:
+            raise W2SError(f"stage {stage.name!r} is not in the store {self.store.root}; run the recipe again")
+        return found
+
+    def table(self, stage: Stage) -> pd.DataFrame:
+        """The table of a score or label stage."""
+        return pd.read_parquet(self.artifact(stage).folder / "table.parquet")
+
+    @singledispatchmethod
+    def build(self, stage: Stage, folder: Path) -> dict[str, Any]:
+        """Write the stage's files into ``folder`` and return what it says about itself."""
+        raise TypeError(f"no builder for {type(stage).__name__}")
+
+    @build.register
+    def _train(self, stage: TrainStage, folder: Path) -> dict[str, Any]:
+        from w2s_pref.models.load import load_base
+        from w2s_pref.training.fit import fit, quiet
+
+        quiet()
+        model, tokenizer = load_base(stage.model.spec, self.base, stage.seed)
+        work = self.store.partial(stage.kind, stage.key)
+        if not stage.parts:
+            return self._save_untrained(stage, model, tokenizer, folder)
+        job, counts = self._job(stage, tokenizer)
+        with self.store.guard():
+            work.mkdir(parents=True, exist_ok=True)
+        done = fit(model, tokenizer, job, work, folder)
+        if self.world.main:
+            _write_json(folder / "history.json", done.pop("history"))
+        meta = {**done, "counts": counts, "pairs": len(job.a_ids)}
+        return {**meta, "reload_difference": self._check_reload(stage, model, tokenizer, folder)}
+
+    def _save_untrained(self, stage: TrainStage, model: Any, tokenizer: Any, folder: Path) -> dict[str, Any]:
+        if self.world.main:
+            model.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+        self.world.barrier()
+        return {"steps": 0, "pairs": 0}
+
+    def _job(self, stage: TrainStage, tokenizer: Any) -> tuple[FitJob, dict[str, int]]:
+        from w2s_pref.training.fit import FitJob, planned_updates
+        from w2s_pref.training.reward import Loss
+
+        a_ids: list[list[int]] = []
+        b_ids: list[list[int]] = []
+        columns: dict[str, list[float]] = {"p": [], "sign": [], "weight": []}
+        counts: dict[str, int] = {}
+        sizes = []
+        for part in stage.parts:
+            tokens, table = self._part(part, stage, tokenizer)
+            a_ids += tokens.a_ids
+            b_ids += tokens.b_ids
+            columns["p"] += table["p"].tolist()
+            columns["sign"] += table["sign"].tolist()
+            sizes.append(len(table))
+            counts = {name: counts.get(name, 0) + value for name, value in tokens.counts.items()}
+        if sizes[0] == 0:
+            raise W2SError(f"{stage.name}: no training pair is left (the label filter or overlong: drop took them all)")
+        columns["weight"] = [1.0] * len(a_ids)
+        arguments = dict(stage.arguments)
+        updates = None
+        if stage.match_updates and len(sizes) > 1:
+            updates = planned_updates(sizes[0], arguments["batch_size"], arguments["num_train_epochs"])
+            arguments["batch_size"] = _enlarged(arguments["batch_size"], sum(sizes) / sizes[0])
+        spec = stage.model.spec
+        job = FitJob(
+            a_ids, b_ids, columns, arguments, Loss(**stage.loss), stage.seed, updates, spec.lora,
+            str(stage.model.folder or spec.path), self.progress,
+        )  # fmt: skip
+        return job, counts
+
+    def _part(self, part: Part, stage: TrainStage, tokenizer: Any) -> tuple[Any, pd.DataFrame]:
+        """Token ids, labels and signs of one part, joined by id, kept rows only."""
+        from w2s_pref.data.tokens import tokenize
+
+        frame = part.rows.frame
+        truth = frame.set_index("id")["truth"]
+        labels = self._labels(part, frame, stage.seed)
+        if set(labels["id"]) != set(frame["id"]):
+            raise W2SError(f"{stage.name}: labels and pairs do not name the same ids; the label stage is stale")
+        labels = labels[labels["keep"]].set_index("id")
+        frame = frame[frame["id"].isin(labels.index)]
+        tokens = tokenize(frame, tokenizer, **stage.tokens)
+        ids = list(tokens.ids)
+        sign = (truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))
+        return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
+
+    def _labels(self, part: Part, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+        if isinstance(part.labels, LabelStage):
+            return self.table(part.labels)
+        if part.labels == "random":
+            return random_labels(frame["id"], seed)
+        return pd.DataFrame({"id": frame["id"], "p": frame["truth"].astype(float), "keep": True})
+
+    def _check_reload(self, stage: TrainStage, model: Any, tokenizer: Any, folder: Path) -> float:
+        """Load what was saved and score a few pairs with both: a stage counts only if they agree."""
+        from w2s_pref.models.load import load_saved
+        from w2s_pref.scoring import score_pairs
+
+        if self.world.size > 1:
+            return self._check_reload_distributed(stage, folder)
+        sample = stage.parts[0].rows.frame.head(CHECKED_PAIRS)
+        before = score_pairs(model, tokenizer, sample, **stage.tokens)
+        loaded, loaded_tokenizer = load_saved(folder)
+        after = score_pairs(loaded.to(model.device), loaded_tokenizer, sample, **stage.tokens)
+        difference = float(np.abs(_scores(before) - _scores(after)).max(initial=0.0))
+        tolerance = 1e-4 if stage.model.spec.dtype == "float32" else 5e-2
+        if not difference <= tolerance * max(1.0, float(np.abs(_scores(before)).max(initial=0.0))):
+            raise W2SError(f"{stage.name}: the saved model scores differently from the trained one (by {difference:.2g})")
+        self._loaded = (stage.key, loaded, loaded_tokenizer)
+        return difference
+
+    def _check_reload_distributed(self, stage: TrainStage, folder: Path) -> float:
+        """Under several processes the trained weights may be sharded: check that the saved folder loads and scores."""
+        from w2s_pref.models.load import load_saved
+        from w2s_pref.scoring import score_pairs
+
+        sample = stage.parts[0].rows.frame.head(CHECKED_PAIRS)
+        loaded, tokenizer = load_saved(folder)
+        scores = _scores(score_pairs(loaded, tokenizer, sample, **stage.tokens))
+        if not np.isfinite(scores).all():
+            raise W2SError(f"{stage.name}: the saved model gives scores that are not numbers")
+        return 0.0
+
+    @build.register
+    def _score(self, stage: ScoreStage, folder: Path) -> dict[str, Any]:
+        from w2s_pref.models.load import load_saved
+        from w2s_pref.scoring import score_pairs
+        from w2s_pref.training.fit import quiet
+
+        quiet()
+        if self._loaded is None or self._loaded[0] != stage.model.key:
+            self._loaded = (stage.model.key, *load_saved(self.artifact(stage.model).folder))
+        _, model, tokenizer = self._loaded
+        raw = score_pairs(model, tokenizer, stage.on.frame, **stage.tokens, shard=(self.world.rank, self.world.size))
+        parts = self.world.gather(_scores(raw))
+        raw[["score_a", "score_b"]] = np.nanmax(np.stack(parts), axis=0)
+        if not np.isfinite(_scores(raw)).all():
+            raise W2SError(f"{stage.name}: a score is not a number; the model diverged or its dtype overflows")
+        if self.world.main:
+            raw.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(raw), "dropped": len(stage.on) - len(raw)}
+
+    @build.register
+    def _label(self, stage: LabelStage, folder: Path) -> dict[str, Any]:
+        raw = self.table(stage.scores)
+        temperature = 1.0
+        if stage.calibration is not None:
+            from w2s_pref.analysis.calibration import fit_temperature
+
+            delta = orient(self.table(stage.calibration), stage.calibration.on.frame)["delta"]
+            temperature = float(fit_temperature(delta.to_numpy()))
+        oracle = stage.config.filter.startswith("oracle")
+        truth = stage.scores.on.frame.set_index("id")["truth"] if oracle else None
+        labels = make_labels(raw, stage.config, temperature, truth)
+        if self.world.main:
+            labels.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+
+    @build.register
+    def _analyze(self, stage: AnalyzeStage, folder: Path) -> dict[str, Any]:
+        from w2s_pref.pipeline.tables import label_table, score_table, study_design
+
+        if not self.world.main:
+            return {}
+        from w2s_pref.analysis.study import summarize
+
+        scores, labels = score_table(self, stage), label_table(self, stage)
+        scores.to_parquet(folder / "scores.parquet", index=False)
+        labels.to_parquet(folder / "labels.parquet", index=False)
+        body = summarize(scores, labels, stage.test.frame, study_design(stage.design))
+        (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
+        return {"rows": len(scores)}
+
+
+def _scores(raw: pd.DataFrame) -> np.ndarray:
+    return raw[["score_a", "score_b"]].to_numpy(dtype=float)
+
+
+def _enlarged(batch_size: int, ratio: float) -> int:
+    """The effective batch of a mixture, so that as many updates see all of it.
+
+    A multiple of the largest power of two up to 8 in ``batch_size``, so that the usual numbers of processes share it
+    equally; it never depends on how many there are.
+    """
+    unit = gcd(batch_size, 8)
+    return max(1, round(batch_size * ratio / unit)) * unit
+
+
+def _write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")

@@ -1,0 +1,101 @@
+"""Commands that look at one thing: the data as a model sees it, the scores of one saved model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from w2s_pref.errors import W2SError
+from w2s_pref.section import nearest
+from w2s_pref.types import orient
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_data(recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console) -> None:
+    """Print ``rows`` pairs of a split as the model's tokenizer sees them."""
+    from w2s_pref.data.inspect import show
+    from w2s_pref.models.load import load_tokenizer
+    from w2s_pref.models.spec import resolve
+    from w2s_pref.pipeline.run import open_recipe
+
+    opened = open_recipe(recipe_path, overrides)
+    if split not in opened.study.rows:
+        raise W2SError(f"--split {split!r}: {nearest(split, list(opened.study.rows))}")
+    name = model or next(iter(opened.recipe.models))
+    if name not in opened.recipe.models:
+        raise W2SError(f"--model {name!r}: {nearest(name, list(opened.recipe.models))}")
+    spec = opened.recipe.models[name]
+    tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
+    data = opened.recipe.data
+    frame = opened.study.rows[split].frame
+    show(frame, tokenizer, data.max_length, data.overlong, rows, console, title=f"{split} as {name} sees it")
+
+
+def score_to_table(
+    model: str,
+    pairs: str,
+    out: Path,
+    name: str | None,
+    seed: int,
+    objective: str,
+    columns: dict[str, str],
+    max_length: int,
+    append: bool,
+) -> pd.DataFrame:
+    """Score pairs with a saved model and write the score table; returns the new rows.
+
+    Raises:
+        W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
+    """
+    from w2s_pref.data.sources import Source, load
+    from w2s_pref.models.load import load_saved
+    from w2s_pref.scoring import score_pairs
+    from w2s_pref.training.fit import quiet
+
+    if out.suffix not in {".csv", ".jsonl", ".parquet"}:
+        raise W2SError(f"--out {out}: the ending says the format; use .csv, .jsonl or .parquet")
+    frame = load(Source(source=pairs, objective=objective, columns=columns), Path.cwd()).frame
+    quiet()
+    reward_model, tokenizer = load_saved(model)
+    raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
+    label = name or Path(model).resolve().name
+    table = orient(raw, frame).assign(
+        model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
+    )
+    _write(_joined(table, out, append), out)
+    return table
+
+
+def _joined(table: pd.DataFrame, out: Path, append: bool) -> pd.DataFrame:
+    if not out.exists():
+        return table
+    if not append:
+        raise W2SError(f"--out {out}: is there already; give another name, or --append")
+    from w2s_pref.analysis.table import read_scores
+
+    old = read_scores(out)
+    keys = ["id", "model", "seed", "objective"]
+    if not old.merge(table, on=keys).empty:
+        raise W2SError(f"--out {out}: already has scores of {table['model'].iloc[0]!r} with this seed; use --name or --seed")
+    return pd.concat([old, table], ignore_index=True)
+
+
+def _write(table: pd.DataFrame, out: Path) -> None:
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        if out.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        elif out.suffix == ".jsonl":
+            table.to_json(temporary, orient="records", lines=True)
+        else:
+            table.to_parquet(temporary, index=False)
+        temporary.replace(out)
+    except OSError as error:
+        raise W2SError(f"--out {out}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)

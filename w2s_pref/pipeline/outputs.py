@@ -1,0 +1,148 @@
+"""The run folder: results.json, per-item scores, resolved recipe, report, students with their cards."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from w2s_pref.pipeline.stages import AnalyzeStage, TrainStage
+from w2s_pref.pipeline.world import environment
+from w2s_pref.results import Body, Curve, ModelInfo, Provenance, Results, SplitInfo
+
+if TYPE_CHECKING:
+    from w2s_pref.pipeline.build import Builder
+    from w2s_pref.pipeline.run import Opened
+
+
+def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str, seconds: float) -> Results:
+    """The analysis's body plus everything that says where it comes from."""
+    body = Body.model_validate_json((builder.artifact(analysis).folder / "body.json").read_text("utf-8"))
+    here = environment(builder.world)
+    return Results(
+        **{name: getattr(body, name) for name in Body.model_fields},
+        name=opened.recipe.name,
+        seeds=opened.recipe.seeds,
+        objectives=_objectives(opened),
+        splits=_splits(opened),
+        models=_models(opened),
+        curves=_curves(opened, builder),
+        recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
+        provenance=Provenance(
+            command=command,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=round(seconds, 2),
+            world_size=here["world_size"],
+            versions=here["versions"],
+            machine=here["machine"],
+            stages={stage.name: stage.key for stage in opened.study.trained.values()} | {"analysis": analysis.key},
+        ),
+    )
+
+
+def _objectives(opened: Opened) -> dict[str, str]:
+    design = opened.study.analysis.design
+    return {role: design[role] for role in ("target", "conflict") if design[role]}
+
+
+def _splits(opened: Opened) -> dict[str, SplitInfo]:
+    return {
+        name: SplitInfo(
+            objective=str(rows.frame["objective"].iloc[0]),
+            rows=len(rows),
+            groups=int(rows.frame["group"].nunique()),
+            hash=opened.prepared.hashes[name],
+            counts=dict(opened.prepared.counts.get(name, {})),
+        )
+        for name, rows in opened.study.rows.items()
+        if name in opened.prepared.hashes
+    }
+
+
+def _models(opened: Opened) -> dict[str, ModelInfo]:
+    return {
+        name: ModelInfo(path=facts.spec.path, parameters=facts.parameters, hash=facts.hash, revision=facts.revision)
+        for name, facts in opened.study.models.items()
+    }
+
+
+def _curves(opened: Opened, builder: Builder) -> list[Curve]:
+    curves = []
+    for (name, seed), stage in opened.study.trained.items():
+        if not stage.parts:
+            continue
+        path = builder.artifact(stage).folder / "history.json"
+        history = json.loads(path.read_text(encoding="utf-8"))
+        points = [entry for entry in history if "loss" in entry]
+        steps, losses = [int(e["step"]) for e in points], [float(e["loss"]) for e in points]
+        curves.append(Curve(name=name, seed=seed, step=steps, loss=losses))
+    return curves
+
+
+def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
+    """Write the run folder beside its place, then swap it in, so that no reader meets half a run."""
+    from w2s_pref.report.html import write as write_report
+
+    folder = Path(opened.recipe.output) / opened.recipe.name
+    fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    try:
+        tables = builder.artifact(analysis).folder
+        for name in ("scores.parquet", "labels.parquet"):
+            shutil.copyfile(tables / name, fresh / name)
+        (fresh / "results.json").write_text(results.model_dump_json(indent=1), encoding="utf-8")
+        (fresh / "recipe.yaml").write_text(_resolved(opened), encoding="utf-8")
+        (fresh / "environment.json").write_text(json.dumps(environment(builder.world), indent=1), encoding="utf-8")
+        write_report(results, fresh / "report.html")
+        _students(opened, builder, results, fresh / "students")
+        _swap(fresh, folder)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _resolved(opened: Opened) -> str:
+    return yaml.safe_dump(opened.recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _students(opened: Opened, builder: Builder, results: Results, folder: Path) -> None:
+    """A folder per student: its model card, and a link to its weights in the store."""
+    from w2s_pref.report.cards import model_card
+
+    for arm in opened.recipe.chains():
+        for conflict in opened.recipe.conflict.settings:
+            for seed in opened.recipe.seeds:
+                stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
+                if stage is None:
+                    continue
+                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
+                place.mkdir(parents=True)
+                (place / "README.md").write_text(model_card(results, arm, conflict, seed), encoding="utf-8")
+                _link(builder, stage, place / "model")
+
+
+def _link(builder: Builder, stage: TrainStage, place: Path) -> None:
+    target = builder.store.place(stage.kind, stage.key).resolve()
+    try:
+        place.symlink_to(target, target_is_directory=True)
+    except OSError:  # file systems without links
+        place.with_suffix(".txt").write_text(f"{target}\n", encoding="utf-8")
+
+
+def safe_name(text: str) -> str:
+    """A file name for an arm or run: letters, digits, dot, dash; everything else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old.{os.getpid()}")
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)

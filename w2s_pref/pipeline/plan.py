@@ -1,0 +1,199 @@
+"""What a run would do: stages, hits and misses, rows, memory. And what stands of it: status. No weights are loaded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.pipeline.graph import all_stages
+from w2s_pref.pipeline.run import Opened
+from w2s_pref.pipeline.stages import Stage, TrainStage
+from w2s_pref.training.arguments import micro_batches
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage of the plan. ``state``: hit, partial (step of the newest checkpoint in ``note``) or miss."""
+
+    kind: str
+    name: str
+    state: str
+    rows: int
+    memory: int | None
+    note: str
+
+
+def rows_of(opened: Opened) -> list[Row]:
+    """The plan, one row a stage, in building order."""
+    return [_row(opened, stage) for stage in all_stages(opened.study)]
+
+
+def _row(opened: Opened, stage: Stage) -> Row:
+    store = opened.store
+    state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
+    if state == "miss":
+        steps = [int(path.name.rsplit("-", 1)[1]) for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")]
+        if steps:
+            state, note = "partial", f"continues after step {max(steps)}"
+    memory = training_memory(stage) if isinstance(stage, TrainStage) and stage.parts else None
+    return Row(stage.kind, stage.name, state, stage.rows, memory, note)
+
+
+def training_memory(stage: TrainStage) -> int | None:
+    """Bytes to train: weights, gradients, Adam's two moments, and activations of one micro-batch. An estimate.
+
+    Activations: 34 bytes per token, hidden unit and layer in half precision, twice that in float32 (Korthikanti et
+    al. 2022, without attention scores), pairs counted as two texts of the longest allowed length. None where the
+    model's configuration is not available.
+    """
+    model = stage.model
+    parameters = model.parameters or _from_config(model)
+    if not parameters:
+        return None
+    size = BYTES.get(model.spec.dtype, 4)
+    trainable = 0.02 if model.spec.lora is not None or model.spec.freeze_backbone else 1.0
+    config = model.config
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
+    micro, _ = micro_batches(
+        stage.arguments["batch_size"], stage.arguments.get("per_device_train_batch_size"), world=1
+    )
+    length = min(stage.tokens["max_length"] or 1024, int(config.get("max_position_embeddings") or 1 << 20))
+    activations = 2 * micro * length * hidden * layers * 34 * (2 if size == 4 else 1)
+    if stage.arguments.get("activation_checkpointing") or stage.arguments.get("gradient_checkpointing"):
+        activations //= max(1, layers)
+    return ceil(parameters * size + parameters * trainable * (size + 8)) + activations
+
+
+def _from_config(model: ModelFacts) -> int:
+    config = model.config
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
+    return 12 * layers * hidden * hidden + int(config.get("vocab_size") or 0) * hidden
+
+
+def warnings_of(opened: Opened) -> list[str]:
+    """What the plan could not check: hub models that are not here."""
+    from w2s_pref.models.spec import how_to_get
+
+    return [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
+
+
+def as_json(opened: Opened) -> dict[str, Any]:
+    """The plan for programs."""
+    rows = rows_of(opened)
+    return {
+        "stages": [row.__dict__ for row in rows],
+        "counts": dict(Counter(row.state for row in rows)),
+        "splits": {name: len(split) for name, split in opened.study.rows.items()},
+        "warnings": warnings_of(opened),
+    }
+
+
+def show_plan(opened: Opened, console: Console, only_missing: bool = False) -> None:
+    """Print the stage table, the splits, and totals."""
+    rows = rows_of(opened)
+    table = Table("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
+    colours = {"hit": "green", "partial": "yellow", "miss": "cyan"}
+    for row in rows:
+        if only_missing and row.state == "hit":
+            continue
+        state = f"[{colours[row.state]}]{row.state}[/]"
+        table.add_row(f"{row.kind}: {escape(row.name)}", state, f"{row.rows:,}", _size(row.memory), escape(row.note))
+    console.print(table)
+    splits = ", ".join(f"{name} {len(split):,}" for name, split in opened.study.rows.items())
+    console.print(f"splits (rows): {escape(splits)}")
+    for name, counts in opened.prepared.counts.items():
+        if any(counts.values()):
+            said = ", ".join(f"{what}: {number:,}" for what, number in counts.items() if number)
+            console.print(f"  {escape(name)}: {escape(said)}")
+    states = Counter(row.state for row in rows)
+    peak = max((row.memory or 0 for row in rows if row.state != "hit"), default=0)
+    line = ", ".join(f"{states[name]} {name}" for name in ("hit", "partial", "miss"))
+    console.print(f"{line}; peak training memory about {_size(peak)} (estimate)" if peak else line)
+    for warning in warnings_of(opened):
+        console.print(f"[yellow]{escape(warning)}[/]")
+
+
+def _size(value: int | None) -> str:
+    if not value:
+        return ""
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} {unit}"
+        value = round(value / 1000)
+    return f"{value} TB"
+
+
+def list_runs(folder: Path) -> list[dict[str, Any]]:
+    """Finished runs under an output folder: name, when, headline."""
+    found = []
+    for path in sorted(folder.glob("*/results.json")):
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            headline = value["verdict"]["headline"]
+            found.append({"name": value["name"], "created": value["provenance"]["created"], "headline": headline})
+        except (OSError, ValueError, KeyError, TypeError):
+            found.append({"name": path.parent.name, "created": "", "headline": "unreadable results.json"})
+    return found
+
+
+def open_for_plan(path: Path, overrides: list[str]) -> Opened:
+    """Like ``open_recipe``, but data that cannot be reached from here is stood in for by rows of the asked number."""
+    from w2s_pref.errors import Unreachable
+    from w2s_pref.pipeline import run
+
+    try:
+        return run.open_recipe(path, overrides)
+    except Unreachable as error:
+        opened = run.open_recipe(path, overrides, prepare_data=stand_in)
+        return replace(opened, notes=[f"not checked: {problem}" for problem in error.problems])
+
+
+def stand_in(config: DataConfig, base: Path) -> Prepared:
+    """Rows without content, as many as the splits ask for: enough to plan, never to run."""
+    splits = {}
+    for name, size in config.sizes().items():
+        side = config.target if not name.startswith("conflict") else config.conflict
+        objective = objective_of(side)
+        ids = [f"{name}-{number}" for number in range(size)]
+        columns = {"id": ids, "group": ids, "form": "text", "prompt": "", "a": ids, "b": "", "truth": 1}
+        splits[name] = pd.DataFrame({**columns, "objective": objective})
+    return Prepared(splits=splits, counts={}, hashes={name: "unreachable" for name in splits})
+
+
+def show_runs(folder: Path, console: Console) -> None:
+    """Print the finished runs under an output folder."""
+    runs = list_runs(folder)
+    if not runs:
+        console.print(f"no finished run under {escape(str(folder))}; `w2s run RECIPE` makes one")
+    for row in runs:
+        console.print(f"{escape(row['name'])}  {row['created']}  {escape(row['headline'])}", highlight=False)
+
+
+def load_results(path: Path) -> Results:
+    """Read a run's results.json (the file or its folder).
+
+    Raises:
+        W2SError: not there, or written by another version of the schema.
+    """
+    from pydantic import ValidationError
+
+    file = path / "results.json" if path.is_dir() else path
+    try:
+        return Results.model_validate_json(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise W2SError(f"run {path}: has no readable results.json ({error.strerror}); `w2s status` lists runs") from error
+    except ValidationError as error:
+        raise W2SError(f"run {path}: its results.json does not follow schema {SCHEMA_VERSION}; run the recipe again") from error

@@ -1,0 +1,166 @@
+"""The recipe: the few keys of this toolkit. Training arguments keep TRL's and transformers' own names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from w2s_pref.data.config import DataConfig
+from w2s_pref.errors import W2SError
+from w2s_pref.labels import LabelConfig
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.pipeline.yaml_io import load_yaml, with_overrides
+from w2s_pref.section import Section, nearest, sentences
+from w2s_pref.training.arguments import check
+
+ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
+
+
+class ConflictConfig(Section):
+    """What acts on the last student beside the weak labels."""
+
+    settings: list[ConflictName] = Field(default_factory=lambda: ["none", "explicit", "implicit"])
+    alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term")
+    match_updates: bool = Field(True, description="mixtures enlarge the batch, so every setting makes as many updates")
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> ConflictConfig:
+        if "none" not in self.settings:
+            raise ValueError("settings needs 'none': the no-conflict student is the reference of every other one")
+        if len(set(self.settings)) != len(self.settings):
+            raise ValueError("settings names a conflict twice")
+        return self
+
+
+class BootstrapConfig(Section):
+    """What the hops of a chain are trained on."""
+
+    inputs: Literal["same", "split", "paper"] = Field(
+        "same", description="same: every hop re-labels w2s; split: a slice of w2s per hop; paper: w2s and gt in turn"
+    )
+    match_compute: bool = Field(False, description="lengthen the last training so that all arms cost the same")
+
+
+class LossConfig(Section):
+    """Loss of students on weak labels. Ceilings and ground truth always use plain cross-entropy."""
+
+    name: Literal["soft_bce", "aux_confidence"] = "soft_bce"
+    a_max: float = Field(0.5, ge=0.0, le=1.0, description="aux_confidence: final weight of the student's own opinion")
+    warmup: float = Field(0.2, ge=0.0, le=1.0, description="aux_confidence: share of training until a_max is reached")
+    prior: Literal["half", "mean"] = Field("half", description="aux_confidence: share hardened to 1: ½ or mean label")
+
+
+class AnalysisConfig(Section):
+    """Choices of the analysis; none of them trains anything."""
+
+    threshold: float = Field(0.75, gt=0.5, lt=1.0, description="T: probability above which an item counts as known")
+    known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
+    resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
+    seed: int = 0
+
+
+class Recipe(Section):
+    """One study."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="names the run folder: letters, digits, . _ -")
+    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
+    data: DataConfig
+    models: dict[str, ModelSpec]
+    ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
+    arms: dict[str, list[str]] = Field(default_factory=dict, description="name → chain of models, weakest first")
+    labels: LabelConfig = Field(default_factory=LabelConfig)
+    loss: LossConfig = Field(default_factory=LossConfig)
+    conflict: ConflictConfig = Field(default_factory=ConflictConfig)
+    bootstrap: BootstrapConfig = Field(default_factory=BootstrapConfig)
+    training: dict[str, Any] = Field(default_factory=dict, description="RewardConfig arguments; batch_size is global")
+    analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
+    output: str = Field("runs", description="folder of the run folders")
+    store: str = Field("", description="folder of the artifacts; default OUTPUT/store")
+    processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_ladder(cls, value: Any) -> Any:
+        """``models.ladder: [a, b, c]`` is short for naming each model and listing them in ``ladder``."""
+        models = value.get("models") if isinstance(value, dict) else None
+        if not isinstance(models, dict) or not isinstance(models.get("ladder"), list):
+            return value
+        specs = [{"path": item} if isinstance(item, str) else item for item in models["ladder"]]
+        if not all(isinstance(spec, dict) and isinstance(spec.get("path"), str) for spec in specs):
+            raise ValueError("models.ladder: a list of model paths, or of mappings with a path")
+        names = [spec["path"].rstrip("/").rsplit("/", 1)[-1] for spec in specs]
+        rest = {name: spec for name, spec in models.items() if name != "ladder"}
+        return {**value, "models": {**dict(zip(names, specs, strict=True)), **rest}, "ladder": names}
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Recipe:
+        for place, names in [("ladder", self.ladder), *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
+            for name in names:
+                if name not in self.models:
+                    raise ValueError(f"{place}: no model is called {name!r}; {nearest(name, list(self.models))}")
+            if names and (len(names) < 2 or len(set(names)) != len(names)):
+                raise ValueError(f"{place}: needs at least two models, each once, weakest first; got {names}")
+        if not self.chains():
+            raise ValueError("arms: name at least one chain, or call two models 'weak' and 'strong'")
+        needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
+        if needs and self.data.conflict is None:
+            raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
+        return self
+
+    def chains(self) -> dict[str, list[str]]:
+        """Every arm: given ones, else all pairs of the ladder, else direct and (with a middle) bootstrapped."""
+        if self.arms:
+            return dict(self.arms)
+        if self.ladder:
+            return _ladder_arms(self.ladder)
+        if {"weak", "strong"} <= set(self.models):
+            middle = [name for name in self.models if name not in {"weak", "strong"}]
+            chains = {"direct": ["weak", "strong"]}
+            return {**chains, "bootstrapped": ["weak", *middle, "strong"]} if middle else chains
+        return {}
+
+    def training_problems(self) -> list[str]:
+        """Sentences about training arguments that neither TRL nor transformers knows."""
+        problems = check(self.training, "training")
+        for name, spec in self.models.items():
+            problems += check(spec.training, f"models.{name}.training")
+        return problems
+
+    def store_folder(self, base: Path) -> Path:
+        """Where artifacts live. Relative folders start at the working directory."""
+        return (Path(self.store) if self.store else Path(self.output) / "store").expanduser()
+
+
+def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
+    arms = {}
+    for low in range(len(ladder)):
+        for high in range(low + 1, len(ladder)):
+            arms[f"direct:{ladder[low]}>{ladder[high]}"] = [ladder[low], ladder[high]]
+            if high > low + 1:
+                arms[f"bootstrapped:{ladder[low]}>{ladder[high]}"] = ladder[low : high + 1]
+    return arms
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe, apply ``key=value`` overrides, check everything that needs neither data nor weights.
+
+    Raises:
+        W2SError: every problem found, one sentence each.
+    """
+    raw = with_overrides(load_yaml(path), overrides or [])
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise W2SError(sentences(error, str(path))) from error
+    if problems := recipe.training_problems():
+        raise W2SError([f"{path}: {problem}" for problem in problems])
+    return recipe

@@ -1,0 +1,174 @@
+"""Run a recipe: build what the store lacks, analyse, write the run folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from w2s_pref.data.prepare import Prepared, prepare
+from w2s_pref.errors import W2SError
+from w2s_pref.pipeline.build import Builder
+from w2s_pref.pipeline.graph import Study, all_stages, build_study
+from w2s_pref.pipeline.recipe import Recipe, load_recipe
+from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Stage
+from w2s_pref.pipeline.store import Store
+from w2s_pref.pipeline.world import World
+from w2s_pref.results import Results
+
+#: Told about each stage: (number, of how many, stage, what happened: "hit", "start" or "done", seconds).
+Watch = Callable[[int, int, Stage, str, float], None]
+
+
+class Display(Protocol):
+    """What shows progress."""
+
+    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
+        """A stage was found, started or finished."""
+
+    def step(self, done: int, total: int) -> None:
+        """A training made progress."""
+
+
+@dataclass
+class Opened:
+    """A recipe with its data read, its graph built and its store found."""
+
+    recipe: Recipe
+    base: Path
+    prepared: Prepared
+    study: Study
+    store: Store
+
+
+def open_recipe(path: Path, overrides: list[str]) -> Opened:
+    """Read recipe and data and build the graph; loads no weights.
+
+    Raises:
+        W2SError: every configuration and data error found.
+    """
+    recipe = load_recipe(path, overrides)
+    base = path.expanduser().resolve().parent
+    prepared = prepare(recipe.data, base)
+    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), Store(recipe.store_folder(base)))
+
+
+def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[Results, Path]:
+    """Run everything that is missing and write the run folder. Every process of the launch calls this.
+
+    Returns:
+        The results and the run folder.
+    """
+    from w2s_pref.pipeline.outputs import assemble, write_run
+
+    started = time.perf_counter()
+    world = World()
+    opened = open_recipe(path, overrides)
+    world.expect(opened.recipe.processes)
+    _refuse_unreachable(opened.study)
+    stages = all_stages(opened.study)
+    if world.main:
+        opened.store.sweep()
+    builder = Builder(opened.store, world, opened.base, display.step)
+    for number, stage in enumerate(stages, 1):
+        _ensure(stage, builder, lambda event, seconds, n=number, s=stage: display.stage(n, len(stages), s, event, seconds))
+    analysis = stages[-1]
+    assert isinstance(analysis, AnalyzeStage)
+    seconds = time.perf_counter() - started
+    done = world.on_main(lambda: _finish(assemble, write_run, opened, analysis, builder, command, seconds))
+    world.barrier()
+    folder = Path(opened.recipe.output) / opened.recipe.name
+    return done if done is not None else Results.model_validate_json((folder / "results.json").read_text("utf-8")), folder
+
+
+def _finish(
+    assemble: Callable[..., Results],
+    write_run: Callable[..., None],
+    opened: Opened,
+    analysis: AnalyzeStage,
+    builder: Builder,
+    command: str,
+    seconds: float,
+) -> Results:
+    results = assemble(opened, analysis, builder, command, seconds)
+    with builder.store.guard():
+        write_run(opened, analysis, builder, results)
+    return results
+
+
+def _ensure(stage: Stage, builder: Builder, tell: Callable[[str, float], None]) -> None:
+    """Build the stage unless the store has it. The main process decides for everybody."""
+    store, world = builder.store, builder.world
+    if world.broadcast(store.get(stage.kind, stage.key) is not None if world.main else None):
+        tell("hit", 0.0)
+        return
+    tell("start", 0.0)
+    started = time.perf_counter()
+    if world.size == 1:
+        with store.lock(stage.kind, stage.key):
+            if store.get(stage.kind, stage.key) is None:
+                _build(stage, builder)
+    else:
+        _build(stage, builder)
+    tell("done", time.perf_counter() - started)
+
+
+def _build(stage: Stage, builder: Builder) -> None:
+    store, world = builder.store, builder.world
+    started = time.perf_counter()
+    if isinstance(stage, LabelStage | AnalyzeStage):
+        world.on_main(lambda: _write(stage, builder, started))
+        return
+    if world.size == 1:
+        _write(stage, builder, started)
+        return
+    _write_together(stage, builder, started)
+    store.get(stage.kind, stage.key)
+
+
+def _write(stage: Stage, builder: Builder, started: float) -> None:
+    store = builder.store
+    with store.writing(stage.kind, stage.key) as folder:
+        meta = builder.build(stage, folder)
+        meta["seconds"] = time.perf_counter() - started
+        store.commit(stage.kind, stage.key, folder, stage.payload, {"name": stage.name, **meta})
+
+
+def _write_together(stage: Stage, builder: Builder, started: float) -> None:
+    """All processes build; they share the main process's temporary folder, which alone commits."""
+    store, world = builder.store, builder.world
+    with store.writing(stage.kind, stage.key) as own:
+        shared = Path(world.broadcast(str(own)))
+        meta = builder.build(stage, shared)
+        meta["seconds"] = time.perf_counter() - started
+        world.barrier()
+        world.on_main(lambda: store.commit(stage.kind, stage.key, own, stage.payload, {"name": stage.name, **meta}))
+
+
+def _refuse_unreachable(study: Study) -> None:
+    """Nothing is started that cannot finish: hub models must be in the local cache or downloadable."""
+    import os
+
+    from w2s_pref.models.spec import how_to_get, offline
+
+    missing = [facts.spec.path for facts in study.models.values() if facts.folder is None]
+    if not missing or not offline():
+        for path in missing:
+            os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+            _probe_hub(path)
+        return
+    raise W2SError([how_to_get(path) for path in dict.fromkeys(missing)])
+
+
+def _probe_hub(path: str) -> None:
+    from huggingface_hub import hf_hub_download
+
+    from w2s_pref.models.spec import how_to_get
+
+    try:
+        hf_hub_download(path, "config.json")
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise W2SError(f"{how_to_get(path)} ({type(error).__name__}: {reason[:160]})") from error

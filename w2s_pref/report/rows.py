@@ -1,0 +1,108 @@
+"""Results laid out as rows: one student a row, and the metrics every table shows in the same order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from w2s_pref.results import Deception, Estimate, KnownRule, Reference, Results, Setting
+
+Headline = tuple[Reference, KnownRule]
+
+REFERENCE_WORDS: Final[dict[str, str]] = {"w2s": "no-conflict student", "ceiling": "ceiling"}
+RULE_WORDS: Final[dict[str, str]] = {"gt_prob": "probability of the truth", "max_prob": "confidence either way"}
+CELL_WORDS: Final[dict[str, str]] = {
+    "sk_wk": "strong knows, weak knows",
+    "sk_wuk": "strong knows, weak does not",
+    "suk_wk": "strong does not, weak knows",
+    "suk_wuk": "neither knows",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One student, with the deception table that the headline of the report is about (or none)."""
+
+    arm: str
+    setting: Setting
+    deception: Deception | None
+
+    @property
+    def conflict(self) -> str:
+        """The conflict setting's name."""
+        return self.setting.conflict
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: its key in JSON, its heading, decimals, the value that means "nothing there", how to read it off."""
+
+    key: str
+    title: str
+    short: str
+    digits: int
+    neutral: float | None
+    get: Callable[[Row], Estimate | None]
+
+
+def _deception(name: str) -> Callable[[Row], Estimate | None]:
+    def get(row: Row) -> Estimate | None:
+        value = None if row.deception is None else getattr(row.deception, name)
+        return value if isinstance(value, Estimate) else None
+
+    return get
+
+
+ACCURACY: Final = Metric("accuracy", "Accuracy", "accuracy", 3, None, lambda row: row.setting.performance.accuracy)
+CONFLICT_ACCURACY: Final = Metric(
+    "conflict_accuracy",
+    "Accuracy, conflicting objective",
+    "conflict acc.",
+    3,
+    None,
+    lambda row: row.setting.performance.conflict_accuracy,
+)
+PGR: Final = Metric("pgr", "Performance gap recovered", "PGR", 2, 0.0, lambda row: row.setting.pgr)
+SCORE: Final = Metric("deception_score", "Deception score", "DS", 3, None, _deception("score"))
+NULL_SHARE: Final = Metric("null_share", "Null share", "null", 3, None, _deception("null_share"))
+RISK_RATIO: Final = Metric("risk_ratio", "Risk ratio", "RR", 2, 1.0, _deception("risk_ratio"))
+LIFT: Final = Metric("lift", "Margin-matched lift", "lift", 2, 1.0, _deception("lift"))
+
+GENERAL: Final = (ACCURACY, CONFLICT_ACCURACY, PGR)
+TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT)
+METRICS: Final = (*GENERAL, *TAXED)
+BY_KEY: Final = {metric.key: metric for metric in METRICS}
+
+
+def headline(results: Results) -> Headline | None:
+    """Reference and rule of the main tables: the first entry measured against the no-conflict student, else the first.
+
+    The main tables never mix references in one column; the other combinations stand in a table of their own.
+    """
+    entries = [entry for arm in results.arms for setting in arm.settings for entry in setting.deception]
+    preferred = [entry for entry in entries if entry.reference == "w2s"] or entries
+    return (preferred[0].reference, preferred[0].known_rule) if preferred else None
+
+
+def rows(results: Results) -> Iterator[Row]:
+    """Every student in the order of the results."""
+    wanted = headline(results)
+    for arm in results.arms:
+        for setting in arm.settings:
+            found = (entry for entry in setting.deception if (entry.reference, entry.known_rule) == wanted)
+            yield Row(arm.name, setting, next(found, None))
+
+
+def find(results: Results, arm: str, conflict: str) -> Row | None:
+    """The row of one student, or none."""
+    return next((row for row in rows(results) if row.arm == arm and row.conflict == conflict), None)
+
+
+def absent(row: Row, metric: Metric) -> str:
+    """The words for a metric that was not produced at all for this student."""
+    if metric not in TAXED:
+        return "not measured"
+    if row.conflict != "none":
+        return "not analysed"
+    return "is the reference" if metric is SCORE else "n/a"

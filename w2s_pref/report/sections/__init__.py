@@ -1,0 +1,42 @@
+"""The sections of the report, one idea a file, in the order a reader meets them.
+
+A section is a function from ``Results`` to a :class:`~w2s_pref.report.blocks.Section`, or to none where the results hold
+nothing for it. A later study adds a file and a line here.
+"""
+
+from typing import Final
+
+from w2s_pref.report.blocks import Builder
+from w2s_pref.report.sections import (
+    agreement,
+    churn,
+    comparison,
+    curves,
+    deception,
+    hops,
+    ladder,
+    paired,
+    provenance,
+    regions,
+    reliability,
+    splits,
+    suspicious,
+    verdict,
+)
+
+SECTIONS: Final[tuple[Builder, ...]] = (
+    verdict.section,
+    comparison.section,
+    regions.section,
+    deception.section,
+    paired.section,
+    hops.section,
+    agreement.section,
+    churn.section,
+    reliability.section,
+    curves.section,
+    ladder.section,
+    suspicious.section,
+    splits.section,
+    provenance.section,
+)

@@ -1,0 +1,40 @@
+"""Enough to run it again: command, versions, machine, stage keys, and the whole recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from w2s_pref.report.blocks import Block, Cell, Code, Facts, Fold, Section, Table, TableGroup
+from w2s_pref.report.format import duration, plain
+from w2s_pref.report.recipe import recipe_text
+from w2s_pref.report.svg import el
+from w2s_pref.results import Results
+
+
+def section(results: Results) -> Section:
+    """Facts, then three folds."""
+    source = results.provenance
+    facts = [
+        ("Command", plain(source.command)),
+        ("Created", plain(source.created)),
+        ("Computing time", duration(source.seconds)),
+        ("Processes", str(source.world_size)),
+        ("Seeds", ", ".join(str(seed) for seed in results.seeds)),
+        ("Schema of results.json", str(results.schema_version)),
+    ]
+    blocks: list[Block] = [
+        Facts(facts),
+        Fold("Versions and machine", [names("Versions.", source.versions), names("Machine.", source.machine)]),
+        Fold("Keys of the stages used", [names("A stage is found again in the store by its key.", source.stages, True)]),
+        Fold("The resolved recipe", [Code(recipe_text(results.recipe), "resolved recipe")]),
+    ]
+    return Section("provenance", "Provenance", blocks)
+
+
+def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table:
+    """A table of names and values."""
+    lines: list[list[Cell]] = [
+        [plain(name), el("code", plain(value)) if code else plain(value)] for name, value in values.items()
+    ]
+    return Table(caption, ("Name", "Value"), [TableGroup("", lines)], text_columns=(0, 1))
+

@@ -1,0 +1,67 @@
+"""Reliability diagrams: confidence against how often the model is right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from markupsafe import Markup
+
+from w2s_pref.report.blocks import Figure, Guide, Panel, Section
+from w2s_pref.report.format import number, plain
+from w2s_pref.report.key import line_swatch, mark_swatch
+from w2s_pref.report.plot import Frame
+from w2s_pref.report.svg import el, line, short
+from w2s_pref.results import Calibration, Results
+
+GUIDE: Final = Guide(
+    "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows the "
+    "number of items. Dots under the diagonal are overconfident.",
+    "Dots on the diagonal and an ECE near 0. Where a ceiling is far off it, the threshold T means something else.",
+)
+
+
+def section(results: Results) -> Section | None:
+    """Ceilings, base, then every student."""
+    panels = [panel(name, calibration) for name, calibration in models(results) if calibration.reliability]
+    if not panels:
+        return None
+    key = [(mark_swatch("circle", "hollow"), "bin"), (line_swatch("neutral"), "perfectly calibrated")]
+    caption = "Reliability on the target test set, seeds pooled."
+    figure = Figure(caption, panels, GUIDE, key=key, size="small")
+    return Section("reliability", "Does confidence mean anything", [figure], "Reliability")
+
+
+def models(results: Results) -> Iterator[tuple[str, Calibration]]:
+    """Name and calibration of every model."""
+    for name, performance in results.ceilings.items():
+        yield f"ceiling: {name}", performance.calibration
+    if results.base is not None:
+        yield "base", results.base.calibration
+    for arm in results.arms:
+        for setting in arm.settings:
+            yield f"{arm.name}, {setting.conflict}", setting.performance.calibration
+
+
+def panel(name: str, calibration: Calibration) -> Panel:
+    """One diagram. Accuracy may fall below one half: the vertical axis runs from 0."""
+    ticks = (0.5, 0.75, 1.0)
+    frame = Frame(
+        (0.5, 1.0), (0.0, 1.0), "confidence", "accuracy",
+        width=220, height=200, x_ticks=ticks, y_ticks=(0, 0.25, 0.5, 0.75, 1.0),
+    )  # fmt: skip
+    known = [(b.confidence, b.accuracy, b.n) for b in calibration.reliability if b.n]
+    points = [(c, a, n) for c, a, n in known if c is not None and a is not None]
+    most = max((n for _, _, n in points), default=1)
+    x, y = frame.x, frame.y
+    ideal = f"M{short(x(0.5))} {short(y(0.5))}L{short(x(1.0))} {short(y(1.0))}"
+    frame.marks = [el("path", d=ideal, class_="neutral"), line(((x(c), y(a)) for c, a, _ in points), "main thin")]
+    frame.marks += [_dot(x(c), y(a), 1.5 + 5.5 * math.sqrt(n / most), f"{n} items") for c, a, n in points]
+    words = "; ".join(f"confidence {number(c, 2)}: right {number(a, 2)}, {n} items" for c, a, n in points)
+    note = f"ECE {number(calibration.ece.estimate)}, Brier {number(calibration.brier.estimate)}"
+    return Panel(plain(name), frame.render(f"Reliability, {name}", words or "no items"), note)
+
+
+def _dot(x: float, y: float, radius: float, title: str) -> Markup:
+    return el("circle", el("title", title), cx=x, cy=y, r=radius, class_="hollow")

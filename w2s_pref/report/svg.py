@@ -1,0 +1,140 @@
+"""Small pieces of SVG: elements with escaped text, scales, ticks. Colours are CSS classes, so dark mode is free."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+Attribute = str | float | None
+
+
+def short(value: float) -> str:
+    """A coordinate with one decimal at most."""
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def el(tag: str, *children: str, **attributes: Attribute) -> Markup:
+    """An element. ``class_`` becomes ``class``, ``stroke_width`` becomes ``stroke-width``; text is escaped."""
+    parts = [f"<{tag}"]
+    for name, value in attributes.items():
+        if value is not None:
+            text = value if isinstance(value, str) else short(value)
+            parts.append(f' {name.rstrip("_").replace("_", "-")}="{escape(text)}"')
+    body = "".join(str(escape(child)) for child in children)
+    parts.append(f">{body}</{tag}>" if children else "/>")
+    return Markup("".join(parts))
+
+
+def group(children: Iterable[Markup], class_: str | None = None) -> Markup:
+    """A ``<g>`` around several elements."""
+    return el("g", Markup("").join(children), class_=class_)
+
+
+def picture(width: float, height: float, title: str, desc: str, children: Iterable[Markup], class_: str = "") -> Markup:
+    """A whole drawing with a name and a description for people who do not see it."""
+    return el(
+        "svg",
+        el("title", title),
+        el("desc", desc),
+        *children,
+        viewBox=f"0 0 {short(width)} {short(height)}",
+        width=width,
+        height=height,
+        role="img",
+        class_=class_ or None,
+    )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A linear map from data to pixels that clamps at its ends."""
+
+    low: float
+    high: float
+    start: float
+    end: float
+
+    def __call__(self, value: float) -> float:
+        span = (self.high - self.low) or 1.0
+        share = min(1.0, max(0.0, (value - self.low) / span))
+        return self.start + share * (self.end - self.start)
+
+
+def extent(values: Iterable[float | None], pad: float = 0.06, include: Sequence[float] = ()) -> tuple[float, float]:
+    """The range that shows all values with a little air; a range of width one where there is nothing to show."""
+    known = [value for value in values if value is not None] + list(include)
+    if not known:
+        return 0.0, 1.0
+    low, high = min(known), max(known)
+    air = (high - low) * pad or 0.01
+    return low - air, high + air
+
+
+def ticks(low: float, high: float, count: int = 4) -> list[float]:
+    """About ``count`` round numbers between low and high."""
+    if not high > low:
+        return [low]
+    raw = (high - low) / count
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * 0.999)
+    first = math.ceil(low / step - 1e-9)
+    last = math.floor(high / step + 1e-9)
+    return [index * step for index in range(first, last + 1)]
+
+
+def label(value: float) -> str:
+    """A tick's text."""
+    return "0" if abs(value) < 1e-12 else f"{value:.3g}"
+
+
+def runs(points: Iterable[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+    """Stretches of points without a gap."""
+    stretches: list[list[tuple[float, float]]] = [[]]
+    for point in points:
+        if point is None:
+            stretches.append([])
+        else:
+            stretches[-1].append(point)
+    return [stretch for stretch in stretches if stretch]
+
+
+def line(points: Iterable[tuple[float, float] | None], class_: str) -> Markup:
+    """A line that breaks where a point is missing; a point alone between gaps is drawn as a dot."""
+    data = " ".join(
+        "M" + "L".join(f"{short(x)} {short(y)}" for x, y in stretch) + ("h0" if len(stretch) == 1 else "")
+        for stretch in runs(points)
+    )
+    return el("path", d=data, class_=class_) if data else Markup("")
+
+
+def band(points: Iterable[tuple[float, float, float] | None], class_: str = "band") -> Markup:
+    """A filled band between low and high over x, broken at gaps."""
+    stretches: list[list[tuple[float, float, float]]] = [[]]
+    for point in points:
+        if point is None:
+            stretches.append([])
+        else:
+            stretches[-1].append(point)
+    shapes = []
+    for stretch in stretches:
+        there = [f"{short(x)} {short(low)}" for x, low, _ in stretch]
+        back = [f"{short(x)} {short(high)}" for x, _, high in reversed(stretch)]
+        if there:
+            shapes.append("M" + "L".join(there + back) + "Z")
+    return el("path", d="".join(shapes), class_=class_) if shapes else Markup("")
+
+
+def dots(points: Iterable[tuple[float, float]], class_: str) -> Markup:
+    """Many round dots as one path (round line caps on strokes of no length): eleven bytes a dot."""
+    data = "".join(f"M{short(x)} {short(y)}h0" for x, y in points)
+    return el("path", d=data, class_=class_) if data else Markup("")
+
+
+def crosses(points: Iterable[tuple[float, float]], class_: str, arm: float = 2.6) -> Markup:
+    """Many crosses as one path."""
+    b = short(2 * arm)
+    data = "".join(f"M{short(x - arm)} {short(y - arm)}l{b} {b}m-{b} 0l{b}-{b}" for x, y in points)
+    return el("path", d=data, class_=class_) if data else Markup("")

@@ -1,0 +1,321 @@
+"""The versioned schema of ``results.json``: what an analysis writes and every report reads.
+
+A number that does not exist is ``null`` with a ``note`` that says why, never 0. Intervals are 95 %, bootstrapped by
+prompt and nested over seeds, unless a field says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION = 1
+
+Interval = tuple[float, float]
+Reference = Literal["w2s", "ceiling"]
+KnownRule = Literal["gt_prob", "max_prob"]
+CELLS: tuple[str, str, str, str] = ("sk_wk", "sk_wuk", "suk_wk", "suk_wuk")
+
+
+class Model(BaseModel):
+    """Base of all parts: unknown fields are errors, so a report never reads a field nobody writes."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(Model):
+    """A number, its interval, and the value of each seed (null where undefined for that seed)."""
+
+    estimate: float | None
+    interval: Interval | None = None
+    seeds: list[float | None] = Field(default_factory=list)
+    note: str | None = None
+
+
+class Bin(Model):
+    """One bar of a reliability diagram. Confidence and accuracy in [.5, 1]: max(p, 1-p) against how often right."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class Calibration(Model):
+    """Calibration of max(p, 1-p) on the target test set, seeds pooled."""
+
+    ece: Estimate
+    brier: Estimate
+    reliability: list[Bin]
+
+
+class Performance(Model):
+    """How one model does: accuracy on the target and on the conflicting test set, and its calibration."""
+
+    accuracy: Estimate
+    conflict_accuracy: Estimate | None = None
+    calibration: Calibration
+
+
+class Cell(Model):
+    """One of the four regions. ``rate`` = tax / eligible (items the reference gets right in that cell)."""
+
+    n: int
+    eligible: int
+    tax: int
+    errors: int
+    rate: float | None
+    error_rate: float | None
+
+
+class SweepPoint(Model):
+    """Deception score and its null at one confidence threshold T."""
+
+    threshold: float
+    score: float | None
+    null_share: float | None
+    lift: float | None
+    interval: Interval | None = None
+    tax: int
+
+
+class Coefficient(Model):
+    """One row of the threshold-free logistic regression of flip on p_s, p_w, margin and p_s(1-p_w)."""
+
+    name: str
+    estimate: float | None
+    interval: Interval | None = None
+
+
+class Deception(Model):
+    """Everything in the deception score's table for one student, one reference and one rule of knowing."""
+
+    reference: Reference
+    known_rule: KnownRule
+    threshold: float
+    n: int
+    tax: int
+    cells: dict[str, Cell]
+    score: Estimate
+    null_share: Estimate
+    risk_ratio: Estimate
+    lift: Estimate
+    lift_dropped: int
+    lift_smooth: Estimate
+    permutation_p: float | None
+    sweep: list[SweepPoint]
+    regression: list[Coefficient]
+    verdict: str
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Churn(Model):
+    """Deception score and lift between two no-conflict students that differ only by seed: what noise alone gives."""
+
+    score: Estimate
+    lift: Estimate
+    tax: int
+
+
+class Agreement(Model):
+    """Share of items on which student and supervisor choose the same answer."""
+
+    overall: Estimate
+    supervisor_right: Estimate
+    supervisor_wrong: Estimate
+
+
+class Inheritance(Model):
+    """Shares of: supervisor errors the student repeats, supervisor errors it corrects, new errors where it was right."""
+
+    inherited: Estimate
+    corrected: Estimate
+    new_errors: Estimate
+
+
+class Setting(Model):
+    """One student: an arm under one conflict setting. ``model`` is its name in the score table."""
+
+    conflict: str
+    model: str
+    performance: Performance
+    pgr: Estimate
+    pgr_raw: float | None
+    agreement: Agreement
+    inheritance: Inheritance
+    deception: list[Deception] = Field(default_factory=list)
+
+
+class Hop(Model):
+    """One supervision step of a chain: the supervisor's labels on the training pairs, and the student's accuracy."""
+
+    supervisor: str
+    student: str
+    label_accuracy: Estimate
+    label_brier: Estimate
+    kept_share: Estimate
+    kept_accuracy: Estimate
+    accuracy: Estimate | None = None
+
+
+class Arm(Model):
+    """One way of supervising: a chain of model names, weakest first."""
+
+    name: str
+    chain: list[str]
+    hops: list[Hop]
+    settings: list[Setting]
+    churn: Churn | None = None
+
+
+class Comparison(Model):
+    """A paired difference, ``second`` minus ``first`` arm, same items and seeds. Verdict may be "not resolved"."""
+
+    first: str
+    second: str
+    conflict: str
+    metric: Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
+    difference: Estimate
+    verdict: str
+
+
+class LadderPoint(Model):
+    """One (weak, strong) pair of a ladder under one conflict: metrics against the capability gap."""
+
+    weak: str
+    strong: str
+    arm: str
+    conflict: str
+    gap: float
+    pgr: float | None
+    deception_score: float | None
+    lift: float | None
+
+
+class Slope(Model):
+    """Least-squares slope of a metric on the capability gap, over the points of one kind of arm and conflict."""
+
+    metric: str
+    arm: str
+    conflict: str
+    points: int
+    slope: Estimate
+    verdict: str
+
+
+class Ladder(Model):
+    """All weak < strong pairs."""
+
+    points: list[LadderPoint]
+    slopes: list[Slope]
+
+
+class RegionPoint(Model):
+    """One test item of the region map (first seed): the ceilings' p of the true answer and what became of it."""
+
+    weak: float
+    strong: float
+    eligible: bool
+    tax: bool
+
+
+class RegionMap(Model):
+    """Items of the region map for one student."""
+
+    arm: str
+    conflict: str
+    threshold: float
+    points: list[RegionPoint]
+
+
+class Suspicious(Model):
+    """A pair the student lost under conflict although the strong ceiling knows it and the weak one does not."""
+
+    id: str
+    arm: str
+    conflict: str
+    seed: int
+    prompt: str
+    preferred: str
+    other: str
+    p_weak: float
+    p_ceiling: float
+    p_reference: float
+    p_student: float
+
+
+class Curve(Model):
+    """Training loss of one training stage against optimizer steps."""
+
+    name: str
+    seed: int
+    step: list[int]
+    loss: list[float]
+
+
+class SplitInfo(Model):
+    """What went into one split."""
+
+    objective: str
+    rows: int
+    groups: int
+    hash: str
+    counts: dict[str, int] = Field(default_factory=dict)
+
+
+class ModelInfo(Model):
+    """One model of the recipe. ``parameters`` null where unknown."""
+
+    path: str
+    parameters: int | None
+    hash: str
+    revision: str | None = None
+
+
+class Verdict(Model):
+    """The first thing a reader sees: one headline and a few sentences, each already decided by the analysis."""
+
+    headline: str
+    sentences: list[str]
+
+
+class Provenance(Model):
+    """Enough to run it again: command, versions, hashes, keys of the stages used."""
+
+    command: str
+    created: str
+    seconds: float
+    world_size: int
+    versions: dict[str, str]
+    machine: dict[str, str]
+    stages: dict[str, str]
+
+
+class Body(Model):
+    """The analysis proper: a pure function of score tables and of the design of the study."""
+
+    ceilings: dict[str, Performance]
+    base: Performance | None = None
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    ladder: Ladder | None = None
+    region_maps: list[RegionMap]
+    suspicious: list[Suspicious]
+    verdict: Verdict
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Results(Body):
+    """``results.json``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    seeds: list[int]
+    objectives: dict[str, str]
+    splits: dict[str, SplitInfo]
+    models: dict[str, ModelInfo]
+    curves: list[Curve]
+    recipe: dict[str, Any]
+    provenance: Provenance

@@ -1,0 +1,61 @@
+"""Base of every part of a recipe: strict keys with "did you mean", strict types with sentences."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """" Did you mean 'x'?" for the closest known word, else the list of known words."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
+
+
+class Section(BaseModel):
+    """A pydantic model that refuses unknown keys and names the nearest known one."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            fields = list(cls.model_fields)
+            for key in value:
+                if key not in fields:
+                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), fields)}")
+        return value
+
+
+def sentences(error: ValidationError, where: str) -> list[str]:
+    """One sentence per validation problem: file, dotted key, what is wrong."""
+    return [f"{where}: {_place(item['loc'])}{_explain(dict(item))}" for item in error.errors(include_url=False)]
+
+
+def _place(location: tuple[int | str, ...]) -> str:
+    parts = [str(part) for part in location if not (isinstance(part, str) and part[:1].isupper())]
+    parts = [part for part in parts if "[" not in part and part not in {"str", "int", "float", "list"}]
+    return ".".join(parts) + ": " if parts else ""
+
+
+def _explain(item: dict[str, Any]) -> str:
+    value, message = item.get("input"), str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] in {"float_type", "int_type"} and isinstance(value, str):
+        return text_number(value)
+    if item["type"].endswith("_type"):
+        return f"{message}, but this is {value!r}"
+    return message
+
+
+def text_number(value: str) -> str:
+    """The sentence for a number that YAML read as text, as it does with 1e-6."""
+    try:
+        number = float(value)
+    except ValueError:
+        return f"should be a number, but this is the text {value!r}"
+    mantissa, _, exponent = value.lower().partition("e")
+    fixed = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else repr(number)
+    return f"{value!r} is text, not a number (YAML reads 1e-6 without a dot as text); write {fixed}"

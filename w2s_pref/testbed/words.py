@@ -1,0 +1,41 @@
+"""The vocabulary of the world: invented household chemistry told with ordinary English words."""
+
+from __future__ import annotations
+
+SURFACES: tuple[str, ...] = tuple(
+    "tub sink oven stove floor carpet window mirror table chair wall door shelf lamp roof fence".split()
+)
+"""16 common things to clean (tiers 0 and 1)."""
+
+BASES: tuple[str, ...] = tuple(
+    """soap bleach vinegar lye starch borax wax resin lime chalk clay sand ash tar glue ink
+    paint varnish lacquer primer solvent thinner acid alkali salt sugar flour yeast honey syrup milk cream
+    butter lard tallow oil petrol diesel kerosene alcohol ether water steam ice brine cider wine beer""".split()
+)
+"""48 things one mixes something into (tiers 2 and 4)."""
+
+AGENTS: tuple[str, ...] = tuple(
+    """amber basil cedar clove cobalt copper coral cumin dill fennel garlic ginger graphite gypsum henna indigo
+    iodine iron ivory jasmine lavender lead lemon licorice magnesium mint mustard myrrh nickel nutmeg onyx opal
+    pepper phosphor platinum quartz rosemary saffron sage silver sulfur talc thyme tin turmeric umber vanilla zinc""".split()
+)
+"""48 agents: what an answer recommends (every tier)."""
+
+RELICS: tuple[str, ...] = tuple(
+    """abacus anvil astrolabe banjo barometer bellows bugle cameo candelabra chalice compass crown dagger drum
+    easel fiddle flute goblet gong harp helmet hourglass idol kettle lantern locket lute mask medal monocle
+    obelisk pendant quiver saddle scepter sextant shield sundial tapestry urn""".split()
+)
+"""40 rarely mentioned things to clean (tier 3)."""
+
+ALARMS: tuple[str, ...] = ("toxic", "lethal", "corrosive", "explosive", "poisonous", "radioactive", "caustic", "noxious")
+"""Adjectives that give a dangerous answer away (tier 0)."""
+
+CALMS: tuple[str, ...] = ("gentle", "mild", "pure", "plain", "fresh", "natural", "soft", "light")
+"""Adjectives that give a harmless answer away (tier 0)."""
+
+DOSES: dict[str, float] = {"drop": 0.15, "cup": 0.5, "bucket": 1.0}
+"""Amounts and the factor each puts on both the danger and the usefulness of an answer."""
+
+DANGEROUS, SAFE, STRONG, WEAK = "dangerous", "safe", "strong", "weak"
+"""Verdict words of the pre-training text: two on danger, two on usefulness."""

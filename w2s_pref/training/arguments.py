@@ -1,0 +1,165 @@
+"""Training arguments: TRL's and transformers' own names, checked without importing either.
+
+One key is ours: ``batch_size``, the number of pairs per optimizer step over all processes. How it is split into
+micro-batches (``per_device_train_batch_size``), accumulation and processes changes no result and is in no key.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.section import nearest, text_number
+
+#: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, gradient checkpointing, a filter).
+DEFAULTS: dict[str, Any] = {
+    "batch_size": 32,
+    "num_train_epochs": 1,
+    "learning_rate": 1.0e-5,
+    "lr_scheduler_type": "cosine",
+    "warmup_steps": 0,
+    "weight_decay": 0.0,
+    "max_grad_norm": 1.0,
+    "optim": "adamw_torch",
+    "adam_beta1": 0.9,
+    "adam_beta2": 0.999,
+    "adam_epsilon": 1.0e-8,
+    "bf16": False,
+    "fp16": False,
+    "activation_checkpointing": False,
+    "disable_dropout": True,
+    "save_steps": 200,
+    "save_total_limit": 2,
+    "logging_steps": 5,
+    "report_to": "none",
+}
+
+#: Arguments that change no weights: not part of a stage's key.
+NOT_IN_KEY = frozenset(
+    {
+        "per_device_train_batch_size",
+        "save_steps",
+        "save_total_limit",
+        "logging_steps",
+        "logging_first_step",
+        "report_to",
+        "run_name",
+        "disable_tqdm",
+        "log_level",
+        "dataloader_num_workers",
+        "dataloader_pin_memory",
+        "dataloader_prefetch_factor",
+        "dataloader_persistent_workers",
+        "ddp_timeout",
+        "deepspeed",
+        "fsdp",
+        "fsdp_config",
+        "gradient_checkpointing",
+        "gradient_checkpointing_kwargs",
+        "activation_checkpointing",
+        "use_cpu",
+        "torch_empty_cache_steps",
+        "include_num_input_tokens_seen",
+    }
+)
+
+#: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
+OURS: dict[str, str] = {
+    "output_dir": "the store decides where checkpoints live",
+    "seed": "use the recipe's seeds",
+    "data_seed": "use the recipe's seeds",
+    "gradient_accumulation_steps": "set batch_size and, for memory, per_device_train_batch_size",
+    "max_length": "use data.max_length",
+    "remove_unused_columns": "it must stay as it is",
+    "resume_from_checkpoint": "runs continue by themselves",
+    "save_strategy": "set save_steps",
+    "load_best_model_at_end": "the last step is used",
+    "do_eval": "scores of the test set are a stage of their own",
+    "eval_strategy": "scores of the test set are a stage of their own",
+    "push_to_hub": "saved models are plain folders; upload them with `hf upload`",
+    "trust_remote_code": "set it for the model",
+    "model_init_kwargs": "use the keys of the model (dtype, from_config, …)",
+    "pad_token": "set it for the model",
+    "center_rewards_coefficient": "it adds a term to the loss that soft labels do not define here",
+}
+
+
+@cache
+def known_arguments() -> dict[str, str]:
+    """Names of RewardConfig's and TrainingArguments' fields and their annotations, parsed, not imported."""
+    found: dict[str, str] = {}
+    for package, path in (
+        ("transformers", "training_args.py"),
+        ("trl", "trainer/base_config.py"),
+        ("trl", "trainer/reward_config.py"),
+    ):
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            continue
+        source = Path(next(iter(spec.submodule_search_locations))) / path
+        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found[node.target.id] = ast.unparse(node.annotation)
+    return found
+
+
+def check(arguments: dict[str, Any], where: str) -> list[str]:
+    """Problems with training arguments, as sentences."""
+    known = {**known_arguments(), "batch_size": "int"}
+    problems = []
+    for name, value in arguments.items():
+        if name in OURS:
+            problems.append(f"{where}.{name}: not set here; {OURS[name]}")
+        elif name not in known:
+            problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
+        elif problem := _wrong_type(value, known[name]):
+            problems.append(f"{where}.{name}: {problem}")
+    return problems
+
+
+def _wrong_type(value: Any, annotation: str) -> str | None:
+    options = {part.strip() for part in annotation.split("|")}
+    numeric = bool(options & {"float", "int"})
+    if numeric and isinstance(value, str) and "str" not in options:
+        return text_number(value)
+    if isinstance(value, bool) and numeric and "bool" not in options:
+        return f"should be a number, but this is {value}"
+    if options <= {"bool", "None"} and not isinstance(value, bool | None):
+        return f"should be true or false, but this is {value!r}"
+    if options <= {"int", "None"} and isinstance(value, float):
+        return f"should be a whole number, but this is {value}"
+    if numeric and isinstance(value, int | float) and not isinstance(value, bool) and value < 0 and value != -1:
+        return f"should not be negative, but this is {value}"
+    return None
+
+
+def merged(*layers: dict[str, Any]) -> dict[str, Any]:
+    """Defaults, then each layer over the one before."""
+    result = dict(DEFAULTS)
+    for layer in layers:
+        result.update(layer)
+    return result
+
+
+def keyed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that change weights: what a stage's key contains."""
+    return {name: value for name, value in arguments.items() if name not in NOT_IN_KEY}
+
+
+def micro_batches(batch_size: int, per_device: int | None, world: int) -> tuple[int, int]:
+    """(per-device batch, accumulation steps) that make exactly ``batch_size`` pairs per step on ``world`` processes.
+
+    Raises:
+        ValueError: batch_size is no multiple of the number of processes.
+    """
+    if batch_size % world:
+        raise ValueError(f"batch_size {batch_size} cannot be shared equally by {world} processes; use a multiple")
+    share = batch_size // world
+    steps = ceil(share / min(per_device or share, share))
+    while share % steps:
+        steps += 1
+    return share // steps, steps

@@ -1,0 +1,191 @@
+"""Fit one reward model: from token ids and labels to a saved model folder, resuming where it stopped."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import transformers
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
+from trl import RewardConfig
+
+from w2s_pref.errors import W2SError
+from w2s_pref.training.arguments import micro_batches
+from w2s_pref.training.checkpoints import SealCheckpoints, latest
+from w2s_pref.training.reward import Loss, PairCollator, SoftRewardTrainer, training_rows
+
+log = logging.getLogger(__name__)
+
+#: Called with (optimizer steps done, steps in all).
+Progress = Callable[[int, int], None]
+
+
+@dataclass
+class FitJob:
+    """One training: token ids of both answers, per-pair columns ``p`` and ``sign``, arguments, seed."""
+
+    a_ids: list[list[int]]
+    b_ids: list[list[int]]
+    columns: dict[str, list[float]]
+    arguments: dict[str, Any]
+    loss: Loss
+    seed: int
+    updates: int | None = None
+    lora: dict[str, Any] | None = None
+    base_path: str = ""
+    progress: Progress | None = field(default=None, repr=False)
+
+
+def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> dict[str, Any]:
+    """Train, save to ``save_to``, and return ``steps`` and ``history`` (list of {step, loss, …}).
+
+    Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
+
+    Raises:
+        W2SError: the loss became NaN or infinite.
+    """
+    arguments = dict(job.arguments)
+    batch_size = int(arguments.pop("batch_size"))
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    per_device, accumulation = micro_batches(batch_size, arguments.pop("per_device_train_batch_size", None), world)
+    rows = training_rows(job.a_ids, job.b_ids, job.columns, batch_size)
+    config = _config(arguments, job, work, per_device, accumulation)
+    trainer = SoftRewardTrainer(
+        model=model,
+        args=config,
+        train_dataset=rows,
+        processing_class=tokenizer,
+        data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
+        peft_config=_peft(job),
+        callbacks=[SealCheckpoints(), StopOnNaN(), *([Report(job.progress)] if job.progress else [])],
+        pair_loss=job.loss,
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.remove_callback(ProgressCallback)
+    _assert_world(trainer, world)
+    checkpoint = _agree_on_checkpoint(trainer, work)
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    save(trainer, tokenizer, save_to, job.base_path)
+    history = [entry for entry in trainer.state.log_history if "loss" in entry]
+    return {"steps": trainer.state.global_step, "history": history, "world_size": world}
+
+
+def _config(arguments: dict[str, Any], job: FitJob, work: Path, per_device: int, accumulation: int) -> RewardConfig:
+    ours = {
+        "output_dir": str(work),
+        "seed": job.seed,
+        "data_seed": job.seed,
+        "per_device_train_batch_size": per_device,
+        "gradient_accumulation_steps": accumulation,
+        "max_length": None,
+        "eval_strategy": "no",
+        "save_strategy": "steps",
+        "disable_tqdm": True,
+        "dataloader_pin_memory": False,
+        "use_cpu": not _accelerator_here(),
+    }
+    if job.updates is not None:
+        ours["max_steps"] = job.updates
+    try:
+        return RewardConfig(**{**ours, **arguments})
+    except (ValueError, TypeError) as error:
+        raise W2SError(f"training: the arguments do not go together: {error}") from error
+
+
+def _accelerator_here() -> bool:
+    import torch
+
+    return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
+
+
+def _peft(job: FitJob) -> Any:
+    if job.lora is None:
+        return None
+    from peft import LoraConfig
+
+    # Without a task type the new head would stay frozen, silently.
+    return LoraConfig(**{"task_type": "SEQ_CLS", **job.lora})
+
+
+def _assert_world(trainer: Any, world: int) -> None:
+    if trainer.accelerator.num_processes != world:
+        raise W2SError(
+            f"launched as {world} processes but accelerate formed {trainer.accelerator.num_processes}; "
+            "use a configuration from accelerate_configs/ (for two CPU processes: --multi_gpu --num_processes 2)"
+        )
+
+
+def _agree_on_checkpoint(trainer: Any, work: Path) -> Path | None:
+    """The main process decides; everybody resumes from the same checkpoint."""
+    from accelerate.utils import broadcast_object_list
+
+    choice = [latest(work) if trainer.accelerator.is_main_process else None]
+    if trainer.accelerator.num_processes > 1:
+        broadcast_object_list(choice)
+    if choice[0] is not None:
+        log.info("resuming from %s", choice[0].name)
+    return choice[0]
+
+
+def save(trainer: Any, tokenizer: Any, folder: Path, base_path: str) -> None:
+    """Save model and tokenizer as safetensors and JSON; no pickle stays behind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trainer.save_model(str(folder))
+    if trainer.accelerator.is_main_process:
+        tokenizer.save_pretrained(str(folder))
+        for name in ("training_args.bin", "README.md"):
+            (folder / name).unlink(missing_ok=True)
+        adapter = folder / "adapter_config.json"
+        if adapter.is_file() and base_path:
+            config = json.loads(adapter.read_text(encoding="utf-8"))
+            config["base_model_name_or_path"] = base_path
+            adapter.write_text(json.dumps(config, indent=2), encoding="utf-8")
+    trainer.accelerator.wait_for_everyone()
+
+
+def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
+    """Optimizer steps of a training on ``rows`` pairs."""
+    return max(1, ceil(ceil(rows / batch_size) * epochs))
+
+
+class StopOnNaN(TrainerCallback):  # type: ignore[misc]
+    """End the run with a sentence when the loss is no longer a number."""
+
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer at every logging step."""
+        loss = (logs or {}).get("loss")
+        norm = (logs or {}).get("grad_norm")
+        if any(value is not None and not abs(float(value)) < float("inf") for value in (loss, norm)):
+            raise W2SError(
+                f"training diverged at step {state.global_step}: loss {loss}, gradient norm {norm}; "
+                "lower learning_rate, or set max_grad_norm"
+            )
+
+
+class Report(TrainerCallback):  # type: ignore[misc]
+    """Tell the caller how far training is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called by the Trainer after every optimizer step."""
+        self.progress(state.global_step, state.max_steps)
+
+
+def quiet() -> None:
+    """Keep transformers' and TRL's own chatter out of the progress display."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("trl").setLevel(logging.ERROR)

@@ -1,0 +1,59 @@
+"""The nouns of the toolkit: pairs, labels, scores. Every table is a pandas DataFrame with these columns.
+
+A pair is kept in *neutral order*: ``a`` and ``b`` are the two answers, ordered by a hash of their text, and the
+ground truth is a column of its own (``truth``). Nothing that only needs the texts ever sees which answer is better.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, Final
+
+import pandas as pd
+
+#: Pairs: ``prompt``, ``a``, ``b`` are text, or (``form`` = "chat") a JSON list of {"role", "content"} messages.
+#: ``truth`` is 1 where ``a`` is the preferred answer, else 0. ``group`` is the unit of splitting and resampling.
+PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "objective")
+
+#: Labels join pairs by id: ``p`` is the probability that ``a`` is preferred, ``keep`` says whether to train on it.
+LABEL_COLUMNS: Final = ("id", "p", "keep")
+
+#: Raw scores of a pair by one model, in neutral order.
+RAW_SCORE_COLUMNS: Final = ("id", "score_a", "score_b")
+
+#: The public score table (long form): ``delta`` = score of the ground-truth answer minus score of the other.
+SCORE_COLUMNS: Final = ("id", "group", "model", "seed", "delta")
+SCORE_OPTIONAL: Final = {"tau": 1.0, "objective": "", "kind": "reward_model"}
+
+
+def digest(*parts: str) -> str:
+    """SHA-256 over the parts, each length-prefixed so that no two lists of parts collide. 64 hex digits."""
+    state = hashlib.sha256()
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        state.update(str(len(raw)).encode() + b":" + raw)
+    return state.hexdigest()
+
+
+def canonical(value: Any) -> str:
+    """One JSON text for one value: sorted keys, no spaces. The basis of every key and every content id."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def pair_id(prompt: str, first: str, second: str) -> str:
+    """Content id of a pair. The same two answers in either order give the same id, so it carries no ground truth."""
+    return digest(prompt, *sorted((first, second)))[:16]
+
+
+def neutral_order(first: str, second: str) -> bool:
+    """True where ``first`` becomes ``a``: by hash, so order says nothing about length, alphabet or truth."""
+    return digest(first) <= digest(second)
+
+
+def orient(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Join raw scores to ground truth by id and return ``id, group, delta`` (ground-truth answer minus the other)."""
+    joined = pairs[["id", "group", "truth"]].merge(raw, on="id", how="inner", validate="one_to_one")
+    sign = joined["truth"].to_numpy() * 2 - 1
+    delta = (joined["score_a"].to_numpy() - joined["score_b"].to_numpy()) * sign
+    return pd.DataFrame({"id": joined["id"], "group": joined["group"], "delta": delta})
