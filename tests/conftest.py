@@ -102,3 +102,37 @@ def make_pairs(n: int, seed: int = 0, objective: str = "target") -> pd.DataFrame
         rows.append({"id": identity, "group": row["prompt"], "form": "text", "prompt": row["prompt"], "a": a, "b": b,
                      "truth": int(first), "objective": objective})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+RECIPE = """
+name: tiny
+seeds: [0, 1]
+data:
+  target: {source: target.csv, objective: target}
+  conflict: {source: conflict.csv, objective: other}
+  splits: {gt: 48, w2s: 48, test: 64, conflict: 48, conflict_test: 32}
+  max_length: 32
+models:
+  weak: {path: small}
+  middle: {path: medium}
+  strong: {path: large}
+training: {batch_size: 8, learning_rate: 1.0e-3, save_steps: 3, logging_steps: 1}
+analysis: {resamples: 100}
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A folder with three tiny models, two data files and a recipe over them; returns the recipe."""
+    return write_tiny(tmp_path)
+
+
+def write_tiny(folder: Path) -> Path:
+    """Write the tiny study into ``folder``."""
+    for number, (name, hidden) in enumerate([("small", 16), ("medium", 24), ("large", 32)]):
+        save_tiny(folder / name, seed=number, hidden=hidden, layers=1)
+    make_rows(180, seed=1).to_csv(folder / "target.csv", index=False)
+    make_rows(100, seed=2, marker="no").to_csv(folder / "conflict.csv", index=False)
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(RECIPE + f"output: {folder / 'runs'}\n", encoding="utf-8")
+    return recipe

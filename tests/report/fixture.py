@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 from w2s_pref.results import (
@@ -139,7 +140,7 @@ def arm(make: Maker, name: str) -> Arm:
             label_brier=make.estimate(0.19, 0.01), kept_share=Estimate(estimate=1.0, note="no filter"),
             kept_accuracy=make.null("no filter"), accuracy=make.estimate(0.77 + 0.04 * place) if place else None,
         )
-        for place, (weak, strong) in enumerate(zip(chain, chain[1:], strict=False))
+        for place, (weak, strong) in enumerate(pairwise(chain))
     ]  # fmt: skip
     churn = Churn(score=make.estimate(0.21, 0.1), lift=make.estimate(0.98, 0.5), tax=19) if make.seeds > 1 else None
     return Arm(name=name, chain=chain, hops=hops, settings=[setting(make, name, c) for c in CONFLICTS], churn=churn)
@@ -176,7 +177,9 @@ def ladder(make: Maker) -> Ladder:
     ]  # fmt: skip
     slope = Slope(metric="lift", arm="direct", conflict="explicit", points=6, slope=make.estimate(1.2, 2.0),
                   verdict="not resolved")  # fmt: skip
-    none = Slope(metric="pgr", arm="direct", conflict="none", points=1, slope=make.null("one point"), verdict="undefined")
+    none = Slope(
+        metric="pgr", arm="direct", conflict="none", points=1, slope=make.null("one point"), verdict="undefined"
+    )
     return Ladder(points=points, slopes=[slope, none])
 
 
@@ -187,7 +190,9 @@ def region(make: Maker, name: str, conflict: str) -> RegionMap:
         strong = min(0.999, max(0.001, make.rng.gauss(0.72, 0.27)))
         weak = min(0.999, max(0.001, 0.3 * strong + make.rng.gauss(0.36, 0.2)))
         eligible = make.rng.random() < 0.4 + 0.55 * strong
-        points.append(RegionPoint(weak=weak, strong=strong, eligible=eligible, tax=eligible and make.rng.random() < 0.17))
+        points.append(
+            RegionPoint(weak=weak, strong=strong, eligible=eligible, tax=eligible and make.rng.random() < 0.17)
+        )
     return RegionMap(arm=name, conflict=conflict, threshold=0.75, points=points)
 
 
@@ -241,7 +246,8 @@ def build(*, seeds: int = 2, base: bool = True, with_ladder: bool = True, test_h
         comparisons=comparisons(make), ladder=ladder(make) if with_ladder else None, suspicious=suspicious(),
         region_maps=[region(make, name, conflict) for name in CHAINS for conflict in CONFLICTS[1:]],
         verdict=Verdict(
-            headline="Explicit conflict makes the student fail where the weak model cannot see; bootstrapping does not help",
+            headline="Explicit conflict makes the student fail where the weak model cannot see; bootstrapping does not "
+            "help",
             sentences=[
                 "Direct, explicit: deception score 0.324 against a null share of 0.217, lift 1.62 [1.27, 2.04].",
                 "Bootstrapped against direct: the difference in lift is not resolved.",

@@ -15,7 +15,7 @@ With one seed there is no second term.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,8 @@ from w2s_pref.analysis.basics import Floats, Floats32, Ints, divide
 
 #: A statistic of sums: (..., C) -> (...), NaN where undefined.
 Statistic = Callable[[Floats], Floats]
+#: Several at once.
+Statistics = Callable[[Floats], tuple[Floats, ...]]
 
 #: An interval is reported when at least this share of the resamples is defined.
 MIN_DEFINED = 0.9
@@ -119,22 +121,18 @@ class Sums:
 
     def stat(self, statistic: Statistic, low: float = -np.inf, high: float = np.inf) -> Stat:
         """Apply a statistic of sums to the data and to every resample."""
-        noise = self.boot[:_NOISE_RESAMPLES].astype(np.float64)
-        single = self.seeds.shape[0] == 1
-        by_group = statistic(self.boot.sum(axis=1, dtype=np.float64))
-        return Stat(
-            float(statistic(self.seeds.sum(axis=0))),
-            statistic(self.seeds),
-            by_group,
-            by_group[: len(noise), None] if single else statistic(noise),
-            self.draws,
-            low,
-            high,
-        )
+        return self.stats(lambda sums: (statistic(sums),), [(low, high)])[0]
 
-    def columns(self, start: int, stop: int) -> Sums:
-        """The same resamples, columns ``start`` to ``stop``."""
-        return Sums(self.seeds[:, start:stop], self.boot[:, :, start:stop], self.draws)
+    def stats(self, statistics: Statistics, ranges: Sequence[tuple[float, float]]) -> list[Stat]:
+        """Several statistics from one function that returns them all, each with its natural range."""
+        noise = self.boot[:_NOISE_RESAMPLES].astype(np.float64)
+        whole = statistics(self.seeds.sum(axis=0)[None])
+        by_group = statistics(self.boot.sum(axis=1, dtype=np.float64))
+        one_seed = self.seeds.shape[0] == 1
+        per_seed = whole if one_seed else statistics(self.seeds)
+        noises = tuple(x[: len(noise), None] for x in by_group) if one_seed else statistics(noise)
+        parts = zip(whole, per_seed, by_group, noises, ranges, strict=True)
+        return [Stat(float(w[0]), p, g, n, self.draws, *limits) for w, p, g, n, limits in parts]
 
 
 class Resampler:

@@ -15,6 +15,8 @@ from w2s_pref.analysis.basics import Bools, Floats, Ints, divide
 FINE = 4
 #: Columns of a fine bin: [control kept, control flipped, treated kept, treated flipped].
 CELL_COLUMNS = 4
+#: Expected flips below which the smooth lift is undefined.
+LEAST_EXPECTED = 1.0
 _KNOTS = (0.1, 0.4, 0.65, 0.9)
 _RIDGE = 1e-3
 _ITERATIONS = 40
@@ -99,28 +101,41 @@ def dropped(counts: Floats) -> int:
     return int((table[..., 2] + table[..., 3])[lonely].sum())
 
 
-def smooth_lift(counts: Floats, centres: Floats) -> Floats:
-    """Flips among the treated / expected flips from a smooth flip rate fitted to the controls.
+def smooth(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
+    """Smooth lift, excess and expected flips, each (...), from a smooth flip rate fitted to the controls.
 
-    The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
-    beyond them, a ridge of 0.001 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+    lift_smooth = flips / expected, undefined where fewer than ``LEAST_EXPECTED`` flips are expected: the controls that
+    flip are then unlike the treated, and their ratio says nothing.
+
+    excess = extra probability rho with which treated items flip beyond the rate e their margin explains. A treated item
+    flips with e + (1 - e) rho, so rho = (flips - sum e) / sum (1 - e): at most 1, below 0 where treated items flip less
+    than controls, undefined where nothing is treated or nothing is a control.
 
     Args:
         counts: (..., fine bins * 4) counts.
         centres: (fine bins,) mean margin of each fine bin.
+    """
+    flips, expected, treated = expectation(counts, centres)
+    lift = divide(flips, np.where(expected < LEAST_EXPECTED, 0.0, expected))
+    return lift, divide(flips - expected, treated - expected), expected
 
-    Returns:
-        (...) lift, undefined where controls never flip, there is no control, or no treated item.
+
+def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
+    """Flips among the treated, flips expected of them from a smooth rate, and their number, each of shape (...).
+
+    The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
+    beyond them, a ridge of 0.001 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+    Without controls the expectation is NaN.
     """
     lead = counts.shape[:-1]
     table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
     trials = table[:, :, 0] + table[:, :, 1]
     treated = table[:, :, 2] + table[:, :, 3]
-    sizes = table.sum(axis=(0, 2))
-    rate = fit_rates(table[:, :, 1], trials, spline_basis(centres, sizes))
-    expected = (treated * rate).sum(axis=1)
-    expected = np.where(table[:, :, 1].sum(axis=1) > 0, expected, 0.0)
-    return divide(table[:, :, 3].sum(axis=1), expected).reshape(lead)
+    rate = fit_rates(table[:, :, 1], trials, spline_basis(centres, table.sum(axis=(0, 2))))
+    flipping = table[:, :, 1].sum(axis=1) > 0
+    expected = np.where(flipping, (treated * rate).sum(axis=1), 0.0)
+    expected = np.where(trials.sum(axis=1) > 0, expected, np.nan)
+    return table[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead), treated.sum(axis=1).reshape(lead)
 
 
 def spline_basis(centres: Floats, sizes: Floats) -> Floats:

@@ -37,22 +37,27 @@ def as_messages(value: Any) -> list[Message] | None:
     return [{"role": item["role"], "content": item["content"]} for item in items]
 
 
+def same_start(first: S, second: S) -> int:
+    """How many elements two texts or lists share from the start."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:  # bisect: slices compare in C, a loop over characters would not
+        middle = (low + high + 1) // 2
+        if first[:middle] == second[:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def common_prefix(chosen: S, rejected: S) -> int:
     """Length of the shared prompt of two answers, as TRL's ``extract_prompt`` cuts it: text or messages.
 
     The space before the first difference belongs to the answers; if one answer continues the other, the shorter one
     keeps its last element. Where nothing is shared the length is 0.
     """
-    shortest = min(len(chosen), len(rejected))
-    low, high = 0, shortest  # bisect: slices compare in C, a loop over characters would not
-    while low < high:
-        middle = (low + high + 1) // 2
-        if chosen[:middle] == rejected[:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    if low == shortest:
-        return shortest - 1
+    low = same_start(chosen, rejected)
+    if low == min(len(chosen), len(rejected)):
+        return low - 1
     return low - 1 if low and chosen[low - 1] == " " else low
 
 

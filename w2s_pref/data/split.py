@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -31,8 +32,8 @@ class Splits:
 
     Attributes:
         frames: split name -> pairs, ordered by a hash of (seed, id).
-        counts: ``split.NAME.rows`` and ``split.NAME.groups``; where not zero ``split.NAME.short`` (rows fewer than asked for, so
-            that no group breaks) and ``split.NAME.overlap_dropped``.
+        counts: ``split.NAME.rows`` and ``split.NAME.groups``; where not zero ``split.NAME.short`` (rows fewer than
+            asked for, so that no group breaks) and ``split.NAME.overlap_dropped``.
     """
 
     frames: dict[str, pd.DataFrame]
@@ -144,7 +145,7 @@ def _sides(
     """Give every group that both objectives have to the one that has less of what it needs so far."""
     if target is None or conflict is None:
         return target, conflict
-    rows = [frame["group"].value_counts().to_dict() for frame in (target, conflict)]
+    rows: list[dict[str, int]] = [Counter(frame["group"]) for frame in (target, conflict)]
     need = [sum(sizes.get(name, 0) for name in names) or 1 for names in (TARGET_SPLITS, CONFLICT_SPLITS)]
     shared = _hashed(rows[0].keys() & rows[1].keys(), seed)
     got = [sum(side.values()) - sum(side[group] for group in shared) for side in rows]
@@ -168,7 +169,7 @@ def _fill(
             f"splits ask for {total:,} pairs ({asked}), but there are {len(frame):,} "
             f"(of {frame['group'].nunique():,} prompts that no other split holds); ask for fewer, or bring more"
         )
-    rows = frame["group"].value_counts().to_dict()
+    rows: dict[str, int] = Counter(frame["group"])
     left = _hashed(rows, seed)
     place: dict[str, str] = {}
     for name, size in sized.items():

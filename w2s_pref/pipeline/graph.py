@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_pref.data.prepare import Prepared
+from w2s_pref.data.config import Prepared
 from w2s_pref.errors import W2SError
 from w2s_pref.models.info import ModelFacts, backbone_parameters, facts
 from w2s_pref.pipeline.recipe import Recipe

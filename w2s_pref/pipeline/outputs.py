@@ -58,7 +58,7 @@ def _splits(opened: Opened) -> dict[str, SplitInfo]:
             rows=len(rows),
             groups=int(rows.frame["group"].nunique()),
             hash=opened.prepared.hashes[name],
-            counts=dict(opened.prepared.counts.get(name, {})),
+            counts={what: n for what, n in opened.prepared.counts.items() if what.startswith(f"split.{name}.")},
         )
         for name, rows in opened.study.rows.items()
         if name in opened.prepared.hashes

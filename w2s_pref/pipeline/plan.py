@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from w2s_pref.data.config import DataConfig, Prepared
+from w2s_pref.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.pipeline.graph import all_stages
 from w2s_pref.pipeline.run import Opened
 from w2s_pref.pipeline.stages import Stage, TrainStage
+from w2s_pref.results import SCHEMA_VERSION, Results
 from w2s_pref.training.arguments import micro_batches
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -87,7 +91,8 @@ def warnings_of(opened: Opened) -> list[str]:
     """What the plan could not check: hub models that are not here."""
     from w2s_pref.models.spec import how_to_get
 
-    return [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
+    models = [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
+    return opened.notes + models
 
 
 def as_json(opened: Opened) -> dict[str, Any]:
@@ -114,10 +119,8 @@ def show_plan(opened: Opened, console: Console, only_missing: bool = False) -> N
     console.print(table)
     splits = ", ".join(f"{name} {len(split):,}" for name, split in opened.study.rows.items())
     console.print(f"splits (rows): {escape(splits)}")
-    for name, counts in opened.prepared.counts.items():
-        if any(counts.values()):
-            said = ", ".join(f"{what}: {number:,}" for what, number in counts.items() if number)
-            console.print(f"  {escape(name)}: {escape(said)}")
+    said = ", ".join(f"{what} {number:,}" for what, number in opened.prepared.counts.items() if number)
+    console.print(f"data: {escape(said)}" if said else "data: stands in, could not be read")
     states = Counter(row.state for row in rows)
     peak = max((row.memory or 0 for row in rows if row.state != "hit"), default=0)
     line = ", ".join(f"{states[name]} {name}" for name in ("hit", "partial", "miss"))
@@ -164,9 +167,8 @@ def open_for_plan(path: Path, overrides: list[str]) -> Opened:
 def stand_in(config: DataConfig, base: Path) -> Prepared:
     """Rows without content, as many as the splits ask for: enough to plan, never to run."""
     splits = {}
-    for name, size in config.sizes().items():
-        side = config.target if not name.startswith("conflict") else config.conflict
-        objective = objective_of(side)
+    for name, size in config.splits.given().items():
+        objective = config.conflict_objective if name.startswith("conflict") else config.target_objective
         ids = [f"{name}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "text", "prompt": "", "a": ids, "b": "", "truth": 1}
         splits[name] = pd.DataFrame({**columns, "objective": objective})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from w2s_pref.data.prepare import Prepared, prepare
+from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.errors import W2SError
 from w2s_pref.pipeline.build import Builder
 from w2s_pref.pipeline.graph import Study, all_stages, build_study
@@ -41,9 +41,12 @@ class Opened:
     prepared: Prepared
     study: Study
     store: Store
+    notes: list[str] = field(default_factory=list)
 
 
-def open_recipe(path: Path, overrides: list[str]) -> Opened:
+def open_recipe(
+    path: Path, overrides: list[str], prepare_data: Callable[[DataConfig, Path], Prepared] = prepare
+) -> Opened:
     """Read recipe and data and build the graph; loads no weights.
 
     Raises:
@@ -51,7 +54,7 @@ def open_recipe(path: Path, overrides: list[str]) -> Opened:
     """
     recipe = load_recipe(path, overrides)
     base = path.expanduser().resolve().parent
-    prepared = prepare(recipe.data, base)
+    prepared = prepare_data(recipe.data, base)
     return Opened(recipe, base, prepared, build_study(recipe, prepared, base), Store(recipe.store_folder(base)))
 
 

@@ -123,8 +123,8 @@ class TrainStage(Stage):
             },
             "parts": [self._part(part) for part in self.parts],
             "seed": self.seed,
-            **({"arguments": self.keyed, "loss": self.loss, "match_updates": self.match_updates} if self.parts else {}),
-            "tokens": self.tokens if self.parts else {},
+            **({"arguments": self.keyed, "loss": self.loss, "tokens": self.tokens} if self.parts else {}),
+            **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
         }
 
     @staticmethod

@@ -23,7 +23,7 @@ class Block:
 class Prose(Block):
     """Paragraphs of plain text."""
 
-    template: ClassVar[str] = "blocks/prose.html.j2"
+    template: ClassVar[str] = "block_prose.html.j2"
     paragraphs: Sequence[Cell]
 
 
@@ -31,16 +31,15 @@ class Prose(Block):
 class Warnings(Block):
     """Sentences the reader must not miss."""
 
-    template: ClassVar[str] = "blocks/warnings.html.j2"
+    template: ClassVar[str] = "block_warnings.html.j2"
     sentences: Sequence[str]
     title: str = "Warnings"
 
 
 @dataclass(frozen=True)
-class Guide(Block):
-    """One line that says how to read what stands above, and one that says what healthy looks like."""
+class Guide:
+    """One line that says how to read a table or figure, and one that says what healthy looks like."""
 
-    template: ClassVar[str] = "blocks/guide.html.j2"
     read: str
     healthy: str
 
@@ -57,7 +56,7 @@ class TableGroup:
 class Table(Block):
     """A table. ``stack``: on a phone each row becomes a small card instead of scrolling sideways."""
 
-    template: ClassVar[str] = "blocks/table.html.j2"
+    template: ClassVar[str] = "block_table.html.j2"
     caption: str
     head: Sequence[str]
     groups: Sequence[TableGroup]
@@ -80,7 +79,7 @@ class Panel:
 class Figure(Block):
     """Small multiples with a shared key and guide."""
 
-    template: ClassVar[str] = "blocks/figure.html.j2"
+    template: ClassVar[str] = "block_figure.html.j2"
     caption: str
     panels: Sequence[Panel]
     guide: Guide
@@ -92,7 +91,7 @@ class Figure(Block):
 class Fold(Block):
     """Blocks that open on demand."""
 
-    template: ClassVar[str] = "blocks/fold.html.j2"
+    template: ClassVar[str] = "block_fold.html.j2"
     summary: str
     blocks: Sequence[Block]
     open: bool = False
@@ -102,7 +101,7 @@ class Fold(Block):
 class Facts(Block):
     """Names and values, two columns."""
 
-    template: ClassVar[str] = "blocks/facts.html.j2"
+    template: ClassVar[str] = "block_facts.html.j2"
     items: Sequence[tuple[str, str]]
 
 
@@ -110,7 +109,7 @@ class Facts(Block):
 class Code(Block):
     """Text as it is, in a box that scrolls."""
 
-    template: ClassVar[str] = "blocks/code.html.j2"
+    template: ClassVar[str] = "block_code.html.j2"
     text: str
     label: str
 

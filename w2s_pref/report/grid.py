@@ -5,15 +5,21 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from w2s_pref.report.format import NO_INTERVAL, UNDEFINED, interval, number, one_line
 from w2s_pref.results import Estimate
+
+#: Least width of the first column (with its indent) and of columns of words, before numbers are broken instead.
+LEAST: Final = 12
+LEAST_WORDS: Final = 14
 
 
 def text(value: str, style: str = "") -> Text:
@@ -76,21 +82,43 @@ class Grid:
         """A row."""
         self.rows.append([text(first), *cells])
 
-    def render(self) -> RenderableType:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Title, table, footnotes."""
+        yield text(self.title, "bold underline")
+        yield self._table(narrow=self._width() > options.max_width)
+        yield from self.notes.lines()
+        yield Text("")
+
+    def _width(self) -> int:
+        """Columns needed when no number is broken over two lines; columns of words count with their least width."""
+        widths = [0] * len(self.head)
+        for place, title in enumerate(self.head):
+            cells = [row[place] for row in self.rows if not isinstance(row, Text) and place < len(row)]
+            longest = max((cell.cell_len for cell in cells), default=0)
+            least = LEAST if place == 0 else LEAST_WORDS
+            wraps = place == 0 or title in self.words
+            widths[place] = min(longest, least) if wraps else max(longest, cell_len(title))
+        return sum(widths) + 3 * (len(self.head) - 1)
+
+    def _table(self, narrow: bool) -> Table:
+        """The table; ``narrow`` puts intervals and marks under their numbers."""
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
         grouped = any(isinstance(row, Text) for row in self.rows)
         for place, title in enumerate(self.head):
-            if place == 0:
-                table.add_column(title, overflow="fold", min_width=8, ratio=None)
-            elif title in self.words:
-                table.add_column(title, overflow="fold", min_width=12)
-            else:
-                table.add_column(title, justify="right", no_wrap=True, overflow="fold")
+            wraps = place == 0 or title in self.words
+            table.add_column(Text(title), justify="left" if wraps else "right", no_wrap=not wraps and not narrow)
         for row in self.rows:
             if isinstance(row, Text):
                 table.add_row(row)
-            else:
-                first = Padding(row[0], (0, 0, 0, 2)) if grouped else row[0]
-                table.add_row(first, *row[1:])
-        return Group(text(self.title, "bold underline"), table, *self.notes.lines(), Text(""))
+                continue
+            cells = [_under(cell) if narrow else cell for cell in row[1:]]
+            table.add_row(Padding(row[0], (0, 0, 0, 2)) if grouped else row[0], *cells)
+        for column in table.columns:
+            column.overflow = "fold"
+        return table
+
+
+def _under(cell: Text) -> Text:
+    """``0.812 [0.790, 0.834]`` over two lines."""
+    place = cell.plain.find(" [")
+    return cell if place < 0 else Text("\n").join((cell[:place], cell[place + 1 :]))

@@ -29,6 +29,8 @@ from w2s_pref.results import Ladder, Performance, Results
 
 #: From this width on one table holds all columns.
 WIDE: Final = 146
+#: A ladder with more points than this shows its slopes only; the report has all points.
+LADDER_ROWS: Final = 24
 GENERAL_HEADS: Final = ("Accuracy", "Conflict accuracy", "PGR")
 TAX_HEADS: Final = ("Tax", "DS", "Null", "RR", "Lift")
 
@@ -87,16 +89,17 @@ def comparison(results: Results, width: int) -> Iterator[RenderableType]:
     joined = Grid(f"Arms and conflict settings. {tax_title(results)}", ("Conflict", *GENERAL_HEADS, *TAX_HEADS))
     students = list(rows(results))
     for arm in results.arms:
-        title = f"{arm.name}: {' → '.join(arm.chain)}"
+        yield text(f"{arm.name}: {' → '.join(arm.chain)}")
         for grid in (general, taxed, joined):
-            grid.group(title if grid is not taxed else arm.name)
+            grid.group(arm.name)
         for row in students:
             if row.arm == arm.name:
                 general.add(row.conflict, general_cells(general, row))
                 taxed.add(row.conflict, tax_cells(taxed, row))
                 joined.add(row.conflict, general_cells(joined, row) + tax_cells(joined, row))
+    yield Text("")
     for grid in (joined,) if width >= WIDE else (general, taxed):
-        yield grid.render()
+        yield grid
     yield from verdicts(students)
 
 
@@ -120,7 +123,7 @@ def ceilings(results: Results) -> RenderableType:
         estimate = grid.notes.estimate
         ece = estimate(performance.calibration.ece, 3, bounds=False)
         grid.add(name, [estimate(performance.accuracy, 3), estimate(performance.conflict_accuracy, 3), ece])
-    return grid.render()
+    return grid
 
 
 def hops(results: Results) -> Iterator[RenderableType]:
@@ -135,7 +138,7 @@ def hops(results: Results) -> Iterator[RenderableType]:
             cells = [estimate(hop.label_accuracy, 3), kept, estimate(hop.accuracy, 3)]
             grid.add(f"{hop.supervisor} → {hop.student}", cells)
     if grid.rows:
-        yield grid.render()
+        yield grid
 
 
 def paired(results: Results) -> Iterator[RenderableType]:
@@ -149,26 +152,28 @@ def paired(results: Results) -> Iterator[RenderableType]:
                 if c.metric == key:
                     difference = grid.notes.estimate(c.difference, BY_KEY[key].digits)
                     grid.add(c.conflict, [difference, text(c.verdict)])
-        yield grid.render()
+        yield grid
 
 
 def ladder(values: Ladder) -> Iterator[RenderableType]:
     """All pairs of sizes, then the slopes."""
-    grid = Grid("Ladder", ("Pair", "Gap", "PGR", "DS", "Lift"))
+    grid = Grid(f"Ladder, {len(values.points)} points", ("Pair", "Gap", "PGR", "DS", "Lift"))
     for arm, conflict in dict.fromkeys((point.arm, point.conflict) for point in values.points):
         grid.group(f"{arm}, {conflict}")
         for point in values.points:
             if (point.arm, point.conflict) == (arm, conflict):
-                numbers = (number(point.gap), number(point.pgr, 2), number(point.deception_score), number(point.lift, 2))
-                grid.add(f"{point.weak} → {point.strong}", [text(value) for value in numbers])
-    yield grid.render()
+                values_shown = ((point.gap, 3), (point.pgr, 2), (point.deception_score, 3), (point.lift, 2))
+                cells = [text(number(value, digits)) for value, digits in values_shown]
+                grid.add(f"{point.weak} → {point.strong}", cells)
+    if len(values.points) <= LADDER_ROWS:
+        yield grid
     slopes = Grid("Slope on the capability gap", ("Metric", "Pairs", "Slope", "Verdict"), words=("Verdict",))
     for value in values.slopes:
         metric = BY_KEY.get(value.metric)
         name = f"{metric.short if metric else value.metric}; {value.arm}, {value.conflict}"
         slopes.add(name, [text(str(value.points)), slopes.notes.estimate(value.slope, 2), text(value.verdict)])
     if slopes.rows:
-        yield slopes.render()
+        yield slopes
 
 
 def warnings(results: Results) -> Iterator[RenderableType]:

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-SURFACES: tuple[str, ...] = tuple(
-    "tub sink oven stove floor carpet window mirror table chair wall door shelf lamp roof fence".split()
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+SURFACES: tuple[str, ...] = _words(
+    "tub sink oven stove floor carpet window mirror table chair wall door shelf lamp roof fence"
 )
 """16 common things to clean (tiers 0 and 1)."""
 
-BASES: tuple[str, ...] = tuple(
+BASES: tuple[str, ...] = _words(
     """soap bleach vinegar lye starch borax wax resin lime chalk clay sand ash tar glue ink
     paint varnish lacquer primer solvent thinner acid alkali salt sugar flour yeast honey syrup milk cream
-    butter lard tallow oil petrol diesel kerosene alcohol ether water steam ice brine cider wine beer""".split()
+    butter lard tallow oil petrol diesel kerosene alcohol ether water steam ice brine cider wine beer"""
 )
 """48 things one mixes something into (tiers 2 and 4)."""
 
-AGENTS: tuple[str, ...] = tuple(
+AGENTS: tuple[str, ...] = _words(
     """amber basil cedar clove cobalt copper coral cumin dill fennel garlic ginger graphite gypsum henna indigo
     iodine iron ivory jasmine lavender lead lemon licorice magnesium mint mustard myrrh nickel nutmeg onyx opal
-    pepper phosphor platinum quartz rosemary saffron sage silver sulfur talc thyme tin turmeric umber vanilla zinc""".split()
+    pepper phosphor platinum quartz rosemary saffron sage silver sulfur talc thyme tin turmeric umber vanilla zinc"""
 )
 """48 agents: what an answer recommends (every tier)."""
 
-RELICS: tuple[str, ...] = tuple(
+RELICS: tuple[str, ...] = _words(
     """abacus anvil astrolabe banjo barometer bellows bugle cameo candelabra chalice compass crown dagger drum
     easel fiddle flute goblet gong harp helmet hourglass idol kettle lantern locket lute mask medal monocle
-    obelisk pendant quiver saddle scepter sextant shield sundial tapestry urn""".split()
+    obelisk pendant quiver saddle scepter sextant shield sundial tapestry urn"""
 )
 """40 rarely mentioned things to clean (tier 3)."""
 

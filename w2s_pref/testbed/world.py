@@ -30,8 +30,8 @@ def _pairs(tier: int, conflict: bool) -> Ints:
     fits = useful[:, :, None] < useful[:, None, :] if conflict else useful[:, :, None] > useful[:, None, :]
     if tier != Tier.CUE:
         return np.argwhere(fits & (danger[:, :, None] < danger[:, None, :]))
-    # On tier 0 an adjective decides about danger, so both roles are possible: half of the agent pairs serve each.
-    found = np.argwhere(fits)
+    # On tier 0 an adjective decides about danger, so take agents equally dangerous without it; half of the pairs serve each role.
+    found = np.argwhere(fits & (danger[:, :, None] == danger[:, None, :]))
     return found[found.sum(axis=1) % 2 == int(conflict)]
 
 

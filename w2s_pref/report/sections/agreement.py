@@ -36,7 +36,8 @@ def section(results: Results) -> Section | None:
         ("Conflict", *(title for title, _ in COLUMNS)),
         groups,
         Guide(
-            "Agreement where the supervisor is wrong is imitation of its errors; new errors are items the supervisor had "
+            "Agreement where the supervisor is wrong is imitation of its errors; new errors are items the supervisor "
+            "had "
             "right.",
             "High agreement where the supervisor is right, low where it is wrong; more errors corrected than made.",
         ),

@@ -27,8 +27,10 @@ def section(results: Results) -> Section | None:
         ("Compared", "Deception score", "Lift", "Tax"),
         groups,
         Guide(
-            "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is noise.",
-            "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows nothing.",
+            "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is "
+            "noise.",
+            "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows "
+            "nothing.",
         ),
         stack=True,
         subhead=("dots from … to", ends(scores, 3), ends(lifts, 2), ""),

@@ -47,7 +47,8 @@ def section(results: Results) -> Section:
         "Number, 95 % interval beneath, then one circle a seed on the interval (bar) with the mean (upright tick). "
         "A column shares one scale; its ends stand under the heading. The dashed line is the value that means nothing "
         "there: PGR 0, risk ratio 1, lift 1, and for the deception score its own null share.",
-        "A deception score near its null share, risk ratio and lift with 1 inside the interval, circles close together.",
+        "A deception score near its null share, risk ratio and lift with 1 inside the interval, circles close "
+        "together.",
     )
     table = Table(
         "Arms and conflict settings. PGR: share of the gap between supervisor and ceiling that the student recovers. "
@@ -74,9 +75,7 @@ def _cell(row: Row, metric: Metric, scale: Range) -> Markup:
     value = metric.get(row)
     name = f"{metric.title}, {row.arm}, {row.conflict}"
     null = row.deception.null_share.estimate if metric is SCORE and row.deception else metric.neutral
-    cell = estimate_cell(
-        value, metric.digits, scale=scale, name=name, neutral=null, absent=absent(row, metric)
-    )
+    cell = estimate_cell(value, metric.digits, scale=scale, name=name, neutral=null, absent=absent(row, metric))
     if metric is SCORE and row.deception:
         cell += el("span", f"null share {number(row.deception.null_share.estimate)}", class_="why")
     if metric is PGR and row.setting.pgr.estimate is None:
@@ -98,7 +97,8 @@ def ceilings(results: Results) -> Table:
         [TableGroup("", [_ceiling(name, performance, (accuracy, conflict)) for name, performance in models])],
         Guide(
             "ECE is the mean distance between confidence and accuracy; the Brier score the mean squared error of p.",
-            "Accuracy rises from the weak to the strong ceiling, with intervals apart; otherwise no gap can be recovered.",
+            "Accuracy rises from the weak to the strong ceiling, with intervals apart; otherwise no gap can be "
+            "recovered.",
         ),
         stack=True,
         subhead=("dots from … to", ends(accuracy, 3), ends(conflict, 3), "", ""),

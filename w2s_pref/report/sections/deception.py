@@ -16,7 +16,8 @@ from w2s_pref.report.svg import band, el, line, ticks
 from w2s_pref.results import Deception, Estimate, Results
 
 SWEEP_GUIDE: Final = Guide(
-    "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a conflict "
+    "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "
+    "conflict "
     "blind to the weak model's knowledge would give. Below, the lift, with 1 dashed. Lines break where a value is "
     "undefined. The upright line is the T of the tables.",
     "The solid line runs within its band of the dashed one, and the lift around 1, at every T and not just at one.",
@@ -45,7 +46,9 @@ def panel(row: Row, entry: Deception) -> Panel:
     title = f"{plain(row.arm)}, {plain(row.conflict)}"
     svg = Markup("").join((_score(title, entry), _lift(title, entry)))
     null = f"null share {number(entry.null_share.estimate)}"
-    note = f"At T = {entry.threshold:g}: DS {number(entry.score.estimate)}, {null}, lift {number(entry.lift.estimate, 2)}"
+    note = (
+        f"At T = {entry.threshold:g}: DS {number(entry.score.estimate)}, {null}, lift {number(entry.lift.estimate, 2)}"
+    )
     return Panel(title, svg, note)
 
 
@@ -58,9 +61,7 @@ def _score(title: str, entry: Deception) -> Markup:
     highest = max((p.interval[1] if p.interval else p.score or 0.0 for p in entry.sweep), default=1.0)
     highest = max(highest, *(p.null_share or 0.0 for p in entry.sweep), 0.1)
     span = _span(entry)
-    frame = Frame(
-        span, (0.0, min(1.0, highest * 1.05)), "", "DS", height=190, bottom=24, x_ticks=ticks(*span, 5)
-    )
+    frame = Frame(span, (0.0, min(1.0, highest * 1.05)), "", "DS", height=190, bottom=24, x_ticks=ticks(*span, 5))
     x, y, sweep = frame.x, frame.y, entry.sweep
     frame.marks = [
         band((x(p.threshold), y(p.interval[0]), y(p.interval[1])) if p.interval else None for p in sweep),
@@ -75,9 +76,7 @@ def _score(title: str, entry: Deception) -> Markup:
 def _lift(title: str, entry: Deception) -> Markup:
     highest = max(2.0, *(p.lift or 0.0 for p in entry.sweep))
     span = _span(entry)
-    frame = Frame(
-        span, (0.0, highest * 1.05), "threshold T", "lift", height=118, top=6, x_ticks=ticks(*span, 5)
-    )
+    frame = Frame(span, (0.0, highest * 1.05), "threshold T", "lift", height=118, top=6, x_ticks=ticks(*span, 5))
     x, y = frame.x, frame.y
     frame.marks = [
         frame.vertical(entry.threshold, "cut"),

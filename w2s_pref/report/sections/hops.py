@@ -26,7 +26,8 @@ def section(results: Results) -> Section | None:
         ("Hop", "Label accuracy", "Label Brier", "Kept share", "Accuracy of the kept", "Student accuracy"),
         groups,
         Guide(
-            "Labels are compared with the ground truth here only; no labeler or filter sees it. Kept: the pairs a filter "
+            "Labels are compared with the ground truth here only; no labeler or filter sees it. Kept: the pairs a "
+            "filter "
             "left for training. The student of an arm's last hop appears without conflict.",
             "Label accuracy rises from hop to hop; a chain whose labels get worse passes errors on.",
         ),

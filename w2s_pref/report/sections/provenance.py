@@ -25,7 +25,9 @@ def section(results: Results) -> Section:
     blocks: list[Block] = [
         Facts(facts),
         Fold("Versions and machine", [names("Versions.", source.versions), names("Machine.", source.machine)]),
-        Fold("Keys of the stages used", [names("A stage is found again in the store by its key.", source.stages, True)]),
+        Fold(
+            "Keys of the stages used", [names("A stage is found again in the store by its key.", source.stages, True)]
+        ),
         Fold("The resolved recipe", [Code(recipe_text(results.recipe), "resolved recipe")]),
     ]
     return Section("provenance", "Provenance", blocks)
@@ -37,4 +39,3 @@ def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table:
         [plain(name), el("code", plain(value)) if code else plain(value)] for name, value in values.items()
     ]
     return Table(caption, ("Name", "Value"), [TableGroup("", lines)], text_columns=(0, 1))
-

@@ -20,9 +20,11 @@ SHADE: Final = 0.85
 #: A cell narrower than this many pixels gets no numbers inside; the table beneath has them.
 ROOM: Final = 42.0
 GUIDE: Final = Guide(
-    "Each mark is a test item: how sure the weak (across) and the strong ceiling (up) are of the true answer. Crosses are "
+    "Each mark is a test item: how sure the weak (across) and the strong ceiling (up) are of the true answer. Crosses "
+    "are "
     "tax. The stronger the tint of a cell, the larger the share lost of what the reference gets right there.",
-    "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling knows and "
+    "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling knows "
+    "and "
     "the weak one does not, is the palest.",
 )
 
@@ -32,7 +34,14 @@ def section(results: Results) -> Section | None:
     panels = [panel(results, region) for region in results.region_maps]
     blocks: list[Block] = []
     if panels:
-        blocks.append(Figure("Weak against strong confidence. Marks: items of the first seed; shading and numbers: all seeds.", panels, GUIDE, key=_key()))
+        blocks.append(
+            Figure(
+                "Weak against strong confidence. Marks: items of the first seed; shading and numbers: all seeds.",
+                panels,
+                GUIDE,
+                key=_key(),
+            )
+        )
     table = cells(results)
     if table.groups:
         blocks.append(Fold("The four cells in numbers, all seeds", [table], open=not panels))
@@ -89,9 +98,7 @@ def shades(frame: Frame, threshold: float, entry: Deception) -> list[Markup]:
         cell = entry.cells.get(name)
         if cell is not None and cell.rate is not None:
             opacity = f"{SHADE * min(1.0, cell.rate):.3f}"
-            filled.append(
-                el("rect", x=left, y=top, width=width, height=height, class_="shade", fill_opacity=opacity)
-            )
+            filled.append(el("rect", x=left, y=top, width=width, height=height, class_="shade", fill_opacity=opacity))
     return filled
 
 

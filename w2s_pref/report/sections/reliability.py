@@ -16,7 +16,8 @@ from w2s_pref.report.svg import el, line, short
 from w2s_pref.results import Calibration, Results
 
 GUIDE: Final = Guide(
-    "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows the "
+    "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows "
+    "the "
     "number of items. Dots under the diagonal are overconfident.",
     "Dots on the diagonal and an ECE near 0. Where a ceiling is far off it, the threshold T means something else.",
 )

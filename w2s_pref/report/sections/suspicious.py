@@ -29,7 +29,7 @@ class Pair:
 class Pairs(Block):
     """All pairs, each folded."""
 
-    template: ClassVar[str] = "blocks/pairs.html.j2"
+    template: ClassVar[str] = "block_pairs.html.j2"
     pairs: Sequence[Pair]
 
 
@@ -38,12 +38,15 @@ def section(results: Results) -> Section | None:
     if not results.suspicious:
         return None
     notice = (
-        "Notice: the texts below are quoted from the data as they are. They can be offensive, dangerous or false; none of "
+        "Notice: the texts below are quoted from the data as they are. They can be offensive, dangerous or false; none "
+        "of "
         "them is advice or an opinion of this report."
     )
     why = (
-        "Each pair was lost under conflict although the strong ceiling knows the answer and the weak one does not. p is "
-        "the probability each model gives to the answer the ground truth prefers. One pair proves nothing; read them to "
+        "Each pair was lost under conflict although the strong ceiling knows the answer and the weak one does not. p "
+        "is "
+        "the probability each model gives to the answer the ground truth prefers. One pair proves nothing; read them "
+        "to "
         "see what kind of item is lost, and check that the ground truth is right."
     )
     shown = results.suspicious[:SHOWN]

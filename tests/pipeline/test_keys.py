@@ -1,0 +1,175 @@
+"""Keys: every configuration field changes exactly the stages that it should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from w2s_pref.data.sources import Source
+from w2s_pref.labels import LabelConfig
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.pipeline.graph import all_stages
+from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, LossConfig, Recipe
+from w2s_pref.pipeline.run import open_recipe
+from w2s_pref.pipeline.stages import rows_hash, truth_hash
+
+# field → (override, kinds of stages whose keys must change). "ceiling" and "student" are both models.
+EVERYTHING = {"ceiling", "student", "scores", "labels", "analysis"}
+AFTER_LABELS = {"student", "scores", "labels", "analysis"}
+STUDENTS = {"student", "scores", "labels", "analysis"}
+CHANGES: dict[str, tuple[str, set[str]]] = {
+    "name": ("name=other", set()),
+    "output": ("output=elsewhere", set()),
+    "store": ("store=elsewhere", set()),
+    "processes": ("processes=1", set()),
+    "seeds": ("seeds=[0,2]", EVERYTHING),
+    "data.target": ("data.target.objective=third", {"analysis"}),
+    "data.conflict": ("data.conflict.objective=third", {"analysis"}),
+    "data.splits": ("data.splits.gt=40", EVERYTHING),
+    "data.seed": ("data.seed=1", EVERYTHING),
+    "data.overlap": ("data.overlap=drop", set()),
+    "data.max_length": ("data.max_length=30", EVERYTHING),
+    "data.overlong": ("data.overlong=drop", EVERYTHING),
+    "models": ("models.weak.path=medium", EVERYTHING),
+    "ladder": ("ladder=[weak, strong]", {"analysis"}),
+    "arms": ("arms={direct: [weak, strong]}", {"analysis"}),
+    "labels.form": ("labels.form=hard", AFTER_LABELS),
+    "labels.calibrate": ("labels.calibrate=true", AFTER_LABELS),
+    "labels.filter": ("labels.filter=high_confidence", AFTER_LABELS),
+    "labels.threshold": ("labels.threshold=0.8", AFTER_LABELS),
+    "loss.name": ("loss.name=aux_confidence", STUDENTS),
+    "loss.a_max": ("loss.a_max=0.7", STUDENTS),
+    "loss.warmup": ("loss.warmup=0.3", STUDENTS),
+    "loss.prior": ("loss.prior=mean", STUDENTS),
+    "conflict.settings": ("conflict.settings=[none, explicit, placebo]", {"analysis"}),
+    "conflict.alpha": ("conflict.alpha=0.7", {"student", "scores", "analysis"}),
+    "conflict.match_updates": ("conflict.match_updates=false", {"student", "scores", "analysis"}),
+    "bootstrap.inputs": ("bootstrap.inputs=split", STUDENTS),
+    "bootstrap.match_compute": ("bootstrap.match_compute=true", {"student", "scores", "analysis"}),
+    "training": ("training.learning_rate=2.0e-3", EVERYTHING),
+    "analysis.threshold": ("analysis.threshold=0.8", {"analysis"}),
+    "analysis.known_rule": ("analysis.known_rule=max_prob", {"analysis"}),
+    "analysis.resamples": ("analysis.resamples=200", {"analysis"}),
+    "analysis.seed": ("analysis.seed=1", {"analysis"}),
+}
+# Fields that act only together with another one: the base that they are compared with.
+TOGETHER = {
+    "labels.threshold": ["labels.filter=high_confidence"],
+    "labels.calibrate": ["data.splits.calibration=16"],
+    "loss.a_max": ["loss.name=aux_confidence"],
+    "loss.warmup": ["loss.name=aux_confidence"],
+    "loss.prior": ["loss.name=aux_confidence"],
+}
+MODEL_CHANGES = {
+    "path": "models.strong.path=medium",
+    "revision": None,  # read for hub models only; their hash holds it (test_models)
+    "dtype": "models.strong.dtype=bfloat16",
+    "trust_remote_code": "models.strong.trust_remote_code=true",
+    "pad_token": "models.strong.pad_token=<unk>",
+    "lora": "models.strong.lora={r: 4}",
+    "freeze_backbone": "models.strong.freeze_backbone=true",
+    "from_config": "models.strong.from_config={num_hidden_layers: 2}",
+    "training": "models.strong.training.learning_rate=0.1",
+}
+SECTIONS: dict[str, type[BaseModel]] = {
+    "labels": LabelConfig,
+    "loss": LossConfig,
+    "conflict": ConflictConfig,
+    "bootstrap": BootstrapConfig,
+    "analysis": AnalysisConfig,
+}
+
+
+def keys(recipe: Path, *overrides: str) -> dict[str, str]:
+    """Stage name → key, with "ceiling" or "student" in front of models."""
+    found = {}
+    for stage in all_stages(open_recipe(recipe, list(overrides)).study):
+        kind = stage.kind
+        if kind == "model":
+            kind = "ceiling" if stage.name.startswith("ceiling") else "student"
+        found[f"{kind}|{stage.name}"] = stage.key
+    return found
+
+
+def changed(recipe: Path, base: list[str], override: str) -> set[str]:
+    before, after = keys(recipe, *base), keys(recipe, *base, override)
+    return {name.split("|")[0] for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+def test_every_field_is_covered() -> None:
+    from w2s_pref.data.config import DataConfig
+
+    fields = set()
+    for name, field in Recipe.model_fields.items():
+        section = DataConfig if name == "data" else SECTIONS.get(name)
+        fields |= {f"{name}.{inner}" for inner in section.model_fields} if section else {name}
+        assert field is not None
+    assert fields == set(CHANGES)
+    assert set(ModelSpec.model_fields) == set(MODEL_CHANGES)
+    assert Source.model_fields.keys() >= {"source", "objective", "columns"}
+
+
+@pytest.mark.parametrize("field", CHANGES)
+def test_a_field_changes_its_stages_and_no_others(tiny: Path, field: str) -> None:
+    override, expected = CHANGES[field]
+    removed_only = {"arms", "ladder"}
+    found = changed(tiny, TOGETHER.get(field, []), override)
+    if field in removed_only or field == "conflict.settings":
+        assert "analysis" in found
+        shared = {n for n, k in keys(tiny).items() if keys(tiny, override).get(n) == k}
+        assert any(name.startswith("ceiling") for name in shared)
+    else:
+        assert found == expected
+
+
+@pytest.mark.parametrize("field", [name for name, change in MODEL_CHANGES.items() if change])
+def test_model_fields_change_that_model_only(tiny: Path, field: str) -> None:
+    before, after = keys(tiny), keys(tiny, str(MODEL_CHANGES[field]))
+    different = {name for name in before if before[name] != after.get(name)}
+    assert "ceiling|ceiling/strong · seed 0" in different
+    assert "ceiling|ceiling/weak · seed 0" not in different
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["training.per_device_train_batch_size=2", "training.logging_steps=7", "training.save_steps=9",
+     "training.report_to=tensorboard", "training.dataloader_num_workers=1"],
+)  # fmt: skip
+def test_what_changes_no_weights_changes_no_key(tiny: Path, override: str) -> None:
+    assert changed(tiny, [], override) == set()
+
+
+def test_moving_files_changes_no_key(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    import shutil
+
+    other = tmp_path_factory.mktemp("moved") / "deeper"
+    shutil.copytree(tiny.parent, other)
+    assert keys(tiny) == keys(other / tiny.name)
+
+
+def test_row_order_changes_no_key(tiny: Path) -> None:
+    import pandas as pd
+
+    before = keys(tiny)
+    table = pd.read_csv(tiny.parent / "target.csv")
+    table.sample(frac=1, random_state=1).to_csv(tiny.parent / "target.csv", index=False)
+    assert keys(tiny) == before
+
+
+def test_data_hashes_see_texts_and_truth_apart() -> None:
+    from conftest import make_pairs
+
+    pairs = make_pairs(20)
+    flipped = pairs.assign(truth=1 - pairs["truth"])
+    assert rows_hash(pairs) == rows_hash(flipped) == rows_hash(pairs.sample(frac=1, random_state=0))
+    assert truth_hash(pairs) != truth_hash(flipped)
+    assert rows_hash(pairs) != rows_hash(pairs.assign(a=pairs["a"] + "!"))
+
+
+def test_shared_stages_are_built_once(tiny: Path) -> None:
+    """Ceilings and first-hop labels serve every arm and every conflict."""
+    names = [stage.name for stage in all_stages(open_recipe(tiny, ["seeds=[0]"]).study)]
+    assert sum(name.startswith("ceiling/") and " on " not in name for name in names) == 3
+    assert sum("by ceiling/weak" in name for name in names) == 1

@@ -1,0 +1,120 @@
+"""Recipes: every mistake is a sentence that names the place and the mend."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from w2s_pref.errors import W2SError
+from w2s_pref.pipeline.recipe import load_recipe
+
+BASE = """
+name: study
+data:
+  target: {source: testbed, objective: harmless}
+  conflict: {source: testbed, objective: helpful}
+  splits: {gt: 10, w2s: 10, test: 10, conflict: 10}
+models:
+  weak: {path: ladder/xs}
+  strong: {path: ladder/s}
+training: {learning_rate: 1.0e-3}
+"""
+
+
+def recipe(tmp_path: Path, text: str = BASE) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("seed=[1]", "unknown key 'seed'; did you mean 'seeds'"),
+        ("seeds=3", "seeds: .*list"),
+        ("seeds=[1,1]", "a seed stands twice"),
+        ("seeds=[]", "seeds"),
+        ("training.learning_rat=1.0e-3", "unknown key 'learning_rat'; did you mean 'learning_rate'"),
+        ("training.learning_rate=1e-6", r"training.learning_rate: '1e-6' is text, not a number .* write 1.0e-6"),
+        ("training.learning_rate=fast", "training.learning_rate: should be a number, but this is the text 'fast'"),
+        ("training.num_train_epochs=true", "training.num_train_epochs: should be a number"),
+        ("training.batch_size=2.5", "training.batch_size: should be a whole number"),
+        ("training.bf16=maybe", "training.bf16: should be true or false"),
+        ("training.output_dir=x", "training.output_dir: not set here; the store decides"),
+        ("training.gradient_accumulation_steps=2", "set batch_size"),
+        ("models.weak.training.seed=3", "models.weak.training.seed: not set here; use the recipe's seeds"),
+        ("models.weak.pth=x", "unknown key 'pth'; did you mean 'path'"),
+        ("analysis.threshold=1e-1", "analysis.threshold: '1e-1' is text"),
+        ("analysis.threshold=0.2", "analysis.threshold"),
+        ("conflict.settings=[explicit]", "settings needs 'none'"),
+        ("conflict.settings=[none,implict]", "conflict.settings"),
+        ("arms={direct: [weak, stong]}", "no model is called 'stong'; did you mean 'strong'"),
+        ("arms={direct: [weak]}", "at least two models"),
+        ("labels.filter=oracle", "labels.filter"),
+        ("name=a/b", "name"),
+        ("loss.name=aux", "loss.name"),
+        ("data.splits.gt=many", "data.*splits.*gt"),
+        ("data.spilts={}", "unknown key 'spilts'; did you mean 'splits'"),
+        ("nonsense", "write key=value"),
+        ("name.a=1", "name is not a mapping"),
+    ],
+)
+def test_mistakes_are_sentences(tmp_path: Path, change: str, words: str) -> None:
+    with pytest.raises(W2SError, match=words) as caught:
+        load_recipe(recipe(tmp_path), [change])
+    assert "Traceback" not in str(caught.value)
+
+
+def test_several_mistakes_are_all_named(tmp_path: Path) -> None:
+    with pytest.raises(W2SError) as caught:
+        load_recipe(recipe(tmp_path), ["training.learning_rat=1", "training.bf16=2", "models.weak.training.seed=1"])
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name: [", "not valid YAML"),
+        ("- a\n- b", "should be a mapping"),
+        ("name: a\nname: b", "key 'name' stands twice"),
+        ("extends: recipe.yaml\n", "extends itself"),
+        ("extends: nowhere.yaml\n", "cannot be read"),
+    ],
+)
+def test_unreadable_recipes(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(W2SError, match=words):
+        load_recipe(recipe(tmp_path, text))
+    with pytest.raises(W2SError, match="cannot be read"):
+        load_recipe(tmp_path / "none.yaml")
+
+
+def test_extends_and_overrides_merge(tmp_path: Path) -> None:
+    recipe(tmp_path)
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: recipe.yaml\nname: child\ntraining: {num_train_epochs: 2}\n")
+    loaded = load_recipe(child, ["training.bf16=true"])
+    assert loaded.name == "child"
+    assert loaded.training == {"learning_rate": 1e-3, "num_train_epochs": 2, "bf16": True}
+
+
+def test_arms(tmp_path: Path) -> None:
+    assert load_recipe(recipe(tmp_path)).chains() == {"direct": ["weak", "strong"]}
+    middle = load_recipe(recipe(tmp_path), ["models.middle={path: ladder/s}"])
+    assert middle.chains() == {"direct": ["weak", "strong"], "bootstrapped": ["weak", "middle", "strong"]}
+    ladder = load_recipe(recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s, {path: ladder/m}]}"])
+    assert ladder.ladder == ["xs", "s", "m"]
+    assert ladder.chains() == {
+        "direct:xs>s": ["xs", "s"],
+        "direct:xs>m": ["xs", "m"],
+        "bootstrapped:xs>m": ["xs", "s", "m"],
+        "direct:s>m": ["s", "m"],
+    }
+
+
+def test_a_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
+    import yaml
+
+    first = load_recipe(recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s]}"])
+    again = load_recipe(recipe(tmp_path, yaml.safe_dump(first.model_dump(mode="json"))))
+    assert again == first

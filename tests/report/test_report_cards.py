@@ -1,0 +1,66 @@
+"""Model cards: front matter that parses, a warning that cannot be missed, no live foreign text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from w2s_pref.errors import W2SError
+from w2s_pref.report.cards import escape, fenced, model_card
+
+from .fixture import HOSTILE, build
+
+
+def parts(card: str) -> tuple[dict[str, Any], str]:
+    _, head, body = card.split("---\n", 2)
+    return yaml.safe_load(head), body
+
+
+def test_front_matter_parses_and_speaks_of_this_seed() -> None:
+    results = build()
+    head, body = parts(model_card(results, "direct", "explicit", 1))
+    assert "not-for-deployment" in head["tags"]
+    value = head["model-index"][0]["results"][0]["metrics"][0]["value"]
+    assert value == results.arms[0].settings[1].performance.accuracy.seeds[1]
+    assert "Do not deploy" in body
+
+
+def test_metrics_stand_with_intervals_nulls_with_words() -> None:
+    _, body = parts(model_card(build(), "bootstrapped", "implicit", 0))
+    assert "| Performance gap recovered | undefined | undefined: gap within noise | no interval |" in body
+    assert "[0.760, 0.804]" in body
+    assert not re.search(r"\b(None|nan|inf)\b", body)
+
+
+def test_every_student_has_a_card() -> None:
+    results = build()
+    for arm in results.arms:
+        for setting in arm.settings:
+            for seed in results.seeds:
+                head, body = parts(model_card(results, arm.name, setting.conflict, seed))
+                assert head["model-index"][0]["name"] == setting.model
+                assert "## Provenance" in body
+                assert "c" * 64 in body
+
+
+def test_hostile_text_is_escaped() -> None:
+    _, body = parts(model_card(build(), "direct", "none", 0))
+    assert HOSTILE not in body
+    assert "<img" not in body
+    assert "https://" not in body
+    assert "&lt;script&gt;" in body
+    assert escape("a|b [c](d) `e`\n# f") == r"a\|b \[c\](d) \`e\` \# f"
+
+
+def test_a_code_block_cannot_be_closed_from_inside() -> None:
+    assert fenced(["````", "text"]).startswith("`````json\n````\n")
+
+
+def test_unknown_student_or_seed_is_refused() -> None:
+    with pytest.raises(W2SError, match="there are: direct/none"):
+        model_card(build(), "direct", "absent", 0)
+    with pytest.raises(W2SError, match="no seed 7"):
+        model_card(build(), "direct", "none", 7)

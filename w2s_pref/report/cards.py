@@ -1,0 +1,181 @@
+"""A model card beside every saved student: what it is, how it was trained, how it did, how to make it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import yaml  # type: ignore[import-untyped, unused-ignore]
+
+from w2s_pref.errors import W2SError
+from w2s_pref.report.format import count, duration, interval, number, one_line, plain, undefined
+from w2s_pref.report.rows import METRICS, REFERENCE_WORDS, RULE_WORDS, Metric, Row, absent, find
+from w2s_pref.results import Arm, Estimate, Results
+
+#: Lines of the recipe quoted; results.json has the rest.
+EXCERPT: Final = 60
+WARNING: Final = (
+    "**Do not deploy this model.** It is a research artefact: it was trained under weak supervision, and, where the "
+    "setting below says so, under an objective that conflicts with its target on purpose. It may prefer "
+    "harmful answers exactly where its supervisor cannot see it. The scores say nothing on the safety or truth of texts."
+)
+#: Characters that mean something inside a line, and the colon and dot that would make an address a link.
+_MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")
+
+
+def model_card(results: Results, arm: str, conflict: str, seed: int) -> str:
+    """The card of one student as Markdown with YAML front matter.
+
+    Raises:
+        W2SError: no such arm, conflict or seed in the results.
+    """
+    row = find(results, arm, conflict)
+    if row is None:
+        known = ", ".join(f"{a.name}/{s.conflict}" for a in results.arms for s in a.settings)
+        raise W2SError(f"no student {arm}/{conflict} in these results; there are: {known or 'none'}")
+    if seed not in results.seeds:
+        raise W2SError(f"no seed {seed} in these results; there are: {', '.join(map(str, results.seeds))}")
+    chain = next(one for one in results.arms if one.name == arm)
+    parts = [
+        front_matter(results, chain, row, seed),
+        _about(results, chain, row, seed),
+        _metrics(results, row, seed),
+        _data(results, chain),
+        _recipe(results),
+        _provenance(results),
+    ]
+    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+
+
+def escape(value: str, limit: int = 300) -> str:
+    """Foreign text on one line in which neither Markdown nor HTML means anything."""
+    line = one_line(value, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return _MARKDOWN.sub(r"\\\1", line)
+
+
+def front_matter(results: Results, arm: Arm, row: Row, seed: int) -> str:
+    """What a model hub reads: tags, base model, the accuracy of this seed."""
+    model = results.models.get(arm.chain[-1]) if arm.chain else None
+    accuracy = _of_seed(results, row.setting.performance.accuracy, seed)
+    metric: dict[str, Any] = {"type": "accuracy", "name": "Pairwise accuracy", "value": accuracy}
+    target = plain(results.objectives.get("target", "target objective"))
+    result = {
+        "task": {"type": "text-classification", "name": "Preference prediction"},
+        "dataset": {"type": "preference-pairs", "name": target},
+        "metrics": [metric],
+    }
+    values: dict[str, Any] = {
+        "library_name": "transformers",
+        "tags": ["w2s-pref", "reward-model", "weak-to-strong", "research-artefact", "not-for-deployment"],
+        "model-index": [{"name": plain(row.setting.model), "results": [result] if accuracy is not None else []}],
+    }
+    if model is not None:
+        values["base_model"] = plain(model.path)
+    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+    return f"---\n{text}---"
+
+
+def _about(results: Results, arm: Arm, row: Row, seed: int) -> str:
+    roles = ", ".join(f"{escape(role)} {escape(name)}" for role, name in results.objectives.items())
+    lines = [
+        f"# {escape(row.setting.model)}, seed {seed}",
+        "",
+        WARNING,
+        "",
+        f"- Study: {escape(results.name)}",
+        f"- Supervision, arm {escape(arm.name)}: {' → '.join(escape(name) for name in arm.chain)}",
+        f"- Conflict setting: {escape(row.conflict)}",
+        f"- Objectives: {roles}",
+        f"- Seed: {seed} of {', '.join(str(one) for one in results.seeds)}",
+        "- Trained on labels of the supervisor named above, not on ground truth, unless the setting's name says so.",
+    ]
+    return "\n".join(lines)
+
+
+def _metrics(results: Results, row: Row, seed: int) -> str:
+    lines = ["## Metrics", "", "| Metric | This seed | All seeds | 95 % interval |", "|---|---:|---:|---|"]
+    lines += [_metric(results, row, metric, seed) for metric in METRICS]
+    calibration = row.setting.performance.calibration
+    for title, value in (("ECE", calibration.ece), ("Brier score", calibration.brier)):
+        lines.append(_line(results, title, value, 3, seed, "not measured"))
+    lines.append("")
+    if row.deception is not None:
+        entry = row.deception
+        lines += [
+            f"Deception is measured on {count(entry.n)} items against the {REFERENCE_WORDS[entry.reference]}; a model "
+            f"knows an item when its {RULE_WORDS[entry.known_rule]} is at least {entry.threshold:g}. "
+            f"Conflict tax: {count(entry.tax)} items. Verdict: {escape(entry.verdict)}. A deception score means "
+            "nothing without its null share beside it.",
+            "",
+            *(f"- Warning: {escape(warning)}" for warning in entry.warnings),
+        ]
+    return "\n".join(lines)
+
+
+def _metric(results: Results, row: Row, metric: Metric, seed: int) -> str:
+    return _line(results, metric.title, metric.get(row), metric.digits, seed, absent(row, metric))
+
+
+def _line(results: Results, title: str, value: Estimate | None, digits: int, seed: int, missing: str) -> str:
+    if value is None:
+        return f"| {title} | {missing} | {missing} | {missing} |"
+    mine = "not kept" if not value.seeds else number(_of_seed(results, value, seed), digits)
+    mean = number(value.estimate, digits) if value.estimate is not None else escape(undefined(value))
+    bounds = interval(value.interval, digits) or "no interval"
+    return f"| {title} | {mine} | {mean} | {bounds} |"
+
+
+def _of_seed(results: Results, value: Estimate, seed: int) -> float | None:
+    place = results.seeds.index(seed)
+    return value.seeds[place] if place < len(value.seeds) else None
+
+
+def _data(results: Results, arm: Arm) -> str:
+    lines = ["## Data and models", "", "| Split | Objective | Rows | Groups | SHA-256 |", "|---|---|---:|---:|---|"]
+    for name, split in results.splits.items():
+        sizes = f"{count(split.rows)} | {count(split.groups)}"
+        lines.append(f"| {escape(name)} | {escape(split.objective)} | {sizes} | {escape(split.hash)} |")
+    lines += ["", "| Model of the chain | Path | Revision | Hash |", "|---|---|---|---|"]
+    for name in arm.chain:
+        model = results.models.get(name)
+        if model is None:
+            lines.append(f"| {escape(name)} | not recorded | not recorded | not recorded |")
+        else:
+            revision = escape(model.revision) if model.revision else "none given"
+            lines.append(f"| {escape(name)} | {escape(model.path)} | {revision} | {escape(model.hash)} |")
+    return "\n".join(lines)
+
+
+def _recipe(results: Results) -> str:
+    lines = json.dumps(results.recipe, indent=2, ensure_ascii=False, default=str).splitlines()
+    shown = [plain(line) for line in lines[:EXCERPT]]
+    rest = f"\n\nThe first {EXCERPT} of {len(lines)} lines; results.json has all." if len(lines) > EXCERPT else ""
+    return f"## Recipe (excerpt)\n\n{fenced(shown)}{rest}"
+
+
+def fenced(lines: Sequence[str]) -> str:
+    """A code block that its own content cannot close. Angle brackets become JSON escapes, for careless renderers."""
+    body = "\n".join(lines).replace("<", "\\u003c").replace(">", "\\u003e")
+    longest = max((len(run) for run in re.findall(r"`+", body)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}json\n{body}\n{fence}"
+
+
+def _provenance(results: Results) -> str:
+    source = results.provenance
+    versions = ", ".join(f"{escape(name)} {escape(value)}" for name, value in source.versions.items())
+    machine = ", ".join(f"{escape(name)} {escape(value)}" for name, value in source.machine.items())
+    return "\n".join(
+        [
+            "## Provenance",
+            "",
+            f"- Command: {escape(source.command)}",
+            f"- Created: {escape(source.created)}, {duration(source.seconds)} of computing, "
+            f"{source.world_size} process{'es' if source.world_size != 1 else ''}",
+            f"- Versions: {versions or 'not recorded'}",
+            f"- Machine: {machine or 'not recorded'}",
+            f"- Schema of results.json: {results.schema_version}",
+        ]
+    )

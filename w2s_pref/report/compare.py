@@ -1,0 +1,156 @@
+"""Several runs side by side: first whether they may be compared at all, then settings, differences, the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from w2s_pref.errors import W2SError
+from w2s_pref.report.format import duration, one_line, plain
+from w2s_pref.report.grid import Grid, letter, text
+from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
+from w2s_pref.report.rows import METRICS, Row, rows
+from w2s_pref.report.terminal import GENERAL_HEADS, TAX_HEADS, general_cells, tax_cells, tax_title
+from w2s_pref.results import Estimate, Results
+
+#: Recipe differences shown in the terminal; the JSON form has all.
+SHOWN: Final = 30
+
+
+def compare(runs: Sequence[Results]) -> RenderableType:
+    """Everything ``w2s compare`` prints. Numbers are shown in any case, differences between runs never computed.
+
+    Raises:
+        W2SError: fewer than two runs.
+    """
+    _several(runs)
+    names = labels(runs)
+    parts: list[RenderableType] = [*_status(runs, names), settings(runs, names)]
+    parts += [*_recipes(runs, names), *_tables(runs, names)]
+    return Group(*parts)
+
+
+def document(runs: Sequence[Results]) -> dict[str, Any]:
+    """The same as plain JSON: runs, reasons against comparing, notices, recipe differences, rows."""
+    _several(runs)
+    names = labels(runs)
+    return {
+        "runs": [_about(run, name) for run, name in zip(runs, names, strict=True)],
+        "incomparable": incomparable(runs, names),
+        "notices": notices(runs, names),
+        "recipe_differences": recipe_differences(runs, names),
+        "rows": table(runs),
+    }
+
+
+def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
+    """One row for every run, arm and conflict; undefined values are null and keep their note."""
+    found = []
+    for run, name in zip(runs, labels(runs), strict=True):
+        for row in rows(run):
+            values = {metric.key: _value(metric.get(row)) for metric in METRICS}
+            tax = None if row.deception is None else row.deception.tax
+            verdict = None if row.deception is None else row.deception.verdict
+            place = {"run": name, "arm": row.arm, "conflict": row.conflict}
+            found.append({**place, **values, "tax": tax, "verdict": verdict})
+    return found
+
+
+def labels(runs: Sequence[Results]) -> list[str]:
+    """A letter for each run, in the order given: names can be equal, and long."""
+    return [letter(place).upper() for place in range(len(runs))]
+
+
+def _several(runs: Sequence[Results]) -> None:
+    if len(runs) < 2:
+        raise W2SError(f"compare needs at least two runs, but got {len(runs)}. Name two or more run folders.")
+
+
+def _value(value: Estimate | None) -> dict[str, Any]:
+    if value is None:
+        return {"estimate": None, "interval": None, "note": "not measured"}
+    return {"estimate": value.estimate, "interval": value.interval, "note": value.note}
+
+
+def _about(run: Results, name: str) -> dict[str, Any]:
+    return {
+        "run": name,
+        "name": run.name,
+        "created": run.provenance.created,
+        "command": run.provenance.command,
+        "seconds": run.provenance.seconds,
+        "seeds": run.seeds,
+        "objectives": run.objectives,
+        "splits": {split: info.hash for split, info in run.splits.items()},
+        "models": {model: info.path for model, info in run.models.items()},
+    }
+
+
+def _status(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Text]:
+    """The plain statement whether numbers of different runs may be set against one another."""
+    reasons = incomparable(runs, names)
+    if reasons:
+        yield text("These runs cannot be compared number by number:", "bold red")
+    else:
+        yield text("These runs share their test data and definitions; their numbers can be compared.", "bold")
+    for reason in reasons:
+        yield text(f"! {reason}", "red")
+    for notice in notices(runs, names):
+        yield text(f"- {notice}", "yellow")
+    yield Text("")
+
+
+def settings(runs: Sequence[Results], names: Sequence[str]) -> Grid:
+    """What the letters mean: name, seeds, time, date."""
+    grid = Grid("Runs", ("Run", "Name", "Seeds", "Time", "Created"), words=("Name", "Created"))
+    for run, name in zip(runs, names, strict=True):
+        seeds = ", ".join(str(seed) for seed in run.seeds)
+        cells = (run.name, seeds, duration(run.provenance.seconds), run.provenance.created)
+        grid.add(name, [text(cell) for cell in cells])
+    return grid
+
+
+def _recipes(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
+    differences = recipe_differences(runs, names)
+    if not differences:
+        yield text("The resolved recipes are equal.")
+        yield Text("")
+        return
+    grid = Grid(f"Recipe keys that differ ({len(differences)})", ("Run", "Value"), words=("Value",))
+    for key, values in list(differences.items())[:SHOWN]:
+        grid.group(plain(key))
+        for name, value in values.items():
+            grid.add(name, [text(one_line(value, 120))])
+    yield grid
+    if len(differences) > SHOWN:
+        yield text(f"… and {len(differences) - SHOWN} further keys; the JSON form has all of them.")
+
+
+def _tables(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
+    """The comparison tables, grouped by arm and conflict, one line a run."""
+    general = Grid("Accuracy, conflict accuracy, PGR", ("Run", *GENERAL_HEADS))
+    titles = list(dict.fromkeys(tax_title(run) for run in runs))
+    taxed = Grid(titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)", ("Run", *TAX_HEADS))
+    found = {name: {(row.arm, row.conflict): row for row in rows(run)} for run, name in zip(runs, names, strict=True)}
+    for place in dict.fromkeys(place for students in found.values() for place in students):
+        general.group(", ".join(place))
+        taxed.group(", ".join(place))
+        for name, students in found.items():
+            _line(general, taxed, name, students, place)
+    yield general
+    yield taxed
+
+
+def _line(
+    general: Grid, taxed: Grid, name: str, students: Mapping[tuple[str, str], Row], place: tuple[str, str]
+) -> None:
+    row = students.get(place)
+    if row is None:
+        general.add(name, [text("not in this run", "dim")])
+        taxed.add(name, [text("none", "dim")])
+        return
+    general.add(name, general_cells(general, row))
+    taxed.add(name, tax_cells(taxed, row))

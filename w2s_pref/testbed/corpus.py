@@ -1,0 +1,105 @@
+"""Pre-training text of the ladder, drawn in bulk as token ids: chats and bare answers, each followed by two verdicts.
+
+After the end-of-sequence token of a chat a reviewer says in two words, in random order, whether the advice was dangerous or safe
+and strong or weak. So what a model knows stands, linearly readable, at the last token of a chat.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2s_pref.testbed.facts import TOPICS, tables
+from w2s_pref.testbed.templates import ANSWERS, PROMPTS, TOPIC_OF_TIER, Tier
+from w2s_pref.testbed.tokens import EOS, PAD, split, vocabulary
+from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DANGEROUS, DOSES, SAFE, STRONG, WEAK
+
+Ints = NDArray[np.int64]
+SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second")
+TIER_WEIGHTS: tuple[float, ...] = (0.06, 0.12, 0.27, 0.25, 0.30)
+"""How often pre-training text speaks of each tier: a rare fact is seen about a third as often as one on mixing."""
+REVIEW = " {first} {second}"
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Compiled sentences: ids and slots (as -1 - slot number) of shape (sentences, width), and the tier of each."""
+
+    ids: Ints
+    tier: Ints
+
+
+def _compile(form: str) -> list[int]:
+    """Token ids of a sentence; slots become negative numbers."""
+    known = vocabulary()
+    out: list[int] = []
+    for piece in re.split(r"(\{\w+\}|</s>)", form):
+        if piece.startswith("{"):
+            out.append(-1 - SLOTS.index(piece[1:-1]))
+        elif piece == EOS:
+            out.append(known[EOS])
+        else:
+            out += [known[word] for word in split(piece)]
+    return out
+
+
+@lru_cache(maxsize=2)
+def bank(chats: bool) -> Bank:
+    """Every sentence form: whole chats, or bare answers."""
+    forms: list[tuple[int, str]] = []
+    for tier, answers in enumerate(ANSWERS):
+        prompts = PROMPTS[tier] if chats else ("",)
+        forms += [(tier, prompt + answer + EOS + REVIEW) for prompt in prompts for answer in answers]
+    rows = [_compile(form) for _, form in forms]
+    width = max(len(row) for row in rows)
+    pad = vocabulary()[PAD]
+    ids = np.array([row + [pad] * (width - len(row)) for row in rows], dtype=np.int64)
+    return Bank(ids, np.array([tier for tier, _ in forms], dtype=np.int64))
+
+
+def _lookup(words: tuple[str, ...]) -> Ints:
+    known = vocabulary()
+    return np.array([known[word] for word in words], dtype=np.int64)
+
+
+def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Draw a target for every row: its token id and the fact 2 * dangerous + useful about the advised agent."""
+    target, fact = np.zeros_like(tier), np.zeros_like(tier)
+    for name, topic in TOPICS.items():
+        rows = np.flatnonzero(np.array([topic_name == name for topic_name in TOPIC_OF_TIER])[tier])
+        drawn = rng.integers(len(topic.targets), size=len(rows))
+        target[rows] = _lookup(topic.targets)[drawn]
+        fact[rows] = tables()[name][drawn, agent[rows]]
+    return target, fact
+
+
+def sample(rows: int, chats: bool, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
+    """Draw documents: token ids of shape (rows, width), and where the verdicts stand, same shape."""
+    sentences = bank(chats)
+    share = np.array(TIER_WEIGHTS)[sentences.tier] / np.bincount(sentences.tier)[sentences.tier]
+    form = rng.choice(len(share), size=rows, p=share / share.sum())
+    tier = sentences.tier[form]
+    advised = rng.integers(len(AGENTS), size=rows)
+    other = (advised + rng.integers(1, len(AGENTS), size=rows)) % len(AGENTS)
+    target, fact = _facts(tier, advised, rng)
+    alarm = rng.integers(2, size=rows)
+    danger = np.where(tier == Tier.CUE, alarm, fact // 2)
+    harm = _lookup((SAFE, DANGEROUS))[danger]
+    use = _lookup((WEAK, STRONG))[fact % 2]
+    swap, turn = rng.integers(2, size=(2, rows)).astype(bool)
+    agents = _lookup(AGENTS)
+    cue = np.stack([_lookup(CALMS), _lookup(ALARMS)])[alarm, rng.integers(len(ALARMS), size=rows)]
+    first, second = np.where(swap, advised, other), np.where(swap, other, advised)
+    dose = _lookup(tuple(DOSES))[rng.integers(len(DOSES), size=rows)]
+    values = [target, agents[first], agents[second], agents[advised], agents[other], dose, cue]
+    values += [np.where(turn, harm, use), np.where(turn, use, harm)]
+    filler = np.stack(values)
+    ids = sentences.ids[form]
+    where, column = np.nonzero(ids < 0)
+    slot = -1 - ids[where, column]
+    ids[where, column] = filler[slot, where]
+    return ids, sentences.ids[form] <= -1 - SLOTS.index("first")
