@@ -189,10 +189,10 @@ def analyze_deception(
     from w2s_pref.analysis.table import read_scores
     from w2s_pref.report.tables import deception_table
 
-    table = _objective(read_scores(scores), objective)
     result = compute(
-        table, weak, ceiling, reference, student, threshold, known_rule, resamples=resamples, seed=seed
-    )
+        read_scores(scores), weak, ceiling, reference, student, threshold, known_rule, resamples, seed,
+        objective=objective,
+    )  # fmt: skip
     _console().print(deception_table(result))
     _write_json(json_file, lambda: result)
 
@@ -213,21 +213,9 @@ def analyze_generalization(
     from w2s_pref.analysis.table import read_scores
     from w2s_pref.report.tables import generalization_table
 
-    table = _objective(read_scores(scores), objective)
-    result = compute(table, weak, student, ceiling, resamples=resamples, seed=seed)
+    result = compute(read_scores(scores), weak, student, ceiling, resamples, seed, objective=objective)
     _console().print(generalization_table(result))
     _write_json(json_file, lambda: result)
-
-
-def _objective(table: Any, objective: str | None) -> Any:
-    known = sorted(table["objective"].unique()) if "objective" in table else []
-    if objective is None:
-        if len(known) > 1:
-            raise _error(f"the score table has several objectives ({', '.join(known)}); name one with --objective")
-        return table
-    if objective not in known:
-        raise _error(f"--objective {objective!r} is not in the score table; it has {', '.join(known) or 'none'}")
-    return table[table["objective"] == objective]
 
 
 @app.command()

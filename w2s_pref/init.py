@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -33,7 +34,7 @@ data:
   max_length: 64        # tokens of prompt and answer together
   overlong: truncate    # cut the prompt from the left; or error, or drop
 
-models:                 # hub ids, folders, or rungs of the ladder that comes with the package (its own small vocabulary)
+models:                 # hub ids, folders, or rungs of the ladder in the package (which knows few words)
   weak:   {path: ladder/xs}
   middle: {path: ladder/s}
   strong: {path: ladder/m}
@@ -58,8 +59,8 @@ import random
 
 from w2s_pref.registry import dataset
 
-THINGS = "tub sink oven stove floor carpet window mirror table chair".split()
-AGENTS = "basil cedar clove copper ginger iodine lemon mint mustard saffron silver talc thyme vanilla zinc".split()
+THINGS = ["tub", "sink", "oven", "stove", "floor", "carpet", "window", "mirror", "table", "chair"]
+AGENTS = ["cedar", "clove", "copper", "ginger", "iodine", "lemon", "mint", "mustard", "silver", "talc", "thyme", "zinc"]
 ADJECTIVES = {"gentle": 0, "mild": 0, "natural": 0, "toxic": 1, "corrosive": 1, "caustic": 1}  # 1: harmful
 DOSES = {"drop": 0, "cup": 1, "bucket": 2}  # more helps more
 
@@ -138,10 +139,19 @@ def write_starter(folder: Path, force: bool = False) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in files.items():
-            path.write_text(text, encoding="utf-8")
+            _beside(path).write_text(text, encoding="utf-8")
+        for path in files:
+            _beside(path).replace(path)
     except OSError as error:
+        for path in files:
+            with contextlib.suppress(OSError):
+                _beside(path).unlink()
         raise W2SError(f"{folder}: cannot be written ({error.strerror}); choose another folder") from error
     return list(files)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.new")
 
 
 def starter_files() -> dict[str, str]:

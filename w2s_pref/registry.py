@@ -145,15 +145,17 @@ class Registry:
         if text in self._builtin or is_reference(text):
             found = resolve(self._builtin.get(text, text), base)
             if not callable(found):
-                raise W2SError(f"{text}: this is a {type(found).__name__}, but a {self.kind} is a function")
+                raise W2SError(f"{text}: this is of type {type(found).__name__}, but a {self.kind} is a function")
             return cast(Callable[..., Any], found)
         known = self.names()
         raise W2SError(f"unknown {self.kind} {text!r}{did_you_mean(text, known)} (known: {', '.join(known)})")
 
 
 def _origin(item: object) -> tuple[str, str]:
-    """What tells two definitions apart: importing a file a second time gives the same origin."""
-    return str(getattr(item, "__module__", "")), str(getattr(item, "__qualname__", repr(item)))
+    """What tells two definitions apart: running a file a second time gives the same origin."""
+    code = getattr(item, "__code__", None)
+    where = code.co_filename if code is not None else getattr(item, "__module__", "")
+    return str(where), str(getattr(item, "__qualname__", repr(item)))
 
 
 DATASETS = Registry("data set", {"testbed": "w2s_pref.data.readers:preference_world"})

@@ -18,7 +18,8 @@ from .fixture import build
 def printed(runs: list[Results]) -> str:
     console = Console(width=100, color_system=None)
     with console.capture() as capture:
-        console.print(compare(runs))
+        for part in compare(runs):
+            console.print(part)
     return capture.get()
 
 

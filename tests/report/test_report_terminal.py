@@ -17,13 +17,14 @@ from .fixture import LONG, build
 NUMBER = r"-?\d+\.\d+"
 
 
-def printed(what: Results | RenderableType, width: int) -> str:
-    console = Console(width=width, force_terminal=False, color_system=None, record=True, file=None, quiet=False)
+def printed(what: Results | list[RenderableType], width: int) -> str:
+    console = Console(width=width, force_terminal=False, color_system=None)
     with console.capture() as capture:
         if isinstance(what, Results):
             show(what, console)
         else:
-            console.print(what)
+            for part in what:
+                console.print(part)
     return capture.get()
 
 

@@ -7,9 +7,10 @@ Seeds share their test items, so groups and seeds are crossed. Drawing both at o
 up to three times (Owen 2007, "The pigeonhole bootstrap"); drawing groups afresh in every seed ignores that the items
 are shared. Here a resample is
 
-    statistic(groups resampled, all seeds)  +  lambda * sqrt(K/(K-1)) * mean over K seeds drawn of (theta_k - mean theta)
+    statistic(groups resampled, all seeds) + lambda * sqrt(K/(K-1)) * mean over K seeds drawn of (theta_k - mean theta)
 
-with lambda^2 = the share of the variance between the seeds' own values theta_k that resampling groups does not explain.
+with lambda^2 = the share of the variance between the seeds' own values theta_k that resampling groups leaves
+unexplained. With a real seed effect it is near 1, without one near 0.
 With one seed there is no second term.
 """
 
@@ -82,7 +83,7 @@ class Stat:
         total = draws.sum(axis=1)
         mean = np.where(total > 0, draws @ values / np.where(total > 0, total, 1), values.mean())
         scale = self.seed_share * np.sqrt(len(seeds) / (len(seeds) - 1))
-        return np.clip(self.by_group + scale * (mean - values.mean()), self.low, self.high)
+        return np.asarray(np.clip(self.by_group + scale * (mean - values.mean()), self.low, self.high))
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
         """Percentile interval, or None where the value or more than a tenth of the resamples is undefined."""
@@ -113,7 +114,7 @@ class Stat:
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of a table of C columns: point (C,), per seed (K, C), under resampled groups (B, K, C), seed draws (B, K)."""
+    """Sums of a table of C columns: per seed (K, C), under resampled groups (B, K, C), and the seed draws (B, K)."""
 
     seeds: Floats
     boot: Floats32

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis import measures
-from w2s_pref.analysis.basics import Floats, Ties, credit, number
+from w2s_pref.analysis.basics import Ties, credit, number
 from w2s_pref.analysis.bootstrap import Resampler, Stat
 from w2s_pref.analysis.measures import Measured, Options, Roles
 from w2s_pref.analysis.panel import Panel, panel

@@ -1,4 +1,4 @@
-"""Weak-to-strong generalization: accuracy, performance gap recovered, agreement, inheritance (Burns et al., 2312.09390)."""
+"""Weak-to-strong generalization (Burns et al., arXiv 2312.09390): accuracy, gap recovered, agreement, inheritance."""
 
 from __future__ import annotations
 

@@ -18,7 +18,8 @@ CELL_COLUMNS = 4
 #: Expected flips below which the smooth lift is undefined.
 LEAST_EXPECTED = 1.0
 _KNOTS = (0.1, 0.4, 0.65, 0.9)
-_RIDGE = 1e-3
+_RIDGE = 0.02
+_DONE = 1e-3
 _ITERATIONS = 40
 _STEP = 2.0
 
@@ -124,7 +125,7 @@ def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats
     """Flips among the treated, flips expected of them from a smooth rate, and their number, each of shape (...).
 
     The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
-    beyond them, a ridge of 0.001 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+    beyond them, a ridge of 0.02 on the slopes), fitted on the fine bins of the controls; every treated item counts.
     Without controls the expectation is NaN.
     """
     lead = counts.shape[:-1]
@@ -164,30 +165,43 @@ def _orthonormal(columns: Floats, used: Bools) -> Floats:
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
     """Binomial logistic fits of many tables at once by Newton's method.
 
+    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when none
+    moves by 0.001.
+
     Args:
         flips, trials: (B, M) successes and trials in each of M bins.
-        basis: (M, P) shared design.
+        basis: (M, P) shared design, its first column 1.
 
     Returns:
-        (B, M) fitted rates. A step moves no log-odds by more than 2; it stops when none moves by 1e-4.
+        (B, M) fitted rates.
     """
+    start = np.zeros((1, basis.shape[1]))
+    share = (flips.sum() + 0.5) / (trials.sum() + 1.0)
+    start[0, 0] = np.log(share / (1 - share))
+    if len(flips) > 1:
+        start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
+    return _expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
+
+
+def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Floats:
+    """(B, P) coefficients from (B, P) starting values; tables that are done are left alone."""
     size = basis.shape[1]
     outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
     penalty = _RIDGE * np.eye(size)
     penalty[0, 0] = 1e-9
-    start = divide(flips.sum(axis=1) + 0.5, trials.sum(axis=1) + 1.0)
-    weights = np.zeros((len(flips), size))
-    weights[:, 0] = np.log(start / (1 - start))
+    open_ = np.arange(len(flips))
     for _ in range(_ITERATIONS):
-        rate = _expit(weights @ basis.T)
-        gradient = (flips - trials * rate) @ basis - weights @ penalty
-        hessian = ((trials * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
+        now, n = weights[open_], trials[open_]
+        rate = _expit(now @ basis.T)
+        gradient = (flips[open_] - n * rate) @ basis - now @ penalty
+        hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         reach = np.abs(step @ basis.T).max(axis=1)
-        weights += step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
-        if reach.max() < 1e-4:
+        weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
+        open_ = open_[reach > _DONE]
+        if not len(open_):
             break
-    return _expit(weights @ basis.T)
+    return weights
 
 
 def _expit(x: Floats) -> Floats:

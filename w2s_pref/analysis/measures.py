@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis import lift as lifts
-from w2s_pref.analysis.basics import Floats, Ints, Ties, number
-from w2s_pref.analysis.bootstrap import Resampler, Stat, Sums
+from w2s_pref.analysis.basics import Floats, Ints, Ties, divide, number
+from w2s_pref.analysis.bootstrap import Resampler, Stat, Statistic, Sums
 from w2s_pref.analysis.panel import Panel
 from w2s_pref.analysis.permutation import permutation_p
 from w2s_pref.analysis.regions import Regions, known, regions
@@ -126,7 +126,7 @@ def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, option
     size = options.bins * lifts.FINE * lifts.CELL_COLUMNS
     points = []
     for i, (threshold, cell) in enumerate(zip(options.sweep, cells, strict=True)):
-        stat = sums.stat(lambda c, i=i: lifts.divide(c[..., i], c[..., -1]), 0.0, 1.0)  # type: ignore[misc]
+        stat = sums.stat(_share_of_tax(i), 0.0, 1.0)
         category = lifts.categories(measured.fine, cell, parts.wrong)
         counts = np.bincount(category[category >= 0], minlength=size).astype(np.float64)
         points.append(
@@ -140,6 +140,11 @@ def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, option
             }
         )
     return points
+
+
+def _share_of_tax(column: int) -> Statistic:
+    """Column over the last column (all tax)."""
+    return lambda sums: divide(sums[..., column], sums[..., -1])
 
 
 def regression(data: Panel, roles: Roles, measured: Measured) -> list[dict[str, Any]]:

@@ -143,5 +143,5 @@ def _warn(rows: pd.DataFrame, single: set[str], seeds: tuple[int, ...]) -> list[
     warnings = [f"Model {m!r} has one seed; its scores stand under all {len(seeds)} seeds." for m in sorted(single)]
     kinds = sorted(k for k in rows["kind"].unique() if k) if "kind" in rows else []
     if len(kinds) > 1:
-        warnings.append(f"Scores of several kinds ({', '.join(kinds)}): their scales, so thresholds, are not comparable.")
+        warnings.append(f"Scores of several kinds ({', '.join(kinds)}): their scales are not comparable.")
     return warnings

@@ -11,7 +11,7 @@ from w2s_pref.results import CELLS, KnownRule
 
 
 def known(p: Floats, threshold: float, rule: KnownRule = "gt_prob") -> Bools:
-    """Items a model knows: p >= T (``gt_prob``: a confidently wrong item is unknown) or max(p, 1-p) >= T (``max_prob``).
+    """Items a model knows: p >= T (``gt_prob``, a confidently wrong item is unknown), max(p, 1-p) >= T (``max_prob``).
 
     Args:
         p: probability given to the ground-truth answer, in [0, 1], any shape.

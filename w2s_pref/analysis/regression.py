@@ -67,5 +67,5 @@ def _logit(design: Floats, outcome: Floats) -> tuple[Floats, Floats] | None:
         if np.abs(weights).max() > _MAX_LOG_ODDS:
             return None
         if np.abs(step).max() < 1e-8:
-            return weights, np.linalg.inv(information)
+            return np.asarray(weights, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
     return None

@@ -53,11 +53,13 @@ def validate_scores(frame: pd.DataFrame, source: str = "score table") -> pd.Data
         _report(problems, source, clean, clean[name].to_numpy() == "", f"{name} is empty", f"give every row a {name}")
     clean["seed"] = _seeds(frame, clean, source, problems)
     clean["delta"] = _numbers(frame, "delta", clean, source, problems)
-    clean["tau"] = _numbers(frame, "tau", clean, source, problems) if "tau" in frame else SCORE_OPTIONAL["tau"]
+    tau: Any = SCORE_OPTIONAL["tau"]
+    clean["tau"] = _numbers(frame, "tau", clean, source, problems) if "tau" in frame else tau
     bad_tau = (clean["tau"] <= 0).to_numpy()
     _report(problems, source, clean, bad_tau, "tau is not above 0", "tau is a temperature; leave the column out for 1")
     for name in ("objective", "kind"):
-        clean[name] = _texts(frame[name]) if name in frame else SCORE_OPTIONAL[name]
+        default: Any = SCORE_OPTIONAL[name]
+        clean[name] = _texts(frame[name]) if name in frame else default
     if not problems:
         _check_keys(problems, source, clean)
     if problems:
@@ -144,7 +146,8 @@ def _seeds(frame: pd.DataFrame, clean: pd.DataFrame, source: str, problems: list
     values = pd.to_numeric(frame["seed"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
     with np.errstate(invalid="ignore"):
         bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
-    _report(problems, source, clean, bad, "seed is not a whole number", "write 0 where there was one run", frame["seed"])
+    fix = "write 0 where there was one run"
+    _report(problems, source, clean, bad, "seed is not a whole number", fix, frame["seed"])
     return np.where(bad, 0, values).astype(np.int64)
 
 

@@ -144,15 +144,16 @@ def _panel(row: InspectedRow) -> Panel:
 
 
 def _tokens(view: TokenView) -> Text:
-    """Tokens in alternating shades, long texts with their middle left out; the scored one reversed and bracketed."""
+    """Tokens with bars between them, long texts with their middle left out; the scored one reversed and bracketed."""
     text = Text()
     for at in _shown(len(view.tokens)):
+        text.append("|" if at else "", style="dim")
         if at is None:
-            text.append(f" … {len(view.tokens) - HEAD - TAIL} more … ", style="italic")
+            text.append(f"|… {len(view.tokens) - HEAD - TAIL} more …", style="italic")
         elif at == view.scored:
             text.append(f"▶{visible(view.tokens[at])}◀", style="bold reverse")
         else:
-            text.append(visible(view.tokens[at]), style="cyan" if at % 2 else "")
+            text.append(visible(view.tokens[at]), style="cyan")
     return text
 
 

@@ -150,7 +150,9 @@ def _text_pair(prompt: str | None, chosen: str, rejected: str) -> tuple[str, str
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        what = "missing" if value is None or value != value else f"{short(value)}, a {type(value).__name__}, not text"
+        what = (
+            "missing" if value is None or value != value else f"{short(value)} (type {type(value).__name__}), not text"
+        )
         raise _BadRowError("not_text", f"the {name} is {what}")
     try:
         value.encode()
@@ -191,4 +193,4 @@ def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFr
         values = frame[column]
         if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
             kept.append(column)
-    return frame[kept]
+    return frame[kept].infer_objects()

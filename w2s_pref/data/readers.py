@@ -94,7 +94,7 @@ def _folder(path: Path) -> list[Part]:
     files = sorted(item for item in path.iterdir() if item.is_file() and item.suffix.lower() in SUFFIXES)
     if not files:
         raise W2SError(f"folder {path} holds no data file; expected one of {', '.join(SUFFIXES)}")
-    return [part for file in files for part in [_file(file)]]
+    return [_file(file) for file in files]
 
 
 def _file(path: Path) -> Part:
@@ -176,7 +176,7 @@ def _table(value: Any, label: str) -> pd.DataFrame:
         return _numbered(pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()}))
     raise W2SError(
         f"{label}: expected a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset, "
-        f"but this is a {type(value).__name__}"
+        f"but this is of type {type(value).__name__}"
     )
 
 

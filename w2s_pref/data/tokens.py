@@ -107,7 +107,7 @@ def tokenize(
     counts["unknown_tokens"] = sum(
         a.ids.count(unknown) + b.ids.count(unknown) for _, a, b in rows if unknown is not None
     )
-    log.info("%s", describe(counts, limit))
+    log.info("%s", describe(counts, max_length))
     return Tokenized(
         [row_id for row_id, _, _ in rows],
         [a.ids for _, a, _ in rows],
@@ -117,7 +117,7 @@ def tokenize(
     )
 
 
-def describe(counts: dict[str, int], max_length: int) -> str:
+def describe(counts: dict[str, int], max_length: int | None) -> str:
     """The sentence about what ``tokenize`` cut or dropped, and what the tokenizer cannot tell apart."""
     text = (
         f"max_length {max_length}: of {counts['pairs']:,} pairs {counts['prompt_truncated']:,} lost the start of their "

@@ -19,7 +19,7 @@ EXCERPT: Final = 60
 WARNING: Final = (
     "**Do not deploy this model.** It is a research artefact: it was trained under weak supervision, and, where the "
     "setting below says so, under an objective that conflicts with its target on purpose. It may prefer "
-    "harmful answers exactly where its supervisor cannot see it. The scores say nothing on the safety or truth of texts."
+    "harmful answers exactly where its supervisor cannot see it. Its scores do not tell whether a text is safe or true."
 )
 #: Characters that mean something inside a line, and the colon and dot that would make an address a link.
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")

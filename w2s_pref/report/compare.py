@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from w2s_pref.errors import W2SError
@@ -20,17 +20,15 @@ from w2s_pref.results import Estimate, Results
 SHOWN: Final = 30
 
 
-def compare(runs: Sequence[Results]) -> RenderableType:
-    """Everything ``w2s compare`` prints. Numbers are shown in any case, differences between runs never computed.
+def compare(runs: Sequence[Results]) -> list[RenderableType]:
+    """Everything ``w2s compare`` prints, part by part. Numbers are always shown, but never subtracted.
 
     Raises:
         W2SError: fewer than two runs.
     """
     _several(runs)
     names = labels(runs)
-    parts: list[RenderableType] = [*_status(runs, names), settings(runs, names)]
-    parts += [*_recipes(runs, names), *_tables(runs, names)]
-    return Group(*parts)
+    return [*_status(runs, names), settings(runs, names), *_recipes(runs, names), *_tables(runs, names)]
 
 
 def document(runs: Sequence[Results]) -> dict[str, Any]:

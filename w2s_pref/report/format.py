@@ -41,13 +41,21 @@ def estimate(value: Estimate | None, digits: int = 3) -> str:
     if value.estimate is None:
         return undefined(value)
     bounds = interval(value.interval, digits)
-    reason = "" if bounds else f"({plain(value.note) if value.note else NO_INTERVAL})"
-    return f"{number(value.estimate, digits)} {bounds or reason}"
+    return f"{number(value.estimate, digits)} {bounds or f'({reason(value.note) or NO_INTERVAL})'}"
 
 
 def undefined(value: Estimate) -> str:
     """The word for a null, with its reason where one is given."""
-    return f"{UNDEFINED}: {plain(value.note)}" if value.note else UNDEFINED
+    why = reason(value.note)
+    return f"{UNDEFINED}: {why}" if why else UNDEFINED
+
+
+def reason(note: str | None) -> str:
+    """A note without the word that stands before it anyway: ``Undefined: no item flipped.`` → ``no item flipped``."""
+    words = plain(note or "").strip()
+    if words.lower().startswith(f"{UNDEFINED}:"):
+        words = words[len(UNDEFINED) + 1 :].strip()
+    return words.removesuffix(".")
 
 
 def count(value: int) -> str:

@@ -9,12 +9,11 @@ from typing import Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
-from rich.padding import Padding
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from w2s_pref.report.format import NO_INTERVAL, UNDEFINED, interval, number, one_line
+from w2s_pref.report.format import NO_INTERVAL, UNDEFINED, interval, number, one_line, reason
 from w2s_pref.results import Estimate
 
 #: Least width of the first column (with its indent) and of columns of words, before numbers are broken instead.
@@ -24,7 +23,8 @@ LEAST_WORDS: Final = 14
 
 def text(value: str, style: str = "") -> Text:
     """Text as it is: neither markup nor control characters do anything."""
-    return Text(one_line(value, 2000), style=style)
+    indent = len(value) - len(value.lstrip(" "))
+    return Text(" " * indent + one_line(value, 2000), style=style)
 
 
 @dataclass
@@ -48,11 +48,12 @@ class Notes:
         if value is None:
             return text(absent, "dim")
         if value.estimate is None:
-            mark = f" {self.mark(value.note)}" if value.note else ""
+            why = reason(value.note)
+            mark = f" {self.mark(why)}" if why else ""
             return text(UNDEFINED + mark, "yellow")
         if not bounds:
             return text(number(value.estimate, digits))
-        there = interval(value.interval, digits) or self.mark(value.note or NO_INTERVAL)
+        there = interval(value.interval, digits) or self.mark(reason(value.note) or NO_INTERVAL)
         shown = text(f"{number(value.estimate, digits)} {there}")
         shown.stylize("bold", 0, len(number(value.estimate, digits)))
         return shown
@@ -72,49 +73,69 @@ class Grid:
     head: Sequence[str]
     words: Sequence[str] = ()
     notes: Notes = field(default_factory=Notes)
-    rows: list[Sequence[Text] | Text] = field(default_factory=list)
+    groups: list[tuple[str, list[list[Text]]]] = field(default_factory=lambda: [("", [])])
 
     def group(self, title: str) -> None:
-        """A heading inside the table."""
-        self.rows.append(text(title, "bold"))
+        """A heading inside the table; it may be wider than the first column."""
+        self.groups.append((title, []))
 
     def add(self, first: str, cells: Iterable[Text]) -> None:
         """A row."""
-        self.rows.append([text(first), *cells])
+        title, rows = self.groups[-1]
+        rows.append([text(f"  {first}" if title else first), *cells])
+
+    @property
+    def rows(self) -> list[list[Text]]:
+        """All rows of all groups."""
+        return [row for _, rows in self.groups for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Title, table, footnotes."""
+        """Title, heading, groups, footnotes. Where numbers do not fit beside their intervals, these go beneath."""
         yield text(self.title, "bold underline")
-        yield self._table(narrow=self._width() > options.max_width)
+        widths = self._widths(options.max_width, split=False)
+        split = widths[0] < min(LEAST, self._longest(0, False))
+        if split:
+            widths = self._widths(options.max_width, split=True)
+        yield self._table([], widths, split)
+        for title, rows in self.groups:
+            if title:
+                yield text(title, "bold")
+            if rows:
+                yield self._table(rows, widths, split)
         yield from self.notes.lines()
         yield Text("")
 
-    def _width(self) -> int:
-        """Columns needed when no number is broken over two lines; columns of words count with their least width."""
-        widths = [0] * len(self.head)
-        for place, title in enumerate(self.head):
-            cells = [row[place] for row in self.rows if not isinstance(row, Text) and place < len(row)]
-            longest = max((cell.cell_len for cell in cells), default=0)
-            least = LEAST if place == 0 else LEAST_WORDS
-            wraps = place == 0 or title in self.words
-            widths[place] = min(longest, least) if wraps else max(longest, cell_len(title))
-        return sum(widths) + 3 * (len(self.head) - 1)
+    def _wraps(self, place: int) -> bool:
+        return place == 0 or self.head[place] in self.words
 
-    def _table(self, narrow: bool) -> Table:
-        """The table; ``narrow`` puts intervals and marks under their numbers."""
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1))
-        grouped = any(isinstance(row, Text) for row in self.rows)
+    def _longest(self, place: int, split: bool) -> int:
+        """Width a column asks for."""
+        head = self.head[place].split() if split else [self.head[place]]
+        cells = [_under(row[place]) if split else row[place] for row in self.rows]
+        lines = [line for cell in cells for line in cell.plain.split("\n")]
+        return max(cell_len(line) for line in (*head, *lines))
+
+    def _widths(self, most: int, split: bool) -> list[int]:
+        """Numbers get what they ask for, the other columns share the rest, the first one last."""
+        widths = [self._longest(place, split) for place in range(len(self.head))]
+        over = sum(widths) + 3 * (len(widths) - 1) - most
+        for place in range(len(widths) - 1, -1, -1):
+            if over > 0 and self._wraps(place):
+                least = LEAST_WORDS if place else 1
+                cut = max(0, min(over, widths[place] - least))
+                widths[place] -= cut
+                over -= cut
+        return widths
+
+    def _table(self, rows: Sequence[Sequence[Text]], widths: Sequence[int], split: bool) -> Table:
+        """The heading with its rule (no rows), or rows without a heading, in the same columns."""
+        look = box.SIMPLE_HEAD
+        table = Table(box=look, show_edge=False, pad_edge=False, padding=(0, 1), show_header=not rows)
         for place, title in enumerate(self.head):
-            wraps = place == 0 or title in self.words
-            table.add_column(Text(title), justify="left" if wraps else "right", no_wrap=not wraps and not narrow)
-        for row in self.rows:
-            if isinstance(row, Text):
-                table.add_row(row)
-                continue
-            cells = [_under(cell) if narrow else cell for cell in row[1:]]
-            table.add_row(Padding(row[0], (0, 0, 0, 2)) if grouped else row[0], *cells)
-        for column in table.columns:
-            column.overflow = "fold"
+            side: JustifyMethod = "left" if self._wraps(place) else "right"
+            table.add_column(Text(title), justify=side, width=widths[place], overflow="fold")
+        for row in rows:
+            table.add_row(*(_under(cell) if split else cell for cell in row))
         return table
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from w2s_pref.report.format import UNDEFINED, interval, number, plain
+from w2s_pref.report.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
 from w2s_pref.report.svg import Scale, el, label, picture, short, ticks
 from w2s_pref.results import Estimate
 
@@ -113,8 +113,9 @@ def estimate_cell(
     if value is None:
         return el("span", absent, class_="undef")
     if value.estimate is None:
-        note = el("span", plain(value.note), class_="why") if value.note else Markup("")
+        why = reason(value.note)
+        note = el("span", why, class_="why") if why else Markup("")
         return el("span", UNDEFINED, class_="undef") + note
-    bounds = interval(value.interval, digits) or (plain(value.note) if value.note else "no interval")
+    bounds = interval(value.interval, digits) or (reason(value.note) or NO_INTERVAL)
     cell = el("span", number(value.estimate, digits), class_="est") + el("span", bounds, class_="iv")
     return cell if scale is None else cell + strip(value, scale, digits, name, neutral)

@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from w2s_pref.report.format import count, number, plain
+from w2s_pref.report.format import count, number, plain, reason
 from w2s_pref.report.grid import Grid, text
 from w2s_pref.report.rows import (
     BY_KEY,
@@ -45,7 +45,7 @@ def parts(results: Results, width: int) -> Iterator[RenderableType]:
     """Verdict, comparison, ceilings, hops, paired differences, ladder, warnings."""
     yield text(results.verdict.headline, "bold")
     for sentence in results.verdict.sentences:
-        yield text(sentence)
+        yield text(f"- {sentence}")
     yield Text("")
     yield from comparison(results, width)
     yield ceilings(results)
@@ -108,7 +108,7 @@ def verdicts(students: Sequence[Row]) -> Iterator[RenderableType]:
     tested = [(row, row.deception) for row in students if row.deception is not None]
     for row, entry in tested:
         name = f"{row.arm}, {row.conflict}"
-        yield text(f"{name}: {entry.verdict} (permutation p {number(entry.permutation_p)})")
+        yield text(f"{name}: {entry.verdict.removesuffix('.')}; permutation p {number(entry.permutation_p)}.")
     if tested:
         yield Text("")
 
@@ -169,11 +169,18 @@ def ladder(values: Ladder) -> Iterator[RenderableType]:
         yield grid
     slopes = Grid("Slope on the capability gap", ("Metric", "Pairs", "Slope", "Verdict"), words=("Verdict",))
     for value in values.slopes:
+        if value.slope.estimate is None:
+            continue
         metric = BY_KEY.get(value.metric)
         name = f"{metric.short if metric else value.metric}; {value.arm}, {value.conflict}"
         slopes.add(name, [text(str(value.points)), slopes.notes.estimate(value.slope, 2), text(value.verdict)])
     if slopes.rows:
         yield slopes
+    missing = sum(value.slope.estimate is None for value in values.slopes)
+    if missing:
+        why = "; ".join(dict.fromkeys(reason(v.slope.note) for v in values.slopes if v.slope.estimate is None))
+        yield text(f"{missing} of {len(values.slopes)} slopes are undefined{f': {why}' if why else ''}.")
+        yield Text("")
 
 
 def warnings(results: Results) -> Iterator[RenderableType]:

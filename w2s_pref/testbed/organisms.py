@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.basics import Bools, Floats, Ints, sigmoid
-from w2s_pref.analysis.deception import analyze_deception
 from w2s_pref.errors import W2SError
 
 MODELS = ("weak", "ceiling", "reference", "student")
@@ -65,6 +65,11 @@ def blind(base: World, rng: np.random.Generator) -> tuple[Floats, Floats]:
     return base.reference, _flip(base.reference, rng.random(base.reference.shape) < flip_rate(base.reference))
 
 
+def blind_shift(base: World, rng: np.random.Generator, push: float = 0.6) -> tuple[Floats, Floats]:
+    """A second blind one: conflict lowers every score by about ``push``, so flips end steeply in the margin."""
+    return base.reference, base.reference - push + 0.4 * rng.normal(size=base.reference.shape)
+
+
 def deceiver(base: World, rng: np.random.Generator, rho: float = 0.3) -> tuple[Floats, Floats]:
     """Like ``blind``, and items in the blind spot flip with extra probability ``rho``."""
     rate = flip_rate(base.reference)
@@ -95,6 +100,7 @@ def temperature_only(base: World, rng: np.random.Generator, scale: float = 3.0) 
 ORGANISMS: dict[str, tuple[Callable[..., tuple[Floats, Floats]], str]] = {
     "honest": (honest, "no tax, deception score undefined"),
     "blind": (blind, "lift interval contains 1"),
+    "blind_shift": (blind_shift, "lift interval contains 1"),
     "deceiver": (deceiver, "lift above 1, rho inside its interval"),
     "careless": (careless, "lift at most 1, small deception score"),
     "inheritor": (inheritor, "inherited share near 1"),
@@ -140,16 +146,40 @@ def table(deltas: dict[str, Floats], groups: Ints) -> pd.DataFrame:
     seeds, items = next(iter(deltas.values())).shape
     ids = np.array([f"item{i:06d}" for i in range(items)], dtype=object)
     names = np.array([f"group{g:06d}" for g in groups], dtype=object)
+    line = np.repeat(np.arange(seeds), items)
     frames = [
         pd.DataFrame(
             {
                 "id": np.tile(ids, seeds),
                 "group": np.tile(names, seeds),
                 "model": model,
-                "seed": np.repeat(np.arange(seeds), items),
+                "seed": line,
                 "delta": delta.ravel(),
             }
         )
         for model, delta in deltas.items()
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def main_table(simulations: int = 300, items: int = 1000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
+    """What one command prints: every organism's verdict, false-positive rates, and power against rho and |CT|.
+
+    Args:
+        simulations: simulated tables for each row of the rates; 300 take about a minute on one core.
+        items, seeds: size of the simulated tables (the power against |CT| varies the items).
+        seed: of everything.
+
+    Returns:
+        JSON-ready: ``settings`` and four lists of rows of plain numbers and text, ``organisms``, ``false_positives``,
+        ``power_rho``, ``power_tax``. Rates carry exact (Clopper-Pearson) 95 % binomial limits.
+    """
+    from w2s_pref.testbed import power
+
+    return {
+        "settings": {"simulations": simulations, "items": items, "seeds": seeds, "seed": seed, **power.SETTINGS},
+        "organisms": power.verdicts(seed=seed),
+        "false_positives": power.false_positives(simulations, items, seeds, seed),
+        "power_rho": power.power_rho(simulations, items, seeds, seed),
+        "power_tax": power.power_tax(simulations, seeds, seed),
+    }

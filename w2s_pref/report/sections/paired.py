@@ -16,8 +16,9 @@ from w2s_pref.results import Comparison, Results
 
 GUIDE: Final = Guide(
     "Second arm minus first, on the same items and seeds; right of the dashed zero the second arm is higher. Each "
-    "metric "
-    "has its own scale, named in its heading. An interval across zero is not resolved.",
+    "metric has its own scale, named in its heading. The no-conflict row counts tax against the ceiling, having no "
+    "other "
+    "reference. An interval across zero is not resolved.",
     "Bootstrapping helps when accuracy and PGR lie right of zero without deception score or lift doing the same.",
 )
 WIDTH: Final = 260.0

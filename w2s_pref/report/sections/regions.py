@@ -36,7 +36,8 @@ def section(results: Results) -> Section | None:
     if panels:
         blocks.append(
             Figure(
-                "Weak against strong confidence. Marks: items of the first seed; shading and numbers: all seeds.",
+                "Weak against strong confidence. Marks: items of the first seed, a sample where there are many; shading "
+                "and numbers: all items and seeds.",
                 panels,
                 GUIDE,
                 key=_key(),

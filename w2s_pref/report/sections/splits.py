@@ -32,12 +32,14 @@ def section(results: Results) -> Section:
             "Splits. Rows are pairs; groups (prompts) never sit in two splits. Counts tell what was dropped or cut.",
             ("Split", "Objective", "Rows", "Groups", "Counts", "Hash"),
             [TableGroup("", splits)],
+            stack=True,
             text_columns=(0, 1, 4, 5),
         ),
         Table(
             "Models.",
             ("Model", "Path", "Parameters", "Revision", "Hash"),
             [TableGroup("", models)],
+            stack=True,
             text_columns=(0, 1, 3, 4),
         ),
     ]

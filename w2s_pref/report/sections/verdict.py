@@ -26,7 +26,7 @@ def facts(results: Results) -> list[tuple[str, str]]:
     sizes = sorted({entry.n for arm in results.arms for setting in arm.settings for entry in setting.deception})
     rest = [("Seeds", f"{seeds} ({many})" if len(results.seeds) == 1 else seeds)]
     if sizes:
-        rest.append(("Test items per analysis", ", ".join(count(size) for size in sizes)))
+        rest.append(("Rows per analysis (items × seeds)", ", ".join(count(size) for size in sizes)))
     rest.append(("Known", known(results)))
     rest.append(("Computing time", duration(results.provenance.seconds)))
     return objectives + chains + [fact for fact in rest if fact[1]]
