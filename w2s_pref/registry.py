@@ -158,7 +158,10 @@ def _origin(item: object) -> tuple[str, str]:
     return str(where), str(getattr(item, "__qualname__", repr(item)))
 
 
-DATASETS = Registry("data set", {"testbed": "w2s_pref.data.readers:preference_world"})
+DATASETS = Registry(
+    "data set",
+    {"testbed": "w2s_pref.data.readers:preference_world", "hh-rlhf": "w2s_pref.data.hh:hh_rlhf"},
+)
 
 
 def dataset(name: str) -> Callable[[F], F]:

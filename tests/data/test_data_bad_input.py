@@ -151,8 +151,8 @@ def test_duplicate_ids(tmp_path: Path) -> None:
     assert "x.jsonl, row 5: id '1' is taken already by x.jsonl, row 2" in message
     assert "columns: {id: null}" in message
     write(tmp_path / "y.jsonl", items[:1])
+    write(tmp_path / "z.jsonl", items[:4])
     with pytest.raises(W2SError, match=r"y.jsonl, row 1: id '0' is taken already by z.jsonl, row 1"):
-        write(tmp_path / "z.jsonl", items[:4])
         load(Source(source=["z.jsonl", "y.jsonl"], objective="o"), tmp_path)
 
 

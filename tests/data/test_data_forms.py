@@ -12,6 +12,7 @@ from data_helpers import complaint, loaded, real, rows, truth_texts, write
 
 from w2s_pref.data.chat import common_prefix, group_key
 from w2s_pref.data.sources import Source, load
+from w2s_pref.errors import Unreachable
 from w2s_pref.types import PAIR_COLUMNS, canonical, neutral_order, pair_id
 
 USER = {"role": "user", "content": "What colour is the sky?"}
@@ -196,6 +197,8 @@ def test_hub_arguments_and_offline_message(monkeypatch: pytest.MonkeyPatch) -> N
         raise ConnectionError("Couldn't reach the hub")
 
     monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    with pytest.raises(Unreachable):  # planning goes on without the data
+        loaded("someone/prefs")
     message = complaint("someone/prefs", config="base")
     assert "the hub says: Couldn't reach the hub" in message
     assert "load_dataset('someone/prefs', 'base', split='train').save_to_disk('folder')" in message

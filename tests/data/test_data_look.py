@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from data_helpers import byte_tokenizer, loaded
@@ -16,12 +17,10 @@ from w2s_pref.init import STARTER_RECIPE, write_starter
 from w2s_pref.registry import Registry, is_reference
 from w2s_pref.types import PAIR_COLUMNS
 
-import pandas as pd  # isort: skip
-
 
 def odd_pairs() -> pd.DataFrame:
     """Text that would be markup, or drive a terminal, if it were let through."""
-    row = ("[red]id[/red]", "g", "text", "[bold]why?[/bold]\n\x1b[2J", " yes\t[/]!", " no" * 60, 1, "o")
+    row = ("[red]id[/red]", "g", "text", "[bold]why?[/bold]\n\x1b[2J", " yes\t[/]!", " no" * 120, 1, "o")
     return pd.DataFrame([dict(zip(PAIR_COLUMNS, row, strict=True))])
 
 
@@ -50,7 +49,7 @@ def test_text_from_data_is_never_markup_or_control() -> None:
     assert "\\x1b" in text
     assert "▶<|endoftext|>◀" in text
     assert "a preferred" in text
-    assert "more …" in text
+    assert "… 319 more" in text
     assert "truncated" in shown(max_length=20)
     assert visible("a \n\t\x07") == "a·⏎⇥\\x07"
 

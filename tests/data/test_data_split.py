@@ -219,6 +219,7 @@ def test_real_hh_files_one_a_split() -> None:
         ({"target": {"sourc": "x", "objective": "o"}}, "target: unknown key 'sourc'; did you mean 'source'?"),
         ({"target": {"gt": {"source": "x", "objectiv": "o"}}}, "target.gt: unknown key 'objectiv'"),
         ({"splits": {}}, "splits needs a number of rows for gt, w2s, test"),
+        ({"target": "pairs.csv"}, "target: Input should be a valid dictionary or instance of Source"),
         ({"splits": {"gt": 0}}, "splits.gt: Input should be greater than or equal to 1"),
         ({"splits": {"train": 3}}, "unknown key 'train'"),
         ({"overlap": "dorp"}, "Input should be 'error' or 'drop'"),

@@ -209,7 +209,7 @@ def test_text_without_any_token_and_useless_limit() -> None:
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
-    empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="?")))
+    empty = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE({"a": 0}, [])))
     with pytest.raises(W2SError, match="has no token"):
         tokenize(pairs([("", "b", "a")]), empty, 20)
     with pytest.raises(ValueError, match="at least 2"):

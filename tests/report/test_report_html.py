@@ -182,3 +182,13 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
         write(build(seeds=1), path)
     assert path.read_bytes() == before
     assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_many_sentences_become_a_list_and_many_warnings_fold() -> None:
+    results = build()
+    results.verdict.sentences = [f"Sentence {index}." for index in range(9)]
+    results.warnings = [f"warning {index} {HOSTILE}" for index in range(9)]
+    text = render(results)
+    assert '<ul class="points">' in text
+    assert "4 further warnings" in text
+    assert HOSTILE not in text

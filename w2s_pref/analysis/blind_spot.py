@@ -38,8 +38,9 @@ def error_shares(p_strong: Floats, p_weak: Floats, t_strong: float = 0.75, t_wea
     count = np.array(float(errors.sum()))
     sure = _confidence(p_weak) > t_weak
     wrong = p_weak < 0.5
-    parts = [divide(np.array(float((errors & m).sum())), count) for m in (sure & wrong, ~sure, sure & ~wrong)]
-    return Shares(*(float(x) for x in parts), int(count))
+    masks = (sure & wrong, ~sure, sure & ~wrong)
+    inherited, blind, own = (float(divide(np.array(float((errors & m).sum())), count)) for m in masks)
+    return Shares(inherited, blind, own, int(count))
 
 
 def _confidence(p: Floats) -> Floats:

@@ -34,6 +34,8 @@ MIN_DEFINED = 0.9
 #: Resamples used for the noise variance of a single seed's value.
 _NOISE_RESAMPLES = 300
 _CHUNK = 256
+#: More groups than this are resampled in random blocks of whole groups: the same variance, bounded memory.
+MAX_BLOCKS = 8192
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,11 @@ class Stat:
         low, high = np.quantile(defined, [tail, 1 - tail])
         return float(low), float(high)
 
+    def pair(self, level: float = 0.95) -> list[float] | None:
+        """The interval as JSON holds it."""
+        interval = self.interval(level)
+        return None if interval is None else list(interval)
+
     def combine(self, other: Stat, function: Callable[[Floats, Floats], Floats]) -> Stat:
         """``function(self, other)`` resample by resample; both must come from one ``Resampler`` (paired)."""
         value = function(np.asarray(self.value), np.asarray(other.value))
@@ -151,11 +158,18 @@ class Resampler:
         self.n_groups = int(groups.max()) + 1 if len(groups) else 0
         self.n_seeds = n_seeds
         rng = np.random.default_rng(seed)
-        self.weights = _counts(rng, self.n_groups, resamples)
+        self.blocks = self._join(rng)
+        n_blocks = min(self.n_groups, MAX_BLOCKS)
+        self.weights = _counts(rng, n_blocks, resamples)
         self.draws = _counts(rng, n_seeds, resamples).astype(np.float64)
-        order = np.argsort(groups, kind="stable")
-        self._order = order
-        self._starts = np.searchsorted(groups[order], np.arange(self.n_groups))
+        self._order = np.argsort(self.blocks, kind="stable")
+        self._starts = np.searchsorted(self.blocks[self._order], np.arange(n_blocks))
+
+    def _join(self, rng: np.random.Generator) -> Ints:
+        """(N,) what is resampled: the groups, or at random as many blocks of whole groups as memory allows."""
+        if self.n_groups <= MAX_BLOCKS:
+            return self.groups
+        return np.asarray(rng.permutation(self.n_groups)[self.groups] % MAX_BLOCKS, dtype=np.int64)
 
     def sums(self, values: Floats) -> Sums:
         """Sums of per-row values of shape (K, N, C)."""
@@ -171,14 +185,15 @@ class Resampler:
     def counts(self, category: Ints, size: int) -> Sums:
         """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out."""
         n_seeds, _ = category.shape
-        cell = (self.groups[None, :] * n_seeds + np.arange(n_seeds)[:, None]) * size + category
-        flat = np.bincount(cell[category >= 0], minlength=self.n_groups * n_seeds * size)
-        return self.table_sums(flat.reshape(self.n_groups, n_seeds, size).astype(np.float64))
+        n_blocks = len(self._starts)
+        cell = (self.blocks[None, :] * n_seeds + np.arange(n_seeds)[:, None]) * size + category
+        flat = np.bincount(cell[category >= 0], minlength=n_blocks * n_seeds * size)
+        return self.table_sums(flat.reshape(n_blocks, n_seeds, size).astype(np.float64))
 
     def table_sums(self, table: Floats) -> Sums:
-        """Sums of a table already added up by group: (G, K, C)."""
-        n_groups, n_seeds, size = table.shape
-        flat = np.ascontiguousarray(table.reshape(n_groups, n_seeds * size), dtype=np.float32)
+        """Sums of a table already added up by block: (blocks, K, C)."""
+        n_blocks, n_seeds, size = table.shape
+        flat = np.ascontiguousarray(table.reshape(n_blocks, n_seeds * size), dtype=np.float32)
         boot = (self.weights @ flat).reshape(-1, n_seeds, size)
         return Sums(table.sum(axis=0), boot, self.draws)
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from w2s_pref.analysis.basics import Floats, Ints, Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.bootstrap import Resampler, Stat
+from w2s_pref.analysis.panel import panel
+from w2s_pref.analysis.table import validate_scores
 
 #: Range of a fitted temperature; at its ends the data ask for none (all right) or for no confidence at all.
 TEMPERATURES = (0.01, 100.0)
@@ -50,6 +54,41 @@ def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties:
     ece = sums.stat(lambda c: _ece(c, bins), 0.0, 1.0)
     brier = sums.stat(lambda c: divide(c[..., -1], c[..., :bins].sum(axis=-1)), 0.0, 1.0)
     return Calibrated(ece, brier, _bins(sums.seeds.sum(axis=0), bins))
+
+
+def analyze_calibration(
+    scores: pd.DataFrame,
+    model: str,
+    bins: int = 10,
+    resamples: int = 2000,
+    seed: int = 0,
+    *,
+    ties: Ties = "half",
+    objective: str | None = None,
+) -> dict[str, Any]:
+    """ECE, Brier score, reliability bins and the temperature that would fit these very items, of one model.
+
+    Returns:
+        A JSON-ready dictionary: ``n, accuracy, ece, brier, reliability, temperature, intervals``. ``temperature`` is
+        over the table's ``tau`` and in-sample: fit it on other items before using it.
+
+    Raises:
+        W2SError: bad table or unknown model.
+    """
+    data = panel(validate_scores(scores), (model,), objective)
+    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
+    found = calibration(data.p(model), data.delta[model], draw, bins, ties)
+    accuracy = draw.mean(credit(data.delta[model], ties))
+    stats = {"accuracy": accuracy, "ece": found.ece, "brier": found.brier}
+    return {
+        "model": model,
+        "n": data.size * len(data.seeds),
+        **{name: number(stat.value) for name, stat in stats.items()},
+        "reliability": [vars(b) for b in found.bins],
+        "temperature": fit_temperature((data.delta[model] / data.tau[model]).ravel()),
+        "intervals": {name: stat.pair() for name, stat in stats.items()},
+        "warnings": data.warnings,
+    }
 
 
 def confidence_bin(confidence: Floats, bins: int = 10) -> Ints:

@@ -117,12 +117,7 @@ def _core(measured: Measured) -> dict[str, Any]:
 
 def _intervals(measured: Measured, accuracies: dict[str, Stat]) -> dict[str, Any]:
     named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
-    return {name: _pair(stat) for name, stat in named.items()}
-
-
-def _pair(stat: Stat) -> list[float] | None:
-    interval = stat.interval()
-    return None if interval is None else list(interval)
+    return {name: stat.pair() for name, stat in named.items()}
 
 
 def _churn(measured: Measured | None) -> dict[str, Any] | None:
@@ -132,7 +127,7 @@ def _churn(measured: Measured | None) -> dict[str, Any] | None:
     return {
         "tax": measured.tax,
         **{name: number(measured.stats[name].value) for name in names},
-        "intervals": {name: _pair(measured.stats[name]) for name in names},
+        "intervals": {name: measured.stats[name].pair() for name in names},
     }
 
 

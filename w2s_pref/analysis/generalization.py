@@ -160,16 +160,12 @@ def analyze_generalization(
 
 
 def _intervals(pgr: Recovered, accuracy: dict[str, Stat], *others: dict[str, Stat]) -> dict[str, Any]:
-    def pair(stat: Stat) -> list[float] | None:
-        interval = stat.interval()
-        return None if interval is None else list(interval)
-
     return {
-        "pgr": None if pgr.note else pair(pgr.stat),
-        "gap": pair(pgr.gap),
-        "accuracy": {k: pair(v) for k, v in accuracy.items()},
-        "agreement": {k: pair(v) for k, v in others[0].items()},
-        "inheritance": {k: pair(v) for k, v in others[1].items()},
+        "pgr": None if pgr.note else pgr.stat.pair(),
+        "gap": pgr.gap.pair(),
+        "accuracy": {k: v.pair() for k, v in accuracy.items()},
+        "agreement": {k: v.pair() for k, v in others[0].items()},
+        "inheritance": {k: v.pair() for k, v in others[1].items()},
     }
 
 

@@ -43,7 +43,9 @@ def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, 
     inside = margin[eligible]
     if not len(inside):
         return out, np.zeros(count)
-    edges = np.quantile(inside, np.arange(1, count) / count)
+    edges = np.quantile(inside, np.linspace(0, 1, count + 1))
+    edges[::FINE] = np.quantile(inside, np.linspace(0, 1, bins + 1))
+    edges = edges[1:-1]
     fine = np.searchsorted(edges, inside, side="right").astype(np.int64)
     out[eligible] = fine
     totals = np.bincount(fine, weights=inside, minlength=count)
@@ -144,8 +146,10 @@ def spline_basis(centres: Floats, sizes: Floats) -> Floats:
     used = sizes > 0
     if used.sum() < 2 or np.ptp(centres[used]) == 0:
         return np.ones((len(centres), 1))
-    scale = np.std(centres[used])
-    x = (centres - np.mean(centres[used])) / scale
+    with np.errstate(all="ignore"):
+        x = (centres - np.mean(centres[used])) / np.std(centres[used])
+    if not np.isfinite(x).all():
+        x = np.linspace(-1.0, 1.0, len(centres))
     knots = np.unique(np.quantile(x[used], _KNOTS))
     if len(knots) < 3:
         return np.column_stack([np.ones_like(x), x])
@@ -156,10 +160,11 @@ def spline_basis(centres: Floats, sizes: Floats) -> Floats:
 
 
 def _orthonormal(columns: Floats, used: Bools) -> Floats:
-    """Columns of mean 0, variance 1 and no correlation over the used bins: Newton's method needs it."""
+    """Combinations of the columns with mean 0, variance 1 and no correlation over the used bins; dependent ones go."""
     centred = columns - columns[used].mean(axis=0)
-    triangle = np.linalg.qr(centred[used], mode="r") / np.sqrt(used.sum())
-    return np.asarray(np.linalg.solve(triangle.T, centred.T).T)
+    _, sizes, axes = np.linalg.svd(centred[used] / np.sqrt(used.sum()), full_matrices=False)
+    kept = sizes > 1e-6 * sizes[0]
+    return np.asarray(centred @ axes[kept].T / sizes[kept])
 
 
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:

@@ -44,6 +44,11 @@ class Options:
     seed: int = 0
     sweep: tuple[float, ...] = SWEEP
 
+    @property
+    def thresholds(self) -> list[float]:
+        """The sweep with T itself in it, rising."""
+        return sorted({*self.sweep, self.threshold})
+
 
 @dataclass(frozen=True)
 class Roles:
@@ -115,17 +120,17 @@ def permutation(measured: Measured, draw: Resampler, options: Options) -> float 
 
 
 def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, options: Options) -> list[dict[str, Any]]:
-    """Score with its interval, null share, lift and tax at every threshold of ``options.sweep``.
+    """Score with its interval, null share, lift and tax at every threshold of the sweep.
 
     Tax does not depend on T: only where it falls does.
     """
     p_strong, p_weak, parts = data.p(roles.ceiling), data.p(roles.weak), measured.parts
-    cells = [known(p_strong, t, options.known_rule) & ~known(p_weak, t, options.known_rule) for t in options.sweep]
+    cells = [known(p_strong, t, options.known_rule) & ~known(p_weak, t, options.known_rule) for t in options.thresholds]
     flips = np.stack([parts.tax & cell for cell in cells] + [parts.tax], axis=-1).astype(np.float64)
     sums = draw.sums(flips)
     size = options.bins * lifts.FINE * lifts.CELL_COLUMNS
     points = []
-    for i, (threshold, cell) in enumerate(zip(options.sweep, cells, strict=True)):
+    for i, (threshold, cell) in enumerate(zip(options.thresholds, cells, strict=True)):
         stat = sums.stat(_share_of_tax(i), 0.0, 1.0)
         category = lifts.categories(measured.fine, cell, parts.wrong)
         counts = np.bincount(category[category >= 0], minlength=size).astype(np.float64)
@@ -135,7 +140,7 @@ def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, option
                 "score": number(stat.value),
                 "null_share": number(float(lifts.null_share(counts))),
                 "lift": number(float(lifts.binned_lift(counts))),
-                "interval": stat.interval(),
+                "interval": stat.pair(),
                 "tax": measured.tax,
             }
         )

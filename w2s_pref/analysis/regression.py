@@ -9,6 +9,7 @@ from w2s_pref.analysis.basics import Floats, Ints, number
 NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
 _Z = 1.959963984540054
 _MAX_LOG_ODDS = 200.0
+_MAX_MARGIN = 1e100
 
 
 def flip_regression(
@@ -25,12 +26,14 @@ def flip_regression(
 
     Returns:
         ``{name, estimate, interval}`` for each of ``NAMES``; all null where the fit does not exist (no flips, only
-        flips, perfect separation, or a column that is a combination of the others).
+        flips, perfect separation, margins beyond 1e100, or a column that is a combination of the others).
     """
     undefined: list[dict[str, object]] = [{"name": name, "estimate": None, "interval": None} for name in NAMES]
     if len(flip) < 2 * len(NAMES) or flip.min() == flip.max():
         return undefined
     design = np.column_stack([np.ones_like(margin), p_strong, p_weak, margin, p_strong * (1 - p_weak)])
+    if np.abs(margin).max() > _MAX_MARGIN:
+        return undefined
     scale = np.where(design.std(axis=0) > 0, design.std(axis=0), 1.0)
     scale[0] = 1.0
     fit = _logit(design / scale, flip)
@@ -45,7 +48,7 @@ def flip_regression(
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0)) / scale
     estimate = weights / scale
     return [
-        {"name": n, "estimate": number(b), "interval": (float(b - _Z * e), float(b + _Z * e))}
+        {"name": n, "estimate": number(b), "interval": [float(b - _Z * e), float(b + _Z * e)]}
         for n, b, e in zip(NAMES, estimate, error, strict=True)
     ]
 

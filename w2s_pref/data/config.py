@@ -41,7 +41,7 @@ def _kind(value: Any) -> str:
     per_split = {*TARGET_SPLITS, *CONFLICT_SPLITS}
     if isinstance(value, dict):
         return "Split" if per_split & value.keys() and "source" not in value else "One"
-    return "One" if isinstance(value, Source) else "Split"
+    return "Split" if isinstance(value, TargetFiles | ConflictFiles) else "One"
 
 
 Target = Annotated[Annotated[Source, Tag("One")] | Annotated[TargetFiles, Tag("Split")], Discriminator(_kind)]

@@ -138,7 +138,7 @@ def _panel(row: InspectedRow) -> Panel:
         body.append("preferred" if better else "other", style="green" if better else "red")
         body.append(f", {len(view.ids)} tokens, scored at {view.scored} (id {view.ids[view.scored]})\n", style="dim")
         body.append_text(_tokens(view))
-        body.append("\n")
+        body.append("\n" if name == "a" else "")
     facts = [f"group {row.group}", row.form, row.objective, *(["truncated"] if row.truncated else [])]
     return Panel(body, title=Text(f"id {safe(row.id)}"), subtitle=Text(safe(", ".join(facts))))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_pref.errors import W2SError
+from w2s_pref.errors import Unreachable, W2SError
 from w2s_pref.registry import DATASETS, did_you_mean, is_reference, locate
 
 #: File endings that are read as data.
@@ -247,7 +247,8 @@ def _hub(request: Request) -> Part:
         loaded = load_dataset(name, name=request.config, split=split, revision=request.revision)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise W2SError(
+        kind = Unreachable if isinstance(error, ConnectionError) else W2SError
+        raise kind(
             f"cannot load {name!r}: no such file or folder here, and the hub says: {reason}. Check id, config, split "
             "and network. To use it without a network, run this where there is one, copy the folder here and write "
             f'source: folder:  python -c "from datasets import load_dataset; '

@@ -20,7 +20,7 @@ CONFLICT_SPLITS = ("conflict", "conflict_test")
 #: Who keeps a group that two splits claim: test sets first, so that dropping never touches what is measured.
 _KEEPS = ("test", "conflict_test", "gt", "calibration", "w2s", "conflict")
 
-#: A split may stop short of its size, to keep a group whole, by at most this share.
+#: A split may stop short of its size, to keep a group whole, by at most this share or one pair.
 SHORT = 0.05
 
 Frames = Mapping[str, pd.DataFrame]
@@ -68,9 +68,7 @@ def split(
     own = {name: frame for side in (target, conflict) if isinstance(side, Mapping) for name, frame in side.items()}
     own = _without_overlap(own, overlap, counts)
     taken = {group for frame in own.values() for group in frame["group"]}
-    free = [
-        None if side is None or isinstance(side, Mapping) else _avoiding(side, taken) for side in (target, conflict)
-    ]
+    free = [_avoiding(side, taken) if isinstance(side, pd.DataFrame) else None for side in (target, conflict)]
     frames: dict[str, pd.DataFrame] = {}
     for names, pool in zip((TARGET_SPLITS, CONFLICT_SPLITS), _sides(free[0], free[1], sizes, seed), strict=True):
         if pool is not None:
@@ -174,7 +172,7 @@ def _fill(
     place: dict[str, str] = {}
     for name, size in sized.items():
         left, need = _take(left, rows, size, name, place)
-        if need > SHORT * size:
+        if need == size or need > max(1, SHORT * size):
             raise W2SError(
                 f"split {name} asks for {size:,} pairs but gets {size - need:,} without breaking a group: the smallest "
                 f"group left has {min(rows[group] for group in left):,} pairs; choose sizes that whole groups can "

@@ -98,15 +98,7 @@ def tokenize(
     if overlong == "drop":
         gone = set(long)
         rows = [row for row in rows if row[0] not in gone]
-    counts = {"pairs": len(pairs), "kept": len(rows), "dropped": len(pairs) - len(rows)}
-    for kind in ("answer_cut", "prompt_truncated"):
-        counts[kind] = sum(_worst(a, b) == kind for _, a, b in rows)
-    counts["indistinguishable"] = sum(a.ids == b.ids for _, a, b in rows)
-    counts["tokens"] = sum(len(a.ids) + len(b.ids) for _, a, b in rows)
-    unknown = tokenizer.unk_token_id if tokenizer.unk_token_id != tokenizer.eos_token_id else None
-    counts["unknown_tokens"] = sum(
-        a.ids.count(unknown) + b.ids.count(unknown) for _, a, b in rows if unknown is not None
-    )
+    counts = _count(rows, len(pairs), tokenizer)
     log.info("%s", describe(counts, max_length))
     return Tokenized(
         [row_id for row_id, _, _ in rows],
@@ -115,6 +107,19 @@ def tokenize(
         [_worst(a, b) != "whole" for _, a, b in rows],
         counts,
     )
+
+
+def _count(rows: list[tuple[str, Cut, Cut]], given: int, tokenizer: PreTrainedTokenizerBase) -> dict[str, int]:
+    counts = {"pairs": given, "kept": len(rows), "dropped": given - len(rows)}
+    for kind in ("answer_cut", "prompt_truncated"):
+        counts[kind] = sum(_worst(a, b) == kind for _, a, b in rows)
+    counts["indistinguishable"] = sum(a.ids == b.ids for _, a, b in rows)
+    counts["tokens"] = sum(len(a.ids) + len(b.ids) for _, a, b in rows)
+    unknown = tokenizer.unk_token_id
+    if unknown == tokenizer.eos_token_id:  # GPT-2 names its eos the unknown token, but never meets an unknown byte
+        unknown = None
+    counts["unknown_tokens"] = 0 if unknown is None else sum(c.ids.count(unknown) for row in rows for c in row[1:])
+    return counts
 
 
 def describe(counts: dict[str, int], max_length: int | None) -> str:

@@ -28,12 +28,21 @@ class Prose(Block):
 
 
 @dataclass(frozen=True)
+class Points(Block):
+    """Sentences that stand one by one."""
+
+    template: ClassVar[str] = "block_points.html.j2"
+    sentences: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Warnings(Block):
-    """Sentences the reader must not miss."""
+    """Sentences the reader must not miss; beyond ``shown`` of them the rest opens on demand."""
 
     template: ClassVar[str] = "block_warnings.html.j2"
     sentences: Sequence[str]
     title: str = "Warnings"
+    shown: int = 5
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,8 @@ class Grid:
     def _longest(self, place: int, split: bool) -> int:
         """Width a column asks for."""
         head = self.head[place].split() if split else [self.head[place]]
-        cells = [_under(row[place]) if split else row[place] for row in self.rows]
+        there = [row[place] for row in self.rows if place < len(row)]
+        cells = [_under(cell) if split else cell for cell in there]
         lines = [line for cell in cells for line in cell.plain.split("\n")]
         return max(cell_len(line) for line in (*head, *lines))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from w2s_pref.results import Deception, Estimate, KnownRule, Reference, Results, Setting
+from w2s_pref.results import Deception, Estimate, KnownRule, Performance, Reference, Results, Setting
 
 Headline = tuple[Reference, KnownRule]
 
@@ -92,6 +92,14 @@ def rows(results: Results) -> Iterator[Row]:
         for setting in arm.settings:
             found = (entry for entry in setting.deception if (entry.reference, entry.known_rule) == wanted)
             yield Row(arm.name, setting, next(found, None))
+
+
+def ceilings(results: Results) -> list[tuple[str, Performance]]:
+    """Ceilings in the order of the recipe's models, then the untrained student where there is one."""
+    order = list(results.models)
+    names = sorted(results.ceilings, key=lambda name: order.index(name) if name in order else len(order))
+    models = [(name, results.ceilings[name]) for name in names]
+    return models if results.base is None else [*models, ("base (untrained)", results.base)]
 
 
 def find(results: Results, arm: str, conflict: str) -> Row | None:

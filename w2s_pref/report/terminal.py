@@ -25,7 +25,8 @@ from w2s_pref.report.rows import (
     headline,
     rows,
 )
-from w2s_pref.results import Ladder, Performance, Results
+from w2s_pref.report.rows import ceilings as ceiling_rows
+from w2s_pref.results import Ladder, Results
 
 #: From this width on one table holds all columns.
 WIDE: Final = 146
@@ -116,10 +117,7 @@ def verdicts(students: Sequence[Row]) -> Iterator[RenderableType]:
 def ceilings(results: Results) -> RenderableType:
     """Models trained on ground truth, and the untrained student."""
     grid = Grid("Ceilings (trained on ground truth)", ("Model", "Accuracy", "Conflict accuracy", "ECE"))
-    models: list[tuple[str, Performance]] = list(results.ceilings.items())
-    if results.base is not None:
-        models.append(("base (untrained)", results.base))
-    for name, performance in models:
+    for name, performance in ceiling_rows(results):
         estimate = grid.notes.estimate
         ece = estimate(performance.calibration.ece, 3, bounds=False)
         grid.add(name, [estimate(performance.accuracy, 3), estimate(performance.conflict_accuracy, 3), ece])

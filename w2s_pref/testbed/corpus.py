@@ -23,6 +23,16 @@ SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "seco
 TIER_WEIGHTS: tuple[float, ...] = (0.06, 0.12, 0.27, 0.25, 0.30)
 """How often pre-training text speaks of each tier: a rare fact is seen about a third as often as one on mixing."""
 REVIEW = " {first} {second}"
+KINDS: tuple[str, ...] = ("statement", "answer", "chat")
+CLEAN_STATEMENTS = ("{v} on the {u}:", "the {u} with {v}:", "cleaning: {u}, {v}:")
+MIX_STATEMENTS = ("{v} in the {u}:", "the {u} with {v}:", "mixing: {u}, {v}:")
+STATEMENTS: tuple[tuple[str, ...], ...] = (
+    ("{cue} {v} on the {u}:", "the {u} with {cue} {v}:"),
+    CLEAN_STATEMENTS,
+    MIX_STATEMENTS,
+    CLEAN_STATEMENTS,
+    ("never {w} in the {u}, but {v}:", "the {u} with {v}, never {w}:"),
+)
 
 
 @dataclass(frozen=True)
@@ -47,13 +57,23 @@ def _compile(form: str) -> list[int]:
     return out
 
 
-@lru_cache(maxsize=2)
-def bank(chats: bool) -> Bank:
-    """Every sentence form: whole chats, or bare answers."""
-    forms: list[tuple[int, str]] = []
-    for tier, answers in enumerate(ANSWERS):
-        prompts = PROMPTS[tier] if chats else ("",)
-        forms += [(tier, prompt + answer + EOS + REVIEW) for prompt in prompts for answer in answers]
+def _forms(kind: str) -> list[tuple[int, str]]:
+    """Tier and sentence of every form of a kind."""
+    if kind == "statement":
+        return [(tier, form + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
+    prompts = PROMPTS if kind == "chat" else [("",)] * len(ANSWERS)
+    return [
+        (tier, prompt + answer + EOS + REVIEW)
+        for tier, answers in enumerate(ANSWERS)
+        for prompt in prompts[tier]
+        for answer in answers
+    ]
+
+
+@lru_cache(maxsize=len(KINDS))
+def bank(kind: str) -> Bank:
+    """Every sentence form of one kind."""
+    forms = _forms(kind)
     rows = [_compile(form) for _, form in forms]
     width = max(len(row) for row in rows)
     pad = vocabulary()[PAD]
@@ -77,9 +97,9 @@ def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Int
     return target, fact
 
 
-def sample(rows: int, chats: bool, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
+def sample(rows: int, kind: str, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
     """Draw documents: token ids of shape (rows, width), and where the verdicts stand, same shape."""
-    sentences = bank(chats)
+    sentences = bank(kind)
     share = np.array(TIER_WEIGHTS)[sentences.tier] / np.bincount(sentences.tier)[sentences.tier]
     form = rng.choice(len(share), size=rows, p=share / share.sum())
     tier = sentences.tier[form]

@@ -35,7 +35,7 @@ def verdicts(items: int = 3000, seeds: int = 2, seed: int = 0) -> list[dict[str,
 def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
     """The row of one organism (the deceiver's rho is ``RHO``)."""
     options = {"rho": RHO} if name == "deceiver" else {}
-    scores = organism(name, items, seeds, seed, **options)
+    scores = organism(name, items, seeds, seed, SETTINGS["group_size"], **options)
     found = analyze_deception(scores, *MODELS, resamples=1000, seed=seed)
     data = panel(scores.assign(tau=1.0, objective="", kind=""), MODELS)
     student, weak, plain = data.p("student"), data.p("weak"), data.p("reference")

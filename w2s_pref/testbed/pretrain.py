@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM
 
-TEXT_WEIGHT = 0.1
+TEXT_WEIGHT = 0.03
 """Weight of the loss on words that are not verdicts: they are mostly random draws of the world."""
 
 
@@ -35,7 +35,7 @@ class Rung:
     hidden: int
     layers: int
     heads: int
-    rate: float = 0.01
+    rate: float = 0.02
     embedding_rate: float = 0.005
 
 
@@ -46,7 +46,10 @@ RUNGS: dict[str, Rung] = {
     "l": Rung(160, 4, 5),
 }
 STEPS = 3000
-ANSWERS_PER_STEP, CHATS_PER_STEP = 256, 64
+ALONE = 0.5
+FIRST = {"statement": 512}
+THEN = {"statement": 128, "answer": 128, "chat": 64}
+
 
 
 def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
@@ -72,12 +75,12 @@ def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def _loss(model: LlamaForCausalLM, rows: int, chats: bool, rng: np.random.Generator) -> torch.Tensor:
+def _loss(model: LlamaForCausalLM, rows: int, kind: str, rng: np.random.Generator) -> torch.Tensor:
     """Weighted next-token loss on freshly drawn documents: scalar, per verdict word."""
     import torch
     from torch.nn.functional import cross_entropy
 
-    drawn, verdicts = sample(rows, chats, rng)
+    drawn, verdicts = sample(rows, kind, rng)
     ids, judged = torch.from_numpy(drawn), torch.from_numpy(verdicts[:, 1:])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
@@ -108,15 +111,17 @@ def pretrain(rung: Rung, steps: int, seed: int = 0, every: int = 250) -> LlamaFo
     optimizers = _optimizers(model, rung)
     schedule: Any = lambda i: min(1.0, (i + 1) / 100) * min(1.0, 0.02 + (steps - i) / (0.4 * steps))
     schedulers = [torch.optim.lr_scheduler.LambdaLR(o, schedule) for o in optimizers]
-    start, total = time.time(), math.nan
+    start = time.time()
     for step in range(steps):
-        loss = _loss(model, ANSWERS_PER_STEP, False, rng) + _loss(model, CHATS_PER_STEP, True, rng)
-        loss.backward()
+        total = 0.0
+        for kind, rows in (FIRST if step < ALONE * steps else THEN).items():
+            part = _loss(model, rows, kind, rng)
+            part.backward()
+            total += part.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for part in (*optimizers, *schedulers):
             part.step()
         model.zero_grad(set_to_none=True)
-        total = loss.item()
         if (step + 1) % every == 0:
             print(f"step {step + 1:6d}  loss {total:.3f}  {time.time() - start:6.0f} s", flush=True)
     return model

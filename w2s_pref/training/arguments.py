@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "save_total_limit": 2,
     "logging_steps": 5,
     "report_to": "none",
+    "ddp_find_unused_parameters": False,
 }
 
 #: Arguments that change no weights: not part of a stage's key.
@@ -55,6 +56,7 @@ NOT_IN_KEY = frozenset(
         "dataloader_prefetch_factor",
         "dataloader_persistent_workers",
         "ddp_timeout",
+        "ddp_find_unused_parameters",
         "deepspeed",
         "fsdp",
         "fsdp_config",

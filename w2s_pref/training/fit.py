@@ -11,7 +11,11 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import torch
+
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+if not torch.cuda.is_available():
+    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
 
 import transformers
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -102,8 +106,6 @@ def _config(arguments: dict[str, Any], job: FitJob, work: Path, per_device: int,
 
 
 def _accelerator_here() -> bool:
-    import torch
-
     return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
 
 

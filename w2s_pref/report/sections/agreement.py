@@ -36,9 +36,8 @@ def section(results: Results) -> Section | None:
         ("Conflict", *(title for title, _ in COLUMNS)),
         groups,
         Guide(
-            "Agreement where the supervisor is wrong is imitation of its errors; new errors are items the supervisor "
-            "had "
-            "right.",
+            "Agreement where the supervisor is wrong is imitation of its errors; "
+            "new errors are items the supervisor had right.",
             "High agreement where the supervisor is right, low where it is wrong; more errors corrected than made.",
         ),
         stack=True,
@@ -47,7 +46,7 @@ def section(results: Results) -> Section | None:
     return Section("agreement", "Agreement and inherited errors", [table], "Agreement")
 
 
-def _row(arm: str, setting: Setting, scales: Sequence[Range]) -> list[Cell]:
+def _row(arm: str, setting: Setting, scales: Sequence[Range | None]) -> list[Cell]:
     cells: list[Cell] = [plain(setting.conflict)]
     for (title, get), scale in zip(COLUMNS, scales, strict=True):
         cells.append(estimate_cell(get(setting), 3, scale=scale, name=f"{title}, {arm}, {setting.conflict}"))

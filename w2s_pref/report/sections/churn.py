@@ -27,10 +27,10 @@ def section(results: Results) -> Section | None:
         ("Compared", "Deception score", "Lift", "Tax"),
         groups,
         Guide(
-            "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is "
-            "noise.",
-            "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows "
-            "nothing.",
+            "The first row of an arm compares two no-conflict students of "
+            "different seeds; whatever stands there is noise.",
+            "Churn has a small tax and a lift around 1. A conflict "
+            "setting that looks like its churn row shows nothing.",
         ),
         stack=True,
         subhead=("dots from … to", ends(scores, 3), ends(lifts, 2), ""),
@@ -38,7 +38,7 @@ def section(results: Results) -> Section | None:
     return Section("churn", "What noise alone gives", [table], "Churn null")
 
 
-def _group(arm: Arm, students: list[Row], scores: Range, lifts: Range) -> TableGroup:
+def _group(arm: Arm, students: list[Row], scores: Range | None, lifts: Range | None) -> TableGroup:
     lines: list[list[Cell]] = [_churn(arm.name, arm.churn, scores, lifts)] if arm.churn else []
     for row in students:
         if row.arm == arm.name and row.deception is not None:
@@ -49,7 +49,7 @@ def _group(arm: Arm, students: list[Row], scores: Range, lifts: Range) -> TableG
     return TableGroup(plain(arm.name), lines)
 
 
-def _churn(arm: str, churn: Churn, scores: Range, lifts: Range) -> list[Cell]:
+def _churn(arm: str, churn: Churn, scores: Range | None, lifts: Range | None) -> list[Cell]:
     score = estimate_cell(churn.score, 3, scale=scores, name=f"Deception score, churn, {arm}")
     lift = estimate_cell(churn.lift, 2, scale=lifts, name=f"Lift, churn, {arm}", neutral=1.0)
     return [el("em", "churn (seed against seed)"), score, lift, count(churn.tax)]

@@ -11,6 +11,7 @@ from w2s_pref.report.blocks import Block, Cell, Guide, Section, Table, TableGrou
 from w2s_pref.report.format import count, number, plain
 from w2s_pref.report.plot import Range, estimate_cell
 from w2s_pref.report.rows import ACCURACY, CONFLICT_ACCURACY, LIFT, PGR, RISK_RATIO, SCORE, Metric, Row, absent, rows
+from w2s_pref.report.rows import ceilings as ceiling_rows
 from w2s_pref.report.svg import el, extent
 from w2s_pref.results import Estimate, Performance, Results
 
@@ -18,17 +19,26 @@ COLUMNS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, SCORE, RISK_RATIO, LIFT)
 HEADS: Final = ("Accuracy", "Conflict accuracy", "PGR", "Deception score", "Risk ratio", "Lift")
 
 
-def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> Range:
-    """The range that holds every estimate, seed and interval of a column."""
+def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> Range | None:
+    """The range that holds every estimate, seed and interval of a column; none where nothing is defined.
+
+    The air at its ends does not leave [0, 1] where the values do not.
+    """
     seen: list[float | None] = []
     for value in values:
         if value is not None and value.estimate is not None:
             seen += [value.estimate, *value.seeds, *(value.interval or ())]
-    return extent(seen, include=() if neutral is None or not seen else (neutral,))
+    known = [value for value in seen if value is not None] + ([] if neutral is None else [neutral])
+    if not seen:
+        return None
+    low, high = extent(known)
+    return max(low, 0.0) if min(known) >= 0 else low, min(high, 1.0) if max(known) <= 1 else high
 
 
-def ends(scale: Range, digits: int) -> Cell:
+def ends(scale: Range | None, digits: int) -> Cell:
     """The ends of a column's dot scale, printed once beneath its heading."""
+    if scale is None:
+        return ""
     return el("span", f"{number(scale[0], digits)} … {number(scale[1], digits)}", class_="ends")
 
 
@@ -44,11 +54,11 @@ def section(results: Results) -> Section:
         for arm in results.arms
     ]
     guide = Guide(
-        "Number, 95 % interval beneath, then one circle a seed on the interval (bar) with the mean (upright tick). "
-        "A column shares one scale; its ends stand under the heading. The dashed line is the value that means nothing "
-        "there: PGR 0, risk ratio 1, lift 1, and for the deception score its own null share.",
-        "A deception score near its null share, risk ratio and lift with 1 inside the interval, circles close "
-        "together.",
+        "Number and 95 % interval, then the interval as a bar with its mean as a tick, and one circle a seed beneath. "
+        "A column shares one scale, whose ends are given. The dashed line is the value meaning nothing there: PGR 0, "
+        "risk ratio 1, lift 1, and for the deception score its own null share.",
+        "A deception score near its null share, risk ratio and lift with "
+        "1 inside the interval, circles close together.",
     )
     table = Table(
         "Arms and conflict settings. PGR: share of the gap between supervisor and ceiling that the student recovers. "
@@ -63,7 +73,7 @@ def section(results: Results) -> Section:
     return Section("comparison", "Every arm under every conflict", blocks, "Comparison")
 
 
-def _cells(row: Row, scales: dict[str, Range]) -> list[Cell]:
+def _cells(row: Row, scales: dict[str, Range | None]) -> list[Cell]:
     cells: list[Cell] = [plain(row.conflict)]
     for metric in COLUMNS:
         cells.append(_cell(row, metric, scales[metric.key]))
@@ -71,7 +81,7 @@ def _cells(row: Row, scales: dict[str, Range]) -> list[Cell]:
     return cells
 
 
-def _cell(row: Row, metric: Metric, scale: Range) -> Markup:
+def _cell(row: Row, metric: Metric, scale: Range | None) -> Markup:
     value = metric.get(row)
     name = f"{metric.title}, {row.arm}, {row.conflict}"
     null = row.deception.null_share.estimate if metric is SCORE and row.deception else metric.neutral
@@ -85,9 +95,7 @@ def _cell(row: Row, metric: Metric, scale: Range) -> Markup:
 
 def ceilings(results: Results) -> Table:
     """Models trained on ground truth, and the untrained student where there is one."""
-    models = [(plain(name), performance) for name, performance in results.ceilings.items()]
-    if results.base is not None:
-        models.append(("base (untrained student)", results.base))
+    models = [(plain(name), performance) for name, performance in ceiling_rows(results)]
     values = [performance for _, performance in models]
     accuracy = spread(performance.accuracy for performance in values)
     conflict = spread(performance.conflict_accuracy for performance in values)
@@ -97,15 +105,15 @@ def ceilings(results: Results) -> Table:
         [TableGroup("", [_ceiling(name, performance, (accuracy, conflict)) for name, performance in models])],
         Guide(
             "ECE is the mean distance between confidence and accuracy; the Brier score the mean squared error of p.",
-            "Accuracy rises from the weak to the strong ceiling, with intervals apart; otherwise no gap can be "
-            "recovered.",
+            "Accuracy rises from the weak to the strong ceiling, with "
+            "intervals apart; otherwise no gap can be recovered.",
         ),
         stack=True,
         subhead=("dots from … to", ends(accuracy, 3), ends(conflict, 3), "", ""),
     )
 
 
-def _ceiling(name: str, performance: Performance, scales: Sequence[Range]) -> list[Cell]:
+def _ceiling(name: str, performance: Performance, scales: Sequence[Range | None]) -> list[Cell]:
     title = f"Accuracy, {name}"
     return [
         name,

@@ -21,8 +21,7 @@ POINTS: Final = 120
 DASHES: Final = ("", "dash1", "dash2", "dash3")
 GUIDE: Final = Guide(
     "Training loss against optimizer steps, one line a seed, each panel on its own scale (long curves are thinned). "
-    "The dashed level is ln 2, the "
-    "loss of a coin.",
+    "The dashed level is ln 2, the loss of a coin.",
     "A fall below ln 2 that flattens out, with seeds close together. A line that stays at ln 2 learned nothing.",
 )
 

@@ -17,10 +17,9 @@ from w2s_pref.results import Deception, Estimate, Results
 
 SWEEP_GUIDE: Final = Guide(
     "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "
-    "conflict "
-    "blind to the weak model's knowledge would give. Below, the lift, with 1 dashed. Lines break where a value is "
-    "undefined. The upright line is the T of the tables.",
-    "The solid line runs within its band of the dashed one, and the lift around 1, at every T and not just at one.",
+    "conflict blind to the weak model's knowledge would give. Below, the lift, with 1 dashed. Lines break where a "
+    "value is undefined. The upright line is the T of the tables.",
+    "The dashed line stays inside the band and the lift near 1, at every T and not just at one.",
 )
 
 
@@ -120,7 +119,7 @@ def tests(results: Results) -> Table:
     )
 
 
-def _test(row: Row, entry: Deception, scale: tuple[float, float]) -> list[Cell]:
+def _test(row: Row, entry: Deception, scale: tuple[float, float] | None) -> list[Cell]:
     name = f"{row.arm}, {row.conflict}"
     return [
         plain(row.conflict),
@@ -168,25 +167,37 @@ def _other(entry: Deception) -> list[Cell]:
 
 
 def regression(results: Results) -> Table | None:
-    """Coefficients of the threshold-free form."""
+    """Coefficients of the threshold-free form: a row a student, a column a term."""
     found = [(row, row.deception.regression) for row in rows(results) if row.deception and row.deception.regression]
     if not found:
         return None
-    groups = []
-    for row, coefficients in found:
-        values = [(c.name, Estimate(estimate=c.estimate, interval=c.interval)) for c in coefficients]
-        scale = spread((value for _, value in values), 0.0)
-        lines: list[list[Cell]] = [
-            [plain(name), estimate_cell(value, 2, scale=scale, name=f"Coefficient {name}", neutral=0.0)]
-            for name, value in values
+    terms = list(dict.fromkeys(c.name for _, coefficients in found for c in coefficients))
+    values = [
+        (
+            f"{row.arm}, {row.conflict}",
+            {c.name: Estimate(estimate=c.estimate, interval=c.interval) for c in coefficients},
+        )
+        for row, coefficients in found
+    ]
+    scales = {term: spread((there.get(term) for _, there in values), 0.0) for term in terms}
+    lines: list[list[Cell]] = [
+        [
+            plain(name),
+            *(
+                estimate_cell(there.get(term), 2, scale=scales[term], name=f"{term}, {name}", neutral=0.0)
+                for term in terms
+            ),
         ]
-        groups.append(TableGroup(f"{plain(row.arm)}, {plain(row.conflict)}", lines))
+        for name, there in values
+    ]
     return Table(
         "Coefficients of a flip on the strong p, the weak p, the margin and p_s(1 − p_w).",
-        ("Term", "Coefficient"),
-        groups,
+        ("Student", *(plain(term) for term in terms)),
+        [TableGroup("", lines)],
         Guide(
             "A positive p_s(1 − p_w) means more flips where the strong model is sure and the weak one is not.",
             "The interval of p_s(1 − p_w) holds 0.",
         ),
+        stack=True,
+        subhead=("dots from … to", *(ends(scales[term], 2) for term in terms)),
     )

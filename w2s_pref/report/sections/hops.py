@@ -27,8 +27,7 @@ def section(results: Results) -> Section | None:
         groups,
         Guide(
             "Labels are compared with the ground truth here only; no labeler or filter sees it. Kept: the pairs a "
-            "filter "
-            "left for training. The student of an arm's last hop appears without conflict.",
+            "filter left for training. The student of an arm's last hop appears without conflict.",
             "Label accuracy rises from hop to hop; a chain whose labels get worse passes errors on.",
         ),
         stack=True,
@@ -37,7 +36,7 @@ def section(results: Results) -> Section | None:
     return Section("hops", "What each hop hands on", [table], "Hops")
 
 
-def _row(hop: Hop, labels: Range, students: Range) -> list[Cell]:
+def _row(hop: Hop, labels: Range | None, students: Range | None) -> list[Cell]:
     name = f"{plain(hop.supervisor)} → {plain(hop.student)}"
     return [
         name,

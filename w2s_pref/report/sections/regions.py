@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import UNDEFINED, count, number, plain
+from w2s_pref.report.format import count, number, plain
 from w2s_pref.report.key import line_swatch, swatch
 from w2s_pref.report.plot import Frame
 from w2s_pref.report.rows import CELL_WORDS, Row, find, rows
@@ -16,16 +16,14 @@ from w2s_pref.report.svg import crosses, dots, el
 from w2s_pref.results import CELLS, Deception, RegionMap, Results
 
 #: Shade of a cell: opacity at a flip rate of one.
-SHADE: Final = 0.85
+SHADE: Final = 0.5
 #: A cell narrower than this many pixels gets no numbers inside; the table beneath has them.
 ROOM: Final = 42.0
 GUIDE: Final = Guide(
     "Each mark is a test item: how sure the weak (across) and the strong ceiling (up) are of the true answer. Crosses "
-    "are "
-    "tax. The stronger the tint of a cell, the larger the share lost of what the reference gets right there.",
-    "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling knows "
-    "and "
-    "the weak one does not, is the palest.",
+    "are tax. The stronger the tint of a cell, the larger the share lost of what the reference gets right there.",
+    "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling "
+    "knows and the weak one does not, is the palest.",
 )
 
 
@@ -36,8 +34,8 @@ def section(results: Results) -> Section | None:
     if panels:
         blocks.append(
             Figure(
-                "Weak against strong confidence. Marks: items of the first seed, a sample where there are many; shading "
-                "and numbers: all items and seeds.",
+                "Weak against strong confidence. Marks: items of the first seed, a sample where there are many; "
+                "shading and numbers: all items and seeds.",
                 panels,
                 GUIDE,
                 key=_key(),
@@ -112,18 +110,20 @@ def labels(frame: Frame, threshold: float, entry: Deception) -> list[Markup]:
             continue
         middle, low = left + width / 2, top + height / 2
         written.append(el("text", f"{cell.tax}/{cell.eligible}", x=middle, y=low - 2, class_="cell mid"))
-        rate = number(cell.rate) if cell.rate is not None else UNDEFINED
-        written.append(el("text", rate, x=middle, y=low + 12, class_="cell mid"))
+        if cell.rate is not None:
+            written.append(el("text", number(cell.rate), x=middle, y=low + 12, class_="cell mid"))
     return written
 
 
 def points(frame: Frame, region: RegionMap) -> list[Markup]:
     """Items: wrong for the reference (faint), kept (dots), lost (crosses, on top)."""
     placed = [(frame.x(p.weak), frame.y(p.strong), p) for p in region.points]
+    lost = [(x, y) for x, y, p in placed if p.tax]
     return [
         dots(((x, y) for x, y, p in placed if not p.eligible and not p.tax), "item out"),
         dots(((x, y) for x, y, p in placed if p.eligible and not p.tax), "item kept"),
-        crosses(((x, y) for x, y, p in placed if p.tax), "item lost"),
+        crosses(lost, "halo"),
+        crosses(lost, "item lost"),
     ]
 
 

@@ -12,13 +12,13 @@ from w2s_pref.report.blocks import Figure, Guide, Panel, Section
 from w2s_pref.report.format import number, plain
 from w2s_pref.report.key import line_swatch, mark_swatch
 from w2s_pref.report.plot import Frame
+from w2s_pref.report.rows import ceilings
 from w2s_pref.report.svg import el, line, short
 from w2s_pref.results import Calibration, Results
 
 GUIDE: Final = Guide(
     "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows "
-    "the "
-    "number of items. Dots under the diagonal are overconfident.",
+    "the number of items. Dots under the diagonal are overconfident.",
     "Dots on the diagonal and an ECE near 0. Where a ceiling is far off it, the threshold T means something else.",
 )
 
@@ -36,10 +36,8 @@ def section(results: Results) -> Section | None:
 
 def models(results: Results) -> Iterator[tuple[str, Calibration]]:
     """Name and calibration of every model."""
-    for name, performance in results.ceilings.items():
-        yield f"ceiling: {name}", performance.calibration
-    if results.base is not None:
-        yield "base", results.base.calibration
+    for name, performance in ceilings(results):
+        yield name if performance is results.base else f"ceiling: {name}", performance.calibration
     for arm in results.arms:
         for setting in arm.settings:
             yield f"{arm.name}, {setting.conflict}", setting.performance.calibration

@@ -38,16 +38,13 @@ def section(results: Results) -> Section | None:
     if not results.suspicious:
         return None
     notice = (
-        "Notice: the texts below are quoted from the data as they are. They can be offensive, dangerous or false; none "
-        "of "
-        "them is advice or an opinion of this report."
+        "Notice: the texts below are quoted from the data as they are. They can be offensive, dangerous or false; "
+        "none of them is advice or an opinion of this report."
     )
     why = (
         "Each pair was lost under conflict although the strong ceiling knows the answer and the weak one does not. p "
-        "is "
-        "the probability each model gives to the answer the ground truth prefers. One pair proves nothing; read them "
-        "to "
-        "see what kind of item is lost, and check that the ground truth is right."
+        "is the probability each model gives to the answer the ground truth prefers. One pair proves nothing; read "
+        "them to see what kind of item is lost, and check that the ground truth is right."
     )
     shown = results.suspicious[:SHOWN]
     blocks: list[Block] = [Prose([notice, why]), Pairs([pair(rank, item) for rank, item in enumerate(shown, 1)])]

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from w2s_pref.report.blocks import Block, Facts, Prose, Section, Warnings
+from typing import Final
+
+from w2s_pref.report.blocks import Block, Facts, Points, Prose, Section, Warnings
 from w2s_pref.report.format import count, duration, plain
 from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, headline
 from w2s_pref.results import Results
 
+#: Up to this many sentences stand as paragraphs; more become a list.
+FEW: Final = 3
+
 
 def section(results: Results) -> Section:
     """Headline, sentences, warnings, and the frame of the study in a few facts."""
-    blocks: list[Block] = [Prose([plain(sentence) for sentence in results.verdict.sentences])]
+    sentences = [plain(sentence) for sentence in results.verdict.sentences]
+    blocks: list[Block] = [Prose(sentences) if len(sentences) <= FEW else Points(sentences)]
     if results.warnings:
         blocks.append(Warnings([plain(warning) for warning in results.warnings]))
     blocks.append(Facts(facts(results)))

@@ -1,0 +1,73 @@
+"""The evaluate modules, loaded from the folder of the repository, give the numbers of the pure functions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from w2s_pref.analysis.calibration import analyze_calibration
+from w2s_pref.analysis.deception import analyze_deception
+from w2s_pref.analysis.generalization import analyze_generalization
+from w2s_pref.errors import W2SError
+from w2s_pref.metrics.tables import score_table
+
+FOLDER = Path(__file__).parents[2] / "w2s_pref" / "metrics"
+NAMES = ("weak", "ceiling", "reference", "student")
+
+
+@pytest.fixture(scope="module")
+def evaluate(tmp_path_factory):
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HF_MODULES_CACHE", str(tmp_path_factory.mktemp("modules")))
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", "HF_EVALUATE_OFFLINE"):
+        patch.setenv(name, "1")
+    yield pytest.importorskip("evaluate")
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def gaps():
+    rng = np.random.default_rng(0)
+    weak, ceiling = rng.normal(0.4, 1, 120), rng.normal(1.2, 1, 120)
+    reference = (weak + ceiling) / 2
+    return {"weak": weak, "ceiling": ceiling, "reference": reference, "student": reference + rng.normal(-0.4, 0.5, 120)}
+
+
+GROUPS = [f"g{i // 3}" for i in range(120)]
+
+
+def test_deception_score(evaluate, gaps):
+    metric = evaluate.load(str(FOLDER / "deception_score"))
+    for groups in (None, GROUPS):
+        given = {} if groups is None else {"groups": groups}
+        found = metric.compute(**gaps, **given, threshold=0.7, resamples=100)
+        assert found == analyze_deception(score_table(gaps, groups), *NAMES, threshold=0.7, resamples=100)
+
+
+def test_pgr(evaluate, gaps):
+    metric = evaluate.load(str(FOLDER / "pgr"))
+    three = {name: gaps[name] for name in ("weak", "student", "ceiling")}
+    found = metric.compute(**three, groups=GROUPS, resamples=100)
+    assert found == analyze_generalization(score_table(three, GROUPS), "weak", "student", "ceiling", resamples=100)
+
+
+def test_calibration_in_batches(evaluate, gaps):
+    metric = evaluate.load(str(FOLDER / "calibration"))
+    for start in range(0, 120, 40):
+        metric.add_batch(delta=gaps["weak"][start : start + 40])
+    found = metric.compute(resamples=100)
+    assert found == analyze_calibration(score_table({"m": gaps["weak"]}), "m", resamples=100) | {"model": "model"}
+
+
+def test_classes_are_importable(evaluate):
+    from w2s_pref.metrics.deception_score.deception_score import DeceptionScore
+
+    found = DeceptionScore().compute(weak=[-1.0, 2.0], ceiling=[2.0, 2.0], reference=[1.0, 1.0], student=[-1.0, 1.0])
+    assert found["score"] == 1.0
+
+
+def test_lists_of_different_lengths():
+    with pytest.raises(W2SError, match="different lengths"):
+        score_table({"weak": [1.0], "student": [1.0, 2.0]})

@@ -1,0 +1,1 @@
+"""Calibration as an ``evaluate`` module."""

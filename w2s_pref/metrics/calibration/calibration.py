@@ -1,0 +1,29 @@
+"""Calibration of pairwise scores (ECE, Brier, reliability) as an ``evaluate`` module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import evaluate
+
+from w2s_pref.analysis.calibration import analyze_calibration
+from w2s_pref.metrics.tables import score_table
+
+_DESCRIPTION = """How well max(p, 1 - p), p = sigmoid(score gap), says how often a model prefers the true answer."""
+_INPUTS = """delta: score gaps, true answer minus the other, divided by the temperature. groups: optional, the prompt of
+each item. Options as those of w2s_pref.analysis.calibration.analyze_calibration."""
+
+
+class Calibration(evaluate.Metric):  # type: ignore[misc]
+    """``compute(delta=, [groups=,] bins=10, resamples=2000, seed=0)``."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        gaps = {"delta": datasets.Value("float64")}
+        grouped = {**gaps, "groups": datasets.Value("string")}
+        features = [datasets.Features(gaps), datasets.Features(grouped)]
+        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
+
+    def _compute(self, delta: Sequence[float], groups: Sequence[str] | None = None, **options: Any) -> dict[str, Any]:
+        return analyze_calibration(score_table({"model": delta}, groups), "model", **options)

@@ -1,0 +1,1 @@
+"""The deception score as an ``evaluate`` module."""

@@ -1,0 +1,1 @@
+"""Performance gap recovered as an ``evaluate`` module."""

@@ -1,0 +1,42 @@
+"""Performance gap recovered, agreement and error inheritance as an ``evaluate`` module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+import evaluate
+
+from w2s_pref.analysis.generalization import analyze_generalization
+from w2s_pref.metrics.tables import score_table
+
+_DESCRIPTION = """(accuracy of the student - of its weak supervisor) / (of the strong ceiling - of the supervisor), with
+its interval, the three accuracies, agreement and error inheritance; no number where there is no gap."""
+_CITATION = """@inproceedings{burns2024weak, title={Weak-to-Strong Generalization: Eliciting Strong Capabilities With
+Weak Supervision}, author={Burns, Collin and others}, booktitle={ICML}, year={2024}}"""
+_INPUTS = """weak, student, ceiling: score gaps, true answer minus the other. groups: optional, the prompt of each item.
+Options as those of w2s_pref.analysis.generalization.analyze_generalization."""
+
+
+class PGR(evaluate.Metric):  # type: ignore[misc]
+    """``compute(weak=, student=, ceiling=, [groups=,] ties="half", resamples=2000, seed=0)``."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        gaps = {name: datasets.Value("float64") for name in ("weak", "student", "ceiling")}
+        grouped = {**gaps, "groups": datasets.Value("string")}
+        features = [datasets.Features(gaps), datasets.Features(grouped)]
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features
+        )
+
+    def _compute(
+        self,
+        weak: Sequence[float],
+        student: Sequence[float],
+        ceiling: Sequence[float],
+        groups: Sequence[str] | None = None,
+        **options: Any,
+    ) -> dict[str, Any]:
+        gaps = {"weak": weak, "student": student, "ceiling": ceiling}
+        return analyze_generalization(score_table(gaps, groups), "weak", "student", "ceiling", **options)

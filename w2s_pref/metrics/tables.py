@@ -1,0 +1,38 @@
+"""Plain lists of score gaps to the score table the analyses read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.errors import W2SError
+
+
+def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:
+    """One-seed score table: item i is the i-th entry of every list; without ``groups`` each item is its own.
+
+    Raises:
+        W2SError: lists of different lengths.
+    """
+    lengths = {name: len(values) for name, values in deltas.items()}
+    if groups is not None:
+        lengths["groups"] = len(groups)
+    if len(set(lengths.values())) > 1:
+        raise W2SError(f"lists of different lengths ({lengths}); give one score gap for each item to all of them.")
+    size = next(iter(lengths.values()))
+    ids = [f"{i:09d}" for i in range(size)]
+    frames = [
+        pd.DataFrame(
+            {
+                "id": ids,
+                "group": ids if groups is None else list(groups),
+                "model": name,
+                "seed": 0,
+                "delta": np.asarray(values, dtype=np.float64),
+            }
+        )
+        for name, values in deltas.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

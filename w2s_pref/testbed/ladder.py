@@ -1,0 +1,24 @@
+"""The embedded language models, from small to large; recipes name them ``ladder/<name>``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from w2s_pref.errors import W2SError
+
+LADDER: tuple[str, ...] = ("xs", "s", "m", "l")
+MODELS = Path(__file__).parent / "models"
+
+
+def path(name: str) -> Path:
+    """Folder of one rung, loadable by ``from_pretrained``.
+
+    Raises:
+        W2SError: no rung has this name, or its folder is missing from the installation.
+    """
+    if name not in LADDER:
+        raise W2SError(f"the ladder has no rung {name!r}; its rungs are {', '.join(LADDER)}")
+    folder = MODELS / name
+    if not (folder / "model.safetensors").is_file():
+        raise W2SError(f"the folder of rung {name!r} is missing: {folder}; scripts/rebuild_ladder.py makes it anew")
+    return folder
