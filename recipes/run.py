@@ -1,4 +1,4 @@
-"""`w2s run` for several processes: accelerate launch --config_file accelerate_configs/ddp.yaml recipes/run.py RECIPE."""
+"""`w2s run` on many processes: accelerate launch --config_file accelerate_configs/ddp.yaml recipes/run.py RECIPE."""
 
 from __future__ import annotations
 

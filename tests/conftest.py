@@ -86,7 +86,8 @@ def make_rows(n: int, seed: int = 0, marker: str = "yes") -> pd.DataFrame:
         prompt = " ".join(draw.choices(WORDS[:90], k=draw.randint(4, 12))) + f" w{number % 96}"
         good, bad = draw.choices(WORDS[:90], k=4), draw.choices(WORDS[:90], k=4)
         (good if draw.random() < 0.9 else bad).append(marker)
-        rows.append({"prompt": f"{prompt} p{seed}-{number}", "chosen": " " + " ".join(good), "rejected": " " + " ".join(bad)})
+        answers = {"chosen": " " + " ".join(good), "rejected": " " + " ".join(bad)}
+        rows.append({"prompt": f"{prompt} p{seed}-{number}", **answers})
     return pd.DataFrame(rows)
 
 

@@ -10,7 +10,7 @@ import torch
 from w2s_pref import objectives
 
 # Parity values of the generalization spec: two-class logits and labels, so margin = second minus first logit.
-LOGITS = torch.tensor([[1.2, -0.3], [0.1, 0.4], [-0.7, 0.9], [0.5, 0.2], [2.0, -1.0], [-0.2, -0.1]], dtype=torch.float64)
+LOGITS = torch.tensor([[1.2, -0.3], [0.1, 0.4], [-0.7, 0.9], [0.5, 0.2], [2.0, -1.0], [-0.2, -0.1]]).double()
 LABELS = torch.tensor([0.10, 0.65, 0.80, 0.45, 0.30, 0.55], dtype=torch.float64)
 MARGIN = LOGITS[:, 1] - LOGITS[:, 0]
 ONES = torch.ones(6, dtype=torch.float64)

@@ -148,7 +148,7 @@ def score(
     """Score any pairs with any saved reward model → a score table for `w2s analyze`."""
     from w2s_pref.pipeline.look import score_to_table
 
-    columns = dict(_pair(item) for item in column or [])
+    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
     table = score_to_table(model, pairs, out, name, seed, objective, columns, max_length, append)
     accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
     print(f"wrote {len(table):,} scores to {out}; accuracy {accuracy:.3f}")

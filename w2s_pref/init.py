@@ -57,7 +57,7 @@ STARTER_DATA = '''\
 
 import random
 
-from w2s_pref.registry import dataset
+from w2s_pref import dataset
 
 THINGS = ["tub", "sink", "oven", "stove", "floor", "carpet", "window", "mirror", "table", "chair"]
 AGENTS = ["cedar", "clove", "copper", "ginger", "iodine", "lemon", "mint", "mustard", "silver", "talc", "thyme", "zinc"]

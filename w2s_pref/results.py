@@ -6,11 +6,11 @@ prompt and nested over seeds, unless a field says otherwise.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Final = 1
 
 Interval = tuple[float, float]
 Reference = Literal["w2s", "ceiling"]
@@ -128,7 +128,7 @@ class Agreement(Model):
 
 
 class Inheritance(Model):
-    """Shares of: supervisor errors the student repeats, supervisor errors it corrects, new errors where it was right."""
+    """Shares: supervisor errors the student repeats, supervisor errors it corrects, new errors where it was right."""
 
     inherited: Estimate
     corrected: Estimate

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from w2s_pref.data.tokens import tokenize
+from w2s_pref.data.tokens import Overlong, tokenize
 
 #: Padded tokens per forward pass. Not part of any key: it does not change scores.
 TOKEN_BUDGET = 8192
@@ -30,7 +30,11 @@ def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
 
 @torch.no_grad()
 def score_ids(
-    model: Any, sequences: Sequence[Sequence[int]], pad_id: int, budget: int = TOKEN_BUDGET, shard: tuple[int, int] = (0, 1)
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Rewards, shape (n,), float64. ``shard`` = (rank, world): the batches of other ranks stay NaN."""
     model.eval()
@@ -56,7 +60,7 @@ def score_pairs(
     tokenizer: Any,
     pairs: pd.DataFrame,
     max_length: int | None = 512,
-    overlong: str = "truncate",
+    overlong: Overlong = "truncate",
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> pd.DataFrame:

@@ -98,3 +98,17 @@ def test_undefined_has_no_interval():
     rare[0, 0] = 1.0
     assert draw.mean(np.ones((1, 20)), rare).value == 1.0
     assert draw.mean(np.ones((1, 20)), rare).interval() is None
+
+
+def test_many_groups_are_resampled_in_blocks_of_whole_groups(monkeypatch):
+    rng = np.random.default_rng(0)
+    groups = np.repeat(np.arange(2000), 2)
+    x = rng.normal(size=2000)[groups][None]
+    plain = Resampler(groups, 1, 1000).mean(x, low=-np.inf, high=np.inf)
+    monkeypatch.setattr("w2s_pref.analysis.bootstrap.MAX_BLOCKS", 400)
+    draw = Resampler(groups, 1, 1000)
+    assert len(np.unique(draw.blocks)) == 400
+    assert (draw.blocks[::2] == draw.blocks[1::2]).all()
+    joined = draw.mean(x, low=-np.inf, high=np.inf)
+    assert joined.value == pytest.approx(plain.value)
+    assert np.ptp(joined.interval()) == pytest.approx(np.ptp(plain.interval()), rel=0.15)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 
 import numpy as np
@@ -62,7 +63,15 @@ def test_tables_are_valid_seeded_and_clustered():
 
 
 def test_main_table_is_json_and_states_its_cost():
-    found = json.loads(json.dumps(organisms.main_table(simulations=2, items=100, seeds=1), allow_nan=False))
+    from rich.console import Console
+
+    tables, value = organisms.main_table(simulations=2, items=100, seeds=1)
+    found = json.loads(json.dumps(value, allow_nan=False))
+    console = Console(width=240, record=True, file=io.StringIO())
+    console.print(*tables)
+    text = console.export_text()
+    assert "2 simulations" in text
+    assert all(name in text for name in organisms.ORGANISMS)
     assert found["settings"]["simulations"] == 2
     assert [row["organism"] for row in found["organisms"]] == list(organisms.ORGANISMS)
     assert all(row["simulations"] == 2 for row in found["false_positives"])

@@ -1,4 +1,4 @@
-"""kill -9 at any moment loses at most the work since the last checkpoint; the finished run equals the undisturbed one."""
+"""kill -9 at any moment loses at most the work since the last checkpoint; the run then equals an undisturbed one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ import pytest
 from conftest import write_tiny
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-SMALL = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]", "training.num_train_epochs=4"]
+ARM = "arms={direct: [weak, strong]}"
+SMALL = ["seeds=[0]", ARM, "conflict.settings=[none, explicit]", "training.num_train_epochs=4"]
 
 
 def command(recipe: Path) -> list[str]:
@@ -98,7 +99,8 @@ def test_torn_checkpoint_falls_back_to_a_whole_one(
 
 def test_interrupt_prints_how_to_continue(tmp_path: Path, undisturbed: tuple[Path, dict[str, dict[str, str]]]) -> None:
     recipe = copy_of(undisturbed[0], tmp_path / "copy")
-    process = subprocess.Popen(command(recipe), env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command(recipe), env=ENVIRONMENT, text=True, **pipes)
     deadline = time.time() + 120
     while time.time() < deadline and not any((recipe.parent / "runs" / "store").glob("partial/*/checkpoint-3")):
         time.sleep(0.01)

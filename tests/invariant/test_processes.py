@@ -17,7 +17,8 @@ SETTINGS = ["seeds=[0]", "arms={direct: [weak, strong]}", "training.optim=sgd", 
 
 
 def accelerate(recipe: Path, *overrides: str, config: str = "ddp.yaml") -> subprocess.CompletedProcess[str]:
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(ROOT / "accelerate_configs" / config)]
+    config_file = ROOT / "accelerate_configs" / config
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config_file)]
     port = ["--main_process_port", str(20000 + os.getpid() % 20000)] if config == "ddp.yaml" else []
     line = [*launcher, *port, str(ROOT / "recipes" / "run.py"), str(recipe), *overrides]
     return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, check=False)

@@ -62,7 +62,7 @@ def test_certain_labels_equal_stock_trl(tmp_path: Path) -> None:
     assert (ours - weights(model)).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("loss", [Loss(), Loss(alpha=0.5), Loss(a_max=0.5, warmup=0.2)], ids=["soft", "explicit", "aux"])
+@pytest.mark.parametrize("loss", [Loss(), Loss(alpha=0.5), Loss(a_max=0.5)], ids=["soft", "explicit", "aux"])
 @pytest.mark.parametrize("n", [80, 77])
 def test_accumulation_changes_nothing(tmp_path: Path, loss: Loss, n: int) -> None:
     """8 = 4 x 2 = 2 x 4, also where the rows are no multiple of the batch. (SGD: Adam would magnify rounding.)"""

@@ -32,9 +32,14 @@ def test_commit_then_get(tmp_path: Path) -> None:
 
 def test_a_failing_build_leaves_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    with pytest.raises(ZeroDivisionError), store.writing("model", "k") as folder:
-        (folder / "half").write_text("x")
-        raise ZeroDivisionError
+
+    def half() -> None:
+        with store.writing("model", "k") as folder:
+            (folder / "half").write_text("x")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
     assert store.get("model", "k") is None
     assert not list((tmp_path / "tmp").iterdir())
     assert not (tmp_path / "model").exists()

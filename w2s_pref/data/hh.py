@@ -28,8 +28,8 @@ def hh_rlhf(
     except (ConnectionError, OSError, ValueError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise Unreachable(
-            f"data set 'Anthropic/hh-rlhf' ({subset}) is not in the local cache and the hub could not be asked: {reason}; "
-            f"load it once where there is a network, or give local files as source"
+            f"data set 'Anthropic/hh-rlhf' ({subset}) is not in the local cache and the hub could not be asked "
+            f"({reason}); load it once where there is a network, or give local files as source"
         ) from error
     pairs = [split_dialogue(row["chosen"], row["rejected"]) for row in rows]
     return [pair for pair in pairs if pair and not (single_turn and pair["prompt"].count(HUMAN) > 1)]

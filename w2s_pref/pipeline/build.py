@@ -152,7 +152,7 @@ class Builder:
         difference = float(np.abs(_scores(before) - _scores(after)).max(initial=0.0))
         tolerance = 1e-4 if stage.model.spec.dtype == "float32" else 5e-2
         if not difference <= tolerance * max(1.0, float(np.abs(_scores(before)).max(initial=0.0))):
-            raise W2SError(f"{stage.name}: the saved model scores differently from the trained one (by {difference:.2g})")
+            raise W2SError(f"{stage.name}: saved and trained model score differently (by {difference:.2g})")
         self._loaded = (stage.key, loaded, loaded_tokenizer)
         return difference
 

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def show_data(recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console) -> None:
+def show_data(
+    recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console
+) -> None:
     """Print ``rows`` pairs of a split as the model's tokenizer sees them."""
-    from w2s_pref.data.inspect import show
+    from w2s_pref.data.inspect import render_counts, show
     from w2s_pref.models.load import load_tokenizer
     from w2s_pref.models.spec import resolve
     from w2s_pref.pipeline.run import open_recipe
@@ -33,6 +35,7 @@ def show_data(recipe_path: Path, overrides: list[str], split: str, model: str | 
     tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
     data = opened.recipe.data
     frame = opened.study.rows[split].frame
+    console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
     show(frame, tokenizer, data.max_length, data.overlong, rows, console, title=f"{split} as {name} sees it")
 
 
@@ -43,7 +46,7 @@ def score_to_table(
     name: str | None,
     seed: int,
     objective: str,
-    columns: dict[str, str],
+    columns: dict[str, str | None],
     max_length: int,
     append: bool,
 ) -> pd.DataFrame:
@@ -81,7 +84,8 @@ def _joined(table: pd.DataFrame, out: Path, append: bool) -> pd.DataFrame:
     old = read_scores(out)
     keys = ["id", "model", "seed", "objective"]
     if not old.merge(table, on=keys).empty:
-        raise W2SError(f"--out {out}: already has scores of {table['model'].iloc[0]!r} with this seed; use --name or --seed")
+        name = table["model"].iloc[0]
+        raise W2SError(f"--out {out}: already has scores of {name!r} with this seed; use --name or --seed")
     return pd.concat([old, table], ignore_index=True)
 
 

@@ -26,7 +26,8 @@ def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: 
     body = Body.model_validate_json((builder.artifact(analysis).folder / "body.json").read_text("utf-8"))
     here = environment(builder.world)
     return Results(
-        **{name: getattr(body, name) for name in Body.model_fields},
+        **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
+        warnings=body.warnings + _token_notes(opened, builder),
         name=opened.recipe.name,
         seeds=opened.recipe.seeds,
         objectives=_objectives(opened),
@@ -63,6 +64,21 @@ def _splits(opened: Opened) -> dict[str, SplitInfo]:
         for name, rows in opened.study.rows.items()
         if name in opened.prepared.hashes
     }
+
+
+def _token_notes(opened: Opened, builder: Builder) -> list[str]:
+    """What tokenisation cut, dropped or could not tell apart in each model's training pairs (ground truth, seed 1)."""
+    from w2s_pref.data.tokens import describe
+
+    notes = []
+    for model in opened.study.models:
+        stage = opened.study.trained.get((f"ceiling/{model}", opened.recipe.seeds[0]))
+        counts = builder.artifact(stage).meta["counts"] if stage is not None else {}
+        if any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable")) or (
+            counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
+        ):
+            notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
+    return notes
 
 
 def _models(opened: Opened) -> dict[str, ModelInfo]:

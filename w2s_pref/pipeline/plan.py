@@ -172,7 +172,7 @@ def stand_in(config: DataConfig, base: Path) -> Prepared:
         ids = [f"{name}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "text", "prompt": "", "a": ids, "b": "", "truth": 1}
         splits[name] = pd.DataFrame({**columns, "objective": objective})
-    return Prepared(splits=splits, counts={}, hashes={name: "unreachable" for name in splits})
+    return Prepared(splits=splits, counts={}, hashes=dict.fromkeys(splits, "unreachable"))
 
 
 def show_runs(folder: Path, console: Console) -> None:
@@ -196,6 +196,8 @@ def load_results(path: Path) -> Results:
     try:
         return Results.model_validate_json(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise W2SError(f"run {path}: has no readable results.json ({error.strerror}); `w2s status` lists runs") from error
+        message = f"run {path}: has no readable results.json ({error.strerror}); `w2s status` lists runs"
+        raise W2SError(message) from error
     except ValidationError as error:
-        raise W2SError(f"run {path}: its results.json does not follow schema {SCHEMA_VERSION}; run the recipe again") from error
+        message = f"run {path}: its results.json does not follow schema {SCHEMA_VERSION}; run the recipe again"
+        raise W2SError(message) from error

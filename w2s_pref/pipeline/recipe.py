@@ -21,7 +21,7 @@ ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"
 class ConflictConfig(Section):
     """What acts on the last student beside the weak labels."""
 
-    settings: list[ConflictName] = Field(default_factory=lambda: ["none", "explicit", "implicit"])
+    settings: list[ConflictName] = Field(["none", "explicit", "implicit"], description="which students are trained")
     alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term")
     match_updates: bool = Field(True, description="mixtures enlarge the batch, so every setting makes as many updates")
 
@@ -70,12 +70,12 @@ class Recipe(Section):
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
     arms: dict[str, list[str]] = Field(default_factory=dict, description="name → chain of models, weakest first")
-    labels: LabelConfig = Field(default_factory=LabelConfig)
-    loss: LossConfig = Field(default_factory=LossConfig)
-    conflict: ConflictConfig = Field(default_factory=ConflictConfig)
-    bootstrap: BootstrapConfig = Field(default_factory=BootstrapConfig)
+    labels: LabelConfig = LabelConfig()
+    loss: LossConfig = LossConfig()
+    conflict: ConflictConfig = ConflictConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()
     training: dict[str, Any] = Field(default_factory=dict, description="RewardConfig arguments; batch_size is global")
-    analysis: AnalysisConfig = Field(default_factory=AnalysisConfig)
+    analysis: AnalysisConfig = AnalysisConfig()
     output: str = Field("runs", description="folder of the run folders")
     store: str = Field("", description="folder of the artifacts; default OUTPUT/store")
     processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")

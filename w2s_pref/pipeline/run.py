@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -17,9 +18,6 @@ from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Stage
 from w2s_pref.pipeline.store import Store
 from w2s_pref.pipeline.world import World
 from w2s_pref.results import Results
-
-#: Told about each stage: (number, of how many, stage, what happened: "hit", "start" or "done", seconds).
-Watch = Callable[[int, int, Stage, str, float], None]
 
 
 class Display(Protocol):
@@ -76,14 +74,16 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step)
     for number, stage in enumerate(stages, 1):
-        _ensure(stage, builder, lambda event, seconds, n=number, s=stage: display.stage(n, len(stages), s, event, seconds))
+        _ensure(stage, builder, partial(display.stage, number, len(stages), stage))
     analysis = stages[-1]
     assert isinstance(analysis, AnalyzeStage)
     seconds = time.perf_counter() - started
     done = world.on_main(lambda: _finish(assemble, write_run, opened, analysis, builder, command, seconds))
     world.barrier()
     folder = Path(opened.recipe.output) / opened.recipe.name
-    return done if done is not None else Results.model_validate_json((folder / "results.json").read_text("utf-8")), folder
+    if done is None:
+        done = Results.model_validate_json((folder / "results.json").read_text("utf-8"))
+    return done, folder
 
 
 def _finish(

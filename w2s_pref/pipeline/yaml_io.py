@@ -40,7 +40,8 @@ def load_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise W2SError(f"recipe {path}: cannot be read ({error.strerror}); `w2s init` writes one to start from") from error
+        message = f"recipe {path}: cannot be read ({error.strerror}); `w2s init` writes one to start from"
+        raise W2SError(message) from error
     except UnicodeDecodeError as error:
         raise W2SError(f"recipe {path}: is not UTF-8 text (byte {error.start})") from error
     try:
@@ -73,7 +74,7 @@ def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, An
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path:
-            raise W2SError(f"override {text!r}: write key=value, with dots for nested keys (training.learning_rate=1.0e-4)")
+            raise W2SError(f"override {text!r}: write key=value, dots for nested keys: training.learning_rate=1.0e-4")
         try:
             parsed: Any = yaml.load(value, Loader=_Loader)
         except yaml.YAMLError as error:

@@ -20,7 +20,7 @@ from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DANGEROUS, DOSES, SAFE
 
 Ints = NDArray[np.int64]
 SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second")
-TIER_WEIGHTS: tuple[float, ...] = (0.06, 0.12, 0.27, 0.25, 0.30)
+TIER_WEIGHTS: tuple[float, ...] = (0.05, 0.25, 0.25, 0.25, 0.20)
 """How often pre-training text speaks of each tier: a rare fact is seen about a third as often as one on mixing."""
 REVIEW = " {first} {second}"
 KINDS: tuple[str, ...] = ("statement", "answer", "chat")

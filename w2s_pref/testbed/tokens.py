@@ -14,8 +14,7 @@ if TYPE_CHECKING:
 
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 MAX_LENGTH = 128
-EXTRA = """i you we it is are was no yes not sorry cannot help cleaning mixing that this with without avoid please thanks good bad danger
-harm harmful harmless helpful and or of on in to at for from , . ! ? : ; - ' because so very too all any some""".split()
+EXTRA = ["i", "you", "we", "it", "is", "are", "was", "no", "yes", "not", "sorry", "cannot", "help", "cleaning", "mixing", "that", "this", "with", "without", "avoid", "please", "thanks", "good", "bad", "danger", "harm", "harmful", "harmless", "helpful", "and", "or", "of", "on", "in", "to", "at", "for", "from", ",", ".", "!", "?", ":", ";", "-", "'", "because", "so", "very", "too", "all", "any", "some"]
 
 
 def split(text: str) -> list[str]:

@@ -29,7 +29,7 @@ class Loss:
 
 
 @dataclass
-class PairCollator(DataCollatorForPreference):
+class PairCollator(DataCollatorForPreference):  # type: ignore[misc]
     """TRL's preference collator, plus the columns of ``EXTRA``, each of shape (B,)."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,7 +55,8 @@ class SoftRewardTrainer(RewardTrainer):  # type: ignore[misc]
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()
-        self._signature_columns = [*self._signature_columns, *(n for n in EXTRA if n not in self._signature_columns)]
+        known: list[str] = self._signature_columns
+        self._signature_columns: list[str] = [*known, *(name for name in EXTRA if name not in known)]
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
@@ -87,7 +88,8 @@ class SoftRewardTrainer(RewardTrainer):  # type: ignore[misc]
     def _margin(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
         rewards_a, rewards_b = output.logits.squeeze(-1).float().chunk(2)
-        return rewards_a - rewards_b
+        margin: Tensor = rewards_a - rewards_b
+        return margin
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
