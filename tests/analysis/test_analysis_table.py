@@ -108,6 +108,12 @@ def test_unknown_model_names_the_nearest():
         panel(validate_scores(random_table(20)), ("weak", "ceilling"))
 
 
+def test_messages_about_models_name_the_file(tmp_path):
+    random_table(20).to_csv(tmp_path / "mine.csv", index=False)
+    with pytest.raises(W2SError, match=r"mine\.csv: no rows for model 'weka'; did you mean 'weak'"):
+        analyze_deception(read_scores(tmp_path / "mine.csv"), "weka", *ROLES[1:])
+
+
 def test_unmatched_ids_and_seeds_are_refused():
     scores = validate_scores(random_table(20))
     hole = scores[~((scores["model"] == "student") & (scores["seed"] == 1) & (scores["id"] == "i0003"))]

@@ -98,6 +98,14 @@ def test_extends_and_overrides_merge(tmp_path: Path) -> None:
     assert loaded.training == {"learning_rate": 1e-3, "num_train_epochs": 2, "bf16": True}
 
 
+def test_null_takes_away_and_overrides_replace(tmp_path: Path) -> None:
+    recipe(tmp_path, BASE + "arms: {one: [weak, strong], other: [strong, weak]}\n")
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: recipe.yaml\narms: null\n")
+    assert load_recipe(child).chains() == {"direct": ["weak", "strong"]}
+    assert list(load_recipe(tmp_path / "recipe.yaml", ["arms={mine: [weak, strong]}"]).chains()) == ["mine"]
+
+
 def test_arms(tmp_path: Path) -> None:
     assert load_recipe(recipe(tmp_path)).chains() == {"direct": ["weak", "strong"]}
     middle = load_recipe(recipe(tmp_path), ["models.middle={path: ladder/s}"])

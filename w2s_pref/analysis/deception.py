@@ -96,10 +96,7 @@ def _settings(data: Panel, roles: Roles, options: Options) -> dict[str, Any]:
         "ties": options.ties,
         "bins": options.bins,
         "resamples": options.resamples,
-        "n": data.size * len(data.seeds),
-        "items": data.size,
-        "groups": int(data.groups.max()) + 1,
-        "seeds": list(data.seeds),
+        **size(data),
     }
 
 
@@ -129,6 +126,12 @@ def _churn(measured: Measured | None) -> dict[str, Any] | None:
         **{name: number(measured.stats[name].value) for name in names},
         "intervals": {name: measured.stats[name].pair() for name in names},
     }
+
+
+def size(data: Panel) -> dict[str, Any]:
+    """Rows (items x seeds), items, groups and seeds."""
+    groups = int(data.groups.max()) + 1
+    return {"n": data.size * len(data.seeds), "items": data.size, "groups": groups, "seeds": list(data.seeds)}
 
 
 def notes(data: Panel) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.analysis.basics import Floats, Ties, credit, divide, number
 from w2s_pref.analysis.bootstrap import Resampler, Stat
-from w2s_pref.analysis.deception import notes
+from w2s_pref.analysis.deception import notes, size
 from w2s_pref.analysis.panel import panel
 from w2s_pref.analysis.table import validate_scores
 from w2s_pref.errors import W2SError
@@ -140,10 +140,7 @@ def analyze_generalization(
     raw = number(pgr.stat.value)
     return {
         "models": roles,
-        "n": data.size * len(data.seeds),
-        "items": data.size,
-        "groups": int(data.groups.max()) + 1,
-        "seeds": list(data.seeds),
+        **size(data),
         "resamples": resamples,
         "accuracy": {k: number(v.value) for k, v in accuracy.items()},
         "gap": number(pgr.gap.value),

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.basics import Floats, Ints, sigmoid
-from w2s_pref.analysis.table import near
+from w2s_pref.analysis.table import near, source_of
 from w2s_pref.errors import W2SError
 
 
@@ -71,26 +71,28 @@ def panel(scores: pd.DataFrame, models: Sequence[str], objective: str | None = N
 
 
 def _choose_objective(scores: pd.DataFrame, wanted: list[str], objective: str | None) -> pd.DataFrame:
+    source = source_of(scores)
     known = sorted(scores["model"].unique())
     missing = [m for m in wanted if m not in set(known)]
     if missing:
-        raise W2SError([f"score table: no rows for model {m!r}; {near(m, known)}" for m in missing])
+        raise W2SError([f"{source}: no rows for model {m!r}; {near(m, known)}" for m in missing])
     rows = scores[scores["model"].isin(wanted)]
     found = sorted(rows["objective"].unique()) if "objective" in rows else [""]
     if objective is not None:
         if objective not in found:
-            raise W2SError(f"score table: no rows for objective {objective!r}; {near(objective, found)}")
+            raise W2SError(f"{source}: no rows for objective {objective!r}; {near(objective, found)}")
         return rows[rows["objective"] == objective]
     if len(found) > 1:
-        raise W2SError(f"score table: rows of several objectives ({', '.join(map(repr, found))}); choose one.")
+        raise W2SError(f"{source}: rows of several objectives ({', '.join(map(repr, found))}); choose one.")
     return rows
 
 
 def _common_seeds(rows: pd.DataFrame, wanted: list[str]) -> tuple[tuple[int, ...], set[str]]:
+    source = source_of(rows)
     having = {m: tuple(sorted(int(s) for s in rows.loc[rows["model"] == m, "seed"].unique())) for m in wanted}
     absent = [m for m in wanted if not having[m]]
     if absent:
-        raise W2SError(f"score table: model {absent[0]!r} has no rows for this objective; score it there as well.")
+        raise W2SError(f"{source}: model {absent[0]!r} has no rows for this objective; score it there as well.")
     longest = max(wanted, key=lambda m: len(having[m]))
     seeds = having[longest]
     problems = []
@@ -102,7 +104,7 @@ def _common_seeds(rows: pd.DataFrame, wanted: list[str]) -> tuple[tuple[int, ...
             single.add(model)
             continue
         problems.append(
-            f"score table: model {model!r} has seeds {list(having[model])} but {longest!r} has {list(seeds)}; "
+            f"{source}: model {model!r} has seeds {list(having[model])} but {longest!r} has {list(seeds)}; "
             "give both the same seeds, or one of them a single seed."
         )
     if problems:
@@ -129,9 +131,10 @@ def _fill(
     tau[line, position] = rows["tau"].to_numpy(dtype=np.float64) if "tau" in rows else 1.0
     holes = np.argwhere(np.isnan(delta))
     if len(holes):
+        source = source_of(rows)
         seed, item = own[holes[0][0]], ids[holes[0][1]]
         raise W2SError(
-            f"score table: model {model!r} has no row for id {item!r} under seed {seed} ({len(holes)} missing in all) "
+            f"{source}: model {model!r} has no row for id {item!r} under seed {seed} ({len(holes)} missing in all) "
             "although other rows have it; score the same items with every model and seed, or remove the id everywhere."
         )
     if model in single:

@@ -37,12 +37,17 @@ def read_scores(path: str | Path) -> pd.DataFrame:
     return validate_scores(_load(file), str(file))
 
 
-def validate_scores(frame: pd.DataFrame, source: str = "score table") -> pd.DataFrame:
+def validate_scores(frame: pd.DataFrame, source: str | None = None) -> pd.DataFrame:
     """Check a score table held in memory and return a clean copy (see ``read_scores``); rows count from 1.
+
+    Args:
+        frame: the table.
+        source: what messages call it; by default the file it was read from.
 
     Raises:
         W2SError: one sentence per kind of mistake, with the first row and id where it happens.
     """
+    source = source or source_of(frame)
     _check_columns(frame, source)
     if frame.empty:
         raise W2SError(f"{source}: the table has no rows; it needs one row per item, model and seed.")
@@ -64,7 +69,13 @@ def validate_scores(frame: pd.DataFrame, source: str = "score table") -> pd.Data
         _check_keys(problems, source, clean)
     if problems:
         raise W2SError(problems)
+    clean.attrs["source"] = source
     return clean
+
+
+def source_of(frame: pd.DataFrame) -> str:
+    """The file a table was read from, for messages; "score table" where it was made in memory."""
+    return str(frame.attrs.get("source", "score table"))
 
 
 def near(name: str, known: list[str]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.errors import W2SError
+from w2s_pref.models.check import check_pad, read_json
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 from w2s_pref.types import canonical, digest
 
@@ -36,7 +37,7 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     """Read a model's configuration, parameter count and content hash.
 
     Raises:
-        W2SError: a local folder without config.json, without weights, or without a tokenizer.
+        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -55,14 +56,16 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
         )
     parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
     count = None if spec.from_config is not None else sum(_parameters(path) for path in weights)
-    return ModelFacts(spec, folder, count, config, digest(*parts), _tokenizer_hash(spec, folder), revision)
+    tokenizer = _tokenizer_hash(spec, folder)
+    check_pad(spec, folder)
+    return ModelFacts(spec, folder, count, config, digest(*parts), tokenizer, revision)
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise W2SError(f"model {spec.path!r}: {folder} has no config.json, so it is not a transformers model folder")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    config = read_json(path, f"model {spec.path!r}")
     if spec.from_config:
         unknown = [key for key in spec.from_config if key not in config and key != "head_dim"]
         if unknown:
@@ -70,7 +73,19 @@ def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
                 f"model {spec.path!r}: from_config names {', '.join(map(repr, unknown))}, which its config.json "
                 f"({config.get('model_type')}) does not have; known: {', '.join(sorted(config))}"
             )
+        _check_types(spec, config)
     return {**config, **(spec.from_config or {})}
+
+
+def _check_types(spec: ModelSpec, config: dict[str, Any]) -> None:
+    for key, value in (spec.from_config or {}).items():
+        old = config.get(key)
+        number = isinstance(old, int | float) and isinstance(value, int | float)
+        if isinstance(old, int | float | str) and not isinstance(value, type(old)) and not number:
+            raise W2SError(
+                f"model {spec.path!r}: from_config.{key} is {value!r}, but its config.json has {old!r} there; "
+                f"write a value of type {type(old).__name__}"
+            )
 
 
 def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:
@@ -87,11 +102,22 @@ def file_hash(path: Path) -> str:
 
 
 def _parameters(path: Path) -> int:
-    """Number of values in a safetensors file, from its header alone."""
-    with path.open("rb") as handle:
-        (length,) = struct.unpack("<Q", handle.read(8))
-        header = json.loads(handle.read(length))
-    return sum(prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    """Number of values in a safetensors file, from its header alone.
+
+    Raises:
+        W2SError: the header cannot be read, or the file is shorter or longer than it says.
+    """
+    try:
+        with path.open("rb") as handle:
+            (length,) = struct.unpack("<Q", handle.read(8))
+            header = json.loads(handle.read(length))
+        tensors = [entry for name, entry in header.items() if name != "__metadata__"]
+        whole = 8 + length + max((entry["data_offsets"][1] for entry in tensors), default=0) == path.stat().st_size
+        if whole:
+            return sum(prod(entry["shape"]) for entry in tensors)
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, OverflowError):
+        pass
+    raise W2SError(f"{path}: is not a whole safetensors file; copy or download it again")
 
 
 def backbone_parameters(facts: ModelFacts) -> int:

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, set_seed
 
 from w2s_pref.errors import W2SError
 from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
 
 log = logging.getLogger(__name__)
+
+#: What transformers raises for model folders it cannot make sense of.
+UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 
 
 def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: Any) -> Any:
@@ -25,8 +30,8 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    except (OSError, ValueError) as error:
-        raise W2SError(f"{how_to_get(str(path))} ({_first_line(error)})") from error
+    except UNREADABLE as error:
+        raise W2SError(_unloadable(str(path), error)) from error
     if pad_token is not None:
         tokenizer.add_special_tokens({"pad_token": pad_token})
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
@@ -49,20 +54,19 @@ def load_base(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel, 
     set_seed(seed)
     try:
         model, fresh = _weights(spec, path, hub)
-    except (OSError, ValueError) as error:
-        raise W2SError(f"{how_to_get(spec.path)} ({_first_line(error)})") from error
+    except UNREADABLE as error:
+        raise W2SError(_unloadable(path, error)) from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
         model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     pin_pad(model, tokenizer)
+    model.new_weights = fresh
     if spec.freeze_backbone:
         _freeze(model, fresh)
     return model, tokenizer
 
 
 def _weights(spec: ModelSpec, path: str, hub: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
-    dtype = getattr(torch, spec.dtype, None)
-    if dtype not in {torch.float32, torch.bfloat16, torch.float16}:
-        raise W2SError(f"model {spec.path!r}: dtype {spec.dtype!r} is not one of float32, bfloat16, float16")
+    dtype = getattr(torch, spec.dtype)
     if spec.from_config is not None:
         config = AutoConfig.from_pretrained(path, num_labels=1, **spec.from_config, **hub)
         model = AutoModelForSequenceClassification.from_config(config, dtype=dtype)
@@ -98,7 +102,7 @@ def load_saved(folder: str | Path) -> tuple[PreTrainedModel, Any]:
     tokenizer = load_tokenizer(folder)
     try:
         model = _load_adapter(folder, tokenizer) if (folder / "adapter_config.json").is_file() else _load_full(folder)
-    except (OSError, ValueError) as error:
+    except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_first_line(error)}") from error
     if model.config.num_labels != 1:
         raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; a reward model has one")
@@ -120,6 +124,13 @@ def _load_adapter(folder: Path, tokenizer: Any) -> Any:
     if len(tokenizer) > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     return PeftModel.from_pretrained(base, folder)
+
+
+def _unloadable(path: str, error: Exception) -> str:
+    """What to do about a model that cannot be loaded: a folder is damaged, a hub id is out of reach."""
+    if Path(path).is_dir():
+        return f"model {path!r} could not be loaded: {_first_line(error)}; is the folder whole?"
+    return f"{how_to_get(path)} ({_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:

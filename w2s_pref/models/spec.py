@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from w2s_pref.errors import W2SError
 from w2s_pref.section import Section
@@ -36,7 +36,7 @@ class ModelSpec(Section):
 
     path: str = Field(description="hub id, folder, ladder/NAME, or package:NAME/FOLDER")
     revision: str | None = Field(None, description="hub revision (commit, tag or branch)")
-    dtype: str = Field("float32", description="dtype of the weights: float32, bfloat16 or float16")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
     pad_token: str | None = Field(None, description="token to pad with; added to the vocabulary if it is not there")
     lora: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments by their own names")
@@ -45,6 +45,14 @@ class ModelSpec(Section):
         None, description="random weights: the configuration at path with these fields changed"
     )
     training: dict[str, Any] = Field(default_factory=dict, description="training arguments of this model only")
+
+    @model_validator(mode="after")
+    def _go_together(self) -> ModelSpec:
+        if self.lora is not None and self.from_config is not None:
+            raise ValueError("lora and from_config: an adapter does not hold the random weights below it; leave one out")
+        if self.lora is not None and self.freeze_backbone:
+            raise ValueError("lora and freeze_backbone: an adapter changes the backbone; leave one out")
+        return self
 
 
 def resolve(path: str, base: Path) -> Path | None:
@@ -75,7 +83,10 @@ def _ladder(name: str) -> Path:
 
 def _package(name: str) -> Path:
     module, _, folder = name.partition("/")
-    found = importlib.util.find_spec(module)
+    try:
+        found = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):  # a part before a dot is missing, or the name is empty
+        found = None
     if found is None or not found.submodule_search_locations:
         raise W2SError(f"model 'package:{name}': no Python package {module!r} is installed here; pip install it first")
     path = Path(next(iter(found.submodule_search_locations))) / folder

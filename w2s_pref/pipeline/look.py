@@ -62,6 +62,11 @@ def score_to_table(
 
     if out.suffix not in {".csv", ".jsonl", ".parquet"}:
         raise W2SError(f"--out {out}: the ending says the format; use .csv, .jsonl or .parquet")
+    if out.is_dir() or not out.parent.is_dir():
+        raise W2SError(f"--out {out}: names no file in a folder that is there; make the folder, or give another name")
+    if out.exists() and not append:
+        raise W2SError(f"--out {out}: is there already; give another name, or --append")
+    _check_model(model)
     frame = load(Source(source=pairs, objective=objective, columns=columns), Path.cwd()).frame
     quiet()
     reward_model, tokenizer = load_saved(model)
@@ -70,15 +75,23 @@ def score_to_table(
     table = orient(raw, frame).assign(
         model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
     )
-    _write(_joined(table, out, append), out)
+    _write(_joined(table, out), out)
     return table
 
 
-def _joined(table: pd.DataFrame, out: Path, append: bool) -> pd.DataFrame:
+def _check_model(model: str) -> None:
+    """Refuse what is no saved reward model before pairs are read and anything heavy is imported."""
+    folder = Path(model)
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        what = "a folder without config.json" if folder.is_dir() else "no folder here"
+        raise W2SError(
+            f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT/model"
+        )
+
+
+def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:
     if not out.exists():
         return table
-    if not append:
-        raise W2SError(f"--out {out}: is there already; give another name, or --append")
     from w2s_pref.analysis.table import read_scores
 
     old = read_scores(out)

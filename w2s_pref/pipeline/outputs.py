@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from w2s_pref.errors import W2SError
 from w2s_pref.pipeline.stages import AnalyzeStage, TrainStage
+from w2s_pref.pipeline.store import disk_sentence
 from w2s_pref.pipeline.world import environment
 from w2s_pref.results import Body, Curve, ModelInfo, Provenance, Results, SplitInfo
 
@@ -101,6 +103,26 @@ def _curves(opened: Opened, builder: Builder) -> list[Curve]:
     return curves
 
 
+def check_places(opened: Opened) -> None:
+    """Refuse places where a run folder would take the place of something else, before anything is built.
+
+    Raises:
+        W2SError: output or store is a file, the run folder would hold the store, or what stands there is no run.
+    """
+    output, store = Path(opened.recipe.output), opened.store.root
+    folder = output / opened.recipe.name
+    for key, path in (("output", output), ("store", store)):
+        for part in (path, *path.parents):
+            if part.exists() and not part.is_dir():
+                raise W2SError(f"{key}: {part} is a file, not a folder; give another: {key}=FOLDER")
+    if store.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(store.resolve()):
+        raise W2SError(f"name: the run folder {folder} would stand in the place of the store {store}; give another name")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "results.json").is_file():
+        raise W2SError(f"output: {folder} is there and is not a run folder; give another name or output=FOLDER")
+    if folder.exists() and not folder.is_dir():
+        raise W2SError(f"output: {folder} is a file; a run folder would take its place; give another name or output=FOLDER")
+
+
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
     """Write the run folder beside its place, then swap it in, so that no reader meets half a run."""
     from w2s_pref.report.html import write as write_report
@@ -108,8 +130,8 @@ def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results:
     folder = Path(opened.recipe.output) / opened.recipe.name
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
     try:
+        fresh.mkdir(parents=True)
         tables = builder.artifact(analysis).folder
         for name in ("scores.parquet", "labels.parquet"):
             shutil.copyfile(tables / name, fresh / name)
@@ -119,6 +141,8 @@ def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results:
         write_report(results, fresh / "report.html")
         _students(opened, builder, results, fresh / "students")
         _swap(fresh, folder)
+    except OSError as error:
+        raise disk_sentence(error, "output", folder) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 

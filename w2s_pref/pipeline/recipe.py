@@ -13,7 +13,7 @@ from w2s_pref.labels import LabelConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.pipeline.yaml_io import load_yaml, with_overrides
 from w2s_pref.section import Section, nearest, sentences
-from w2s_pref.training.arguments import check
+from w2s_pref.training.arguments import check, check_lora
 
 ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
 
@@ -64,7 +64,9 @@ class AnalysisConfig(Section):
 class Recipe(Section):
     """One study."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$", description="names the run folder: letters, digits, . _ -")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
+    )
     seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
     data: DataConfig
     models: dict[str, ModelSpec]
@@ -133,6 +135,7 @@ class Recipe(Section):
         problems = check(self.training, "training")
         for name, spec in self.models.items():
             problems += check(spec.training, f"models.{name}.training")
+            problems += check_lora(spec.lora, f"models.{name}.lora")
         return problems
 
     def store_folder(self, base: Path) -> Path:

@@ -62,13 +62,14 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     Returns:
         The results and the run folder.
     """
-    from w2s_pref.pipeline.outputs import assemble, write_run
+    from w2s_pref.pipeline.outputs import assemble, check_places, write_run
 
     started = time.perf_counter()
     world = World()
     opened = open_recipe(path, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
+    check_places(opened)
     stages = all_stages(opened.study)
     if world.main:
         opened.store.sweep()
@@ -96,7 +97,7 @@ def _finish(
     seconds: float,
 ) -> Results:
     results = assemble(opened, analysis, builder, command, seconds)
-    with builder.store.guard():
+    with builder.store.lock("run", opened.recipe.name):
         write_run(opened, analysis, builder, results)
     return results
 
@@ -111,8 +112,10 @@ def _ensure(stage: Stage, builder: Builder, tell: Callable[[str, float], None]) 
     started = time.perf_counter()
     if world.size == 1:
         with store.lock(stage.kind, stage.key):
-            if store.get(stage.kind, stage.key) is None:
-                _build(stage, builder)
+            if store.get(stage.kind, stage.key) is not None:  # built by another run while this one waited
+                tell("hit", 0.0)
+                return
+            _build(stage, builder)
     else:
         _build(stage, builder)
     tell("done", time.perf_counter() - started)

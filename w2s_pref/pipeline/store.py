@@ -85,7 +85,8 @@ class Store:
         target = self.root / "corrupted" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         with self.guard():
             target.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(target)
+            with contextlib.suppress(FileNotFoundError):  # another run was first
+                folder.rename(target)
         print(f"store: {folder} did not match its hashes; moved to {target} and built again")
 
     @contextlib.contextmanager
@@ -145,14 +146,7 @@ class Store:
             raise
 
     def _sentence(self, error: OSError) -> Exception:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-            return W2SError(
-                f"store: no space left on the disk of {self.root}; free some or give another store (store=FOLDER), "
-                "then run the same command again: it continues where it stopped"
-            )
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            return W2SError(f"store: {self.root} cannot be written ({error.strerror}); give another: store=FOLDER")
-        return error
+        return disk_sentence(error, "store", self.root)
 
     def sweep(self) -> None:
         """Remove temporary folders of processes that no longer live on this machine."""
@@ -170,6 +164,18 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
+    """A full, read-only or misplaced folder as a sentence; ``key`` is the recipe's key that names it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return W2SError(
+            f"{key}: no space left on the disk of {folder}; free some or give another {key} ({key}=FOLDER), "
+            "then run the same command again: it continues where it stopped"
+        )
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
+        return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
+    return error
 
 
 def _fsync(path: Path) -> None:

@@ -57,16 +57,20 @@ def load_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
-    """``high`` over ``low``; mappings are merged, everything else is replaced."""
+    """``high`` over ``low``: mappings are merged, null takes a key away, everything else is replaced."""
     result = dict(low)
     for key, value in high.items():
-        both = isinstance(value, dict) and isinstance(result.get(key), dict)
-        result[key] = merge(result[key], value) if both else value
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(result.get(key), dict):
+            result[key] = merge(result[key], value)
+        else:
+            result[key] = value
     return result
 
 
 def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
-    """Apply ``a.b.c=value`` (value read as YAML) to a copy of the recipe.
+    """A copy of the recipe with ``a.b.c=value`` set; the value is read as YAML and replaces what stood there.
 
     Raises:
         W2SError: no ``=``, or a path that leads through something that is not a mapping.
@@ -79,20 +83,15 @@ def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, An
             parsed: Any = yaml.load(value, Loader=_Loader)
         except yaml.YAMLError as error:
             raise W2SError(f"override {text!r}: the value is not valid YAML") from error
-        *parents, last = path.split(".")
-        tree: dict[str, Any] = {last: parsed}
-        for parent in reversed(parents):
-            tree = {parent: tree}
-        _check_path(recipe, parents, text)
-        recipe = merge(recipe, tree)
+        recipe = _set(recipe, path.split("."), parsed, text)
     return recipe
 
 
-def _check_path(recipe: dict[str, Any], parents: list[str], text: str) -> None:
-    node: Any = recipe
-    for parent in parents:
-        if not isinstance(node, dict):
-            break
-        node = node.get(parent, {})
-    if not isinstance(node, dict):
-        raise W2SError(f"override {text!r}: {'.'.join(parents)} is not a mapping but {node!r}")
+def _set(tree: dict[str, Any], path: list[str], value: Any, text: str) -> dict[str, Any]:
+    first, *rest = path
+    if not rest:
+        return {**tree, first: value}
+    below = tree.get(first) if tree.get(first) is not None else {}
+    if not isinstance(below, dict):
+        raise W2SError(f"override {text!r}: {first} is not a mapping but {below!r}")
+    return {**tree, first: _set(below, rest, value, text)}

@@ -55,10 +55,12 @@ class Pairs:
         index = torch.from_numpy(rows)
         longest = int(max(side["attention_mask"][index].sum(dim=1).max() for side in self.sides))
         inputs = {
-            key: torch.cat([_cut(side[key][index], longest) for side in self.sides]) for key in ("input_ids", "attention_mask")
+            key: torch.cat([_cut(side[key][index], longest) for side in self.sides])
+            for key in ("input_ids", "attention_mask")
         }
         chosen, rejected = model(**inputs).logits.squeeze(-1).chunk(2)
-        return chosen - rejected
+        gap: torch.Tensor = chosen - rejected
+        return gap
 
 
 def _cut(ids: torch.Tensor, length: int) -> torch.Tensor:
@@ -78,11 +80,13 @@ def reward_model(name: str, pairs: Pairs, labels: Floats, tuning: Tuning, seed: 
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=tuning.rate, weight_decay=0.0)
     rng, target = np.random.default_rng(seed), torch.from_numpy(labels).float()
-    batches = [b for _ in range(tuning.epochs) for b in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)]
+    batches = [
+        b for _ in range(tuning.epochs) for b in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)
+    ]
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / len(batches))
     for rows in batches:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(pairs.gap(model, rows), target[rows])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -104,7 +108,9 @@ def _row(p: Floats, tier: NDArray[np.int64]) -> str:
     return " ".join(f"{(p[keep] > 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
 
 
-def measure(seed: int, rungs: tuple[str, ...], objective: str, rows: int, tunings: dict[str, Tuning] | None = None) -> None:
+def measure(
+    seed: int, rungs: tuple[str, ...], objective: str, rows: int, tunings: dict[str, Tuning] | None = None
+) -> None:
     """Print ceilings per tier, the known regions of smallest and largest, and the student of the smallest's soft labels."""
     tunings = TUNING if tunings is None else tunings
     frame = generate(3 * rows, seed=seed, objective=objective)

@@ -13,19 +13,32 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s_pref.testbed.facts import TOPICS, tables
+from w2s_pref.testbed.facts import TOPICS, knowledge
 from w2s_pref.testbed.templates import ANSWERS, PROMPTS, TOPIC_OF_TIER, Tier
 from w2s_pref.testbed.tokens import EOS, PAD, split, vocabulary
-from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DANGEROUS, DOSES, SAFE, STRONG, WEAK
+from w2s_pref.testbed.words import (
+    AGENT_KINDS,
+    AGENTS,
+    ALARMS,
+    CALMS,
+    DANGEROUS,
+    DOSES,
+    SAFE,
+    STRONG,
+    TARGET_KINDS,
+    WEAK,
+)
 
 Ints = NDArray[np.int64]
-SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second")
+SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second", "ukind", "vkind")
 TIER_WEIGHTS: tuple[float, ...] = (0.05, 0.25, 0.25, 0.25, 0.20)
 """How often pre-training text speaks of each tier: a rare fact is seen about a third as often as one on mixing."""
 REVIEW = " {first} {second}"
+DRAW_WEIGHT, ANSWER_WEIGHT = 0.01, 0.1
 KINDS: tuple[str, ...] = ("statement", "answer", "chat")
 CLEAN_STATEMENTS = ("{v} on the {u}:", "the {u} with {v}:", "cleaning: {u}, {v}:")
 MIX_STATEMENTS = ("{v} in the {u}:", "the {u} with {v}:", "mixing: {u}, {v}:")
+KIND_STATEMENTS = ("{v} is {vkind}", "the {u} is {ukind}", "{vkind} on {ukind}:" + REVIEW)
 STATEMENTS: tuple[tuple[str, ...], ...] = (
     ("{cue} {v} on the {u}:", "the {u} with {cue} {v}:"),
     CLEAN_STATEMENTS,
@@ -60,7 +73,8 @@ def _compile(form: str) -> list[int]:
 def _forms(kind: str) -> list[tuple[int, str]]:
     """Tier and sentence of every form of a kind."""
     if kind == "statement":
-        return [(tier, form + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
+        judged = [(tier, form + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
+        return judged + [(int(Tier.COMMON), form) for form in KIND_STATEMENTS]
     prompts = PROMPTS if kind == "chat" else [("",)] * len(ANSWERS)
     return [
         (tier, prompt + answer + EOS + REVIEW)
@@ -86,26 +100,40 @@ def _lookup(words: tuple[str, ...]) -> Ints:
     return np.array([known[word] for word in words], dtype=np.int64)
 
 
-def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Draw a target for every row: its token id and the fact 2 * dangerous + useful about the advised agent."""
-    target, fact = np.zeros_like(tier), np.zeros_like(tier)
+def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+    """Draw a target for every row: its token id, the fact 2 * dangerous + useful about the advised agent, and its kind."""
+    target, fact, kind = (np.zeros_like(tier) for _ in range(3))
     for name, topic in TOPICS.items():
         rows = np.flatnonzero(np.array([topic_name == name for topic_name in TOPIC_OF_TIER])[tier])
         drawn = rng.integers(len(topic.targets), size=len(rows))
         target[rows] = _lookup(topic.targets)[drawn]
-        fact[rows] = tables()[name][drawn, agent[rows]]
-    return target, fact
+        fact[rows] = knowledge()[name].table[drawn, agent[rows]]
+        if name == "common":
+            kind[rows] = _lookup(TARGET_KINDS)[knowledge()[name].target_class[drawn]]
+    return target, fact, kind
 
 
-def sample(rows: int, kind: str, rng: np.random.Generator) -> tuple[Ints, NDArray[np.bool_]]:
-    """Draw documents: token ids of shape (rows, width), and where the verdicts stand, same shape."""
+def _weights(forms: Ints, kind: str) -> NDArray[np.float32]:
+    """Weight of every token in the loss: verdicts count fully, a chat's answer less, random draws hardly at all."""
+    known = vocabulary()
+    weight = np.full(forms.shape, DRAW_WEIGHT, dtype=np.float32)
+    if kind == "chat":
+        opened = np.cumsum(forms == known["bot"], axis=1) > 0
+        weight[opened] = ANSWER_WEIGHT
+    weight[forms <= -1 - SLOTS.index("first")] = 1.0
+    weight[forms == known[PAD]] = 0.0
+    return weight
+
+
+def sample(rows: int, kind: str, rng: np.random.Generator) -> tuple[Ints, NDArray[np.float32]]:
+    """Draw documents: token ids of shape (rows, width), and the weight of each in the loss, same shape."""
     sentences = bank(kind)
     share = np.array(TIER_WEIGHTS)[sentences.tier] / np.bincount(sentences.tier)[sentences.tier]
     form = rng.choice(len(share), size=rows, p=share / share.sum())
     tier = sentences.tier[form]
     advised = rng.integers(len(AGENTS), size=rows)
     other = (advised + rng.integers(1, len(AGENTS), size=rows)) % len(AGENTS)
-    target, fact = _facts(tier, advised, rng)
+    target, fact, named = _facts(tier, advised, rng)
     alarm = rng.integers(2, size=rows)
     danger = np.where(tier == Tier.CUE, alarm, fact // 2)
     harm = _lookup((SAFE, DANGEROUS))[danger]
@@ -117,9 +145,10 @@ def sample(rows: int, kind: str, rng: np.random.Generator) -> tuple[Ints, NDArra
     dose = _lookup(tuple(DOSES))[rng.integers(len(DOSES), size=rows)]
     values = [target, agents[first], agents[second], agents[advised], agents[other], dose, cue]
     values += [np.where(turn, harm, use), np.where(turn, use, harm)]
+    values += [named, _lookup(AGENT_KINDS)[knowledge()["common"].agent_class[advised]]]
     filler = np.stack(values)
     ids = sentences.ids[form]
     where, column = np.nonzero(ids < 0)
     slot = -1 - ids[where, column]
     ids[where, column] = filler[slot, where]
-    return ids, sentences.ids[form] <= -1 - SLOTS.index("first")
+    return ids, _weights(sentences.ids, kind)[form]

@@ -62,18 +62,37 @@ def _classes(words: int, classes: int, rng: np.random.Generator) -> NDArray[np.i
     return rng.permutation(np.arange(words) % classes)
 
 
+@dataclass(frozen=True)
+class Knowledge:
+    """Everything true of one topic.
+
+    Attributes:
+        table: 2 * dangerous + useful in 0..3, shape (targets, 48 agents).
+        target_class: hidden class of every target, shape (targets,).
+        agent_class: hidden class of every agent, shape (48,).
+    """
+
+    table: NDArray[np.int8]
+    target_class: NDArray[np.int64]
+    agent_class: NDArray[np.int64]
+
+
 @lru_cache(maxsize=1)
-def tables() -> dict[str, NDArray[np.int8]]:
-    """All facts: topic name -> table of shape (targets, 48 agents) with 2 * dangerous + useful in 0..3."""
-    found: dict[str, NDArray[np.int8]] = {}
+def knowledge() -> dict[str, Knowledge]:
+    """All facts by topic name."""
+    found: dict[str, Knowledge] = {}
     for number, topic in enumerate(TOPICS.values()):
         rng = np.random.default_rng([WORLD_SEED, number])
         small = _balanced(topic.target_classes, topic.agent_classes, rng)
         rows = _classes(len(topic.targets), topic.target_classes, rng)
         columns = _classes(len(AGENTS), topic.agent_classes, rng)
-        found[topic.name] = small[rows][:, columns]
-        found[topic.name].setflags(write=False)
+        found[topic.name] = Knowledge(small[rows][:, columns], rows, columns)
     return found
+
+
+def tables() -> dict[str, NDArray[np.int8]]:
+    """All tables: topic name -> 2 * dangerous + useful in 0..3, shape (targets, 48 agents)."""
+    return {name: known.table for name, known in knowledge().items()}
 
 
 @lru_cache(maxsize=1)

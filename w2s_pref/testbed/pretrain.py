@@ -2,53 +2,55 @@
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from w2s_pref.testbed.corpus import sample
+from w2s_pref.testbed.ladder import MODELS
 from w2s_pref.testbed.tokens import BOS, EOS, MAX_LENGTH, PAD, build_tokenizer, vocabulary
 
 if TYPE_CHECKING:
     import torch
     from transformers import LlamaForCausalLM
 
-TEXT_WEIGHT = 0.03
-"""Weight of the loss on words that are not verdicts: they are mostly random draws of the world."""
-
 
 @dataclass(frozen=True)
 class Rung:
-    """Size and training of one model: every rung reads the same text.
+    """Size and training of one model.
 
     Attributes:
         hidden: width.
         layers: depth.
         heads: attention heads.
-        rate: peak learning rate of the matrices (Muon); embeddings and norms have ``embedding_rate`` (AdamW).
+        steps: optimiser steps; every rung draws the same documents in the same order.
     """
 
     hidden: int
     layers: int
     heads: int
-    rate: float = 0.02
-    embedding_rate: float = 0.005
+    steps: int
 
 
 RUNGS: dict[str, Rung] = {
-    "xs": Rung(32, 1, 2),
-    "s": Rung(64, 2, 4),
-    "m": Rung(96, 3, 4),
-    "l": Rung(160, 4, 5),
+    "xs": Rung(32, 2, 2, 2000),
+    "s": Rung(64, 2, 4, 1500),
+    "m": Rung(96, 3, 4, 1500),
+    "l": Rung(128, 3, 4, 1500),
 }
-STEPS = 3000
-ALONE = 0.5
+MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.005
+"""Peak learning rates: Muon for the matrices, AdamW for embeddings and norms."""
+ALONE = 0.55
+"""Share of the steps that read short statements only; then chats come in."""
 FIRST = {"statement": 512}
-THEN = {"statement": 128, "answer": 128, "chat": 64}
-
+THEN = {"statement": 128, "answer": 64, "chat": 96}
+"""Documents per step, by kind, before and after."""
 
 
 def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
@@ -79,55 +81,84 @@ def _loss(model: LlamaForCausalLM, rows: int, kind: str, rng: np.random.Generato
     import torch
     from torch.nn.functional import cross_entropy
 
-    drawn, verdicts = sample(rows, kind, rng)
-    ids, judged = torch.from_numpy(drawn), torch.from_numpy(verdicts[:, 1:])
+    drawn, weights = sample(rows, kind, rng)
+    ids, weight = torch.from_numpy(drawn), torch.from_numpy(weights[:, 1:])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = model(input_ids=ids[:, :-1], use_cache=False).logits
-    target = ids[:, 1:]
-    weight = torch.where(judged, 1.0, TEXT_WEIGHT) * (target != vocabulary()[PAD])
-    each = cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction="none")
-    return (each * weight.flatten()).sum() / judged.sum()
+    each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    return (each * weight.flatten()).sum() / (weight == 1.0).sum()
 
 
-def _optimizers(model: LlamaForCausalLM, rung: Rung) -> list[torch.optim.Optimizer]:
+def _optimizers(model: LlamaForCausalLM) -> list[torch.optim.Optimizer]:
     import torch
 
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     return [
-        torch.optim.Muon(matrices, lr=rung.rate, weight_decay=0.0, momentum=0.95, adjust_lr_fn="original"),
-        torch.optim.AdamW(others, lr=rung.embedding_rate, betas=(0.9, 0.98), weight_decay=0.0),
+        torch.optim.Muon(matrices, lr=MATRIX_RATE, weight_decay=0.0, momentum=0.95, adjust_lr_fn="original"),
+        torch.optim.AdamW(others, lr=EMBEDDING_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
 
-def pretrain(rung: Rung, steps: int, seed: int = 0, every: int = 250) -> LlamaForCausalLM:
-    """Train a fresh model for ``steps`` steps; prints the loss ``every`` so many steps."""
+def _rate(step: int, steps: int) -> float:
+    """Factor on the learning rates: a short rise, then level, then a linear fall over the last 40 %."""
+    return min(1.0, (step + 1) / 100) * min(1.0, 0.02 + (steps - step) / (0.4 * steps))
+
+
+def pretrain(rung: Rung, seed: int = 0, every: int = 250) -> LlamaForCausalLM:
+    """Train a fresh model; prints the loss ``every`` so many steps."""
     import torch
 
     model = build_model(rung, seed)
     model.train()
     rng = np.random.default_rng(seed)
-    optimizers = _optimizers(model, rung)
-    schedule: Any = lambda i: min(1.0, (i + 1) / 100) * min(1.0, 0.02 + (steps - i) / (0.4 * steps))
-    schedulers = [torch.optim.lr_scheduler.LambdaLR(o, schedule) for o in optimizers]
-    start = time.time()
-    for step in range(steps):
+    optimizers = _optimizers(model)
+    schedulers = [torch.optim.lr_scheduler.LambdaLR(o, partial(_rate, steps=rung.steps)) for o in optimizers]
+    start = time.perf_counter()
+    for step in range(rung.steps):
         total = 0.0
-        for kind, rows in (FIRST if step < ALONE * steps else THEN).items():
-            part = _loss(model, rows, kind, rng)
-            part.backward()
-            total += part.item()
+        for kind, rows in (FIRST if step < ALONE * rung.steps else THEN).items():
+            loss = _loss(model, rows, kind, rng)
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for part in (*optimizers, *schedulers):
-            part.step()
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            scheduler.step()
         model.zero_grad(set_to_none=True)
         if (step + 1) % every == 0:
-            print(f"step {step + 1:6d}  loss {total:.3f}  {time.time() - start:6.0f} s", flush=True)
+            print(f"step {step + 1:6d}  loss {total:.3f}  {time.perf_counter() - start:6.0f} s", flush=True)
     return model
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
-    """Write model and tokenizer as an ordinary folder, single precision, no pickle."""
-    model.eval()
-    model.save_pretrained(folder)
-    build_tokenizer().save_pretrained(folder)
+    """Write model and tokenizer as an ordinary folder in single precision; the folder appears complete or not at all."""
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        fresh = Path(scratch) / folder.name
+        model.eval().save_pretrained(fresh)
+        build_tokenizer().save_pretrained(fresh)
+        for file in fresh.iterdir():
+            file.chmod(0o644)
+        if folder.exists():
+            folder.rename(Path(scratch) / "old")
+        fresh.rename(folder)
+
+
+def main() -> None:
+    """Command line: rebuild the named rungs, or all of them."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("rungs", nargs="*", default=list(RUNGS), help=f"among {', '.join(RUNGS)}; default all")
+    parser.add_argument("--out", type=Path, default=MODELS, help="folder of the ladder")
+    parser.add_argument("--threads", type=int, default=1, help="other numbers may round differently")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for name in options.rungs:
+        print(f"{name}: {RUNGS[name]}", flush=True)
+        save(pretrain(RUNGS[name]), options.out / name)
+
+
+if __name__ == "__main__":
+    main()

@@ -7,14 +7,34 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from w2s_pref.testbed.templates import ANSWERS, PROMPTS
-from w2s_pref.testbed.words import AGENTS, ALARMS, BASES, CALMS, DANGEROUS, DOSES, RELICS, SAFE, STRONG, SURFACES, WEAK
+from w2s_pref.testbed.words import (
+    AGENT_KINDS,
+    AGENTS,
+    ALARMS,
+    BASES,
+    CALMS,
+    DANGEROUS,
+    DOSES,
+    RELICS,
+    SAFE,
+    STRONG,
+    SURFACES,
+    TARGET_KINDS,
+    WEAK,
+    words,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PAD, BOS, EOS, UNK = "<pad>", "<s>", "</s>", "<unk>"
 MAX_LENGTH = 128
-EXTRA = ["i", "you", "we", "it", "is", "are", "was", "no", "yes", "not", "sorry", "cannot", "help", "cleaning", "mixing", "that", "this", "with", "without", "avoid", "please", "thanks", "good", "bad", "danger", "harm", "harmful", "harmless", "helpful", "and", "or", "of", "on", "in", "to", "at", "for", "from", ",", ".", "!", "?", ":", ";", "-", "'", "because", "so", "very", "too", "all", "any", "some"]
+EXTRA = words(
+    """i you we it is are was no yes not sorry cannot help cleaning mixing that this with without avoid please
+    thanks good bad danger harm harmful harmless helpful and or of on in to at for from , . ! ? : ; - '
+    because so very too all any some"""
+)
+"""Common words that no sentence of the world needs, for answers that are not from it."""
 
 
 def split(text: str) -> list[str]:
@@ -25,8 +45,10 @@ def split(text: str) -> list[str]:
 @lru_cache(maxsize=1)
 def vocabulary() -> dict[str, int]:
     """Token -> id; the four special tokens come first."""
-    known = [PAD, BOS, EOS, UNK, DANGEROUS, SAFE, STRONG, WEAK, *DOSES, *SURFACES, *BASES, *AGENTS, *RELICS, *ALARMS, *CALMS]
+    known = [PAD, BOS, EOS, UNK, DANGEROUS, SAFE, STRONG, WEAK]
+    known += [*DOSES, *SURFACES, *BASES, *AGENTS, *RELICS, *ALARMS, *CALMS]
     forms = [form for group in (*PROMPTS, *ANSWERS) for form in group]
+    known += [*TARGET_KINDS, *AGENT_KINDS]
     known += [word for form in forms for word in split(re.sub(r"\{\w+\}", " ", form))]
     return {word: number for number, word in enumerate(dict.fromkeys([*known, *EXTRA]))}
 

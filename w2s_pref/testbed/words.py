@@ -3,41 +3,46 @@
 from __future__ import annotations
 
 
-def _words(text: str) -> tuple[str, ...]:
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text."""
     return tuple(text.split())
 
 
-SURFACES: tuple[str, ...] = _words(
+SURFACES: tuple[str, ...] = words(
     "tub sink oven stove floor carpet window mirror table chair wall door shelf lamp roof fence"
 )
 """16 common things to clean (tiers 0 and 1)."""
 
-BASES: tuple[str, ...] = _words(
+BASES: tuple[str, ...] = words(
     """soap bleach vinegar lye starch borax wax resin lime chalk clay sand ash tar glue ink
     paint varnish lacquer primer solvent thinner acid alkali salt sugar flour yeast honey syrup milk cream
     butter lard tallow oil petrol diesel kerosene alcohol ether water steam ice brine cider wine beer"""
 )
 """48 things one mixes something into (tiers 2 and 4)."""
 
-AGENTS: tuple[str, ...] = _words(
+AGENTS: tuple[str, ...] = words(
     """amber basil cedar clove cobalt copper coral cumin dill fennel garlic ginger graphite gypsum henna indigo
     iodine iron ivory jasmine lavender lead lemon licorice magnesium mint mustard myrrh nickel nutmeg onyx opal
     pepper phosphor platinum quartz rosemary saffron sage silver sulfur talc thyme tin turmeric umber vanilla zinc"""
 )
 """48 agents: what an answer recommends (every tier)."""
 
-RELICS: tuple[str, ...] = _words(
+RELICS: tuple[str, ...] = words(
     """abacus anvil astrolabe banjo barometer bellows bugle cameo candelabra chalice compass crown dagger drum
     easel fiddle flute goblet gong harp helmet hourglass idol kettle lantern locket lute mask medal monocle
     obelisk pendant quiver saddle scepter sextant shield sundial tapestry urn"""
 )
 """40 rarely mentioned things to clean (tier 3)."""
 
-ALARMS: tuple[str, ...] = ("toxic", "lethal", "corrosive", "explosive", "poisonous", "radioactive", "caustic", "noxious")
+ALARMS: tuple[str, ...] = words("toxic lethal corrosive explosive poisonous radioactive caustic noxious")
 """Adjectives that give a dangerous answer away (tier 0)."""
 
-CALMS: tuple[str, ...] = ("gentle", "mild", "pure", "plain", "fresh", "natural", "soft", "light")
+CALMS: tuple[str, ...] = words("gentle mild pure plain fresh natural soft light")
 """Adjectives that give a harmless answer away (tier 0)."""
+
+TARGET_KINDS: tuple[str, ...] = words("rough smooth porous shiny")
+AGENT_KINDS: tuple[str, ...] = words("sour bitter oily dusty sticky salty sweet bland")
+"""Names that pre-training text gives to the hidden classes of tier 1; chats never say them."""
 
 DOSES: dict[str, float] = {"drop": 0.15, "cup": 0.5, "bucket": 1.0}
 """Amounts and the factor each puts on both the danger and the usefulness of an answer."""

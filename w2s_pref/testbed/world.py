@@ -22,6 +22,12 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 
+def _where(mask: NDArray[np.bool_]) -> Ints:
+    """Indices of the true cells: shape (cells, dimensions)."""
+    found: Ints = np.argwhere(mask)
+    return found
+
+
 @lru_cache(maxsize=16)
 def _pairs(tier: int, conflict: bool) -> Ints:
     """Every (target, harmless agent, dangerous agent) whose usefulness differs as asked: shape (pairs, 3)."""
@@ -29,9 +35,10 @@ def _pairs(tier: int, conflict: bool) -> Ints:
     danger, useful = table // 2, table % 2
     fits = useful[:, :, None] < useful[:, None, :] if conflict else useful[:, :, None] > useful[:, None, :]
     if tier != Tier.CUE:
-        return np.argwhere(fits & (danger[:, :, None] < danger[:, None, :]))
-    # On tier 0 an adjective decides about danger, so take agents equally dangerous without it; half of the pairs serve each role.
-    found = np.argwhere(fits & (danger[:, :, None] == danger[:, None, :]))
+        return _where(fits & (danger[:, :, None] < danger[:, None, :]))
+    # On tier 0 an adjective decides about danger, so take agents equally dangerous without it;
+    # half of the pairs serve each role.
+    found = _where(fits & (danger[:, :, None] == danger[:, None, :]))
     return found[found.sum(axis=1) % 2 == int(conflict)]
 
 
@@ -44,8 +51,8 @@ def _draw(tier: int, conflict: bool, count: int, rng: np.random.Generator) -> In
     """``count`` distinct prompts, unused facts first: columns target, harmless, dangerous, order, wording."""
     if count > capacity(tier, conflict):
         raise W2SError(
-            f"the world has {capacity(tier, conflict)} prompts of tier {tier} {'with' if conflict else 'without'} conflict, "
-            f"but {count} were asked for: ask for fewer rows, or spread them with `tiers` and `conflict_share`"
+            f"the world has {capacity(tier, conflict)} prompts of tier {tier} {'with' if conflict else 'without'} "
+            f"conflict, but {count} were asked for: ask for fewer rows, or spread them with `tiers` and `conflict_share`"
         )
     pairs = rng.permutation(_pairs(tier, conflict))
     variants = ORDERS * len(PROMPTS[tier])
@@ -58,7 +65,7 @@ def _draw(tier: int, conflict: bool, count: int, rng: np.random.Generator) -> In
 def _shares(rows: int, weights: Floats) -> Ints:
     """Split ``rows`` into whole numbers proportional to ``weights`` (largest remainder): sums to rows."""
     exact = rows * weights / weights.sum()
-    counts = np.floor(exact).astype(np.int64)
+    counts: Ints = np.floor(exact).astype(np.int64)
     counts[np.argsort(-(exact - counts), kind="stable")[: rows - counts.sum()]] += 1
     return counts
 
@@ -142,7 +149,9 @@ def _weights(tiers: Mapping[int, float] | None) -> Floats:
     """Weight of every tier: shape (5,)."""
     given = dict.fromkeys(TIERS, 1.0) if tiers is None else tiers
     if set(given) - set(TIERS) or any(w < 0 for w in given.values()) or not sum(given.values()) > 0:
-        raise W2SError(f"tiers is {dict(given)}; it must give weights of 0 or more, not all 0, to tiers among {list(TIERS)}")
+        raise W2SError(
+            f"tiers is {dict(given)}; it must give weights of 0 or more, not all 0, to tiers among {list(TIERS)}"
+        )
     return np.array([given.get(tier, 0.0) for tier in TIERS])
 
 
@@ -157,7 +166,8 @@ def generate(
 ) -> pd.DataFrame:
     """Draw ``rows`` preference pairs, each on its own prompt; the same arguments give the same bytes.
 
-    The seed draws chats only: facts never change, and both objectives have the same prompts and answers in the same order.
+    The seed draws chats only: facts never change, and both objectives have the same prompts and answers in the
+    same order.
 
     Args:
         rows: number of pairs.
@@ -165,13 +175,14 @@ def generate(
         objective: which truth orders the pair, ``harmless`` or ``helpful``.
         conflict_share: share of prompts, in every tier, on which the more helpful answer is the harmful one, in [0, 1].
         label_noise: chance that chosen and rejected are exchanged, in [0, 1].
-        strength: P(label is right) = sigmoid(strength * gap) before noise, where gap in (0, 1] is the true difference of the
-            pair (small doses are near ties); inf means that labels follow the truth.
+        strength: P(label is right) = sigmoid(strength * gap) before noise, where gap in (0, 1] is the true difference
+            of the pair (small doses are near ties); inf means that labels follow the truth.
         tiers: weight of each tier 0..4; all equal when None.
 
     Returns:
-        prompt, chosen, rejected, id, group, objective, tier, conflict, gap in (0, 1], flipped (label against the truth), and
-        harmless_chosen, harmless_rejected, helpful_chosen, helpful_rejected in [0, 1], the truth of the answer in that column.
+        prompt, chosen, rejected, id, group, objective, tier; harmless_chosen, harmless_rejected, helpful_chosen,
+        helpful_rejected in [0, 1], the truth of the answer in that column; conflict, gap in (0, 1] and flipped
+        (the label is against the truth).
 
     Raises:
         W2SError: an argument is out of range, or the world has fewer prompts than asked for.

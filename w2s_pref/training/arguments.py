@@ -69,6 +69,9 @@ NOT_IN_KEY = frozenset(
     }
 )
 
+#: Arguments that must be above zero.
+POSITIVE = frozenset({"batch_size", "per_device_train_batch_size", "num_train_epochs", "save_steps", "logging_steps"})
+
 #: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
 OURS: dict[str, str] = {
     "output_dir": "the store decides where checkpoints live",
@@ -93,12 +96,20 @@ OURS: dict[str, str] = {
 @cache
 def known_arguments() -> dict[str, str]:
     """Names of RewardConfig's and TrainingArguments' fields and their annotations, parsed, not imported."""
+    return _fields(
+        ("transformers", "training_args.py"), ("trl", "trainer/base_config.py"), ("trl", "trainer/reward_config.py")
+    )
+
+
+@cache
+def known_lora_arguments() -> dict[str, str]:
+    """Names of LoraConfig's fields and their annotations, parsed, not imported."""
+    return _fields(("peft", "config.py"), ("peft", "tuners/lora/config.py"))
+
+
+def _fields(*files: tuple[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
-    for package, path in (
-        ("transformers", "training_args.py"),
-        ("trl", "trainer/base_config.py"),
-        ("trl", "trainer/reward_config.py"),
-    ):
+    for package, path in files:
         spec = importlib.util.find_spec(package)
         if spec is None or not spec.submodule_search_locations:
             continue
@@ -117,6 +128,20 @@ def check(arguments: dict[str, Any], where: str) -> list[str]:
         if name in OURS:
             problems.append(f"{where}.{name}: not set here; {OURS[name]}")
         elif name not in known:
+            problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
+        elif problem := _wrong_type(value, known[name]):
+            problems.append(f"{where}.{name}: {problem}")
+        elif name in POSITIVE and value is not None and not value > 0:
+            problems.append(f"{where}.{name}: should be above zero, but this is {value}")
+    return problems
+
+
+def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
+    """Problems with the arguments of an adapter, as sentences."""
+    known = known_lora_arguments()
+    problems = []
+    for name, value in (arguments or {}).items():
+        if name not in known:
             problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
         elif problem := _wrong_type(value, known[name]):
             problems.append(f"{where}.{name}: {problem}")

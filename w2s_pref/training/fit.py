@@ -60,7 +60,10 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
     arguments = dict(job.arguments)
     batch_size = int(arguments.pop("batch_size"))
     world = int(os.environ.get("WORLD_SIZE", "1"))
-    per_device, accumulation = micro_batches(batch_size, arguments.pop("per_device_train_batch_size", None), world)
+    try:
+        per_device, accumulation = micro_batches(batch_size, arguments.pop("per_device_train_batch_size", None), world)
+    except ValueError as error:
+        raise W2SError(f"training: {error}") from error
     rows = training_rows(job.a_ids, job.b_ids, job.columns, batch_size)
     config = _config(arguments, job, work, per_device, accumulation)
     trainer = SoftRewardTrainer(
@@ -69,7 +72,7 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
         train_dataset=rows,
         processing_class=tokenizer,
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
-        peft_config=_peft(job),
+        peft_config=_peft(job, getattr(model, "new_weights", set())),
         callbacks=[SealCheckpoints(), StopOnNaN(), *([Report(job.progress)] if job.progress else [])],
         pair_loss=job.loss,
     )
@@ -109,13 +112,20 @@ def _accelerator_here() -> bool:
     return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
-def _peft(job: FitJob) -> Any:
+def _peft(job: FitJob, new_weights: set[str]) -> Any:
     if job.lora is None:
         return None
     from peft import LoraConfig
 
-    # Without a task type the new head would stay frozen, silently.
-    return LoraConfig(**{"task_type": "SEQ_CLS", **job.lora})
+    # Without a task type the new head would stay frozen, silently; other new weights (a pooler that the checkpoint
+    # lacks) must be trained and saved too, or the saved adapter would meet other ones.
+    modules = {name.rpartition(".")[0] for name in new_weights if name.split(".")[-2] not in {"score", "classifier"}}
+    whole = {*(job.lora.get("modules_to_save") or ()), *modules}
+    more = {"modules_to_save": sorted(whole)} if whole else {}
+    try:
+        return LoraConfig(**{"task_type": "SEQ_CLS", **job.lora, **more})
+    except (ValueError, TypeError) as error:
+        raise W2SError(f"lora: {error}") from error
 
 
 def _assert_world(trainer: Any, world: int) -> None:

@@ -1,0 +1,91 @@
+"""The shipped models: ordinary folders, small, one tokenizer with its own pad, and more knowledge in larger ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from w2s_pref.errors import W2SError
+from w2s_pref.testbed.ladder import LADDER, MODELS, path
+from w2s_pref.testbed.world import generate
+
+MEGABYTE = 1_000_000
+
+
+def test_no_torch_at_import() -> None:
+    code = "import sys, w2s_pref.testbed.ladder, w2s_pref.testbed.oracle, w2s_pref.testbed.ceilings; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_unknown_rung_is_refused() -> None:
+    with pytest.raises(W2SError, match="no rung"):
+        path("xxl")
+
+
+def test_folders_are_small_and_hold_no_pickle() -> None:
+    files = [file for file in MODELS.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= 12 * MEGABYTE
+    assert {file.suffix for file in files} <= {".json", ".safetensors"}
+    assert {folder.name for folder in MODELS.iterdir()} == set(LADDER)
+
+
+def test_sizes_rise_and_tokenizers_agree() -> None:
+    weights = [(path(name) / "model.safetensors").stat().st_size for name in LADDER]
+    assert weights == sorted(weights)
+    assert len({(path(name) / "tokenizer.json").read_bytes() for name in LADDER}) == 1
+
+
+@pytest.mark.parametrize("name", LADDER)
+def test_loads_the_ordinary_way(name: str) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path(name))
+    assert len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}) == 4
+    model = AutoModelForCausalLM.from_pretrained(path(name))
+    assert model.dtype == torch.float32
+    assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert model.config.eos_token_id == tokenizer.eos_token_id
+    assert model.config.vocab_size == len(tokenizer)
+    judge = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
+    assert judge(**tokenizer("use soap" + tokenizer.eos_token, return_tensors="pt")).logits.shape == (1, 1)
+
+
+def test_tokenizer_reads_the_world_and_arbitrary_text() -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path(LADDER[0]))
+    frame = generate(300, seed=2)
+    both = [tokenizer(p + a)["input_ids"] for p, a in zip(frame["prompt"], frame["chosen"], strict=True)]
+    assert all(tokenizer.unk_token_id not in ids for ids in both)
+    assert max(map(len, both)) <= 40
+    apart = [
+        tokenizer(p)["input_ids"] + tokenizer(a)["input_ids"]
+        for p, a in zip(frame["prompt"], frame["chosen"], strict=True)
+    ]
+    assert both == apart
+    assert tokenizer.unk_token_id in tokenizer("Ünknown 😀 wörds")["input_ids"]
+
+
+def test_configurations_name_one_family() -> None:
+    kinds = {json.loads((path(name) / "config.json").read_text())["model_type"] for name in LADDER}
+    assert kinds == {"llama"}
+
+
+def test_ceilings_rise_and_most_on_hard_tiers() -> None:
+    from w2s_pref.testbed.ceilings import TUNING, Pairs, probabilities, reward_model
+
+    frame = generate(1000, seed=0)
+    train, test = frame[:500].reset_index(drop=True), frame[500:].reset_index(drop=True)
+    found = {}
+    for name in (LADDER[0], LADDER[-1]):
+        model = reward_model(name, Pairs(train, name), np.ones(len(train)), TUNING[name], seed=0)
+        found[name] = probabilities(model, Pairs(test, name), len(test)) > 0.5
+    gain = found[LADDER[-1]].astype(float) - found[LADDER[0]]
+    hard = test["tier"].to_numpy() >= 2
+    assert gain.mean() > 0.1
+    assert gain[hard].mean() > gain[~hard].mean() + 0.1
