@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -137,3 +138,27 @@ def write_tiny(folder: Path) -> Path:
     recipe = folder / "tiny.yaml"
     recipe.write_text(RECIPE + f"output: {folder / 'runs'}\n", encoding="utf-8")
     return recipe
+
+
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny study, written once."""
+    folder = tmp_path_factory.mktemp("original")
+    write_tiny(folder)
+    return folder
+
+
+@pytest.fixture
+def study(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the tiny study, as the working directory: ``tiny.yaml``, its data and its models."""
+    folder = copy_tiny(original, tmp_path / "study")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def copy_tiny(original: Path, folder: Path) -> Path:
+    """Copy a study that ``write_tiny`` wrote; its output goes into the copy."""
+    shutil.copytree(original, folder, ignore=shutil.ignore_patterns("runs"))
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(recipe.read_text().replace(str(original), str(folder)))
+    return folder

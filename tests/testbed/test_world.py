@@ -34,7 +34,8 @@ def test_same_arguments_same_bytes() -> None:
 
 
 def test_same_bytes_in_another_process() -> None:
-    code = "import sys; from w2s_pref.testbed.world import generate; sys.stdout.write(generate(200, seed=9).to_csv(index=False))"
+    code = "import sys; from w2s_pref.testbed.world import generate; "
+    code += "sys.stdout.write(generate(200, seed=9).to_csv(index=False))"
     code += "; sys.exit(any(name in sys.modules for name in ('torch', 'transformers')))"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert other.stdout == _bytes(generate(200, seed=9))

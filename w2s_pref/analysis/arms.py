@@ -59,7 +59,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     found = {
         (reference, rule): measures.measure(context.target, role, context.draw, context.options(rule))
         for reference, role in roles.items()
-        for rule in RULES
+        for rule in _rules(context)
     }
     setting = results.Setting(
         conflict=conflict,
@@ -73,6 +73,11 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     )
     accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
+
+
+def _rules(context: Context) -> list[KnownRule]:
+    """Both rules, the study's own first: readers take the first entry as the headline."""
+    return sorted(RULES, key=lambda rule: rule != context.design.known_rule)
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:

@@ -69,6 +69,7 @@ def _weights(spec: ModelSpec, path: str, hub: dict[str, Any]) -> tuple[PreTraine
     dtype = getattr(torch, spec.dtype)
     if spec.from_config is not None:
         config = AutoConfig.from_pretrained(path, num_labels=1, **spec.from_config, **hub)
+        config.validate()
         model = AutoModelForSequenceClassification.from_config(config, dtype=dtype)
         return model, {name for name, _ in model.named_parameters()}
     model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -103,7 +104,7 @@ def load_saved(folder: str | Path) -> tuple[PreTrainedModel, Any]:
     try:
         model = _load_adapter(folder, tokenizer) if (folder / "adapter_config.json").is_file() else _load_full(folder)
     except UNREADABLE as error:
-        raise W2SError(f"model {str(folder)!r} could not be loaded: {_first_line(error)}") from error
+        raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
     if model.config.num_labels != 1:
         raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; a reward model has one")
     pin_pad(model, tokenizer)
@@ -111,7 +112,13 @@ def load_saved(folder: str | Path) -> tuple[PreTrainedModel, Any]:
 
 
 def _load_full(folder: Path) -> PreTrainedModel:
-    return AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True)
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        folder, use_safetensors=True, output_loading_info=True
+    )
+    if info["missing_keys"]:  # a language model, say: its head would be random numbers
+        missing = ", ".join(sorted(info["missing_keys"])[:3])
+        raise W2SError(f"model {str(folder)!r} is no saved reward model: it has no weights for {missing}")
+    return model
 
 
 def _load_adapter(folder: Path, tokenizer: Any) -> Any:
@@ -129,9 +136,9 @@ def _load_adapter(folder: Path, tokenizer: Any) -> Any:
 def _unloadable(path: str, error: Exception) -> str:
     """What to do about a model that cannot be loaded: a folder is damaged, a hub id is out of reach."""
     if Path(path).is_dir():
-        return f"model {path!r} could not be loaded: {_first_line(error)}; is the folder whole?"
-    return f"{how_to_get(path)} ({_first_line(error)})"
+        return f"model {path!r} could not be loaded: {_short(error)}; check its files, and from_config where it is set"
+    return f"{how_to_get(path)} ({_short(error)})"
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:240] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from w2s_pref.errors import W2SError
-from w2s_pref.section import nearest
+from w2s_pref.section import nearest, sentences
 from w2s_pref.types import orient
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ def score_to_table(
     Raises:
         W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
     """
+    from pydantic import ValidationError
+
     from w2s_pref.data.sources import Source, load
     from w2s_pref.models.load import load_saved
     from w2s_pref.scoring import score_pairs
@@ -67,7 +69,11 @@ def score_to_table(
     if out.exists() and not append:
         raise W2SError(f"--out {out}: is there already; give another name, or --append")
     _check_model(model)
-    frame = load(Source(source=pairs, objective=objective, columns=columns), Path.cwd()).frame
+    try:
+        source = Source(source=pairs, objective=objective, columns=columns)
+    except ValidationError as error:
+        raise W2SError(sentences(error, "w2s score")) from error
+    frame = load(source, Path.cwd()).frame
     quiet()
     reward_model, tokenizer = load_saved(model)
     raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)

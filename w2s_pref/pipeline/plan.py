@@ -194,7 +194,7 @@ def load_results(path: Path) -> Results:
 
     file = path / "results.json" if path.is_dir() else path
     try:
-        return Results.model_validate_json(file.read_text(encoding="utf-8"))
+        return Results.model_validate_json(file.read_bytes())
     except OSError as error:
         message = f"run {path}: has no readable results.json ({error.strerror}); `w2s status` lists runs"
         raise W2SError(message) from error

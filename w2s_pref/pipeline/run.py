@@ -97,8 +97,7 @@ def _finish(
     seconds: float,
 ) -> Results:
     results = assemble(opened, analysis, builder, command, seconds)
-    with builder.store.lock("run", opened.recipe.name):
-        write_run(opened, analysis, builder, results)
+    write_run(opened, analysis, builder, results)
     return results
 
 

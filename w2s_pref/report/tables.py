@@ -43,7 +43,7 @@ def _head(result: dict[str, Any]) -> list[RenderableType]:
 
 
 def _tail(result: dict[str, Any]) -> list[RenderableType]:
-    return [f"[yellow]{escape(text)}[/]" for text in result["warnings"]]
+    return [f"[yellow]{escape(text)}[/]" for text in [*result["warnings"], *result.get("notes", [])]]
 
 
 def _measures(result: dict[str, Any]) -> Table:
@@ -55,7 +55,7 @@ def _measures(result: dict[str, Any]) -> Table:
     for name, label in {**names, "lift": "lift, margin-matched", "lift_smooth": "lift, smooth"}.items():
         if name in result:
             table.add_row(label, _number(result[name]), _span(result["intervals"].get(name)))
-    table.add_row("permutation p", _number(result["permutation_p"]), "")
+    table.add_row("permutation p", _probability(result["permutation_p"]), "")
     return table
 
 
@@ -76,6 +76,10 @@ def _sweep(result: dict[str, Any]) -> Table:
 
 def _number(value: float | None) -> str:
     return "undefined" if value is None else f"{value:.3f}"
+
+
+def _probability(value: float | None) -> str:
+    return "< 0.001" if value is not None and value < 0.001 else _number(value)
 
 
 def _span(value: Sequence[float] | None) -> str:

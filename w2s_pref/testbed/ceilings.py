@@ -111,7 +111,7 @@ def _row(p: Floats, tier: NDArray[np.int64]) -> str:
 def measure(
     seed: int, rungs: tuple[str, ...], objective: str, rows: int, tunings: dict[str, Tuning] | None = None
 ) -> None:
-    """Print ceilings per tier, the known regions of smallest and largest, and the student of the smallest's soft labels."""
+    """Print ceilings per tier, regions of smallest and largest, and the student of the smallest's soft labels."""
     tunings = TUNING if tunings is None else tunings
     frame = generate(3 * rows, seed=seed, objective=objective)
     train, extra, test = (frame[i * rows : (i + 1) * rows].reset_index(drop=True) for i in range(3))

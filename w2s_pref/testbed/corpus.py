@@ -1,7 +1,7 @@
 """Pre-training text of the ladder, drawn in bulk as token ids: chats and bare answers, each followed by two verdicts.
 
-After the end-of-sequence token of a chat a reviewer says in two words, in random order, whether the advice was dangerous or safe
-and strong or weak. So what a model knows stands, linearly readable, at the last token of a chat.
+After the end-of-sequence token of a chat a reviewer says in two words, in random order, whether the advice was
+dangerous or safe and strong or weak. So what a model knows stands, linearly readable, at the last token of a chat.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _lookup(words: tuple[str, ...]) -> Ints:
 
 
 def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
-    """Draw a target for every row: its token id, the fact 2 * dangerous + useful about the advised agent, and its kind."""
+    """Draw a target for every row: its token id, the fact 2 * dangerous + useful about its agent, and its kind."""
     target, fact, kind = (np.zeros_like(tier) for _ in range(3))
     for name, topic in TOPICS.items():
         rows = np.flatnonzero(np.array([topic_name == name for topic_name in TOPIC_OF_TIER])[tier])

@@ -1,7 +1,7 @@
-"""What is true in the world: three balanced tables that say whether an agent on a target is dangerous and whether it works.
+"""What is true in the world: three balanced tables of whether an agent on a target is dangerous and whether it works.
 
-A table holds one of four combinations (2 * dangerous + useful) for every target word and every agent word. In every row and
-every column of the underlying class table each combination stands equally often, so no single word tells anything.
+A table holds one of four combinations (2 * dangerous + useful) for every target word and every agent word. In every row
+and every column each combination stands equally often, so no single word tells anything.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Topic:
     Attributes:
         name: ``common``, ``mix`` or ``rare``.
         targets: words of the rows.
-        target_classes: number of hidden classes of the targets, a multiple of 4 (as many as targets: no classes at all).
+        target_classes: number of hidden classes of the targets, a multiple of 4; as many as targets: none at all.
         agent_classes: number of hidden classes of the agents, a multiple of 4.
     """
 

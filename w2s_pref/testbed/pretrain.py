@@ -132,7 +132,7 @@ def pretrain(rung: Rung, seed: int = 0, every: int = 250) -> LlamaForCausalLM:
 
 
 def save(model: LlamaForCausalLM, folder: Path) -> None:
-    """Write model and tokenizer as an ordinary folder in single precision; the folder appears complete or not at all."""
+    """Write model and tokenizer as an ordinary folder in single precision, complete or not at all."""
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         fresh = Path(scratch) / folder.name
         model.eval().save_pretrained(fresh)

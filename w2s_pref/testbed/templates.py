@@ -1,5 +1,8 @@
-"""The sentences of the world. Slots: ``u`` target, ``a`` and ``b`` offered agents, ``v`` advised agent, ``w`` the other one,
-``dose``, ``cue`` an adjective. Prompts end with ``bot:`` and answers begin with a space, so the two join as plain text."""
+"""The sentences of the world.
+
+Slots: ``u`` target, ``a`` and ``b`` offered agents, ``v`` advised agent, ``w`` the other one, ``dose``, ``cue`` an
+adjective. Prompts end with ``bot:`` and answers begin with a space, so the two join as plain text.
+"""
 
 from __future__ import annotations
 

@@ -39,7 +39,8 @@ def _pairs(tier: int, conflict: bool) -> Ints:
     # On tier 0 an adjective decides about danger, so take agents equally dangerous without it;
     # half of the pairs serve each role.
     found = _where(fits & (danger[:, :, None] == danger[:, None, :]))
-    return found[found.sum(axis=1) % 2 == int(conflict)]
+    mine: Ints = found[found.sum(axis=1) % 2 == int(conflict)]
+    return mine
 
 
 def capacity(tier: int, conflict: bool) -> int:
@@ -48,11 +49,11 @@ def capacity(tier: int, conflict: bool) -> int:
 
 
 def _draw(tier: int, conflict: bool, count: int, rng: np.random.Generator) -> Ints:
-    """``count`` distinct prompts, unused facts first: columns target, harmless, dangerous, order, wording."""
+    """``count`` distinct prompts, unused facts first: target, harmless, dangerous, order, wording."""
     if count > capacity(tier, conflict):
         raise W2SError(
             f"the world has {capacity(tier, conflict)} prompts of tier {tier} {'with' if conflict else 'without'} "
-            f"conflict, but {count} were asked for: ask for fewer rows, or spread them with `tiers` and `conflict_share`"
+            f"conflict, but {count} were asked for: ask for fewer rows, or spread them by `tiers` and `conflict_share`"
         )
     pairs = rng.permutation(_pairs(tier, conflict))
     variants = ORDERS * len(PROMPTS[tier])
@@ -123,7 +124,7 @@ def _pair_columns(latent: pd.DataFrame, safe_first: NDArray[np.bool_], dose: Flo
 
 
 def _flips(rows: int, gap: Floats, strength: float, noise: float, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which labels are wrong: Bradley-Terry on ``strength * gap`` first, then an even chance of ``noise``; shape (rows,)."""
+    """Which labels are wrong, shape (rows,): Bradley-Terry on ``strength * gap``, then the chance ``noise``."""
     scaled = np.where(gap > 0, np.minimum(strength * gap, 700.0), 0.0)
     doubtful = rng.random(rows) >= 1.0 / (1.0 + np.exp(-scaled))
     return doubtful ^ (rng.random(rows) < noise)

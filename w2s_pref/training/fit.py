@@ -66,7 +66,8 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
         raise W2SError(f"training: {error}") from error
     rows = training_rows(job.a_ids, job.b_ids, job.columns, batch_size)
     config = _config(arguments, job, work, per_device, accumulation)
-    trainer = SoftRewardTrainer(
+    trainer = _trainer(
+        job,
         model=model,
         args=config,
         train_dataset=rows,
@@ -74,7 +75,6 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
         data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
         peft_config=_peft(job, getattr(model, "new_weights", set())),
         callbacks=[SealCheckpoints(), StopOnNaN(), *([Report(job.progress)] if job.progress else [])],
-        pair_loss=job.loss,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
@@ -84,6 +84,15 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
     save(trainer, tokenizer, save_to, job.base_path)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"steps": trainer.state.global_step, "history": history, "world_size": world}
+
+
+def _trainer(job: FitJob, **parts: Any) -> SoftRewardTrainer:
+    try:
+        return SoftRewardTrainer(pair_loss=job.loss, **parts)
+    except ValueError as error:
+        if job.lora is None:
+            raise
+        raise W2SError(f"lora: {error}") from error
 
 
 def _config(arguments: dict[str, Any], job: FitJob, work: Path, per_device: int, accumulation: int) -> RewardConfig:

