@@ -49,7 +49,7 @@ def launch(recipe: Path, overrides: list[str]) -> None:
     from w2s_pref.display import StageDisplay
     from w2s_pref.pipeline.run import run as run_recipe
     from w2s_pref.pipeline.world import World
-    from w2s_pref.report.terminal import show
+    from w2s_pref.report.terminal import show as print_tables
 
     console, world = _console(), World()
     command = shlex.join(["w2s", "run", str(recipe), *overrides])
@@ -61,7 +61,7 @@ def launch(recipe: Path, overrides: list[str]) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {command}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
-        show(results, console)
+        print_tables(results, console)
         console.print(f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False)
 
 
@@ -93,6 +93,15 @@ def status(
         show_runs(output, _console())
     else:
         show_plan(open_for_plan(recipe, overrides or []), _console(), only_missing=True)
+
+
+@app.command()
+def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder or results.json")]) -> None:
+    """Print the tables of a finished run again."""
+    from w2s_pref.pipeline.plan import load_results
+    from w2s_pref.report.terminal import show as print_tables
+
+    print_tables(load_results(run_folder), _console())
 
 
 @app.command()
@@ -177,7 +186,7 @@ def analyze_deception(
     ceiling: Annotated[str, typer.Option(help="model name of the strong ceiling")],
     reference: Annotated[str, typer.Option(help="model name of the no-conflict student")],
     student: Annotated[str, typer.Option(help="model name of the student under conflict")],
-    threshold: Annotated[float, typer.Option(min=0.5, max=1.0, help="T: known above this probability")] = 0.75,
+    threshold: Annotated[float, typer.Option(help="T: known above this probability")] = 0.75,
     known_rule: Annotated[Literal["gt_prob", "max_prob"], typer.Option(help="what counts as known")] = "gt_prob",
     resamples: Annotated[int, typer.Option(min=100, help="bootstrap and permutation resamples")] = 2000,
     objective: Annotated[str | None, typer.Option(help="use only rows of this objective")] = None,

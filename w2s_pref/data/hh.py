@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from w2s_pref.errors import Unreachable
+from w2s_pref.hub import go_offline_if_unreachable
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
@@ -21,6 +22,7 @@ def hh_rlhf(
     Raises:
         Unreachable: the hub cannot be asked and the data set is not in its local cache.
     """
+    go_offline_if_unreachable()
     from datasets import load_dataset
 
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.errors import Unreachable, W2SError
+from w2s_pref.hub import go_offline_if_unreachable
 from w2s_pref.registry import DATASETS, did_you_mean, is_reference, locate
 
 #: File endings that are read as data.
@@ -238,6 +239,7 @@ def _split_name(known: list[str], request: Request) -> str:
 
 
 def _hub(request: Request) -> Part:
+    go_offline_if_unreachable()
     from datasets import load_dataset
 
     name, split = request.name, request.split or "train"

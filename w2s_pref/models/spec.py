@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -97,6 +96,9 @@ def _package(name: str) -> Path:
 
 def hub_snapshot(path: str, revision: str | None) -> Path | None:
     """The folder of a hub model in the local cache, or None where it was never downloaded. Never uses the network."""
+    from w2s_pref.hub import go_offline_if_unreachable
+
+    go_offline_if_unreachable()
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -104,11 +106,6 @@ def hub_snapshot(path: str, revision: str | None) -> Path | None:
         return Path(snapshot_download(path, revision=revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, FileNotFoundError):
         return None
-
-
-def offline() -> bool:
-    """True where the environment says that no hub may be asked."""
-    return any(os.environ.get(name, "").lower() in {"1", "true", "yes", "on"} for name in ("HF_HUB_OFFLINE",))
 
 
 def how_to_get(path: str) -> str:

@@ -77,7 +77,7 @@ def score_to_table(
     quiet()
     reward_model, tokenizer = load_saved(model)
     raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
-    label = name or Path(model).resolve().name
+    label = name or _label(Path(model))
     table = orient(raw, frame).assign(
         model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
     )
@@ -93,6 +93,11 @@ def _check_model(model: str) -> None:
         raise W2SError(
             f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT/model"
         )
+
+
+def _label(folder: Path) -> str:
+    """A name for a model folder: its own, or the student's where it is a run's ``students/STUDENT/model``."""
+    return folder.parent.name if folder.name == "model" and folder.parent.name else folder.resolve().name
 
 
 def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:
@@ -119,6 +124,7 @@ def _write(table: pd.DataFrame, out: Path) -> None:
             table.to_parquet(temporary, index=False)
         temporary.replace(out)
     except OSError as error:
-        raise W2SError(f"--out {out}: cannot be written ({error.strerror})") from error
+        reason = error.strerror or str(error).splitlines()[0]
+        raise W2SError(f"--out {out}: cannot be written ({reason}); give another place") from error
     finally:
         temporary.unlink(missing_ok=True)

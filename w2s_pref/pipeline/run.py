@@ -154,17 +154,14 @@ def _write_together(stage: Stage, builder: Builder, started: float) -> None:
 
 def _refuse_unreachable(study: Study) -> None:
     """Nothing is started that cannot finish: hub models must be in the local cache or downloadable."""
-    import os
+    from w2s_pref.hub import go_offline_if_unreachable
+    from w2s_pref.models.spec import how_to_get
 
-    from w2s_pref.models.spec import how_to_get, offline
-
-    missing = [facts.spec.path for facts in study.models.values() if facts.folder is None]
-    if not missing or not offline():
-        for path in missing:
-            os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-            _probe_hub(path)
-        return
-    raise W2SError([how_to_get(path) for path in dict.fromkeys(missing)])
+    missing = list(dict.fromkeys(facts.spec.path for facts in study.models.values() if facts.folder is None))
+    if missing and go_offline_if_unreachable():
+        raise W2SError([how_to_get(path) for path in missing])
+    for path in missing:
+        _probe_hub(path)
 
 
 def _probe_hub(path: str) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -128,25 +129,27 @@ class Store:
         """One builder per artifact, also across processes; released by the system if its holder dies."""
         from filelock import FileLock
 
+        held = FileLock(self.root / "locks" / f"{kind}-{key}.lock")
         with self.guard():
             (self.root / "locks").mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / "locks" / f"{kind}-{key}.lock"):
+            held.acquire()
+        try:
             yield
+        finally:
+            held.release()
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
         """Turn a full disk or a read-only store into a sentence."""
         try:
             yield
-        except OSError as error:
-            raise self._sentence(error) from error
-        except RuntimeError as error:  # torch and safetensors wrap the system's error
-            if "No space left" in str(error) or "os error 28" in str(error):
-                raise self._sentence(OSError(errno.ENOSPC, "No space left on device")) from error
+        except W2SError:
             raise
-
-    def _sentence(self, error: OSError) -> Exception:
-        return disk_sentence(error, "store", self.root)
+        except Exception as error:
+            found = system_error(error)
+            if found is None:
+                raise
+            raise disk_sentence(found, "store", self.root) from error
 
     def sweep(self) -> None:
         """Remove temporary folders of processes that no longer live on this machine."""
@@ -166,6 +169,19 @@ def _alive(pid: int) -> bool:
     return True
 
 
+def system_error(error: Exception) -> OSError | None:
+    """The system's error behind an exception, or None. Torch, safetensors and tokenizers wrap it in kinds of theirs."""
+    if isinstance(error, OSError):
+        return error
+    text = str(error)
+    number = re.search(r"os error (\d+)", text)
+    if number:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if any(mark in text for mark in ("iostream error", "inline_container.cc", "PytorchStreamWriter")):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # torch's writer keeps the reason to itself
+    return None
+
+
 def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
     """A full, read-only or misplaced folder as a sentence; ``key`` is the recipe's key that names it."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
@@ -173,7 +189,7 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
             f"{key}: no space left on the disk of {folder}; free some or give another {key} ({key}=FOLDER), "
             "then run the same command again: it continues where it stopped"
         )
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST}:
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
         return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
     return error
 
