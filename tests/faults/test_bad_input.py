@@ -105,6 +105,8 @@ RECIPE = {
     "text number": (["training.learning_rate=1e-6"], "tiny.yaml: training.learning_rate: '1e-6' is text"),
     "text number elsewhere": (["analysis.threshold=7e-1"], "analysis.threshold: '7e-1' is text"),
     "wrong type": (["seeds=3"], "tiny.yaml: seeds: Input should be a valid list, but this is 3"),
+    "unknown optimizer": (["training.optim=adamw_troch"], "unknown value 'adamw_troch'; did you mean 'adamw_torch'"),
+    "unknown scheduler": (["models.weak.training.lr_scheduler_type=cosin"], "unknown value 'cosin'; did you mean 'cos"),
     "zero batch": (["training.batch_size=0"], "training.batch_size: should be above zero"),
     "zero epochs": (["training.num_train_epochs=0"], "training.num_train_epochs: should be above zero"),
     "unknown lora key": (["models.strong.lora={rr: 4}"], "models.strong.lora: unknown key 'rr'; did you mean 'r'"),
@@ -202,7 +204,6 @@ BUILT = {
         None, ["models.weak.from_config={hidden_size: 15}"], ("small' could not be loaded", "not a multiple")
     ),
     "lora finds no module": (None, ["models.weak.lora={r: 2, target_modules: [zz]}"], ("lora: No modules",)),
-    "unknown optimizer": (None, ["training.optim=zz"], ("training: the arguments do not go together: zz",)),
     "diverged": (
         None, ["training.learning_rate=1.0e+12", "training.max_grad_norm=0.0"],
         ("training diverged at step", "lower learning_rate"),
@@ -235,7 +236,7 @@ def test_what_only_building_can_tell(study: Path, case: str) -> None:
     ("place", "words", "said"),
     [
         ("runs", [], "runs is a file, not a folder; give another: output=FOLDER"),
-        ("runs/tiny", [], "is a file; a run folder would take its place"),
+        ("runs/tiny", [], "runs/tiny is a file, not a run folder; give another name"),
         ("runs/tiny/thesis.txt", [], "is not a run folder; give another name or output=FOLDER"),
         ("stored", ["store=stored"], "store: stored is a file, not a folder; give another: store=FOLDER"),
     ],
@@ -244,6 +245,7 @@ def test_the_place_is_taken(study: Path, place: str, words: list[str], said: str
     (study / place).parent.mkdir(parents=True, exist_ok=True)
     (study / place).write_text("mine")
     refused(study, "run", "tiny.yaml", *words, said=said)
+    refused(study, "plan", "tiny.yaml", *words, said=said)
 
 
 SCORES = pd.DataFrame(

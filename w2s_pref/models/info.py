@@ -96,7 +96,10 @@ def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read in blocks."""
+    """SHA-256 of a file, read in blocks. The hub's cache names large files by it: then nothing is read."""
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and len(blob.name) == 64:
+        return blob.name
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 

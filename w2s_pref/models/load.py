@@ -126,7 +126,10 @@ def _load_adapter(folder: Path, tokenizer: Any) -> Any:
 
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = AutoModelForSequenceClassification.from_pretrained(
-        config["base_model_name_or_path"], revision=config.get("revision"), num_labels=1, dtype=torch.float32,
+        config["base_model_name_or_path"],
+        revision=config.get("revision"),
+        num_labels=1,
+        dtype=torch.float32,
         use_safetensors=True,
     )
     if len(tokenizer) > base.get_input_embeddings().num_embeddings:

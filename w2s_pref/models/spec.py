@@ -48,9 +48,9 @@ class ModelSpec(Section):
     @model_validator(mode="after")
     def _go_together(self) -> ModelSpec:
         if self.lora is not None and self.from_config is not None:
-            raise ValueError("lora and from_config: an adapter does not hold the random weights below it; leave one out")
+            raise ValueError("lora and from_config: an adapter does not hold the random weights under it; drop one")
         if self.lora is not None and self.freeze_backbone:
-            raise ValueError("lora and freeze_backbone: an adapter changes the backbone; leave one out")
+            raise ValueError("lora and freeze_backbone: an adapter changes the backbone; drop one")
         return self
 
 

@@ -118,11 +118,11 @@ def check_places(opened: Opened) -> None:
             if part.exists() and not part.is_dir():
                 raise W2SError(f"{key}: {part} is a file, not a folder; give another: {key}=FOLDER")
     if store.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(store.resolve()):
-        raise W2SError(f"name: the run folder {folder} would stand in the place of the store {store}; give another name")
+        raise W2SError(f"name: the run folder {folder} would stand in the place of the store {store}; choose another")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "results.json").is_file():
         raise W2SError(f"output: {folder} is there and is not a run folder; give another name or output=FOLDER")
     if folder.exists() and not folder.is_dir():
-        raise W2SError(f"output: {folder} is a file; a run folder would take its place; give another name or output=FOLDER")
+        raise W2SError(f"output: {folder} is a file, not a run folder; give another name or output=FOLDER")
 
 
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:

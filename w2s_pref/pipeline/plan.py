@@ -156,12 +156,15 @@ def open_for_plan(path: Path, overrides: list[str]) -> Opened:
     """Like ``open_recipe``, but data that cannot be reached from here is stood in for by rows of the asked number."""
     from w2s_pref.errors import Unreachable
     from w2s_pref.pipeline import run
+    from w2s_pref.pipeline.outputs import check_places
 
     try:
-        return run.open_recipe(path, overrides)
+        opened = run.open_recipe(path, overrides)
     except Unreachable as error:
         opened = run.open_recipe(path, overrides, prepare_data=stand_in)
-        return replace(opened, notes=[f"not checked: {problem}" for problem in error.problems])
+        opened = replace(opened, notes=[f"not checked: {problem}" for problem in error.problems])
+    check_places(opened)
+    return opened
 
 
 def stand_in(config: DataConfig, base: Path) -> Prepared:

@@ -22,6 +22,8 @@ from w2s_pref.errors import W2SError
 from w2s_pref.models.info import file_hash
 
 MANIFEST = "manifest.json"
+#: Bytes above which a file whose size and time of change are as written is not hashed again.
+LARGE = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,11 @@ class Store:
     def _verify(folder: Path) -> dict[str, Any] | None:
         try:
             manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            whole = all(file_hash(folder / name) == value for name, value in manifest["files"].items())
+            stamps = manifest["stamps"]
+            whole = all(
+                _stamp(folder / name) == stamps.get(name) or file_hash(folder / name) == value
+                for name, value in manifest["files"].items()
+            )
         except (OSError, ValueError, KeyError, AttributeError):
             return None
         return manifest if whole else None
@@ -106,7 +112,8 @@ class Store:
     def commit(self, kind: str, key: str, temporary: Path, payload: dict[str, Any], meta: dict[str, Any]) -> Artifact:
         """Hash the files, write the manifest, rename into place. If the place is taken, what stands there stays."""
         files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
-        manifest = {"kind": kind, "key": key, "files": files, "payload": payload, "meta": meta}
+        stamps = {name: _stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
+        manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
         for path in temporary.rglob("*"):
             if path.is_file():
                 _fsync(path)
@@ -192,6 +199,12 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
         return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
     return error
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _fsync(path: Path) -> None:

@@ -107,17 +107,38 @@ def known_lora_arguments() -> dict[str, str]:
     return _fields(("peft", "config.py"), ("peft", "tuners/lora/config.py"))
 
 
+@cache
+def known_values() -> dict[str, list[str]]:
+    """Arguments that take one of a list of names, and that list, parsed, not imported."""
+    return {
+        "optim": _members("training_args.py", "OptimizerNames"),
+        "lr_scheduler_type": _members("trainer_utils.py", "SchedulerType"),
+    }
+
+
 def _fields(*files: tuple[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for package, path in files:
-        spec = importlib.util.find_spec(package)
-        if spec is None or not spec.submodule_search_locations:
-            continue
-        source = Path(next(iter(spec.submodule_search_locations))) / path
-        for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        for node in _nodes(package, path):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 found[node.target.id] = ast.unparse(node.annotation)
     return found
+
+
+def _members(path: str, name: str) -> list[str]:
+    """Values of an enumeration of transformers."""
+    classes = [node for node in _nodes("transformers", path) if isinstance(node, ast.ClassDef) and node.name == name]
+    values = [line.value for node in classes for line in node.body if isinstance(line, ast.Assign)]
+    return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
+
+
+@cache
+def _nodes(package: str, path: str) -> list[ast.AST]:
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    source = Path(next(iter(spec.submodule_search_locations))) / path
+    return list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
 
 
 def check(arguments: dict[str, Any], where: str) -> list[str]:
@@ -131,6 +152,8 @@ def check(arguments: dict[str, Any], where: str) -> list[str]:
             problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
         elif problem := _wrong_type(value, known[name]):
             problems.append(f"{where}.{name}: {problem}")
+        elif isinstance(value, str) and known_values().get(name) and value not in known_values()[name]:
+            problems.append(f"{where}.{name}: unknown value {value!r}; {nearest(value, known_values()[name])}")
         elif name in POSITIVE and value is not None and not value > 0:
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
     return problems
