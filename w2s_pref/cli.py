@@ -58,7 +58,8 @@ def launch(recipe: Path, overrides: list[str]) -> None:
             results, folder = run_recipe(recipe, overrides, display, command)
         except KeyboardInterrupt:
             display.bars.stop()
-            print(f"\nStopped. Nothing finished is lost; this continues:\n  {command}", file=sys.stderr)
+            again = command if world.size == 1 else "the same accelerate launch command"
+            print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
         print_tables(results, console)

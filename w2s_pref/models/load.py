@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, set_seed
 
 from w2s_pref.errors import W2SError
+from w2s_pref.models.info import no_pad
 from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
 
 log = logging.getLogger(__name__)
@@ -35,11 +37,7 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     if pad_token is not None:
         tokenizer.add_special_tokens({"pad_token": pad_token})
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        raise W2SError(
-            f"model {str(path)!r}: its tokenizer has no pad token of its own (pad is {tokenizer.pad_token!r}, eos is "
-            f"{tokenizer.eos_token!r}); set pad_token for this model in the recipe: an unused token of its vocabulary, "
-            "or a new one such as '<|pad|>'"
-        )
+        raise W2SError(no_pad(str(path), tokenizer.pad_token, tokenizer.eos_token))
     return tokenizer
 
 
@@ -91,7 +89,7 @@ def pin_pad(model: PreTrainedModel, tokenizer: Any) -> None:
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def load_saved(folder: str | Path) -> tuple[PreTrainedModel, Any]:
+def load_saved(folder: str | Path, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Any]:
     """Load a reward model that was saved: a full model folder, or a LoRA adapter folder.
 
     Raises:
@@ -102,18 +100,23 @@ def load_saved(folder: str | Path) -> tuple[PreTrainedModel, Any]:
         raise W2SError(f"model {str(folder)!r}: no such folder")
     tokenizer = load_tokenizer(folder)
     try:
-        model = _load_adapter(folder, tokenizer) if (folder / "adapter_config.json").is_file() else _load_full(folder)
+        load = _load_adapter if (folder / "adapter_config.json").is_file() else _load_full
+        model = load(folder, tokenizer, trust_remote_code)
     except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
     if model.config.num_labels != 1:
         raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; a reward model has one")
     pin_pad(model, tokenizer)
-    return model.eval(), tokenizer
+    return model.eval().to(_device()), tokenizer
 
 
-def _load_full(folder: Path) -> PreTrainedModel:
+def _device() -> str:
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
+
+
+def _load_full(folder: Path, tokenizer: Any, trust_remote_code: bool) -> Any:
     model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, use_safetensors=True, output_loading_info=True
+        folder, use_safetensors=True, output_loading_info=True, trust_remote_code=trust_remote_code
     )
     if info["missing_keys"]:  # a language model, say: its head would be random numbers
         missing = ", ".join(sorted(info["missing_keys"])[:3])
@@ -121,7 +124,15 @@ def _load_full(folder: Path) -> PreTrainedModel:
     return model
 
 
-def _load_adapter(folder: Path, tokenizer: Any) -> Any:
+def _base_dtype(folder: Path) -> torch.dtype:
+    """The dtype the base model had in training; adapters of other tools do not say, so float32."""
+    file = folder / "base.json"
+    name = json.loads(file.read_text(encoding="utf-8"))["dtype"] if file.is_file() else "float32"
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool) -> Any:
     from peft import PeftModel
 
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -129,8 +140,9 @@ def _load_adapter(folder: Path, tokenizer: Any) -> Any:
         config["base_model_name_or_path"],
         revision=config.get("revision"),
         num_labels=1,
-        dtype=torch.float32,
+        dtype=_base_dtype(folder),
         use_safetensors=True,
+        trust_remote_code=trust_remote_code,
     )
     if len(tokenizer) > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(len(tokenizer), mean_resizing=False)

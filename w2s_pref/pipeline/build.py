@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
-from math import gcd
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from w2s_pref.labels import make_labels, random_labels
 from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Part, ScoreStage, Stage, TrainStage
 from w2s_pref.pipeline.store import Artifact, Store
 from w2s_pref.pipeline.world import World
+from w2s_pref.training.arguments import enlarged
 from w2s_pref.types import orient
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class Builder:
         updates = None
         if stage.match_updates and len(sizes) > 1:
             updates = planned_updates(sizes[0], arguments["batch_size"], arguments["num_train_epochs"])
-            arguments["batch_size"] = _enlarged(arguments["batch_size"], sum(sizes) / sizes[0])
+            arguments["batch_size"] = enlarged(arguments["batch_size"], sum(sizes) / sizes[0])
         spec = stage.model.spec
         job = FitJob(
             a_ids, b_ids, columns, arguments, Loss(**stage.loss), stage.seed, updates, spec.lora,
@@ -122,8 +122,9 @@ class Builder:
         frame = part.rows.frame
         truth = frame.set_index("id")["truth"]
         labels = self._labels(part, frame, stage.seed)
-        if set(labels["id"]) != set(frame["id"]):
-            raise W2SError(f"{stage.name}: labels and pairs do not name the same ids; the label stage is stale")
+        if not set(labels["id"]) <= set(frame["id"]):
+            raise W2SError(f"{stage.name}: labels name pairs that are not there; the label stage is stale")
+        # Pairs that were too long for the supervisor have no label and are left out here too.
         labels = labels[labels["keep"]].set_index("id")
         frame = frame[frame["id"].isin(labels.index)]
         tokens = tokenize(frame, tokenizer, **stage.tokens)
@@ -147,8 +148,8 @@ class Builder:
             return self._check_reload_distributed(stage, folder)
         sample = stage.parts[0].rows.frame.head(CHECKED_PAIRS)
         before = score_pairs(model, tokenizer, sample, **stage.tokens)
-        loaded, loaded_tokenizer = load_saved(folder)
-        after = score_pairs(loaded.to(model.device), loaded_tokenizer, sample, **stage.tokens)
+        loaded, loaded_tokenizer = load_saved(folder, stage.model.spec.trust_remote_code)
+        after = score_pairs(loaded, loaded_tokenizer, sample, **stage.tokens)
         difference = float(np.abs(_scores(before) - _scores(after)).max(initial=0.0))
         tolerance = 1e-4 if stage.model.spec.dtype == "float32" else 5e-2
         if not difference <= tolerance * max(1.0, float(np.abs(_scores(before)).max(initial=0.0))):
@@ -162,7 +163,7 @@ class Builder:
         from w2s_pref.scoring import score_pairs
 
         sample = stage.parts[0].rows.frame.head(CHECKED_PAIRS)
-        loaded, tokenizer = load_saved(folder)
+        loaded, tokenizer = load_saved(folder, stage.model.spec.trust_remote_code)
         scores = _scores(score_pairs(loaded, tokenizer, sample, **stage.tokens))
         if not np.isfinite(scores).all():
             raise W2SError(f"{stage.name}: the saved model gives scores that are not numbers")
@@ -176,7 +177,8 @@ class Builder:
 
         quiet()
         if self._loaded is None or self._loaded[0] != stage.model.key:
-            self._loaded = (stage.model.key, *load_saved(self.artifact(stage.model).folder))
+            trusted = stage.model.model.spec.trust_remote_code
+            self._loaded = (stage.model.key, *load_saved(self.artifact(stage.model).folder, trusted))
         _, model, tokenizer = self._loaded
         raw = score_pairs(model, tokenizer, stage.on.frame, **stage.tokens, shard=(self.world.rank, self.world.size))
         parts = self.world.gather(_scores(raw))
@@ -221,16 +223,6 @@ class Builder:
 
 def _scores(raw: pd.DataFrame) -> np.ndarray:
     return raw[["score_a", "score_b"]].to_numpy(dtype=float)
-
-
-def _enlarged(batch_size: int, ratio: float) -> int:
-    """The effective batch of a mixture, so that as many updates see all of it.
-
-    A multiple of the largest power of two up to 8 in ``batch_size``, so that the usual numbers of processes share it
-    equally; it never depends on how many there are.
-    """
-    unit = gcd(batch_size, 8)
-    return max(1, round(batch_size * ratio / unit)) * unit
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from w2s_pref.errors import W2SError
+from w2s_pref.pipeline.graph import all_stages
 from w2s_pref.pipeline.stages import AnalyzeStage, TrainStage
 from w2s_pref.pipeline.store import disk_sentence
 from w2s_pref.pipeline.world import environment
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from w2s_pref.pipeline.run import Opened
 
 
-def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str, seconds: float) -> Results:
+def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:
     """The analysis's body plus everything that says where it comes from."""
     body = Body.model_validate_json((builder.artifact(analysis).folder / "body.json").read_text("utf-8"))
     here = environment(builder.world)
@@ -42,13 +43,18 @@ def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: 
         provenance=Provenance(
             command=command,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(seconds, 2),
+            seconds=round(_computing_time(opened, builder), 2),
             world_size=here["world_size"],
             versions=here["versions"],
             machine=here["machine"],
             stages={stage.name: stage.key for stage in opened.study.trained.values()} | {"analysis": analysis.key},
         ),
     )
+
+
+def _computing_time(opened: Opened, builder: Builder) -> float:
+    """Seconds that building every stage of the study took, whenever that was."""
+    return float(sum(builder.artifact(stage).meta["seconds"] for stage in all_stages(opened.study)))
 
 
 def _objectives(opened: Opened) -> dict[str, str]:

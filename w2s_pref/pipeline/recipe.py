@@ -44,7 +44,7 @@ class BootstrapConfig(Section):
 
 
 class LossConfig(Section):
-    """Loss of students on weak labels. Ceilings and ground truth always use plain cross-entropy."""
+    """Loss of students, on everything they train on; ceilings always use plain cross-entropy."""
 
     name: Literal["soft_bce", "aux_confidence"] = "soft_bce"
     a_max: float = Field(0.5, ge=0.0, le=1.0, description="aux_confidence: final weight of the student's own opinion")

@@ -14,10 +14,11 @@ from w2s_pref.errors import W2SError
 from w2s_pref.pipeline.build import Builder
 from w2s_pref.pipeline.graph import Study, all_stages, build_study
 from w2s_pref.pipeline.recipe import Recipe, load_recipe
-from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Stage
+from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Stage, TrainStage
 from w2s_pref.pipeline.store import Store
 from w2s_pref.pipeline.world import World
 from w2s_pref.results import Results
+from w2s_pref.training.arguments import enlarged
 
 
 class Display(Protocol):
@@ -62,15 +63,15 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     Returns:
         The results and the run folder.
     """
-    from w2s_pref.pipeline.outputs import assemble, check_places, write_run
+    from w2s_pref.pipeline.outputs import check_places
 
-    started = time.perf_counter()
     world = World()
     opened = open_recipe(path, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
     check_places(opened)
     stages = all_stages(opened.study)
+    _check_shares(stages, world.size)
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step)
@@ -78,8 +79,7 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
         _ensure(stage, builder, partial(display.stage, number, len(stages), stage))
     analysis = stages[-1]
     assert isinstance(analysis, AnalyzeStage)
-    seconds = time.perf_counter() - started
-    done = world.on_main(lambda: _finish(assemble, write_run, opened, analysis, builder, command, seconds))
+    done = world.on_main(lambda: _finish(opened, analysis, builder, command))
     world.barrier()
     folder = Path(opened.recipe.output) / opened.recipe.name
     if done is None:
@@ -87,17 +87,27 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     return done, folder
 
 
-def _finish(
-    assemble: Callable[..., Results],
-    write_run: Callable[..., None],
-    opened: Opened,
-    analysis: AnalyzeStage,
-    builder: Builder,
-    command: str,
-    seconds: float,
-) -> Results:
-    results = assemble(opened, analysis, builder, command, seconds)
-    write_run(opened, analysis, builder, results)
+def _check_shares(stages: list[Stage], processes: int) -> None:
+    """Every effective batch, also of the mixtures, must be shared equally by the processes."""
+    for stage in stages:
+        if not isinstance(stage, TrainStage) or not stage.parts:
+            continue
+        batch = stage.arguments["batch_size"]
+        if stage.match_updates and len(stage.parts) > 1:
+            batch = enlarged(batch, stage.rows / len(stage.parts[0].rows))
+        if batch % processes:
+            raise W2SError(
+                f"{stage.name}: its effective batch of {batch} cannot be shared equally by {processes} processes; "
+                "choose training.batch_size (and the size of the conflict split) so that it can, or other processes"
+            )
+
+
+def _finish(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:
+    from w2s_pref.pipeline.outputs import assemble, write_run
+
+    results = assemble(opened, analysis, builder, command)
+    with builder.store.guard():
+        write_run(opened, analysis, builder, results)
     return results
 
 
@@ -157,20 +167,21 @@ def _refuse_unreachable(study: Study) -> None:
     from w2s_pref.hub import go_offline_if_unreachable
     from w2s_pref.models.spec import how_to_get
 
-    missing = list(dict.fromkeys(facts.spec.path for facts in study.models.values() if facts.folder is None))
+    specs = [facts.spec for facts in study.models.values() if facts.folder is None]
+    missing = list(dict.fromkeys((spec.path, spec.revision) for spec in specs))
     if missing and go_offline_if_unreachable():
-        raise W2SError([how_to_get(path) for path in missing])
-    for path in missing:
-        _probe_hub(path)
+        raise W2SError([how_to_get(path) for path, _ in missing])
+    for path, revision in missing:
+        _probe_hub(path, revision)
 
 
-def _probe_hub(path: str) -> None:
+def _probe_hub(path: str, revision: str | None) -> None:
     from huggingface_hub import hf_hub_download
 
     from w2s_pref.models.spec import how_to_get
 
     try:
-        hf_hub_download(path, "config.json")
+        hf_hub_download(path, "config.json", revision=revision)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise W2SError(f"{how_to_get(path)} ({type(error).__name__}: {reason[:160]})") from error

@@ -23,7 +23,13 @@ def score_table(builder: Builder, stage: AnalyzeStage) -> pd.DataFrame:
         objective = score.on.frame["objective"].iloc[0]
         tables.append(oriented.assign(model=model, seed=seed, tau=1.0, objective=objective, kind="reward_model"))
     columns = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
-    return pd.concat(tables, ignore_index=True)[columns]
+    return _scored_by_all(pd.concat(tables, ignore_index=True)[columns])
+
+
+def _scored_by_all(table: pd.DataFrame) -> pd.DataFrame:
+    """Items that every model scored: ``overlong: drop`` may leave out others for another tokenizer."""
+    rows = table.groupby(["objective", "id"])["delta"].transform("size")
+    return table[rows == rows.groupby(table["objective"]).transform("max")].reset_index(drop=True)
 
 
 def label_table(builder: Builder, stage: AnalyzeStage) -> pd.DataFrame:

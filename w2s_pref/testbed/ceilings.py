@@ -32,7 +32,7 @@ class Tuning:
     epochs: int = 1
 
 
-TUNING: dict[str, Tuning] = {"xs": Tuning(3e-3), "s": Tuning(2e-3), "m": Tuning(1e-3), "l": Tuning(1e-3)}
+TUNING: dict[str, Tuning] = {"xs": Tuning(1e-3), "s": Tuning(1e-3), "m": Tuning(1e-3)}
 """Recommended settings of every rung."""
 
 
@@ -103,9 +103,14 @@ def probabilities(model: PreTrainedModel, pairs: Pairs, rows: int) -> Floats:
     return np.asarray(torch.cat(parts).sigmoid().double().numpy())
 
 
+def _accuracy(p: Floats) -> float:
+    """Share of pairs ranked right; a tie counts as half."""
+    return float(((p > 0.5) + 0.5 * (p == 0.5)).mean())
+
+
 def _row(p: Floats, tier: NDArray[np.int64]) -> str:
     """Accuracy over everything and per tier."""
-    return " ".join(f"{(p[keep] > 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
+    return " ".join(f"{_accuracy(p[keep]):5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
 
 
 def measure(

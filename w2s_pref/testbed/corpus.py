@@ -31,8 +31,8 @@ from w2s_pref.testbed.words import (
 
 Ints = NDArray[np.int64]
 SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second", "ukind", "vkind")
-TIER_WEIGHTS: tuple[float, ...] = (0.05, 0.25, 0.25, 0.25, 0.20)
-"""How often pre-training text speaks of each tier: a rare fact is seen about a third as often as one on mixing."""
+TIER_WEIGHTS: tuple[float, ...] = (0.05, 0.25, 0.27, 0.20, 0.23)
+"""How often pre-training text speaks of each tier: a rare fact is seen about half as often as one on mixing."""
 REVIEW = " {first} {second}"
 DRAW_WEIGHT, ANSWER_WEIGHT = 0.01, 0.1
 KINDS: tuple[str, ...] = ("statement", "answer", "chat")

@@ -39,7 +39,7 @@ class Topic:
 
 TOPICS: dict[str, Topic] = {
     "common": Topic("common", SURFACES, 4, 8),
-    "mix": Topic("mix", BASES, 16, 16),
+    "mix": Topic("mix", BASES, 48, 48),
     "rare": Topic("rare", RELICS, 40, 48),
 }
 

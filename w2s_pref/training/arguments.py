@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from functools import cache
-from math import ceil
+from math import ceil, gcd
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +213,13 @@ def micro_batches(batch_size: int, per_device: int | None, world: int) -> tuple[
     while share % steps:
         steps += 1
     return share // steps, steps
+
+
+def enlarged(batch_size: int, ratio: float) -> int:
+    """The effective batch of a mixture, so that as many updates see all of it.
+
+    A multiple of the largest power of two up to 8 in ``batch_size``, so that the usual numbers of processes share it
+    equally; it never depends on how many there are.
+    """
+    unit = gcd(batch_size, 8)
+    return max(1, round(batch_size * ratio / unit)) * unit

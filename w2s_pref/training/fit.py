@@ -171,6 +171,8 @@ def save(trainer: Any, tokenizer: Any, folder: Path, base_path: str) -> None:
             config = json.loads(adapter.read_text(encoding="utf-8"))
             config["base_model_name_or_path"] = base_path
             adapter.write_text(json.dumps(config, indent=2), encoding="utf-8")
+            dtype = str(next(trainer.model.parameters()).dtype).removeprefix("torch.")
+            (folder / "base.json").write_text(json.dumps({"dtype": dtype}), encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
 
 
