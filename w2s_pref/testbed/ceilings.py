@@ -32,7 +32,7 @@ class Tuning:
     epochs: int = 1
 
 
-TUNING: dict[str, Tuning] = {"xs": Tuning(1e-3), "s": Tuning(1e-3), "m": Tuning(1e-3)}
+TUNING: dict[str, Tuning] = {name: Tuning(1e-3) for name in LADDER}
 """Recommended settings of every rung."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from w2s_pref.errors import W2SError
 
-LADDER: tuple[str, ...] = ("xs", "s", "m")
+LADDER: tuple[str, ...] = ("xxs", "xs", "s", "m", "l")
 MODELS = Path(__file__).parent / "models"
 
 

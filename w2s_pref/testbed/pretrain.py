@@ -39,9 +39,11 @@ class Rung:
 
 
 RUNGS: dict[str, Rung] = {
+    "xxs": Rung(28, 2, 2, 1500),
     "xs": Rung(32, 2, 2, 1500),
     "s": Rung(40, 2, 4, 1500),
     "m": Rung(48, 2, 4, 1500),
+    "l": Rung(64, 2, 4, 1500),
 }
 MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.005
 """Peak learning rates: Muon for the matrices, AdamW for embeddings and norms."""

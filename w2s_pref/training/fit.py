@@ -83,6 +83,8 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
     checkpoint = _agree_on_checkpoint(trainer, work)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     save(trainer, tokenizer, save_to, job.base_path)
+    # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {"steps": trainer.state.global_step, "history": history, "world_size": world}
 
