@@ -78,12 +78,9 @@ def test_readme_commands_run(folder: Path) -> None:
 
 def test_a_saved_student_scores_and_analyzes(folder: Path) -> None:
     student = next((folder / "runs" / "quickstart" / "students").iterdir()) / "model"
-    (folder / "pairs.jsonl").write_text(
-        "\n".join(
-            json.dumps({"prompt": f"user: how do i clean thing {n} ? bot:", "chosen": " use soap.", "rejected": " use acid."})
-            for n in range(5)
-        )
-    )
+    answers = {"chosen": " use soap.", "rejected": " use acid."}
+    rows = [{"prompt": f"user: how do i clean thing {number} ? bot:", **answers} for number in range(5)]
+    (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
     done = shell(f"w2s score {student} pairs.jsonl --out own.csv", folder)
     assert done.returncode == 0, done.stderr
     scores = folder / "runs" / "quickstart" / "scores.parquet"

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """" Did you mean 'x'?" for the closest known word, else the list of known words."""
+    """ " Did you mean 'x'?" for the closest known word, else the list of known words."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
 

@@ -112,7 +112,8 @@ def _key(value: Any, role: str) -> str:
 
 
 def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str, str, str, str, tuple[str, ...]]:
-    if isinstance(chosen, str) and isinstance(rejected, str):
+    said = [as_messages(answer) for answer in (chosen, rejected)]
+    if said == [None, None] and (isinstance(chosen, str) or isinstance(rejected, str)):
         return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected)
     first, second = _messages(chosen, "chosen"), _messages(rejected, "rejected")
     lead = as_messages(prompt) if explicit else None

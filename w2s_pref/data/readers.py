@@ -84,7 +84,9 @@ def _nowhere(name: str, base: Path) -> str:
         )
     folder = (base / Path(name).expanduser()).parent
     near = did_you_mean(Path(name).name, [item.name for item in folder.iterdir()] if folder.is_dir() else [])
-    return f"there is no file or folder {name} in {base.resolve()} or {Path.cwd()}{near}; check the path in source"
+    return (
+        f"there is no file or folder {name} in {base.resolve()} or {Path.cwd()}{near or '; check the path in source'}"
+    )
 
 
 def _numbered(frame: pd.DataFrame) -> pd.DataFrame:

@@ -98,7 +98,7 @@ def load_saved(folder: str | Path, trust_remote_code: bool = False) -> tuple[Pre
     folder = Path(folder)
     if not folder.is_dir():
         raise W2SError(f"model {str(folder)!r}: no such folder")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     try:
         load = _load_adapter if (folder / "adapter_config.json").is_file() else _load_full
         model = load(folder, tokenizer, trust_remote_code)

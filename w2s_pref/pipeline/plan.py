@@ -70,9 +70,7 @@ def training_memory(stage: TrainStage) -> int | None:
     config = model.config
     hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
     layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
-    micro, _ = micro_batches(
-        stage.arguments["batch_size"], stage.arguments.get("per_device_train_batch_size"), world=1
-    )
+    micro, _ = micro_batches(stage.arguments["batch_size"], stage.arguments.get("per_device_train_batch_size"), world=1)
     length = min(stage.tokens["max_length"] or 1024, int(config.get("max_position_embeddings") or 1 << 20))
     activations = 2 * micro * length * hidden * layers * 34 * (2 if size == 4 else 1)
     if stage.arguments.get("activation_checkpointing") or stage.arguments.get("gradient_checkpointing"):
