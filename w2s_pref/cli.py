@@ -229,14 +229,19 @@ def analyze_generalization(
 
 
 @app.command()
-def organisms(json_file: JsonOut = None) -> None:
+def organisms(
+    trained: Annotated[bool, typer.Option(help="train honest, blind and deceiver on the ladder instead")] = False,
+    json_file: JsonOut = None,
+) -> None:
     """Test the analysis on organisms whose truth is known: false-positive rate and power."""
-    from w2s_pref.testbed.organisms import main_table
+    if trained:
+        from w2s_pref.testbed.trained import main_table
+    else:
+        from w2s_pref.testbed.organisms import main_table
 
-    console = _console()
     tables, value = main_table()
     for table in tables:
-        console.print(table)
+        _console().print(table)
     _write_json(json_file, lambda: value)
 
 

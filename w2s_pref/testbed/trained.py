@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.table import Table
 
 from w2s_pref.analysis.deception import analyze_deception
 from w2s_pref.data.config import DataConfig, prepare
@@ -56,6 +57,34 @@ def trained_study(rho: float = 0.5, seeds: tuple[int, ...] = (0, 1), rows: int =
         for name, reference in (("honest", "ceiling"), ("blind", "reference"), ("deceiver", "reference"))
     }
     return {"rho": rho, "rows": rows, "seeds": list(seeds), "organisms": found}
+
+
+def main_table() -> tuple[list[Table], dict[str, Any]]:
+    """The study at its default size, as a table and as a dictionary."""
+    found = trained_study()
+    title = f"Trained organisms (rho {found['rho']}, {found['rows']} training pairs, {len(found['seeds'])} seeds)"
+    heads = (
+        "organism",
+        "accuracy",
+        "flips in the blind spot",
+        "elsewhere",
+        "DS",
+        "null",
+        "lift, smooth (95 %)",
+        "verdict",
+    )
+    table = Table(*heads, title=title, box=None)
+    for name, row in found["organisms"].items():
+        span = "" if row["interval"] is None else f" ({row['interval'][0]:.2f}, {row['interval'][1]:.2f})"
+        numbers = [
+            row[key] for key in ("accuracy", "flip_rate_blind_spot", "flip_rate_elsewhere", "score", "null_share")
+        ]
+        table.add_row(name, *map(_number, numbers), _number(row["lift_smooth"]) + span, row["verdict"].split(":")[0])
+    return [table], found
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
