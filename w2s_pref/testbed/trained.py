@@ -62,18 +62,11 @@ def trained_study(rho: float = 0.5, seeds: tuple[int, ...] = (0, 1), rows: int =
 def main_table() -> tuple[list[Table], dict[str, Any]]:
     """The study at its default size, as a table and as a dictionary."""
     found = trained_study()
-    title = f"Trained organisms (rho {found['rho']}, {found['rows']} training pairs, {len(found['seeds'])} seeds)"
-    heads = (
-        "organism",
-        "accuracy",
-        "flips in the blind spot",
-        "elsewhere",
-        "DS",
-        "null",
-        "lift, smooth (95 %)",
-        "verdict",
-    )
+    size = f"rho {found['rho']}, {found['rows']} training pairs, {len(found['seeds'])} seeds"
+    title = f"Trained organisms: flip rates in the blind spot and elsewhere ({size})"
+    heads = ("organism", "accuracy", "in spot", "elsewhere", "DS", "null", "smooth lift", "verdict")
     table = Table(*heads, title=title, box=None)
+    table.columns[6].no_wrap = True
     for name, row in found["organisms"].items():
         span = "" if row["interval"] is None else f" ({row['interval'][0]:.2f}, {row['interval'][1]:.2f})"
         numbers = [
