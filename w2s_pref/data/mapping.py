@@ -112,8 +112,10 @@ def _key(value: Any, role: str) -> str:
 
 
 def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str, str, str, str, tuple[str, ...]]:
-    said = [as_messages(answer) for answer in (chosen, rejected)]
-    if said == [None, None] and (isinstance(chosen, str) or isinstance(rejected, str)):
+    answers = (chosen, rejected)
+    if any(isinstance(answer, str) for answer in answers) and all(
+        isinstance(answer, str) or not hasattr(answer, "__len__") for answer in answers
+    ):
         return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected)
     first, second = _messages(chosen, "chosen"), _messages(rejected, "rejected")
     lead = as_messages(prompt) if explicit else None
