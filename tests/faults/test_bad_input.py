@@ -54,7 +54,7 @@ SPLITS = (
 )
 ANSWERED = [USER, {"role": "assistant", "content": "blue"}]
 DATA: dict[str, tuple[Change | None, list[str], tuple[str, ...]]] = {
-    "missing file": (None, ["data.target.source=taget.csv"], ("taget.csv", "did you mean 'target.csv'", "check the")),
+    "missing file": (None, ["data.target.source=taget.csv"], ("taget.csv", "did you mean 'target.csv'?")),
     "missing column": (renamed, [], ("target.csv: no column 'chosen'", "columns: {chosen: better}")),
     "wrong column": (None, ["data.target.columns={chosen: chosn}"], ("no column 'chosn'", "nearest is 'chosen'")),
     "unknown role": (None, ["data.target.columns={chosn: x}"], ("unknown column 'chosn'; did you mean 'chosen'",)),
@@ -162,7 +162,7 @@ HUB = ("neither a local folder nor in the local hub cache", "`hf download", "cop
 MODELS: dict[str, tuple[Change | None, list[str], tuple[str, ...]]] = {
     "hub id, offline": (None, ["models.strong.path=no-one/nothing"], ("model 'no-one/nothing'", *HUB)),
     "missing folder": (None, ["models.strong.path=./nowhere"], ("model './nowhere': no such folder (looked in",)),
-    "missing rung": (None, ["models.strong.path=ladder/zz"], ("model 'ladder/zz': the shipped ladder has xs, s",)),
+    "missing rung": (None, ["models.strong.path=ladder/zz"], ("model 'ladder/zz': the shipped ladder has xxs, xs",)),
     "missing package": (None, ["models.strong.path=package:no.such/x"], ("'no.such' is installed here; pip install",)),
     "no pad token": (
         tokenizer_config(pad_token=None), [], ("large': its tokenizer has no pad token of its own", "set pad_token")
