@@ -48,7 +48,6 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision)
     config = _config(spec, folder)
-    _check_pad(spec, folder)
     weights = sorted(folder.glob("*.safetensors"))
     if not weights and spec.from_config is None:
         raise W2SError(
@@ -87,29 +86,6 @@ def _check_types(spec: ModelSpec, config: dict[str, Any]) -> None:
                 f"model {spec.path!r}: from_config.{key} is {value!r}, but its config.json has {old!r} there; "
                 f"write a value of type {type(old).__name__}"
             )
-
-
-def _check_pad(spec: ModelSpec, folder: Path) -> None:
-    """Refuse a tokenizer whose files say that pad is eos; where they do not say, loading decides."""
-    file = folder / "tokenizer_config.json"
-    if spec.pad_token is not None or not file.is_file():
-        return
-    said = json.loads(file.read_text(encoding="utf-8"))
-    pad, eos = (_content(said.get(name)) for name in ("pad_token", "eos_token"))
-    if (pad is None and "pad_token" in said) or (pad is not None and pad == eos):
-        raise W2SError(no_pad(spec.path, pad, eos))
-
-
-def _content(token: Any) -> str | None:
-    return token.get("content") if isinstance(token, dict) else token
-
-
-def no_pad(path: str, pad: str | None, eos: str | None) -> str:
-    """The sentence about a tokenizer without a pad token of its own."""
-    return (
-        f"model {path!r}: its tokenizer has no pad token of its own (pad is {pad!r}, eos is {eos!r}); set pad_token "
-        "for this model in the recipe: an unused token of its vocabulary, or a new one such as '<|pad|>'"
-    )
 
 
 def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:

@@ -14,7 +14,6 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, set_seed
 
 from w2s_pref.errors import W2SError
-from w2s_pref.models.info import no_pad
 from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
 
 log = logging.getLogger(__name__)
@@ -37,7 +36,11 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     if pad_token is not None:
         tokenizer.add_special_tokens({"pad_token": pad_token})
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
-        raise W2SError(no_pad(str(path), tokenizer.pad_token, tokenizer.eos_token))
+        raise W2SError(
+            f"model {str(path)!r}: its tokenizer has no pad token of its own (pad is {tokenizer.pad_token!r}, eos is "
+            f"{tokenizer.eos_token!r}); set pad_token for this model in the recipe: an unused token of its vocabulary, "
+            "or a new one such as '<|pad|>'"
+        )
     return tokenizer
 
 
