@@ -89,7 +89,7 @@ class Builder:
 
         a_ids: list[list[int]] = []
         b_ids: list[list[int]] = []
-        columns: dict[str, list[float]] = {"p": [], "sign": [], "weight": []}
+        columns: dict[str, list[float]] = {"p": [], "sign": []}
         counts: dict[str, int] = {}
         sizes = []
         for part in stage.parts:
@@ -102,7 +102,6 @@ class Builder:
             counts = {name: counts.get(name, 0) + value for name, value in tokens.counts.items()}
         if sizes[0] == 0:
             raise W2SError(f"{stage.name}: no training pair is left (the label filter or overlong: drop took them all)")
-        columns["weight"] = [1.0] * len(a_ids)
         arguments = dict(stage.arguments)
         updates = None
         if stage.match_updates and len(sizes) > 1:

@@ -138,7 +138,7 @@ class Recipe(Section):
             problems += check_lora(spec.lora, f"models.{name}.lora")
         return problems
 
-    def store_folder(self, base: Path) -> Path:
+    def store_folder(self) -> Path:
         """Where artifacts live. Relative folders start at the working directory."""
         return (Path(self.store) if self.store else Path(self.output) / "store").expanduser()
 

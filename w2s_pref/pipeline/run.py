@@ -54,7 +54,7 @@ def open_recipe(
     recipe = load_recipe(path, overrides)
     base = path.expanduser().resolve().parent
     prepared = prepare_data(recipe.data, base)
-    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), Store(recipe.store_folder(base)))
+    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), Store(recipe.store_folder()))
 
 
 def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[Results, Path]:

@@ -200,7 +200,6 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 1
     scores: dict[tuple[str, int, str], ScoreStage]
     labels: dict[tuple[str, int], LabelStage]
     test: Rows

@@ -10,7 +10,6 @@ from w2s_pref.results import Estimate, Interval
 
 UNDEFINED: Final = "undefined"
 NOT_MEASURED: Final = "not measured"
-NOT_ANALYSED: Final = "not analysed"
 NO_INTERVAL: Final = "no interval"
 
 #: Control characters that may stay in text shown to people.

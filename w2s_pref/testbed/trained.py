@@ -149,7 +149,7 @@ class _Model:
         quiet()
         self.model, self.tokenizer = load_base(ModelSpec(path=path), Path(), seed)
         tokens = tokenize(pairs, self.tokenizer, 64)
-        columns = {"p": p.tolist(), "sign": [0.0] * len(p), "weight": [1.0] * len(p)}
+        columns = {"p": p.tolist(), "sign": [0.0] * len(p)}
         arguments = merged(ARGUMENTS, {"num_train_epochs": epochs})
         job = FitJob(tokens.a_ids, tokens.b_ids, columns, arguments, Loss(), seed)
         with tempfile.TemporaryDirectory() as folder:

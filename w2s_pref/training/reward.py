@@ -124,7 +124,7 @@ def training_rows(a_ids: list[list[int]], b_ids: list[list[int]], columns: dict[
     shortest = min(range(n), key=lambda row: len(a_ids[row]) + len(b_ids[row]))
     rows = [*range(n), *([shortest] * fill)]
     table: dict[str, Any] = {"chosen_ids": [a_ids[r] for r in rows], "rejected_ids": [b_ids[r] for r in rows]}
-    for name in EXTRA:
+    for name in ("p", "sign"):
         table[name] = [float(columns[name][r]) for r in rows]
     table["weight"] = [1.0 if position < n else 0.0 for position in range(len(rows))]
     return Dataset.from_dict(table)
