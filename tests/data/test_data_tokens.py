@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +22,11 @@ TEXTS = [
     ("Human: é 漢字 🙂?\n\nAssistant:", " «voilà»", " !"),
     ("no space between", "words", "wordless"),
 ]
+
+
+def lists(ids: Any) -> list[list[int]]:
+    """Ids are kept in arrays; TRL's are lists."""
+    return [list(each) for each in ids]
 
 
 def pairs(texts: list[tuple[str, str, str]], form: str = "text") -> pd.DataFrame:
@@ -65,8 +69,8 @@ def test_text_ids_equal_trl(bos: bool) -> None:
     tokenizer = byte_tokenizer(bos=bos)
     expected = trl_ids([{"prompt": p, "chosen": a, "rejected": b} for p, a, b in TEXTS], tokenizer)
     done = tokenize(pairs(TEXTS), tokenizer, 200)
-    assert done.a_ids == expected["chosen_ids"]
-    assert done.b_ids == expected["rejected_ids"]
+    assert lists(done.a_ids) == expected["chosen_ids"]
+    assert lists(done.b_ids) == expected["rejected_ids"]
     assert done.ids == [f"n{i}" for i in range(5)]
     assert done.counts["kept"] == 5
     assert not any(done.truncated)
@@ -76,8 +80,8 @@ def test_chat_ids_equal_trl() -> None:
     tokenizer = byte_tokenizer(template=True)
     expected = trl_ids(chats(), tokenizer)
     done = tokenize(chat_pairs(), tokenizer, 200)
-    assert done.a_ids == expected["chosen_ids"]
-    assert done.b_ids == expected["rejected_ids"]
+    assert lists(done.a_ids) == expected["chosen_ids"]
+    assert lists(done.b_ids) == expected["rejected_ids"]
     assert done.a_ids[0].count(tokenizer.bos_token_id) == 1
 
 
@@ -88,7 +92,7 @@ def test_real_hh_ids_equal_trl() -> None:
     rows = [{"prompt": row["prompt"], "chosen": row["a"], "rejected": row["b"]} for row in frame.to_dict("records")]
     expected = trl_ids(rows, tokenizer)
     done = tokenize(frame, tokenizer, None)
-    assert (done.a_ids, done.b_ids) == (expected["chosen_ids"], expected["rejected_ids"])
+    assert (lists(done.a_ids), lists(done.b_ids)) == (expected["chosen_ids"], expected["rejected_ids"])
 
 
 def test_eos_once_whether_the_text_has_it_or_not() -> None:
@@ -104,7 +108,7 @@ def test_exclamation_mark_is_token_zero_and_stays() -> None:
     tokenizer = byte_tokenizer()
     assert tokenizer("!")["input_ids"] == [0]
     done = tokenize(pairs([("wow", "!", "!!")]), tokenizer, 50)
-    assert done.a_ids[0][-2:] == [0, tokenizer.eos_token_id]
+    assert list(done.a_ids[0][-2:]) == [0, tokenizer.eos_token_id]
     assert done.b_ids[0].count(0) == 2
 
 
@@ -112,9 +116,9 @@ def test_exclamation_mark_is_token_zero_and_stays() -> None:
 def test_encoders_keep_their_special_tokens(eos: bool) -> None:
     tokenizer = encoder_tokenizer(eos=eos)
     done = tokenize(pairs([("how do i clean", " the oven", " the sink" + ("[SEP]" if eos else ""))]), tokenizer, 50)
-    for ids in (done.a_ids[0], done.b_ids[0]):
+    for ids in lists((done.a_ids[0], done.b_ids[0])):
         assert (ids[0], ids[-1], ids.count(2), ids.count(3)) == (2, 3, 1, 1)
-    assert done.a_ids[0] == tokenizer("how do i clean the oven")["input_ids"]
+    assert list(done.a_ids[0]) == tokenizer("how do i clean the oven")["input_ids"]
 
 
 @pytest.mark.parametrize("kind", ["plain", "bos", "encoder", "chat"])
@@ -134,7 +138,7 @@ def test_prompts_are_cut_from_the_left(kind: str) -> None:
         ]
         frame = pairs([(canonical(turns[0]), canonical(turns[1]), canonical(turns[2]))], "chat")
     whole, done = tokenize(frame, tokenizer, None), tokenize(frame, tokenizer, 20)
-    full, cut = whole.a_ids[0], done.a_ids[0]
+    full, cut = lists((whole.a_ids[0], done.a_ids[0]))
     assert len(cut) == 20
     if kind == "plain":
         assert cut == full[-20:]
@@ -188,7 +192,7 @@ def test_conversations_without_template_are_written_plainly(caplog: pytest.LogCa
         done = tokenize(chat_pairs(), tokenizer, None)
         tokenize(chat_pairs(), tokenizer, None)
     text = "\n\nHuman: how do i clean the sink?\n\nAssistant:  soap!" + EOS
-    assert done.a_ids[0] == tokenizer(text)["input_ids"]
+    assert list(done.a_ids[0]) == tokenizer(text)["input_ids"]
     assert sum("has no chat template" in record.message for record in caplog.records) <= 1
 
 
@@ -222,4 +226,4 @@ def test_ids_do_not_depend_on_the_other_rows() -> None:
     for at, text in enumerate(TEXTS):
         alone = tokenize(pairs([text]), tokenizer, 12)
         assert (alone.a_ids[0], alone.b_ids[0]) == (together.a_ids[at], together.b_ids[at])
-    assert json.dumps(together.a_ids) == json.dumps(tokenize(pairs(TEXTS), tokenizer, 12).a_ids)
+    assert together.a_ids == tokenize(pairs(TEXTS), tokenizer, 12).a_ids

@@ -122,8 +122,8 @@ def test_starts_are_where_trl_parts_prompt_and_completion(kind: str) -> None:
     expected = DPOTrainer._prepare_dataset(own, Dataset.from_list(rows), tokenizer, args, "train")
     for frame, row in zip(frames, expected, strict=True):
         done = tokenize(frame, tokenizer, None, starts=True)
-        assert done.a_ids[0] == row["prompt_ids"] + row["chosen_ids"]
-        assert done.b_ids[0] == row["prompt_ids"] + row["rejected_ids"]
+        assert list(done.a_ids[0]) == row["prompt_ids"] + row["chosen_ids"]
+        assert list(done.b_ids[0]) == row["prompt_ids"] + row["rejected_ids"]
         assert min(done.a_starts[0], done.b_starts[0]) == len(row["prompt_ids"])
         assert prompt_ids(frame, tokenizer, None)[0][: len(row["prompt_ids"])] == row["prompt_ids"]
 
@@ -134,7 +134,7 @@ def test_a_token_over_the_boundary_is_the_answers() -> None:
     clean, rest, the, oven = tokenizer("clean the oven")["input_ids"]
     assert tokenizer("clean the o")["input_ids"] == [clean, rest, the, *tokenizer(" o")["input_ids"]]
     done = tokenize(text_frame("clean the o", "ven", "x"), tokenizer, None, starts=True)
-    assert done.a_ids == [[clean, rest, the, oven, tokenizer.eos_token_id]]
+    assert [list(ids) for ids in done.a_ids] == [[clean, rest, the, oven, tokenizer.eos_token_id]]
     assert done.a_starts == [3]
 
 
@@ -164,7 +164,7 @@ def test_starts_are_at_least_one_and_at_most_the_length() -> None:
     tokenizer = byte_tokenizer()
     done = tokenize(text_frame("", "hello", ""), tokenizer, None, starts=True)
     assert done.a_starts == [1]
-    assert (done.b_ids, done.b_starts) == ([[tokenizer.eos_token_id]], [1])
+    assert ([list(ids) for ids in done.b_ids], done.b_starts) == ([[tokenizer.eos_token_id]], [1])
     assert tokenize(text_frame("", "hello", ""), tokenizer, None).a_starts == []
 
 

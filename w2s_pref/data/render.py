@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, NamedTuple
+from array import array
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from w2s_pref.data.chat import plain, same_start
 from w2s_pref.errors import W2SError
@@ -14,7 +17,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Ids = list[int]
+#: Token ids of one text, four bytes each: a list would need forty, and large data sets are kept whole.
+Ids: TypeAlias = "array[int]"
 
 #: Texts tokenised in one call: enough for the tokenizer's threads, few enough for memory.
 CHUNK = 2048
@@ -80,7 +84,7 @@ class Renderer:
 
     def encode_prompts(self, prompts: list[tuple[str, str]]) -> list[Ids]:
         """Ids of (form, prompt), without the token that a tokenizer ends every text with."""
-        encoded = self.encode([(self.ask(form, prompt), form) for form, prompt in prompts])
+        encoded = self.encode((self.ask(form, prompt), form) for form, prompt in prompts)
         if not self.ends_itself:
             return encoded
         for (form, _), ids in zip(prompts, encoded, strict=True):
@@ -88,24 +92,34 @@ class Renderer:
                 ids.pop()
         return encoded
 
-    def encode(self, texts: list[tuple[str, str]]) -> list[Ids]:
-        """Ids of (text, form): a chat template writes its special tokens itself, all other texts get them here."""
-        ids: list[Ids] = [[] for _ in texts]
+    def encode(self, texts: Iterable[tuple[str, str]]) -> list[Ids]:
+        """Ids of (text, form): a chat template writes its special tokens itself, all other texts get them here.
+
+        The texts may come from a generator: only a chunk of them is held at a time.
+        """
+        ids: list[Ids] = []
+        coming = iter(texts)
+        while chunk := list(islice(coming, CHUNK)):
+            ids += self._encode_chunk(chunk)
+        return ids
+
+    def _encode_chunk(self, chunk: list[tuple[str, str]]) -> list[Ids]:
+        ids = [array("i") for _ in chunk]
         for templated in (False, True):
-            places = [at for at, (_, form) in enumerate(texts) if (form == "chat" and self.template) == templated]
-            for start in range(0, len(places), CHUNK):
-                chunk = places[start : start + CHUNK]
-                encoded = self.tokenizer(
-                    [texts[at][0] for at in chunk],
-                    add_special_tokens=not templated,
-                    padding=False,
-                    truncation=False,
-                    return_attention_mask=False,
-                    return_token_type_ids=False,
-                    verbose=False,
-                )
-                for at, tokens in zip(chunk, encoded["input_ids"], strict=True):
-                    ids[at] = tokens
+            places = [at for at, (_, form) in enumerate(chunk) if (form == "chat" and self.template) == templated]
+            if not places:
+                continue
+            encoded = self.tokenizer(
+                [chunk[at][0] for at in places],
+                add_special_tokens=not templated,
+                padding=False,
+                truncation=False,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+                verbose=False,
+            )
+            for at, tokens in zip(places, encoded["input_ids"], strict=True):
+                ids[at] = array("i", tokens)
         return ids
 
     def _apply(self, messages: list[dict[str, str]], ask: bool = False) -> str:

@@ -13,6 +13,7 @@ from w2s_pref.data.chat import same_start
 from w2s_pref.data.problems import SHOWN
 from w2s_pref.data.render import Answer, Renderer
 from w2s_pref.data.render import Ids as Ids
+from w2s_pref.data.token_cache import cached
 from w2s_pref.errors import W2SError
 
 if TYPE_CHECKING:
@@ -85,7 +86,15 @@ def tokenize(
     Raises:
         W2SError: a text over ``max_length`` with ``overlong='error'``, or one without any token.
     """
-    limit = _limit(max_length)
+    settings = {"max_length": max_length, "overlong": overlong, "starts": starts}
+    done = cached(lambda: _tokenize(frame, tokenizer, _limit(max_length), overlong, starts), frame, tokenizer, settings)
+    log.info("%s", describe(done.counts, max_length))
+    return done
+
+
+def _tokenize(
+    frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, limit: int, overlong: Overlong, starts: bool
+) -> Tokenized:
     pairs = [
         (Answer(form, prompt, a), Answer(form, prompt, b))
         for form, prompt, a, b in zip(frame["form"], frame["prompt"], frame["a"], frame["b"], strict=True)
@@ -103,7 +112,6 @@ def tokenize(
         gone = set(long)
         rows = [row for row in rows if row[0] not in gone]
     counts = _count(rows, len(pairs), tokenizer)
-    log.info("%s", describe(counts, max_length))
     return Tokenized(
         [row_id for row_id, _, _ in rows],
         [a.ids for _, a, _ in rows],
@@ -115,7 +123,7 @@ def tokenize(
     )
 
 
-def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[Ids]:
+def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[list[int]]:
     """What a policy is given before it answers: ids of the prompt, with bos where the tokenizer writes it, no eos.
 
     Conversations end in the generation prompt of the chat template (or in ``Assistant:``). Prompts over ``max_length``
@@ -134,7 +142,7 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
     for prompt, tokens in zip(distinct, render.encode_prompts(distinct), strict=True):
         head = render.head(tokens)
         gone = max(0, len(tokens) - limit)
-        ids[prompt] = tokens[:head] + tokens[head + gone :] or [bos]
+        ids[prompt] = list(tokens[:head] + tokens[head + gone :]) or [bos]
     return [list(ids[prompt]) for prompt in prompts]
 
 
@@ -183,13 +191,13 @@ def _too_long(ids: list[str], max_length: int) -> list[str]:
 
 def _cuts(answers: list[Answer], render: Renderer, max_length: int) -> dict[Answer, Cut]:
     """Ids of every distinct answer, cut where they are too long. Raises W2SError for a text without tokens."""
-    ids = dict(zip(answers, render.encode([(render.text(each), each.form) for each in answers]), strict=True))
+    ids = dict(zip(answers, render.encode((render.text(each), each.form) for each in answers), strict=True))
     for answer, tokens in ids.items():
         if not tokens:
             name = render.tokenizer.name_or_path
             raise W2SError(f"{answer.answer[:40]!r} has no token in {name!r}; check the tokenizer")
     long = [answer for answer in answers if len(ids[answer]) > max_length]
-    starts = render.encode([(render.prompt(answer), answer.form) for answer in long])
+    starts = render.encode((render.prompt(answer), answer.form) for answer in long)
     done = {answer: Cut(tokens, tokens, "whole") for answer, tokens in ids.items()}
     for answer, prompt in zip(long, starts, strict=True):
         tokens = ids[answer]

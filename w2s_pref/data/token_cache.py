@@ -1,0 +1,113 @@
+"""Token ids kept on disk: the same pairs under the same tokenizer are tokenised once, whoever asks.
+
+It is a cache, not an artifact: deleting its folder changes no result and no key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.types import canonical, digest
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from w2s_pref.data.tokens import Tokenized
+
+#: Raised when ``tokenize`` gives other ids for the same pairs and tokenizer.
+VERSION = 1
+#: Lists of token ids and of numbers, one a pair.
+RAGGED, FLAT = ("a_ids", "b_ids"), ("truncated", "a_starts", "b_starts")
+
+_folder: ContextVar[Path | None] = ContextVar("token_cache", default=None)
+
+
+@contextmanager
+def kept_in(folder: Path) -> Iterator[None]:
+    """Within the block, ``tokenize`` keeps what it made in ``folder``, and takes what it finds there."""
+    token = _folder.set(folder)
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+
+
+def cached(
+    make: Callable[[], Tokenized], frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
+) -> Tokenized:
+    """What ``make`` returns, from the cache where it is there. Tokenizers written in Python are not cached."""
+    folder, backend = _folder.get(), getattr(tokenizer, "backend_tokenizer", None)
+    if folder is None or backend is None:
+        return make()
+    file = folder / f"{_key(frame, tokenizer, settings)}.safetensors"
+    found = _read(file, frame)
+    if found is None:
+        found = make()
+        _write(file, found, frame)
+    return found
+
+
+def _key(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:
+    """Hash of the texts in their order, of everything the tokenizer does with them, and of the settings."""
+    texts = digest(*(text for name in ("id", "form", "prompt", "a", "b") for text in frame[name]))
+    state = json.loads(tokenizer.backend_tokenizer.to_str())
+    state.pop("padding", None)  # left over from whoever padded last
+    state.pop("truncation", None)
+    special = {name: str(value) for name, value in tokenizer.special_tokens_map.items()}
+    return digest(str(VERSION), texts, canonical([state, special, str(tokenizer.chat_template), settings]))
+
+
+def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
+    """Whole or not at all; a cache that cannot be written is no error."""
+    from safetensors.numpy import save_file
+
+    place = {row_id: at for at, row_id in enumerate(frame["id"])}
+    columns = {"rows": np.fromiter((place[row_id] for row_id in made.ids), np.int32, len(made.ids))}
+    for name in RAGGED:
+        lists = getattr(made, name)
+        columns[f"{name}.lengths"] = np.fromiter(map(len, lists), np.int32, len(lists))
+        columns[name] = np.concatenate([np.frombuffer(ids, np.int32) for ids in lists] or [np.zeros(0, np.int32)])
+    for name in FLAT:
+        columns[name] = np.asarray(getattr(made, name), np.int32)
+    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        save_file(columns, temporary, {"counts": json.dumps(made.counts)})
+        temporary.replace(file)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _read(file: Path, frame: pd.DataFrame) -> Tokenized | None:
+    """The pairs that were written, None where there are none that can be read."""
+    from safetensors import SafetensorError, safe_open
+
+    from w2s_pref.data.tokens import Tokenized
+
+    try:
+        with safe_open(file, "numpy") as opened:
+            columns = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            counts = json.loads(opened.metadata()["counts"])
+    except (OSError, SafetensorError):
+        return None
+    ids = frame["id"].tolist()
+    made: dict[str, Any] = {name: _lists(columns[name], columns[f"{name}.lengths"]) for name in RAGGED}
+    made |= {"a_starts": columns["a_starts"].tolist(), "b_starts": columns["b_starts"].tolist()}
+    cut = columns["truncated"].astype(bool).tolist()
+    return Tokenized(ids=[ids[at] for at in columns["rows"]], truncated=cut, counts=counts, **made)
+
+
+def _lists(flat: np.ndarray, lengths: Sequence[int]) -> list[array[int]]:
+    ends = np.cumsum(lengths, dtype=np.int64)
+    return [array("i", flat[end - length : end].tobytes()) for end, length in zip(ends, lengths, strict=True)]
