@@ -31,7 +31,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.mark.parametrize(
     ("limit", "overlong", "starts"), [(None, "truncate", False), (20, "truncate", True), (36, "drop", True)]
 )
-def test_what_comes_back_is_what_was_written(limit, overlong, starts, tmp_path: Path, calls: list[int]) -> None:
+def test_what_comes_back_is_what_was_written(
+    limit: int | None, overlong: Overlong, starts: bool, tmp_path: Path, calls: list[int]
+) -> None:
     tokenizer = byte_tokenizer()
     expected = tokenize(frame(), tokenizer, limit, overlong, starts)
     with token_cache.kept_in(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,12 @@ from rich.table import Table
 
 from w2s_pref.data.config import DataConfig, Prepared
 from w2s_pref.errors import W2SError
-from w2s_pref.models.info import ModelFacts
+from w2s_pref.pipeline.cost.memory import training_memory
 from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.policy_stages import OnlinePolicyStage, PolicyStage
+from w2s_pref.pipeline.policy_stages import PolicyStage
 from w2s_pref.pipeline.run import Opened
 from w2s_pref.pipeline.stages import Stage, TrainStage
 from w2s_pref.results import SCHEMA_VERSION, Results
-from w2s_pref.training.arguments import micro_batches
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
@@ -54,45 +50,6 @@ def _row(opened: Opened, stage: Stage) -> Row:
     trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
     memory = training_memory(stage) if trained and isinstance(stage, TrainStage | PolicyStage) else None
     return Row(stage.kind, stage.name, state, stage.rows, memory, note)
-
-
-def training_memory(stage: TrainStage | PolicyStage) -> int | None:
-    """Bytes to train: weights, gradients, Adam's two moments, and activations of one micro-batch. An estimate.
-
-    Activations: 34 bytes per token, hidden unit and layer in half precision, twice that in float32 (Korthikanti et
-    al. 2022, without attention scores), pairs counted as two texts of the longest allowed length. A policy adds the
-    logits of its texts; PPO a value model with its optimiser, and a reference (no reference for an adapter). None where
-    the model's configuration is not available.
-    """
-    model = stage.model
-    parameters = model.parameters or _from_config(model)
-    if not parameters:
-        return None
-    size = BYTES.get(model.spec.dtype, 4)
-    trainable = 0.02 if model.spec.lora is not None or model.spec.freeze_backbone else 1.0
-    config = model.config
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
-    split = stage.arguments.get("per_device_train_batch_size") or stage.arguments.get("per_device_forward_batch_size")
-    micro, _ = micro_batches(stage.arguments["batch_size"], split, world=1)
-    length = min(stage.tokens["max_length"] or 1024, int(config.get("max_position_embeddings") or 1 << 20))
-    activations = 2 * micro * length * hidden * layers * 34 * (2 if size == 4 else 1)
-    if stage.arguments.get("activation_checkpointing") or stage.arguments.get("gradient_checkpointing"):
-        activations //= max(1, layers)
-    weights = ceil(parameters * size + parameters * trainable * (size + 8))
-    if isinstance(stage, PolicyStage):
-        activations += 2 * micro * length * int(config.get("vocab_size") or 0) * 4
-    if isinstance(stage, OnlinePolicyStage):
-        weights *= 2 if stage.algorithm == "ppo" else 1
-        weights += parameters * size if trainable == 1.0 else 0
-    return weights + activations
-
-
-def _from_config(model: ModelFacts) -> int:
-    config = model.config
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
-    return 12 * layers * hidden * hidden + int(config.get("vocab_size") or 0) * hidden
 
 
 def warnings_of(opened: Opened) -> list[str]:

@@ -1,0 +1,136 @@
+"""Costs of stages by hand, and of a whole recipe against what the store says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from w2s_pref.errors import W2SError
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.pipeline.cost.estimate import Device, Estimator, totals
+from w2s_pref.pipeline.cost.lengths import assumed, lengths
+from w2s_pref.pipeline.cost.memory import training_memory
+from w2s_pref.pipeline.cost.sharding import Sharding, read_sharding
+from w2s_pref.pipeline.cost.speed import line
+from w2s_pref.pipeline.cost.table import costs_as_json, duration, scaled, show_costs
+from w2s_pref.pipeline.cost.work import seen_pairs, work
+from w2s_pref.pipeline.plan import open_for_plan
+from w2s_pref.pipeline.run import run
+from w2s_pref.pipeline.stages import Part, Rows, ScoreStage, TrainStage
+from w2s_pref.training.arguments import DEFAULTS
+
+CONFIG = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 32, "n_positions": 16}
+FACTS = ModelFacts(ModelSpec(path="x"), None, 2000, CONFIG, "h", "t", None)
+BACKBONE = 2 * (4 * 64 + 8 * 64)
+
+
+class Silent:
+    """A display that shows nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args: None
+
+
+def rows(name: str, n: int) -> Rows:
+    ids = [f"{name}{at}" for at in range(n)]
+    frame = pd.DataFrame({"id": ids, "group": ids, "form": "text", "prompt": "", "a": "x", "b": "y", "truth": 1})
+    return Rows(name, frame.assign(objective="target"))
+
+
+def stage(*sizes: int, **arguments: object) -> TrainStage:
+    parts = tuple(Part(rows(f"part{at}", n), "truth") for at, n in enumerate(sizes))
+    given = {**DEFAULTS, "batch_size": 8, "num_train_epochs": 2, **arguments}
+    return TrainStage("model", FACTS, parts, 0, given, given, {}, {"max_length": 64, "overlong": "truncate"})
+
+
+def test_a_training_costs_three_forward_passes_over_all_epochs() -> None:
+    from w2s_pref.pipeline.cost.shapes import shape
+
+    size = assumed(None)  # a prompt of 150, two answers of 60: 270 tokens a pair, 210 of context
+    done = work(stage(40), shape(FACTS), size)
+    assert (done.pairs, done.trained, done.scored) == (80, 80 * 270, 0)
+    assert done.flops == 3 * 80 * 270 * (2 * BACKBONE + 4 * 2 * 8 * 210)
+    again = work(stage(40, activation_checkpointing=True), shape(FACTS), size)
+    assert again.flops == pytest.approx(done.flops * 4 / 3)
+
+
+def test_a_mixture_sees_both_parts_in_as_many_updates() -> None:
+    assert seen_pairs(stage(40)) == 80
+    assert seen_pairs(stage(40, 40)) == 160
+
+
+def test_scoring_is_one_forward_pass() -> None:
+    from w2s_pref.pipeline.cost.shapes import shape
+
+    scores = ScoreStage("scores", rows("test", 10), stage(40), {"max_length": 64, "overlong": "truncate"})
+    done = work(scores, shape(FACTS), assumed(None))
+    assert (done.pairs, done.trained, done.scored) == (10, 0, 2700)
+
+
+def test_lengths_are_assumed_where_nothing_can_be_tokenised() -> None:
+    found = lengths(rows("test", 3).frame, FACTS, {"max_length": 105, "overlong": "truncate"})
+    assert not found.measured
+    assert (found.prompt, found.answers, found.row, found.context) == (75.0, 60.0, 135.0, 105.0)
+
+
+def test_memory_by_hand_and_its_shares() -> None:
+    one = training_memory(stage(40, micro_batch_tokens=100))
+    state, activations = 2000 * (4 + 4 + 8), 100 * 8 * 2 * 34 * 2
+    assert one == state + activations
+    assert training_memory(stage(40, micro_batch_tokens=100), Sharding(4, 1)) == 2000 * (8 + 2) + activations
+    assert training_memory(stage(40, micro_batch_tokens=100), Sharding(4, 2)) == 2000 * (4 + 1 + 2) + activations
+    assert training_memory(stage(40, micro_batch_tokens=100), Sharding(4, 3)) == 2000 * 4 + activations
+    again = training_memory(stage(40, micro_batch_tokens=100, activation_checkpointing=True))
+    assert again == state + activations // 2
+
+
+def test_sharding_is_read_from_an_accelerate_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "zero3.yaml"
+    file.write_text("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3}\nnum_processes: 2\n", "utf-8")
+    assert read_sharding(file) == Sharding(2, 3, "zero3 × 2")
+    assert read_sharding(file, 8).processes == 8
+    file.write_text("learning_rate: 1\n", "utf-8")
+    with pytest.raises(W2SError, match="no accelerate configuration"):
+        read_sharding(file)
+    with pytest.raises(W2SError, match="cannot be read"):
+        read_sharding(tmp_path / "absent.yaml")
+
+
+def test_the_line_through_two_timings() -> None:
+    speed = line((10, 3.0), (30, 7.0))
+    assert (speed.fixed, speed.per_pair, speed.seconds(100)) == (1.0, 0.2, 21.0)
+    assert line((10, 5.0), (30, 4.0)).per_pair == 0.0
+
+
+def test_numbers_for_people() -> None:
+    numbers = {0: "", 999: "999", 999.7: "1 k", 1234: "1.23 k", 9.9996e8: "1 G", 2e22: "20 Z"}
+    assert {value: scaled(value) for value in numbers} == numbers
+    assert [duration(value) for value in (3.21, 300, 36000)] == ["3.2 s", "5 min", "10.0 h"]
+
+
+def test_a_recipe_is_calibrated_and_compared_with_its_run(study: Path) -> None:
+    small = ["seeds=[0]", "conflict.settings=[none]", "arms={direct: [weak, strong]}"]
+    run(study / "tiny.yaml", small, Silent(), "w2s run")
+    opened = open_for_plan(study / "tiny.yaml", small)
+    estimator = Estimator(opened, calibrate=True)
+    sums = totals(estimator.costs())
+    assert sums["compared_stages"] == sum(cost.seconds is not None for cost in estimator.costs()) > 0
+    assert 0.05 < sums["compared_estimate"] / sums["compared_measured"] < 20
+    assert sums["error"] == pytest.approx(sums["compared_estimate"] / sums["compared_measured"] - 1)
+    assert sums["flops"] > 0
+    assert sums["generated_tokens"] == 0
+    console = Console(width=200, record=True)
+    show_costs(estimator, console)
+    assert f"{sums['compared_stages']} stages stand in the store" in console.export_text()
+    assert json.loads(json.dumps(costs_as_json(estimator)))["totals"]["flops"] == sums["flops"]
+
+
+def test_a_device_that_is_not_here_is_its_peak_times_its_mfu(study: Path) -> None:
+    costs = Estimator(open_for_plan(study / "tiny.yaml", []), device=Device(1e12, 0.5)).costs()
+    assert all(cost.seconds == pytest.approx(cost.work.flops / 0.5e12) for cost in costs)
