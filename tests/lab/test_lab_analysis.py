@@ -1,0 +1,194 @@
+"""The laboratory's analysis on answers whose truth is known: by hand, and by what every number must satisfy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from w2s_pref.analysis.generalization_study import summarize
+from w2s_pref.analysis.lab.answers import Answers, weighted_area
+from w2s_pref.analysis.lab.curves import learning_curves
+from w2s_pref.analysis.lab.pooled import Pooled, slope
+from w2s_pref.errors import W2SError
+
+SETTINGS: dict[str, Any] = {
+    "resamples": 200,
+    "seed": 0,
+    "models": {"w": 10, "m": 100, "s": 1000},
+    "methods": {"probe": "probe", "conf": "probe"},
+    "losses": {"probe": "xent", "conf": "aux_confidence"},
+}
+
+
+def answers(right: dict[str, float], items: int = 200, seeds: int = 3, task: str = "t", rng: int = 0) -> pd.DataFrame:
+    """Classifiers that are right with given probabilities, sure of themselves by a random amount."""
+    draw = np.random.default_rng(rng)
+    truth = np.arange(items) % 2
+    parts = []
+    for name, share in right.items():
+        for seed in range(seeds):
+            correct = draw.random(items) < share
+            p = 0.5 + (draw.random(items) * 0.49 + 0.005) * np.where(correct, 1, -1) * (2 * truth - 1)
+            ids = [f"i{at}" for at in range(items)]
+            parts.append(pd.DataFrame({"id": ids, "group": ids, "truth": truth, "name": name, "seed": seed, "p": p}))
+    return pd.concat(parts).assign(task=task, split="test")
+
+
+def cell(
+    student: str, study: str = "grid", method: str = "probe", chain: str = "w>s", task: str = "t"
+) -> dict[str, str]:
+    return {
+        "study": study,
+        "task": task,
+        "chain": chain,
+        "method": method,
+        "weak": "floor",
+        "student": student,
+        "ceiling": "ceiling",
+    }
+
+
+SHARES = {"floor": 0.65, "student": 0.8, "ceiling": 0.95}
+
+
+def body(table: pd.DataFrame, cells: list[dict[str, str]], curves: pd.DataFrame | None = None) -> Any:
+    return summarize(table, pd.DataFrame(cells), pd.DataFrame() if curves is None else curves, SETTINGS)
+
+
+def test_accuracies_and_the_gap_recovered_are_those_of_the_table() -> None:
+    table = answers(SHARES, items=400)
+    (found,) = body(table, [cell("student")]).cells
+    right = ((table["p"] > 0.5) == (table["truth"] == 1)).groupby(table["name"]).mean()
+    for role, name in (("weak", "floor"), ("student", "student"), ("ceiling", "ceiling")):
+        assert found.accuracy[role].value == pytest.approx(right[name])
+        assert found.accuracy[role].low < right[name] < found.accuracy[role].high
+    pgr = (right["student"] - right["floor"]) / (right["ceiling"] - right["floor"])
+    assert found.pgr.value == pytest.approx(pgr)
+    assert (found.items, found.seeds, found.note, found.weak_at_chance) == (400, 3, None, False)
+
+
+def test_areas_equal_scikit_learn_also_with_ties_and_weights() -> None:
+    draw = np.random.default_rng(1)
+    p, truth = draw.integers(0, 6, 60) / 6, draw.integers(0, 2, 60)
+    weights = draw.integers(0, 3, (4, 60)).astype(float)
+    expected = [roc_auc_score(truth, p, sample_weight=row) for row in weights]
+    assert weighted_area(p, truth, weights) == pytest.approx(expected, abs=1e-12)
+    assert np.isnan(weighted_area(p, np.ones(60, dtype=np.int64), weights)).all()
+    table = answers(SHARES)
+    one = Answers(table, 50, 0).auroc("student")
+    each = [roc_auc_score(rows["truth"], rows["p"]) for _, rows in table[table["name"] == "student"].groupby("seed")]
+    assert one.value == pytest.approx(np.mean(each))
+
+
+def test_without_a_gap_there_is_no_number_and_it_is_counted() -> None:
+    found = body(answers({"floor": 0.8, "student": 0.8, "ceiling": 0.8}), [cell("student")])
+    assert found.cells[0].pgr.value is None
+    assert found.cells[0].note is not None
+    assert found.cells[0].pgr_auroc.value is None
+    assert (found.medians[0].without_gap, found.medians[0].pgr.value) == (1, None)
+    assert "1 of 1 cells of the grid have no gap" in found.warnings[-1]
+
+
+def test_a_weak_model_at_chance_is_said() -> None:
+    found = body(answers({**SHARES, "floor": 0.5}), [cell("student")])
+    assert found.cells[0].weak_at_chance
+    assert "not resolved above chance" in found.warnings[0]
+
+
+def test_the_median_over_tasks_leaves_tasks_without_a_gap_out() -> None:
+    shares = {"a": 0.7, "b": 0.8, "c": 0.9}
+    tables = [answers({**SHARES, "student": x}, 400, task=t, rng=n) for n, (t, x) in enumerate(shares.items())]
+    tables.append(answers({"floor": 0.7, "student": 0.7, "ceiling": 0.7}, 400, task="d", rng=9))
+    found = body(pd.concat(tables), [cell("student", task=task) for task in "abcd"])
+    known = [each.pgr.value for each in found.cells[:3]]
+    assert found.medians[0].pgr.value == pytest.approx(np.median(known))
+    assert (found.medians[0].tasks, found.medians[0].without_gap) == (4, 1)
+    assert found.medians[0].accuracy["weak"].value == pytest.approx(
+        np.mean([each.accuracy["weak"].value for each in found.cells])
+    )
+
+
+def test_a_method_is_compared_with_plain_cross_entropy_item_by_item() -> None:
+    table = answers({**SHARES, "bold": 0.9}, 400)
+    found = body(table, [cell("student"), cell("bold", method="conf")])
+    (one,) = found.contrasts
+    assert (one.study, one.method, one.against, one.strong_parameters) == ("confidence", "conf", "probe", 1000)
+    assert one.difference.value == pytest.approx(
+        found.cells[1].accuracy["student"].value - found.cells[0].accuracy["student"].value
+    )
+    assert one.difference.resolved
+
+
+def test_bootstrapped_chains_stand_against_the_direct_one() -> None:
+    cells = [cell("student", "bootstrapping"), cell("student", "bootstrapping", chain="w>m>s")]
+    (one,) = body(answers(SHARES), cells).contrasts
+    assert (one.chain, one.against, one.difference.value) == ("w>m>s", "w>s", 0.0)
+    assert not one.difference.resolved
+
+
+def test_variants_stand_against_their_reference() -> None:
+    table = answers({**SHARES, "noisy": 0.9})
+    cells = [cell("student", "noise", "supervisor"), cell("noisy", "noise", "random")]
+    real, noisy = body(table, cells).bars
+    assert (real.over, noisy.over) == (None, "supervisor")
+    assert noisy.difference.value == pytest.approx(noisy.accuracy.value - real.accuracy.value)
+
+
+def test_what_selection_brings() -> None:
+    table = pd.concat(
+        [answers(SHARES), answers({"student#final": 0.8, "student#best_weak": 0.85, "student#best_truth": 0.9}, rng=1)]
+    )
+    (one,) = body(table, [cell("student")]).selections
+    assert one.gained.value == pytest.approx(one.best_weak.value - one.final.value)
+    assert one.lost_to_oracle.value == pytest.approx(one.best_weak.value - one.oracle_best_truth.value)
+
+
+def test_the_slope_over_sizes_by_hand() -> None:
+    flat = np.zeros(3)
+    values = [Pooled(0.3, 0.3 + flat), Pooled(0.2, 0.2 + flat), Pooled(0.1, 0.1 + flat)]
+    assert slope([1, 2, 3], values).value == pytest.approx(-0.1)
+    assert np.isnan(slope([2, 2], values[:2]).value)
+    table = answers({**SHARES, "large": 0.9})
+    found = body(table, [cell("student", chain="w>m"), cell("large", chain="w>s")])
+    inherited = next(each for each in found.trends if each.quantity == "inherited")
+    assert inherited.sizes == [100, 1000]
+    assert inherited.slope.value == pytest.approx(inherited.values[1].value - inherited.values[0].value)
+
+
+def test_curves_are_means_over_tasks_and_seeds_on_a_common_grid() -> None:
+    curves = pd.DataFrame(
+        {
+            "task": "t",
+            "name": "student",
+            "seed": [0, 0, 1, 1],
+            "progress": [0.0, 1.0, 0.0, 0.5],
+            "weak_agreement": [0.5, 0.7, 0.5, 0.9],
+            "truth_accuracy": [np.nan] * 4,
+        }
+    )
+    (one,) = learning_curves(curves, [cell("student")])
+    assert (one.runs, len(one.points), one.points[0].weak_agreement) == (2, 41, 0.5)
+    assert one.points[20].weak_agreement == pytest.approx((0.6 + 0.9) / 2)
+    assert one.points[-1].weak_agreement == pytest.approx((0.7 + 0.9) / 2)
+    assert one.points[0].truth_accuracy is None
+    assert learning_curves(pd.DataFrame(), [cell("student")]) == []
+
+
+def test_answers_that_are_missing_or_no_probabilities_are_refused() -> None:
+    table = answers(SHARES)
+    with pytest.raises(W2SError, match="no answers of 'else'"):
+        body(table, [cell("else")])
+    with pytest.raises(W2SError, match="not a probability for every item"):
+        body(table.iloc[1:], [cell("student")])
+    with pytest.raises(W2SError, match="task 'u' has no answers"):
+        body(table, [cell("student", task="u")])
+
+
+def test_nothing_but_the_test_split_is_judged() -> None:
+    table = answers(SHARES)
+    other = table.assign(split="validation", p=0.0)
+    assert body(pd.concat([table, other]), [cell("student")]) == body(table, [cell("student")])

@@ -1,0 +1,1 @@
+"""The generalization laboratory's analysis: pure functions on tables of answers, cells and curves."""

@@ -1,0 +1,227 @@
+"""Over tasks: medians of the grid, selections, bars, contrasts between methods and chains, trends with size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from math import log10
+from typing import Any
+
+from w2s_pref.analysis.basics import number
+from w2s_pref.analysis.generalization import Recovered, inheritance, recovered
+from w2s_pref.analysis.lab.answers import Answers
+from w2s_pref.analysis.lab.cells import ROLES, area_gap
+from w2s_pref.analysis.lab.pooled import Pooled, mean, median, slope
+from w2s_pref.lab_results import Bar, Contrast, Estimate, Median, Selection, Trend
+
+Entry = dict[str, Any]
+Tasks = dict[str, Answers]
+
+#: Studies whose cells are variants side by side, and the variant that the others are compared with.
+VARIANTS: dict[str, str | None] = {
+    "saliency": "probe on weak labels",
+    "noise": "supervisor",
+    "imitation": None,
+    "easy_to_hard": "random",
+    "truncated": None,
+}
+
+
+def together(entries: Sequence[Entry], *keys: str) -> Iterator[tuple[tuple[str, ...], list[Entry]]]:
+    """Entries that agree in ``keys``, in the order of their first appearance."""
+    order = list(dict.fromkeys(tuple(entry[key] for key in keys) for entry in entries))
+    ordered = sorted(entries, key=lambda entry: order.index(tuple(entry[key] for key in keys)))
+    for value, group in groupby(ordered, key=lambda entry: tuple(entry[key] for key in keys)):
+        yield value, list(group)
+
+
+def medians(tasks: Tasks, entries: Sequence[Entry]) -> list[Median]:
+    """Median PGR over the tasks with a gap, and mean accuracies over all tasks, of every chain and method."""
+    found = []
+    for (study, chain, method), group in together(entries, "study", "chain", "method"):
+        recoveries = [_recovered(tasks[entry["task"]], entry) for entry in group]
+        areas = [area_gap({role: tasks[entry["task"]].auroc(entry[role]) for role in ROLES}) for entry in group]
+        with_gap = [each.stat for each in recoveries if each.note is None]
+        accuracy = {role: mean([tasks[e["task"]].accuracy(e[role]) for e in group]).estimate() for role in ROLES}
+        found.append(
+            Median(
+                study=study,
+                chain=chain,
+                method=method,
+                pgr=median(with_gap).estimate(),
+                pgr_auroc=median([area for area in areas if area is not None]).estimate(),
+                accuracy=accuracy,
+                tasks=len(group),
+                without_gap=len(group) - len(with_gap),
+            )
+        )
+    return found
+
+
+def _recovered(answers: Answers, entry: Entry) -> Recovered:
+    weak, student, ceiling = (answers.credit(entry[role]) for role in ROLES)
+    return recovered(weak, student, ceiling, answers.draw)
+
+
+def selections(tasks: Tasks, entries: Sequence[Entry]) -> list[Selection]:
+    """What picking a checkpoint by weak-label agreement brings, and what an oracle would."""
+    found = []
+    for (chain, method), group in together(entries, "chain", "method"):
+        group = [entry for entry in group if f"{entry['student']}#best_truth" in tasks[entry["task"]]]
+        if not group:
+            continue
+        picked = {
+            name: mean([tasks[entry["task"]].accuracy(f"{entry['student']}#{name}") for entry in group])
+            for name in ("final", "best_weak", "best_truth")
+        }
+        found.append(
+            Selection(
+                chain=chain,
+                method=method,
+                tasks=len(group),
+                final=picked["final"].estimate(),
+                best_weak=picked["best_weak"].estimate(),
+                oracle_best_truth=picked["best_truth"].estimate(),
+                gained=(picked["best_weak"] - picked["final"]).estimate(),
+                lost_to_oracle=(picked["best_weak"] - picked["best_truth"]).estimate(),
+            )
+        )
+    return found
+
+
+def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
+    """Variants of a study side by side: accuracy, agreement with the weak model, difference to the reference."""
+    found = []
+    for (study, chain), group in together([e for e in entries if e["study"] in VARIANTS], "study", "chain"):
+        variants = {name[0]: each for name, each in together(group, "method")}
+        usual = VARIANTS[study]
+        reference = usual if usual in variants else next(iter(variants))
+        base = _accuracies(tasks, variants[reference])
+        for name, each in variants.items():
+            own = _accuracies(tasks, each)
+            same_tasks = [entry["task"] for entry in each] == [entry["task"] for entry in variants[reference]]
+            other = name != reference and same_tasks
+            found.append(
+                Bar(
+                    study=study,
+                    chain=chain,
+                    variant=name,
+                    tasks=len(each),
+                    accuracy=own.estimate(),
+                    agreement=_agreement(tasks, each).estimate(),
+                    over=reference if other else None,
+                    difference=(own - base).estimate() if other else Estimate(value=None),
+                )
+            )
+    return found
+
+
+def _accuracies(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
+    return mean([tasks[entry["task"]].accuracy(entry["student"]) for entry in entries])
+
+
+def _agreement(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
+    found = []
+    for entry in entries:
+        answers = tasks[entry["task"]]
+        weak, student = answers.credit(entry["weak"]), answers.credit(entry["student"])
+        found.append(answers.draw.mean(weak * student + (1 - weak) * (1 - student)))
+    return mean(found)
+
+
+def contrasts(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> list[Contrast]:
+    """Every method against the first with plain cross-entropy, chain by chain; bootstrapped chains against direct."""
+    grid = [entry for entry in entries if entry["study"] == "grid"]
+    found = _losses(tasks, grid, settings)
+    for (_, method), group in together([e for e in entries if e["study"] == "bootstrapping"], "study", "method"):
+        chains = {name[0]: each for name, each in together(group, "chain")}
+        for chain, each in chains.items():
+            models = chain.split(">")
+            direct = f"{models[0]}>{models[-1]}"
+            if len(models) > 2 and direct in chains:
+                found.append(_contrast(tasks, "bootstrapping", chain, method, direct, each, chains[direct], settings))
+    return found
+
+
+def _losses(tasks: Tasks, grid: Sequence[Entry], settings: dict[str, Any]) -> list[Contrast]:
+    found = []
+    for (chain,), group in together(grid, "chain"):
+        methods = {name[0]: each for name, each in together(group, "method")}
+        for name, each in methods.items():
+            plain = _plain(name, list(methods), settings)
+            if plain is not None:
+                found.append(_contrast(tasks, "confidence", chain, name, plain, each, methods[plain], settings))
+    return found
+
+
+def _plain(name: str, methods: list[str], settings: dict[str, Any]) -> str | None:
+    """The method of the same algorithm with plain cross-entropy, None for that one itself."""
+    same = [each for each in methods if settings["methods"][each] == settings["methods"][name]]
+    first = next((each for each in same if settings["losses"][each] in {"xent", "naive"}), None)
+    return None if first == name else first
+
+
+def _contrast(
+    tasks: Tasks,
+    study: str,
+    chain: str,
+    method: str,
+    against: str,
+    own: Sequence[Entry],
+    other: Sequence[Entry],
+    settings: dict[str, Any],
+) -> Contrast:
+    shared = {entry["task"] for entry in own} & {entry["task"] for entry in other}
+    difference = mean(
+        [
+            tasks[a["task"]].accuracy(a["student"]) - tasks[a["task"]].accuracy(b["student"])
+            for a in own
+            for b in other
+            if a["task"] == b["task"]
+        ]
+    )
+    size = settings["models"].get(chain.rpartition(">")[2])
+    return Contrast(
+        study=study,
+        chain=chain,
+        method=method,
+        against=against,
+        tasks=len(shared),
+        difference=difference.estimate(),
+        strong_parameters=size,
+    )
+
+
+def trends(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> list[Trend]:
+    """Do larger students copy fewer of their supervisor's errors? Shares over the student's size, weak by weak."""
+    grid = [entry for entry in entries if entry["study"] == "grid" and entry["chain"].count(">") == 1]
+    found = []
+    for (_, method), group in together([{**e, "low": e["chain"].split(">")[0]} for e in grid], "low", "method"):
+        chains = {name[0]: each for name, each in together(group, "chain")}
+        sizes = {chain: settings["models"].get(chain.rpartition(">")[2]) for chain in chains}
+        known = sorted((size, chain) for chain, size in sizes.items() if size)
+        if len({size for size, _ in known}) < 2:
+            continue
+        for quantity in ("inherited", "corrected", "new_errors"):
+            values = [_share(tasks, chains[chain], quantity) for _, chain in known]
+            found.append(
+                Trend(
+                    weak=group[0]["chain"].split(">")[0],
+                    method=method,
+                    quantity=quantity,
+                    sizes=[size for size, _ in known],
+                    values=[each.estimate() for each in values],
+                    slope=slope([log10(size) for size, _ in known], values).estimate(),
+                )
+            )
+    return found
+
+
+def _share(tasks: Tasks, entries: Sequence[Entry], quantity: str) -> Pooled:
+    found = []
+    for entry in entries:
+        answers = tasks[entry["task"]]
+        stats = inheritance(answers.credit(entry["weak"]), answers.credit(entry["student"]), answers.draw)
+        if number(stats[quantity].value) is not None:
+            found.append(stats[quantity])
+    return mean(found)
