@@ -34,7 +34,12 @@ def render(results: Results) -> str:
 
 def write(results: Results, path: Path) -> None:
     """Write the page at ``path``: whole or not at all."""
-    page = render(results).encode("utf-8", "replace")
+    write_page(render(results), path)
+
+
+def write_page(text: str, path: Path) -> None:
+    """Write a page: whole or not at all."""
+    page = text.encode("utf-8", "replace")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:

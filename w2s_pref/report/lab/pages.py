@@ -1,0 +1,55 @@
+"""Which pages there are, and the writing of them: each file whole, escaped, without script or network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from w2s_pref.lab_results import LabBody
+from w2s_pref.report.blocks import Section
+from w2s_pref.report.format import plain
+from w2s_pref.report.html import environment, write_page
+from w2s_pref.report.lab import grid, studies
+
+
+@dataclass(frozen=True)
+class Page:
+    """One file."""
+
+    file: str
+    title: str
+    sections: Sequence[Section]
+
+
+def pages(body: LabBody) -> list[Page]:
+    """The overview, and a page for every study that has something to show."""
+    overview = [grid.verdict(body), grid.medians(body), grid.grid(body), grid.calibration(body)]
+    found = [Page("report.html", "Overview", [each for each in overview if each is not None])]
+    confidence = (
+        "The same students with another loss or method, minus plain cross-entropy on the same items; larger students "
+        "stand lower."
+    )
+    bootstrapping = "Chains through intermediate models minus the direct pair, on equal data and the same items."
+    losses = studies.contrasts(body, "confidence", "Against plain cross-entropy", confidence)
+    made: list[tuple[str, str, list[Section]]] = [
+        ("scaling", "Scaling", studies.scaling(body)),
+        ("confidence", "Confidence loss", losses),
+        ("agreement", "Agreement", studies.agreement(body)),
+        ("overfitting", "Overfitting", studies.overfitting(body)),
+        ("bootstrapping", "Bootstrapping",
+         studies.contrasts(body, "bootstrapping", "Bootstrapped against direct", bootstrapping)),
+        *((name, name.replace("_", " ").capitalize(), studies.variants(body, name)) for name in studies.VARIANTS),
+    ]  # fmt: skip
+    return found + [Page(f"report-{name}.html", title, sections) for name, title, sections in made if sections]
+
+
+def write_pages(name: str, body: LabBody, folder: Path) -> list[Path]:
+    """Write every page into ``folder``; the first one is the overview."""
+    every, written = pages(body), []
+    template = environment().get_template("lab.html.j2")
+    for page in every:
+        text = template.render(name=plain(name), page=page, pages=every, schema=body.schema_version)
+        write_page(text, folder / page.file)
+        written.append(folder / page.file)
+    return written
