@@ -1,11 +1,12 @@
-"""Score pairs with a reward model: sorted by length, batched by token budget, each distinct text once.
+"""Score texts with a classification head: sorted by length, batched by token budget, each distinct text once.
 
-The score of a text does not depend on its batch: right padding, attention masked, last real token found by mask.
+The two answers of a pair are computed behind one prompt where the model can (``rows``). The score of a text does not
+depend on its batch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,22 +14,45 @@ import pandas as pd
 import torch
 
 from w2s_pref.data.tokens import Overlong, tokenize
+from w2s_pref.rows import Row, read_heads
+from w2s_pref.rows.each import batches, grouped
+from w2s_pref.rows.wrapped import inner
 
 #: Padded tokens per forward pass. Not part of any key: it does not change scores.
 TOKEN_BUDGET = 8192
 
 
-def token_batches(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
-    """Indices in batches of similar length, longest first, with at most ``budget`` padded tokens (or one row)."""
-    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
-    start = 0
-    while start < len(order):
-        size = max(1, budget // max(1, lengths[order[start]]))
-        yield order[start : start + size]
-        start += size
-
-
 @torch.no_grad()
+def row_outputs(
+    model: Any,
+    rows: Sequence[Row],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> np.ndarray:
+    """The head's outputs for every text of the rows, in their order, shape (texts, outputs), float64.
+
+    Args:
+        shard: (rank, world); the texts of other ranks stay NaN.
+    """
+    model.eval()
+    outputs = np.full((sum(len(row.texts) for row in rows), inner(model).config.num_labels), np.nan)
+    for numbers, batch in batches(model, rows, pad_id, budget, shard):
+        outputs[np.array(numbers)] = read_heads(model, batch).double().cpu().numpy()
+    return outputs
+
+
+def class_ids(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> np.ndarray:
+    """Logits of a classifier, shape (n, outputs), float64; the texts of other ranks stay NaN."""
+    return row_outputs(model, [Row((ids,)) for ids in sequences], pad_id, budget, shard)
+
+
 def score_ids(
     model: Any,
     sequences: Sequence[Sequence[int]],
@@ -37,21 +61,7 @@ def score_ids(
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Rewards, shape (n,), float64. ``shard`` = (rank, world): the batches of other ranks stay NaN."""
-    model.eval()
-    device = next(model.parameters()).device
-    rewards = np.full(len(sequences), np.nan)
-    for number, batch in enumerate(token_batches([len(ids) for ids in sequences], budget)):
-        if number % shard[1] != shard[0]:
-            continue
-        width = max(len(sequences[index]) for index in batch)
-        ids = torch.full((len(batch), width), pad_id, dtype=torch.long)
-        mask = torch.zeros((len(batch), width), dtype=torch.long)
-        for row, index in enumerate(batch):
-            length = len(sequences[index])
-            ids[row, :length] = torch.as_tensor(sequences[index])
-            mask[row, :length] = 1
-        output = model(input_ids=ids.to(device), attention_mask=mask.to(device))
-        rewards[batch] = output.logits.squeeze(-1).double().cpu().numpy()
+    rewards: np.ndarray = class_ids(model, sequences, pad_id, budget, shard)[:, 0]
     return rewards
 
 
@@ -66,8 +76,9 @@ def score_pairs(
 ) -> pd.DataFrame:
     """Raw scores of every pair: ``id, score_a, score_b``, one row per kept pair, in the order of ``pairs``."""
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong)
-    texts = [tuple(ids) for ids in (*tokens.a_ids, *tokens.b_ids)]
-    unique = {ids: number for number, ids in enumerate(dict.fromkeys(texts))}
-    rewards = score_ids(model, list(unique), tokenizer.pad_token_id, budget, shard)
-    scores = rewards[[unique[ids] for ids in texts]].reshape(2, -1)
+    texts = [(tuple(a), tuple(b)) for a, b in zip(tokens.a_ids, tokens.b_ids, strict=True)]
+    groups = grouped(texts)
+    rewards = row_outputs(model, [Row(group) for group in groups], tokenizer.pad_token_id, budget, shard)[:, 0]
+    number = {text: at for at, text in enumerate(text for group in groups for text in group)}
+    scores = rewards[[number[pair[side]] for side in (0, 1) for pair in texts]].reshape(2, -1)
     return pd.DataFrame({"id": list(tokens.ids), "score_a": scores[0], "score_b": scores[1]})

@@ -9,22 +9,16 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_model, make_pairs, make_tokenizer
+from transformers import LlamaForSequenceClassification
 
-from w2s_pref.scoring import score_ids, score_pairs, token_batches
+from w2s_pref.rows import count
+from w2s_pref.scoring import class_ids, score_ids, score_pairs
 
 
 @pytest.fixture(scope="module")
 def texts() -> list[list[int]]:
     draw = random.Random(0)
     return [[draw.randrange(100) for _ in range(draw.randint(1, 40))] + [101] for _ in range(60)]
-
-
-def test_batches_hold_every_row_once_within_the_budget() -> None:
-    lengths = [random.Random(n).randint(1, 50) for n in range(100)] + [500]
-    batches = list(token_batches(lengths, 128))
-    assert sorted(index for batch in batches for index in batch) == list(range(101))
-    for batch in batches:
-        assert len(batch) == 1 or max(lengths[index] for index in batch) * len(batch) <= 128
 
 
 def test_scores_do_not_depend_on_batch_size_or_order(texts: list[list[int]]) -> None:
@@ -81,3 +75,53 @@ def test_shards_add_up(texts: list[list[int]]) -> None:
     shards = np.stack([score_ids(model, texts, 100, budget=200, shard=(rank, 3)) for rank in range(3)])
     assert ((~np.isnan(shards)).sum(axis=0) == 1).all()
     assert np.array_equal(np.nanmax(shards, axis=0), whole)
+
+
+def test_pairs_score_as_their_texts_do_one_by_one() -> None:
+    """Two answers behind one prompt, and texts that several pairs hold."""
+    tokenizer, model = make_tokenizer(), make_model()
+    pairs = make_pairs(20)
+    pairs = pd.concat([pairs, pairs.assign(id=pairs["id"] + "x", a=pairs["b"], b=" w1 maybe")])
+    scores = score_pairs(model, tokenizer, pairs)
+    for side in ("a", "b"):
+        texts = [tokenizer(text)["input_ids"] + [101] for text in pairs["prompt"] + pairs[side]]
+        one = [score_ids(model, [text], 100)[0] for text in texts]
+        assert np.abs(scores[f"score_{side}"] - one).max() <= 1e-6
+    assert (scores["score_b"][:20].to_numpy() == scores["score_a"][20:].to_numpy()).all()
+
+
+def test_each_text_of_pairs_runs_once() -> None:
+    """Four texts of 4 tokens in five pairs: x and y behind one prompt (2 + 2 + 2 columns), then z and t alone."""
+    tokenizer, model = make_tokenizer(), make_model()
+    sides = [("x", "y"), ("y", "x"), ("x", "x"), ("y", "z"), ("z", "t")]
+    words = {"x": " w5", "y": " w6", "z": " w7", "t": " w8"}
+    rows = [{"prompt": "w1 w2", "a": words[a], "b": words[b]} for a, b in sides]
+    pairs = pd.DataFrame([{"id": str(n), "form": "text", **row} for n, row in enumerate(rows)])
+    with count.counting() as seen:
+        score_pairs(model, tokenizer, pairs)  # decides on the layout too
+    with count.counting() as seen:
+        scores = score_pairs(model, tokenizer, pairs)
+    assert seen.real == (2 + 2 + 2) + 4 + 4
+    assert scores["score_a"][0] == scores["score_b"][1] == scores["score_a"][2] == scores["score_b"][2]
+
+
+def test_shards_of_pairs_add_up() -> None:
+    tokenizer, model, pairs = make_tokenizer(), make_model(), make_pairs(30)
+    whole = score_pairs(model, tokenizer, pairs, budget=64)
+    parts = [score_pairs(model, tokenizer, pairs, budget=64, shard=(rank, 2)) for rank in (0, 1)]
+    for side in ("score_a", "score_b"):
+        both = np.stack([part[side] for part in parts])
+        assert ((~np.isnan(both)).sum(axis=0) == 1).all()
+        assert np.array_equal(np.nanmax(both, axis=0), whole[side])
+
+
+def test_two_outputs(texts: list[list[int]]) -> None:
+    """A classifier's logits, one text at a time."""
+    config = make_model().config
+    config.num_labels = 2
+    model = LlamaForSequenceClassification(config)
+    logits = class_ids(model, texts, 100)
+    assert logits.shape == (60, 2)
+    with torch.no_grad():
+        one = [model(input_ids=torch.tensor([text])).logits[0].numpy() for text in texts]
+    assert np.abs(logits - np.stack(one)).max() <= 1e-6
