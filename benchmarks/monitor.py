@@ -29,7 +29,7 @@ from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor import RiskMonitor
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit import quiet
-from w2s_pref.training.reward import PairCollator, SoftRewardTrainer, training_rows
+from w2s_pref.training.reward import SoftRewardTrainer, training_rows
 
 MAX_LENGTH = 64
 CLOCK = time.perf_counter if torch.cuda.is_available() else time.process_time
@@ -48,9 +48,8 @@ def train(options: argparse.Namespace, splits: dict[str, Any], watched: bool) ->
         trainer = SoftRewardTrainer(
             model=model,
             args=RewardConfig(**{**arguments, **own}),
-            train_dataset=training_rows(tokens.a_ids, tokens.b_ids, labels, batch),
+            rows=training_rows(tokens.a_ids, tokens.b_ids, labels, batch),
             processing_class=tokenizer,
-            data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
         )
         trainer.remove_callback(PrinterCallback)
         monitor = None

@@ -11,6 +11,7 @@ import torch
 from conftest import make_model, make_tokenizer
 
 from w2s_pref.errors import W2SError
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.training.arguments import merged, micro_batches
 from w2s_pref.training.fit import FitJob, fit
 from w2s_pref.training.reward import Loss
@@ -62,10 +63,12 @@ def test_certain_labels_equal_stock_trl(tmp_path: Path) -> None:
     assert (ours - weights(model)).abs().max() <= 1e-6
 
 
-@pytest.mark.parametrize("loss", [Loss(), Loss(alpha=0.5), Loss(a_max=0.5)], ids=["soft", "explicit", "aux"])
+@pytest.mark.parametrize(
+    "loss", [Loss(), Loss(alpha=0.5), Loss(student=LossSpec(name="aux_confidence"))], ids=["soft", "explicit", "aux"]
+)
 @pytest.mark.parametrize("n", [80, 77])
-def test_accumulation_changes_nothing(tmp_path: Path, loss: Loss, n: int) -> None:
-    """8 = 4 x 2 = 2 x 4, also where the rows are no multiple of the batch. (SGD: Adam would magnify rounding.)"""
+def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, loss: Loss, n: int) -> None:
+    """8 = at most 4 at a time = 2, also where the rows are no multiple of the batch. (SGD: Adam magnifies rounding.)"""
     whole, losses = train(tmp_path / "8", job(n, loss=loss, optim="sgd"))
     for micro in (4, 2):
         other, others = train(tmp_path / str(micro), job(n, loss=loss, optim="sgd", per_device_train_batch_size=micro))

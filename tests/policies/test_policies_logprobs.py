@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, make_pairs, make_tokenizer
 from policy_helpers import decoder, make_policy, naive, sequences
+from transformers import LlamaForCausalLM
 
 sys.path.insert(0, str(ROOT / "tests" / "data"))
 
@@ -34,27 +35,34 @@ def test_equal_to_one_sequence_at_a_time(name: str) -> None:
         assert np.abs(logprob_ids(model, ids, starts, 100, budget=budget) - expected).max() <= 1e-5
 
 
-def test_models_that_cannot_keep_logits_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    from w2s_pref import logprobs
+class HeadUncalled(LlamaForCausalLM):  # type: ignore[misc]
+    """Multiplies by the head's weight without calling the head."""
 
+    def forward(self, input_ids: Any, attention_mask: Any, **_: Any) -> Any:
+        hidden = self.model(input_ids, attention_mask=attention_mask).last_hidden_state
+        return SimpleNamespace(logits=hidden @ self.lm_head.weight.T)
+
+
+def test_models_that_do_not_call_their_head_give_the_same() -> None:
     model = make_policy()
     ids, starts = sequences(20, 1)
     expected = logprob_ids(model, ids, starts, 100)
-    monkeypatch.setattr(logprobs, "_keeps", lambda _: False)
-    assert np.abs(logprob_ids(model, ids, starts, 100) - expected).max() <= 1e-5
+    other = HeadUncalled(model.config)
+    other.load_state_dict(model.state_dict())
+    assert np.abs(logprob_ids(other, ids, starts, 100) - expected).max() <= 1e-5
 
 
 def test_large_vocabularies_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from w2s_pref import logprobs
+    from w2s_pref.rows import budget
 
-    seen: list[int] = []
-    original = logprobs._logits
-    monkeypatch.setattr(
-        logprobs, "_logits", lambda m, ids, *a, **k: seen.append(ids.numel()) or original(m, ids, *a, **k)
-    )  # type: ignore[func-returns-value]
-    monkeypatch.setattr(logprobs, "MOST_LOGITS", 60 * 104)
+    model, seen = make_policy(), []
+    model.register_forward_pre_hook(lambda *given: seen.append(given[2]["input_ids"].numel()), with_kwargs=True)
     ids, starts = sequences(20, 1)
-    logprob_ids(make_policy(), ids, starts, 100)
+    logprob_ids(model, ids, starts, 100)
+    assert max(seen) > 60
+    seen.clear()
+    monkeypatch.setattr(budget, "MOST_LOGITS", 60 * 104)
+    logprob_ids(model, ids, starts, 100)
     assert max(seen) <= 60
 
 
@@ -91,9 +99,12 @@ def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = make_pairs(6)
     twice = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])
     given: list[int] = []
-    monkeypatch.setattr(
-        logprobs, "logprob_ids", lambda m, ids, *a: given.append(len(ids)) or np.arange(float(len(ids)))
-    )  # type: ignore[func-returns-value]
+
+    def count(_model: Any, rows: list[Any], *_: Any) -> np.ndarray:
+        given.append(sum(len(row.texts) for row in rows))
+        return np.arange(float(given[-1]))
+
+    monkeypatch.setattr(logprobs, "row_logprobs", count)
     table = logprob_pairs(make_policy(), make_tokenizer(), twice)
     assert given == [12]
     assert (table["logp_a"][:6].to_numpy() == table["logp_b"][6:].to_numpy()).all()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from w2s_pref import margins
 from w2s_pref.errors import W2SError
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.margins import PairBatch, bound, margin, needs_reference
 from w2s_pref.training.pair_loss import PairLoss, PairObjective
 
@@ -25,8 +26,14 @@ def batch(reference: bool = True) -> PairBatch:
     return PairBatch(**{name: torch.tensor(value) for name, value in values.items()})
 
 
+def total(loss: PairLoss, pairs: PairBatch, target: torch.Tensor, sign: torch.Tensor) -> torch.Tensor:
+    """The method's loss and the conflict's together."""
+    margin = loss.margin(pairs)
+    return loss.own(pairs, margin, target) + loss.conflict(pairs, margin, sign)
+
+
 def losses(objective: PairObjective, p: list[float], sign: list[float] | None = None) -> list[float]:
-    return PairLoss(objective).losses(batch(), torch.tensor(p), torch.tensor(sign or [0.0, 0.0])).tolist()
+    return total(PairLoss(objective), batch(), torch.tensor(p), torch.tensor(sign or [0.0, 0.0])).tolist()
 
 
 def softplus(x: float) -> float:
@@ -53,7 +60,7 @@ def test_simpo_by_hand() -> None:
     assert losses(simpo, [1.0, 1.0]) == pytest.approx([softplus(1 - 4), softplus(1 + 1)])
     assert losses(simpo, [0.0, 0.25]) == pytest.approx([softplus(1 + 4), 0.25 * softplus(2) + 0.75 * softplus(1 - 1)])
     less_likely = PairBatch(torch.tensor([-60.0]), torch.tensor([-44.0]), torch.tensor([3.0]), torch.tensor([2.0]))
-    assert PairLoss(simpo).losses(less_likely, torch.ones(1), torch.zeros(1)).item() == pytest.approx(softplus(1 - 4))
+    assert total(PairLoss(simpo), less_likely, torch.ones(1), torch.zeros(1)).item() == pytest.approx(softplus(1 - 4))
 
 
 def test_ipo_by_hand() -> None:
@@ -68,7 +75,7 @@ def test_sft_by_hand() -> None:
     assert losses(PairObjective("sft"), [1.0, 1.0]) == pytest.approx([2.0, 1.0])
     assert losses(PairObjective("sft"), [0.49, 0.5]) == pytest.approx([4.0, 1.0])
     assert PairObjective("sft").preferred_only
-    assert not PairObjective("sft", a_max=0.5).preferred_only
+    assert not PairObjective("sft", student=LossSpec(name="aux_confidence")).preferred_only
     assert not PairObjective("simpo").preferred_only
 
 
@@ -106,7 +113,7 @@ def test_a_tie_is_not_wrong_and_the_indicator_has_no_gradient(conflict: str) -> 
     paid = PairLoss(PairObjective("simpo", beta=1.0, alpha=1.0, conflict=conflict))  # type: ignore[arg-type]
     plain = PairLoss(PairObjective("simpo", beta=1.0))
     half, sign = torch.full((2,), 0.5), torch.tensor([-1.0, -1.0])
-    extra = paid.losses(pairs, half, sign) - plain.losses(pairs, half, sign)
+    extra = total(paid, pairs, half, sign) - total(plain, pairs, half, sign)
     assert extra[0] == 0
     extra.sum().backward()  # only the second is wrong: it is paid to raise the mean log-probability of a, margin 1
     expected = -0.5 / (1 + math.exp(1)) if conflict == "reverse" else -0.5

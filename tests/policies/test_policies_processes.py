@@ -1,4 +1,4 @@
-"""Two processes train the same policy as one."""
+"""Two processes train the same policy as one, also where they need different numbers of micro-batches."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ def main(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from policy_helpers import job, train
 
+    from w2s_pref.loss_spec import LossSpec
     from w2s_pref.training.fit_policy import PairObjective
 
-    settings = [{"alpha": 0.5}, {"name": "simpo", "beta": 2.0, "gamma": 1.0, "a_max": 0.5}, {"name": "sft"}]
+    aux = {"name": "simpo", "beta": 2.0, "gamma": 1.0, "student": LossSpec(name="aux_confidence")}
+    settings = [{"alpha": 0.5}, aux, {"name": "sft"}]
     for name, objective in zip(OBJECTIVES, settings, strict=True):
-        weights, losses = train(folder / name, job(PairObjective(**objective), n=37))  # type: ignore[arg-type]
+        work = job(PairObjective(**objective), n=37, micro_batch_tokens=64)  # type: ignore[arg-type]
+        weights, losses = train(folder / name, work)
         if os.environ.get("RANK", "0") == "0":
             torch.save({"weights": weights, "losses": torch.tensor(losses)}, folder / f"{name}.pt")
 

@@ -14,6 +14,7 @@ from policy_helpers import job, make_policy, train, weights
 
 from w2s_pref.errors import W2SError
 from w2s_pref.logprobs import logprob_ids, logprob_pairs
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.models.policy import load_policy, load_saved_policy, save_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.fit_policy import PairObjective, fit_policy
@@ -104,7 +105,9 @@ class Stop(Exception):
 
 
 @pytest.mark.parametrize(
-    "objective", [PairObjective("dpo", alpha=0.5), PairObjective("simpo", beta=2.0, a_max=0.5)], ids=["dpo", "aux"]
+    "objective",
+    [PairObjective("dpo", alpha=0.5), PairObjective("simpo", beta=2.0, student=LossSpec(name="aux_confidence"))],
+    ids=["dpo", "aux"],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, objective: PairObjective) -> None:
     arguments = {"optim": "adamw_torch", "save_steps": 3, "n": 80}

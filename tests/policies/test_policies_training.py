@@ -12,9 +12,11 @@ from conftest import make_tokenizer
 from policy_helpers import ARGUMENTS, both, decoder, job, make_policy, train, weights
 
 from w2s_pref.errors import W2SError
+from w2s_pref.loss_spec import LossSpec
+from w2s_pref.training import policy
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit_policy import PairObjective, PolicyJob
-from w2s_pref.training.policy import PolicyTrainer, ResponseCollator
+from w2s_pref.training.policy import policy_rows
 
 
 def stock(folder: Path, work: PolicyJob, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
@@ -64,19 +66,20 @@ def test_certain_labels_equal_stock_trl(
 OBJECTIVES = {
     "dpo": PairObjective("dpo"),
     "explicit": PairObjective("dpo", alpha=0.5),
-    "aux": PairObjective("simpo", beta=2.0, gamma=1.0, a_max=0.5),
+    "aux": PairObjective("simpo", beta=2.0, gamma=1.0, student=LossSpec(name="aux_confidence")),
     "sft": PairObjective("sft"),
     "ipo": PairObjective("ipo", alpha=0.5, conflict="sft"),
 }
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_accumulation_changes_nothing(tmp_path: Path, name: str) -> None:
-    """8 = 4 x 2, also where the rows are no multiple of the batch."""
+def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, name: str) -> None:
+    """8 = at most 4 at a time = at most 64 tokens at a time, also where the rows are no multiple of the batch."""
     whole, losses = train(tmp_path / "8", job(OBJECTIVES[name], n=37))
-    other, others = train(tmp_path / "4", job(OBJECTIVES[name], n=37, per_device_train_batch_size=4))
-    assert others == pytest.approx(losses, rel=1e-6, abs=1e-6)
-    assert (whole - other).abs().max() <= 1e-6
+    for number, split in enumerate(({"per_device_train_batch_size": 4}, {"micro_batch_tokens": 64})):
+        other, others = train(tmp_path / str(number), job(OBJECTIVES[name], n=37, **split))
+        assert others == pytest.approx(losses, rel=1e-6, abs=1e-6)
+        assert (whole - other).abs().max() <= 1e-6
 
 
 def swapped(work: PolicyJob) -> PolicyJob:
@@ -134,7 +137,12 @@ def test_the_confidence_loss_worked_from_log_probabilities(tmp_path: Path) -> No
     """Half of each label is the student's own prediction: 1 for the four largest margins of the batch of 8."""
     labels = [0.0, 1.0, 0.5, 0.2, 0.7, 0.9, 0.4, 0.6]
     a, b = both(make_policy(), job(n=8, p=labels))
-    work = job(PairObjective("dpo", beta=0.2, a_max=0.5, warmup=0.0), n=8, p=labels, per_device_train_batch_size=4)
+    work = job(
+        PairObjective("dpo", beta=0.2, student=LossSpec(name="aux_confidence", warmup=0.0)),
+        n=8,
+        p=labels,
+        per_device_train_batch_size=4,
+    )
     m = 0.2 * (a - b - np.array(work.columns["ref_a"]) + np.array(work.columns["ref_b"]))
     hardened = (m >= np.sort(m)[4]).astype(float)
     assert (hardened != (m > 0)).any()
@@ -162,13 +170,13 @@ def test_dropout_is_off(tmp_path: Path, name: str) -> None:
 def test_sft_runs_only_the_preferred_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Half the rows go through the model, and the loss is that of running both."""
     seen: list[int] = []
-    original = PolicyTrainer._log_probabilities
+    original = policy.read_logprobs
 
-    def counted(self: Any, model: Any, inputs: dict[str, Any]) -> Any:
-        seen.append(len(inputs["input_ids"]))
-        return original(self, model, inputs)
+    def counted(model: Any, batch: Any) -> Any:
+        seen.append(batch.last.numel())
+        return original(model, batch)
 
-    monkeypatch.setattr(PolicyTrainer, "_log_probabilities", counted)
+    monkeypatch.setattr(policy, "read_logprobs", counted)
     lean, _ = train(tmp_path / "lean", job(PairObjective("sft"), n=16))
     assert seen == [8, 8]
     silent = job(PairObjective("sft", alpha=0.5), n=16)
@@ -215,21 +223,25 @@ def test_a_missing_reference_and_divergence_are_sentences(tmp_path: Path) -> Non
         train(tmp_path, job(PairObjective("sft"), n=80, learning_rate=1.0e12, max_grad_norm=0.0))
 
 
-def test_the_collator_pads_right_and_marks_responses() -> None:
-    rows = [
-        {"a_ids": [1, 2, 3, 101], "b_ids": [1, 2, 101], "a_starts": 2, "b_starts": 2, "p": 0.2, "weight": 1.0},
-        {"a_ids": [5, 6], "b_ids": [5, 7, 8, 9, 101], "a_starts": 1, "b_starts": 1, "p": 0.5, "weight": 0.0},
-    ]
-    batch = ResponseCollator(100)(rows)
-    assert batch["input_ids"].tolist() == [
-        [1, 2, 3, 101, 100], [5, 6, 100, 100, 100], [1, 2, 101, 100, 100], [5, 7, 8, 9, 101],
-    ]  # fmt: skip
-    assert batch["completion_mask"].tolist() == [[0, 0, 1, 1, 0], [0, 1, 0, 0, 0], [0, 0, 1, 0, 0], [0, 1, 1, 1, 1]]
-    assert batch["attention_mask"].sum(dim=1).tolist() == [4, 2, 3, 5]
-    assert batch["weight"].tolist() == [1, 0]
-    best = ResponseCollator(100, preferred_only=True)(rows)
-    assert best["input_ids"].tolist() == [[1, 2, 101], [5, 6, 100]]
-    assert "ref_a" not in best
+def test_the_collator_gives_raw_rows_and_fills_up_with_the_shortest() -> None:
+    """Three pairs in batches of two: the fourth row is the shortest again, of weight 0."""
+    lists = {
+        "a_ids": [[1, 2, 3, 101], [5, 6], [1, 2, 3, 4]], "b_ids": [[1, 2, 101], [5, 101], [1, 2, 3, 4, 5]],
+        "a_starts": [2, 1, 3], "b_starts": [1, 1, 3],
+    }  # fmt: skip
+    columns = {"p": [0.2, 0.5, 0.49], "sign": [0.0, 1.0, -1.0]}
+    rows = policy_rows(lists, columns, batch_size=2)
+    assert rows.dataset.to_dict() == {"row": [0, 1, 2, 3], "tokens": [7, 4, 9, 4]}
+    share = rows.collate([{"row": 0}, {"row": 3}])["share"]
+    assert [row.texts for row in share.rows] == [([1, 2, 3, 101], [1, 2, 101]), ([5, 6], [5, 101])]
+    assert [row.starts for row in share.rows] == [(2, 1), (1, 1)]
+    assert {name: column.tolist() for name, column in share.numbers.items()} == {
+        "p": pytest.approx([0.2, 0.5]), "sign": [0, 1], "weight": [1, 0],
+    }  # fmt: skip
+    assert (share.tokens, rows.longest) == (7, 5)
+    best = policy_rows(lists, columns, batch_size=2, preferred_only=True).collate([{"row": n} for n in range(3)])
+    assert [row.texts for row in best["share"].rows] == [([1, 2, 101],), ([5, 6],), ([1, 2, 3, 4, 5],)]
+    assert [row.starts for row in best["share"].rows] == [(1,), (1,), (3,)]
 
 
 def test_unknown_arguments_are_refused(tmp_path: Path) -> None:

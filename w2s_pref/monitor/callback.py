@@ -258,11 +258,12 @@ def _newest_loss(state: TrainerState) -> float:
 
 
 def _row_tokens(dataset: Any) -> float | None:
-    """Mean tokens of a training row over all its lists of ids, or None where rows cannot be looked at."""
+    """Mean tokens of a training row, as it says or over all its lists of ids; None where rows cannot be looked at."""
     try:
         count = len(dataset)
         rows = [dataset[at] for at in range(0, count, max(1, count // SAMPLED_ROWS))]
-        sizes = [sum(len(row[name]) for name in row if str(name).endswith("ids")) for row in rows]
+        lists = [[ids for name, ids in row.items() if str(name).endswith("ids")] for row in rows]
+        sizes = [row.get("tokens") or sum(map(len, ids)) for row, ids in zip(rows, lists, strict=True)]
     except (TypeError, KeyError, AttributeError, IndexError):
         return None
     return sum(sizes) / len(sizes) if sizes and sum(sizes) else None

@@ -185,7 +185,7 @@ def _run(setting: str, organism: str, world: World, epochs: int) -> pd.DataFrame
     from w2s_pref.monitor.callback import RiskMonitor
     from w2s_pref.training.arguments import merged
     from w2s_pref.training.fit import quiet
-    from w2s_pref.training.reward import PairCollator, SoftRewardTrainer, training_rows
+    from w2s_pref.training.reward import SoftRewardTrainer, training_rows
 
     quiet()
     arguments = merged(ARGUMENTS, {"num_train_epochs": epochs, "learning_rate": LEARNING_RATE})
@@ -204,9 +204,8 @@ def _run(setting: str, organism: str, world: World, epochs: int) -> pd.DataFrame
         trainer = SoftRewardTrainer(
             model=model,
             args=RewardConfig(**{**arguments, **own, **more}),
-            train_dataset=training_rows(tokens.a_ids, tokens.b_ids, labels, batch),
+            rows=training_rows(tokens.a_ids, tokens.b_ids, labels, batch),
             processing_class=tokenizer,
-            data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
         )
         trainer.remove_callback(PrinterCallback)
         monitor.attach(trainer)

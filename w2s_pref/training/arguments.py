@@ -1,22 +1,18 @@
 """Training arguments: TRL's and transformers' own names, checked without importing either.
 
-One key is ours: ``batch_size``, the number of pairs per optimizer step over all processes. How it is split into
-micro-batches (``per_device_train_batch_size``), accumulation and processes changes no result and is in no key.
+Two keys are ours: ``batch_size``, the number of pairs per optimizer step over all processes, and
+``micro_batch_tokens``, the most tokens that go through the model at once. How a batch is split into micro-batches and
+processes changes no result and is in no key; ``per_device_train_batch_size`` is the most pairs of a micro-batch.
 """
 
 from __future__ import annotations
 
-import ast
-import importlib.util
-from functools import cache
 from math import ceil, gcd
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from w2s_pref.section import nearest, text_number
-
-#: Which trainer's configuration: reward models, policies on pairs (SFT, DPO, …), or TRL's on-policy trainers.
-Kind = Literal["reward", "dpo", "rloo", "grpo"]
+from w2s_pref.training.known import Kind as Kind
+from w2s_pref.training.known import default_of, known_arguments, known_lora_arguments, known_values
 
 #: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, gradient checkpointing, a filter).
 DEFAULTS: dict[str, Any] = {
@@ -48,6 +44,7 @@ ONLINE_DEFAULTS: dict[str, Any] = {"max_completion_length": 64}
 #: Arguments that change no weights: not part of a stage's key.
 NOT_IN_KEY = frozenset(
     {
+        "micro_batch_tokens",
         "per_device_train_batch_size",
         "save_steps",
         "save_total_limit",
@@ -63,27 +60,36 @@ NOT_IN_KEY = frozenset(
         "dataloader_persistent_workers",
         "ddp_timeout",
         "ddp_find_unused_parameters",
-        "deepspeed",
-        "fsdp",
-        "fsdp_config",
         "gradient_checkpointing",
         "gradient_checkpointing_kwargs",
         "activation_checkpointing",
         "use_cpu",
         "torch_empty_cache_steps",
-        "include_num_input_tokens_seen",
     }
 )
 
 #: Arguments that must be above zero.
-POSITIVE = frozenset({"batch_size", "per_device_train_batch_size", "num_train_epochs", "save_steps", "logging_steps"})
+POSITIVE = frozenset(
+    {
+        "batch_size",
+        "micro_batch_tokens",
+        "per_device_train_batch_size",
+        "num_train_epochs",
+        "save_steps",
+        "logging_steps",
+    }
+)
+
+#: Arguments that are no trainer's own, and their types; trainers that generate make their own micro-batches.
+ADDED = {"batch_size": "int", "micro_batch_tokens": "int | None"}
+ADDED_OF: dict[str, tuple[str, ...]] = {"rloo": ("batch_size",), "grpo": ("batch_size",)}
 
 #: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
 OURS: dict[str, str] = {
     "output_dir": "the store decides where checkpoints live",
     "seed": "use the recipe's seeds",
     "data_seed": "use the recipe's seeds",
-    "gradient_accumulation_steps": "set batch_size and, for memory, per_device_train_batch_size",
+    "gradient_accumulation_steps": "set batch_size and, for memory, micro_batch_tokens",
     "max_length": "use data.max_length",
     "remove_unused_columns": "it must stay as it is",
     "resume_from_checkpoint": "runs continue by themselves",
@@ -91,12 +97,18 @@ OURS: dict[str, str] = {
     "load_best_model_at_end": "the last step is used",
     "do_eval": "scores of the test set are a stage of their own",
     "eval_strategy": "scores of the test set are a stage of their own",
+    "auto_find_batch_size": "it would change the batch; for memory, set micro_batch_tokens",
+    "include_num_input_tokens_seen": "trained models say themselves how many tokens they saw",
     "push_to_hub": "saved models are plain folders; upload them with `hf upload`",
+    **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config"), "the launch decides: accelerate_configs/"),
     "trust_remote_code": "set it for the model",
     "model_init_kwargs": "use the keys of the model (dtype, from_config, …)",
     "pad_token": "set it for the model",
     "center_rewards_coefficient": "it adds a term to the loss that soft labels do not define here",
 }
+
+#: Optimizers that update weights inside each backward pass, before an effective batch is whole.
+NEVER_WHOLE = ("lomo", "layerwise")
 
 #: DPOConfig's arguments that shape a loss which is not used here.
 LOSS_OF_DPO = (
@@ -131,68 +143,13 @@ OURS_OF["rloo"] = OURS_OF["grpo"] = {
 }
 
 
-@cache
-def known_arguments(kind: Kind = "reward") -> dict[str, str]:
-    """Names of a trainer's configuration and TrainingArguments' fields and annotations, parsed, not imported."""
-    return _fields(
-        ("transformers", "training_args.py"), ("trl", "trainer/base_config.py"), ("trl", f"trainer/{kind}_config.py")
-    )
-
-
-@cache
-def known_lora_arguments() -> dict[str, str]:
-    """Names of LoraConfig's fields and their annotations, parsed, not imported."""
-    return _fields(("peft", "config.py"), ("peft", "tuners/lora/config.py"))
-
-
-@cache
-def known_values() -> dict[str, list[str]]:
-    """Arguments that take one of a list of names, and that list, parsed, not imported."""
-    return {
-        "optim": _members("training_args.py", "OptimizerNames"),
-        "lr_scheduler_type": _members("trainer_utils.py", "SchedulerType"),
-    }
-
-
-@cache
-def default_of(kind: Kind, name: str) -> Any:
-    """The default of one of a trainer's own arguments, parsed, not imported; None where it has none."""
-    for node in _nodes("trl", f"trainer/{kind}_config.py"):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            given = node.value.keywords if isinstance(node.value, ast.Call) else []
-            values = [word.value for word in given if word.arg == "default"]
-            return values[0].value if values and isinstance(values[0], ast.Constant) else None
-    return None
-
-
-def _fields(*files: tuple[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for package, path in files:
-        for node in _nodes(package, path):
-            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found[node.target.id] = ast.unparse(node.annotation)
-    return found
-
-
-def _members(path: str, name: str) -> list[str]:
-    """Values of an enumeration of transformers."""
-    classes = [node for node in _nodes("transformers", path) if isinstance(node, ast.ClassDef) and node.name == name]
-    values = [line.value for node in classes for line in node.body if isinstance(line, ast.Assign)]
-    return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
-
-
-@cache
-def _nodes(package: str, path: str) -> list[ast.AST]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    source = Path(next(iter(spec.submodule_search_locations))) / path
-    return list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
+def _added(kind: Kind) -> dict[str, str]:
+    return {name: ADDED[name] for name in ADDED_OF.get(kind, tuple(ADDED))}
 
 
 def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[str]:
     """Problems with training arguments, as sentences."""
-    known = {**known_arguments(kind), "batch_size": "int"}
+    known = {**known_arguments(kind), **_added(kind)}
     ours = OURS | OURS_OF.get(kind, {})
     problems = []
     for name, value in arguments.items():
@@ -204,6 +161,8 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
             problems.append(f"{where}.{name}: {problem}")
         elif isinstance(value, str) and known_values().get(name) and value not in known_values()[name]:
             problems.append(f"{where}.{name}: unknown value {value!r}; {nearest(value, known_values()[name])}")
+        elif name == "optim" and any(word in str(value) for word in NEVER_WHOLE):
+            problems.append(f"{where}.{name}: {value} updates weights before a whole effective batch; take another")
         elif name in POSITIVE and value is not None and not value > 0:
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
     return problems
@@ -247,7 +206,7 @@ def merged(*layers: dict[str, Any]) -> dict[str, Any]:
 
 def only(arguments: dict[str, Any], kind: Kind) -> dict[str, Any]:
     """The arguments that a trainer of this kind knows: a recipe's ``training`` serves several trainers."""
-    known = {"batch_size", *known_arguments(kind)} - OURS_OF.get(kind, {}).keys()
+    known = {*_added(kind), *known_arguments(kind)} - OURS_OF.get(kind, {}).keys()
     return {name: value for name, value in arguments.items() if name in known}
 
 

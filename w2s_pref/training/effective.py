@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
+from accelerate.utils import DistributedType
+from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from w2s_pref import objectives
+from w2s_pref import losses
+from w2s_pref.loss_spec import LossSpec
+from w2s_pref.rows import RowBatch, budget, collate, count, layout_of, row_length
+from w2s_pref.training.share import Share, TrainingSet
+from w2s_pref.training.tokens import TokenCount
 
 if TYPE_CHECKING:
     from transformers import Trainer as Base
@@ -17,101 +24,167 @@ else:
     Base = object
 
 
-class Confidence(Protocol):
-    """Settings of the auxiliary confidence loss; ``a_max`` 0 is none."""
+@dataclass(frozen=True)
+class AtOnce:
+    """The most that goes through the model at once: memory and time depend on it, no result does.
 
-    @property
-    def a_max(self) -> float:
-        """The largest weight of the student's own predictions."""
+    Attributes:
+        tokens: computed tokens, padding included; None for what suits the model and its device.
+        rows: rows (pairs, items); None for any number.
+    """
 
-    @property
-    def warmup(self) -> float:
-        """Fraction of the training over which the weight grows."""
-
-    @property
-    def prior(self) -> str:
-        """How many of them are 1: ``"half"`` or ``"mean"``."""
+    tokens: int | None = None
+    rows: int | None = None
 
 
 class EffectiveBatch(Base):  # type: ignore[misc]
     """A mixin in front of a TRL trainer: the loss is the exact weighted mean over the effective batch.
 
-    The mean runs over the pairs of all micro-batches and processes of one optimizer step (by weight), so that a batch
-    of 8, 4 x 2 accumulation and 2 processes x 4 give the same gradient. The confidence loss ranks over the same pairs.
-    A trainer says what its margin and its losses are: ``_margin`` and ``_losses``.
+    The Trainer's "batch" is this process's whole share of an effective batch, as raw rows, and it accumulates nothing.
+    The share goes through the model in micro-batches of similar length under a token budget, and the mean runs over
+    the rows of all of them and of all processes (by weight), so that no split changes the gradient. A loss that ranks
+    does so over the same rows. A trainer says what its margin and its losses are: ``_margin`` and ``_losses``.
     """
 
-    loss_is_scaled_for_ga = True
-    confidence: Confidence
+    student: LossSpec
 
-    def _margin(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        """Margins of a micro-batch, shape (B,)."""
+    def __init__(self, *args: Any, rows: TrainingSet, at_once: AtOnce | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, train_dataset=rows.dataset, data_collator=rows.collate, **kwargs)
+        self._at_once = at_once or AtOnce()
+        self._pad_id = self.processing_class.pad_token_id
+        self._layout = layout_of(self.model, self._pad_id, rows.longest)
+        self.counted = TokenCount()
+        self.add_callback(self.counted)
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """The rows are ready."""
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns = ["row", "tokens"]
+
+    def _margin(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+        """Margins of a micro-batch, shape (R,)."""
         raise NotImplementedError
 
-    def _losses(self, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Losses of a micro-batch, shape (B,), and what else came out of the forward pass."""
+    def _losses(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+        """Losses of a micro-batch, shape (R,)."""
         raise NotImplementedError
 
-    def get_batch_samples(
-        self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
-    ) -> tuple[list[Any], Tensor]:
-        """The micro-batches of one optimizer step, and the total weight of their pairs over all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        total = torch.stack([batch["weight"].sum() for batch in batches]).sum().to(device)
-        total = self.accelerator.reduce(total, reduction="sum")
-        if self.confidence.a_max > 0:
-            self._attach_hardened(batches)
-        return batches, total
+    def training_step(self, model: Any, inputs: dict[str, Share], num_items_in_batch: Any = None) -> Tensor:
+        """Gradients of the whole effective batch, synchronised once; returns this process's part of the loss.
+
+        The mean of that over processes is the loss of the effective batch.
+        """
+        share = inputs["share"]
+        parts, total = self._parts(share)
+        loss = torch.zeros((), device=self.args.device)
+        with self.maybe_activation_offload_context, count.counting() as seen:
+            if self.student.ranks:
+                self._attach_hardened(model, share, parts)
+            model.train()
+            if callable(getattr(self.optimizer, "train", None)):  # schedule-free optimizers
+                self.optimizer.train()
+            for number, part in enumerate(parts, 1):
+                loss += self._backward(model, share, part, total, last=number == len(parts))
+        self.counted.add(share.tokens, seen.positions)
+        every = self.args.torch_empty_cache_steps
+        if every is not None and self.state.global_step % every == 0:
+            clear_device_cache()
+        return loss
+
+    def _parts(self, share: Share) -> tuple[list[list[int]], float]:
+        """Micro-batches, as numbers of rows, and the weight of the effective batch over all processes.
+
+        Every process makes as many micro-batches as the one with most of them, for sharded models meet in every
+        forward pass. Rows of weight 0 are left out, unless there are too few others to make that many.
+        """
+        lengths = [row_length(row, self._layout) for row in share.rows]
+        weight = share.numbers["weight"]
+        there = weight.nonzero().flatten().tolist()
+        parts = self._split(there or [0], lengths)
+        total, most = weight.sum().item(), len(parts)
+        if self.accelerator.num_processes > 1:
+            own = torch.tensor([[total, most]], dtype=torch.float64, device=self.args.device)
+            everyone = self.accelerator.gather(own).cpu()
+            total, most = everyone[:, 0].sum().item(), int(everyone[:, 1].max())
+        empty = (row for row in range(len(share)) if row not in {*there, *parts[0]})
+        while len(parts) < most:
+            _halve_largest(parts, lengths, empty)
+        return parts, total
+
+    def _split(self, rows: list[int], lengths: list[int]) -> list[list[int]]:
+        if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
+            self._at_once = AtOnce(budget.tokens_at_once(self.model), self._at_once.rows)
+        assert self._at_once.tokens is not None
+        overhead = budget.overhead(self.model)
+        groups = budget.split([lengths[row] for row in rows], self._at_once.tokens, overhead=overhead)
+        most = self._at_once.rows or len(rows)
+        return [[rows[at] for at in group[start : start + most]] for group in groups
+                for start in range(0, len(group), most)]  # fmt: skip
+
+    def _micro_batch(self, share: Share, part: list[int]) -> tuple[RowBatch, dict[str, Tensor]]:
+        """Some rows of the share and their numbers, on the model's device."""
+        batch = collate([share.rows[row] for row in part], self._pad_id, self._layout)
+        numbers = {name: column[part].to(self.args.device) for name, column in share.numbers.items()}
+        return batch.to(self.args.device), numbers
+
+    def _backward(self, model: Any, share: Share, part: list[int], total: float, last: bool) -> Tensor:
+        """Add a micro-batch's gradients: its weighted sum over the weight of the whole effective batch."""
+        self.accelerator.sync_gradients = last  # DeepSpeed updates the weights at the end of the last backward pass
+        with self._unsynchronised(model, last):
+            batch, numbers = self._micro_batch(share, part)
+            with self.compute_loss_context_manager():
+                losses = self._losses(model, batch, numbers)
+                loss: Tensor = (numbers["weight"] * losses).sum() / total * self.accelerator.num_processes
+            self.accelerator.backward(loss)
+        return loss.detach()
+
+    def _unsynchronised(self, model: Any, last: bool) -> AbstractContextManager[None]:
+        """Gradients wait for the last micro-batch, as in the Trainer's own loop."""
+        each = self.accelerator.gradient_state.plugin_kwargs.get("sync_each_batch", False)
+        if last or each or self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            return nullcontext()
+        waiting: AbstractContextManager[None] = self.accelerator.no_sync(model)
+        return waiting
 
     @torch.no_grad()
-    def _attach_hardened(self, batches: list[dict[str, Any]]) -> None:
+    def _attach_hardened(self, model: Any, share: Share, parts: list[list[int]]) -> None:
         """Rank the student's margins over the effective batch, before any of it is trained on."""
-        self.model.eval()
-        margins = [self._margin(self.model_wrapped, self._prepare_inputs(dict(batch))) for batch in batches]
-        local = torch.stack([torch.cat(margins), self._column(batches, "p"), self._column(batches, "weight")], dim=1)
-        everyone = self.accelerator.gather(local)
-        hardened = objectives.hard_predictions(everyone[:, 0], everyone[:, 1], everyone[:, 2], self.confidence.prior)
-        start = self.accelerator.process_index * len(local)
-        for batch, margin in zip(batches, margins, strict=True):
-            batch["hardened"] = hardened[start : start + len(margin)]
-            start += len(margin)
+        model.eval()
+        margins = torch.zeros(len(share), device=self.args.device)
+        for part in parts:
+            with self.compute_loss_context_manager():
+                margins[part] = self._margin(model, *self._micro_batch(share, part))
+        known = [share.numbers[name].to(self.args.device) for name in ("p", "weight")]
+        everyone = self.accelerator.gather(torch.stack([margins, *known], dim=1))
+        hardened = losses.harden(self.student, everyone[:, 0], everyone[:, 1], everyone[:, 2])
+        start = self.accelerator.process_index * len(share)
+        share.numbers["hardened"] = hardened[start : start + len(share)].cpu()
 
-    def _column(self, batches: list[dict[str, Any]], name: str) -> Tensor:
-        return torch.cat([batch[name] for batch in batches]).to(self.args.device)
-
-    def _target(self, inputs: dict[str, Any]) -> Tensor:
-        """The labels, mixed with the student's own hardened predictions where the confidence loss is on."""
-        target: Tensor = inputs["p"]
-        if "hardened" not in inputs:
-            return target
+    def _labelled(
+        self, margin: Tensor, numbers: dict[str, Tensor], own: Callable[[Tensor], Tensor] | None = None
+    ) -> Tensor:
+        """The student's loss against the labels, (R,); ``own``: the method's loss of a target (``losses.loss``)."""
         progress = self.state.global_step / max(1, self.state.max_steps)
-        weight = objectives.confidence_weight(progress, self.confidence.a_max, self.confidence.warmup)
-        return objectives.aux_confidence_target(target, inputs["hardened"], weight)
+        return losses.loss(self.student, margin, numbers["p"], progress, numbers.get("hardened"), own)
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Weighted sum over this micro-batch, divided by the weight of the whole effective batch."""
-        losses, outputs = self._losses(model, inputs)
-        total = inputs["weight"].sum() if num_items_in_batch is None else num_items_in_batch
-        loss = (inputs["weight"] * losses).sum() / total * self.accelerator.num_processes
-        return (loss, outputs) if return_outputs else loss
+    def totals(self) -> dict[str, int]:
+        """Tokens of the whole training, over all processes; every process must call."""
+        self.counted.sum_up(self.accelerator)
+        return {"tokens": self.counted.tokens, "forward_tokens": self.counted.forward_tokens}
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.counted.sum_up(self.accelerator)
+        super()._save_checkpoint(model, trial)
 
 
-def filled(lists: dict[str, list[Any]], columns: dict[str, list[float]], batch_size: int) -> Dataset:
-    """The training set, filled up with rows of weight 0 to a multiple of the effective batch.
-
-    Without the fill the last batch of an epoch would be shared differently by different numbers of processes. The
-    empty rows copy the shortest pair, so they cost next to nothing, and fall anywhere in the shuffled order.
-
-    Args:
-        lists: token ids of the first and the second answers, and whatever else a pair has that is no float.
-        columns: numbers of each pair; ``weight`` is added.
-    """
-    first, second = list(lists.values())[:2]
-    n = len(first)
-    shortest = min(range(n), key=lambda row: len(first[row]) + len(second[row]))
-    rows = [*range(n), *([shortest] * (-n % batch_size))]
-    table = {name: [values[r] for r in rows] for name, values in lists.items()}
-    table |= {name: [float(values[r]) for r in rows] for name, values in columns.items()}
-    return Dataset.from_dict(table | {"weight": [1.0 if at < n else 0.0 for at in range(len(rows))]})
+def _halve_largest(parts: list[list[int]], lengths: list[int], empty: Iterator[int]) -> None:
+    """One micro-batch more: half of the largest one, or a row of weight 0 where none has two rows."""
+    largest = max(parts, key=lambda part: (len(part) > 1) * len(part) * max(lengths[row] for row in part))
+    if len(largest) == 1:
+        parts.append([next(empty)])
+        return
+    parts.remove(largest)
+    middle = len(largest) // 2
+    parts += [largest[:middle], largest[middle:]]

@@ -1,4 +1,4 @@
-"""Fit one reward model: from token ids and labels to a saved model folder, resuming where it stopped.
+"""Fit one reward model or classifier: from token ids and labels to a saved folder, resuming where it stopped.
 
 What every training shares is here too: batch, configuration, callbacks, adapter, and the run itself.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -22,29 +22,39 @@ if not torch.cuda.is_available():
     os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
 
 import transformers
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
 from w2s_pref.errors import W2SError
 from w2s_pref.models.tidy import tidy
+from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
 from w2s_pref.training.checkpoints import SealCheckpoints, latest
 from w2s_pref.training.dropout import without_dropout
-from w2s_pref.training.reward import Loss, PairCollator, SoftRewardTrainer, training_rows
+from w2s_pref.training.effective import AtOnce, EffectiveBatch
+from w2s_pref.training.progress import Progress as Progress
+from w2s_pref.training.progress import Report as Report
+from w2s_pref.training.progress import StopOnNaN
+from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 log = logging.getLogger(__name__)
-
-#: Called with (optimizer steps done, steps in all).
-Progress = Callable[[int, int], None]
 
 
 @dataclass
 class FitJob:
-    """One training: token ids of both answers, per-pair columns ``p`` and ``sign``, arguments, seed."""
+    """One training of a reward model on pairs, or of a two-output classifier on items.
 
-    a_ids: list[list[int]]
-    b_ids: list[list[int]]
+    Attributes:
+        a_ids, b_ids: token ids of both answers; an item's text and None.
+        columns: ``p`` (label) and ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0).
+        arguments: fields of RewardConfig, ``batch_size`` and ``micro_batch_tokens``.
+        updates: optimizer steps; None for ``num_train_epochs``.
+        lora: arguments of a new adapter; ``base_path`` is what it names as its base model.
+    """
+
+    a_ids: Sequence[Sequence[int]]
+    b_ids: Sequence[Sequence[int]] | None
     columns: dict[str, list[float]]
     arguments: dict[str, Any]
     loss: Loss
@@ -57,24 +67,28 @@ class FitJob:
 
 
 def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> dict[str, Any]:
-    """Train, save to ``save_to``, and return ``steps`` and ``history`` (list of {step, loss, …}).
+    """Train, save to ``save_to``, and say how it went.
 
     Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
+
+    Returns:
+        ``steps``, ``history`` (list of {step, loss, …}), ``world_size``, and, over all processes: ``tokens`` of the
+        texts trained on and ``forward_tokens``, positions computed.
 
     Raises:
         W2SError: the loss became NaN or infinite.
     """
     batch = Batch.of(job.arguments)
-    config = configuration(RewardConfig, job, batch, work)
+    config = configuration(RewardConfig, job, batch, work, **batch.whole)
     new_weights: set[str] = getattr(model, "new_weights", set())
     with readable(job):
         trainer = SoftRewardTrainer(
             pair_loss=job.loss,
             model=model,
             args=config,
-            train_dataset=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
+            rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
+            at_once=batch.at_once,
             processing_class=tokenizer,
-            data_collator=PairCollator(pad_token_id=tokenizer.pad_token_id),
             peft_config=adapter(job, "SEQ_CLS", _whole_modules(new_weights)),
             callbacks=callbacks(job),
         )
@@ -95,13 +109,24 @@ class Job(Protocol):
 
 @dataclass(frozen=True)
 class Batch:
-    """The effective batch, how it is split, and the arguments that are left for the trainer."""
+    """The effective batch, how it is split, and the arguments that are left for the trainer.
+
+    Attributes:
+        per_device, accumulation: the split of trainers that make their own micro-batches (RLOO, GRPO).
+        at_once: what limits ours.
+    """
 
     size: int
     per_device: int
     accumulation: int
     world: int
+    at_once: AtOnce
     arguments: dict[str, Any]
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """Arguments of a trainer that gets each process's whole share, and splits it itself."""
+        return {"per_device_train_batch_size": self.size // self.world, "gradient_accumulation_steps": 1}
 
     @classmethod
     def of(cls, arguments: dict[str, Any]) -> Batch:
@@ -109,17 +134,18 @@ class Batch:
         left = dict(arguments)
         size = int(left.pop("batch_size"))
         world = int(os.environ.get("WORLD_SIZE", "1"))
+        at_once = AtOnce(left.pop("micro_batch_tokens", None), left.pop("per_device_train_batch_size", None))
         try:
-            per_device, accumulation = micro_batches(size, left.pop("per_device_train_batch_size", None), world)
+            per_device, accumulation = micro_batches(size, at_once.rows, world)
         except ValueError as error:
             raise W2SError(f"training: {error}") from error
-        return cls(size, per_device, accumulation, world, left)
+        return cls(size, per_device, accumulation, world, at_once, left)
 
 
 def configuration(kind: Callable[..., Any], job: Job, batch: Batch, work: Path, **more: Any) -> Any:
     """The trainer's configuration: what the toolkit decides, then the recipe's arguments."""
     ours = {
-        "output_dir": str(work),
+        "output_dir": str(sharding.checkpoints(work)),
         "seed": job.seed,
         "data_seed": job.seed,
         "per_device_train_batch_size": batch.per_device,
@@ -128,8 +154,9 @@ def configuration(kind: Callable[..., Any], job: Job, batch: Batch, work: Path, 
         "eval_strategy": "no",
         "save_strategy": "steps",
         "disable_tqdm": True,
+        "logging_nan_inf_filter": False,  # it looks at every step's loss, and hides what StopOnNaN should see
         "dataloader_pin_memory": False,
-        "use_cpu": not _accelerator_here(),
+        **sharding.device_arguments(_accelerator_here()),
     }
     if job.updates is not None:
         ours["max_steps"] = job.updates
@@ -160,17 +187,21 @@ def run(trainer: Any, tokenizer: Any, job: Job, batch: Batch, work: Path, save_t
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     _assert_world(trainer, batch.world)
+    sharding.check(trainer)
     if job.monitor is not None:
         job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
-    checkpoint = _agree_on_checkpoint(trainer, work)
+    checkpoint = _agree_on_checkpoint(trainer, Path(trainer.args.output_dir))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     save(trainer, tokenizer, save_to, job.base_path)
     # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
-    return {"steps": trainer.state.global_step, "history": history, "world_size": batch.world}
+    done = {"steps": trainer.state.global_step, "history": history, "world_size": batch.world}
+    done |= trainer.totals() if isinstance(trainer, EffectiveBatch) else {}
+    sharding.release(trainer)
+    return done
 
 
 def _accelerator_here() -> bool:
@@ -233,33 +264,6 @@ def save(trainer: Any, tokenizer: Any, folder: Path, base_path: str) -> None:
 def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
     """Optimizer steps of a training on ``rows`` pairs."""
     return max(1, ceil(ceil(rows / batch_size) * epochs))
-
-
-class StopOnNaN(TrainerCallback):  # type: ignore[misc]
-    """End the run with a sentence when the loss is no longer a number."""
-
-    def on_log(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
-    ) -> None:
-        """Called by the Trainer at every logging step."""
-        loss = (logs or {}).get("loss")
-        norm = (logs or {}).get("grad_norm")
-        if any(value is not None and not abs(float(value)) < float("inf") for value in (loss, norm)):
-            raise W2SError(
-                f"training diverged at step {state.global_step}: loss {loss}, gradient norm {norm}; "
-                "lower learning_rate, or set max_grad_norm"
-            )
-
-
-class Report(TrainerCallback):  # type: ignore[misc]
-    """Tell the caller how far training is."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.progress = progress
-
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Called by the Trainer after every optimizer step."""
-        self.progress(state.global_step, state.max_steps)
 
 
 def quiet() -> None:

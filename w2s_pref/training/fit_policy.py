@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from w2s_pref import margins
 from w2s_pref.errors import W2SError
 from w2s_pref.training.fit import Batch, Progress, adapter, callbacks, configuration, readable, run
 from w2s_pref.training.pair_loss import PairObjective
-from w2s_pref.training.policy import PolicyTrainer, ResponseCollator, policy_rows
+from w2s_pref.training.policy import PolicyTrainer, policy_rows
 
 __all__ = ["PairObjective", "PolicyJob", "fit_policy"]
 
@@ -25,15 +26,15 @@ class PolicyJob:
         a_ids, b_ids: token ids of prompt and answer; the responses begin at ``a_starts``, ``b_starts``.
         columns: ``p`` (label), ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0) and, where the
             margin reads them, ``ref_a``, ``ref_b`` (summed response log-probabilities under the reference).
-        arguments: fields of DPOConfig, and ``batch_size``.
+        arguments: fields of DPOConfig, ``batch_size`` and ``micro_batch_tokens``.
         updates: optimizer steps; None for ``num_train_epochs``.
         lora: arguments of a new adapter; a policy that is an adapter already goes on being trained as it is.
         base_path: what a saved adapter names as its base model.
         base: folder of the recipe, where the file of a user's margin is looked up.
     """
 
-    a_ids: list[list[int]]
-    b_ids: list[list[int]]
+    a_ids: Sequence[Sequence[int]]
+    b_ids: Sequence[Sequence[int]]
     a_starts: list[int]
     b_starts: list[int]
     columns: dict[str, list[float]]
@@ -49,7 +50,7 @@ class PolicyJob:
 
 
 def fit_policy(model: Any, tokenizer: Any, job: PolicyJob, work: Path, save_to: Path) -> dict[str, Any]:
-    """Train, save to ``save_to``, and return ``steps``, ``history`` (list of {step, loss, …}) and ``world_size``.
+    """Train, save to ``save_to``, and say how it went, as ``fit`` does.
 
     Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
 
@@ -59,7 +60,7 @@ def fit_policy(model: Any, tokenizer: Any, job: PolicyJob, work: Path, save_to: 
     if margins.needs_reference(job.objective.name, job.base) and "ref_a" not in job.columns:
         raise W2SError(f"margin {job.objective.name!r} reads reference log-probabilities, but there are none")
     batch = Batch.of(job.arguments)
-    config = configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True)
+    config = configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole)
     trained_already = hasattr(model, "get_base_model")
     lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
     with readable(job):
@@ -68,9 +69,9 @@ def fit_policy(model: Any, tokenizer: Any, job: PolicyJob, work: Path, save_to: 
             base=job.base,
             model=model,
             args=config,
-            train_dataset=policy_rows(lists, job.columns, batch.size),
+            rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
+            at_once=batch.at_once,
             processing_class=tokenizer,
-            data_collator=ResponseCollator(tokenizer.pad_token_id, job.objective.preferred_only),
             peft_config=None if trained_already else adapter(job, "CAUSAL_LM", set()),
             callbacks=callbacks(job),
         )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from w2s_pref import margins, objectives
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.margins import PairBatch
 from w2s_pref.user_code import guarded
 
@@ -24,8 +25,8 @@ class PairObjective:
         gamma: target margin of the cross-entropy (SimPO).
         conflict: what ``alpha`` > 0 pays for where the student is wrong: ``"reverse"``, the method's loss of the
             reversed ground truth, or ``"sft"``, the mean-token loss of the answer that the ground truth disprefers.
-        a_max, warmup, prior: the auxiliary confidence loss, as for reward models. SFT takes the answer that the mixed
-            label prefers.
+        student: what is made of the labels, as for reward models: the method's own loss is taken against its target.
+            SFT takes the answer that the target prefers.
         options: keyword arguments of a user's own margin function.
     """
 
@@ -34,15 +35,13 @@ class PairObjective:
     gamma: float = 0.0
     conflict: Literal["reverse", "sft"] = "reverse"
     alpha: float = 0.0
-    a_max: float = 0.0
-    warmup: float = 0.2
-    prior: str = "half"
+    student: LossSpec = field(default_factory=LossSpec)
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
     def preferred_only(self) -> bool:
         """True where the loss reads no answer but the preferred one, so that the other need not be run."""
-        return margins.loss_of(self.name) == "nll" and self.alpha == 0 and self.a_max == 0
+        return margins.loss_of(self.name) == "nll" and self.alpha == 0 and not self.student.read()
 
 
 class PairLoss:
@@ -63,15 +62,14 @@ class PairLoss:
             self._checked = True
         return value
 
-    def losses(self, batch: PairBatch, target: Tensor, sign: Tensor) -> Tensor:
-        """The method's loss against the label ``target``, plus what the explicit conflict pays for."""
-        margin = self.margin(batch)
-        loss = self._own(batch, margin, target)
-        if self.objective.alpha > 0:
-            loss = loss + self.objective.alpha * objectives.wrong(margin, sign) * self._paid(batch, margin, sign)
-        return loss
+    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
+        """What the explicit conflict adds, (B,)."""
+        if self.objective.alpha == 0:
+            return torch.zeros_like(margin)
+        return self.objective.alpha * objectives.wrong(margin, sign) * self._paid(batch, margin, sign)
 
-    def _own(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
+    def own(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
+        """The method's loss against a target in [0, 1], (B,)."""
         if self.kind == "squared":
             return objectives.squared(margin, target, self.objective.beta)
         if self.kind == "bce":
@@ -82,7 +80,7 @@ class PairLoss:
         """Loss of going where the ground truth does not."""
         if self.objective.conflict == "sft":
             return torch.where(sign < 0, *_answers(batch))
-        return self._own(batch, margin, (1 - sign) / 2)
+        return self.own(batch, margin, (1 - sign) / 2)
 
 
 def prefers_a(label: Tensor) -> Tensor:

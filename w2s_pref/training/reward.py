@@ -1,72 +1,77 @@
-"""Reward models on soft labels: TRL's RewardTrainer with a per-pair probability, conflict and confidence terms."""
+"""Reward models and classifiers on soft labels: TRL's RewardTrainer with any row, label, conflict and confidence."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from datasets import Dataset
 from torch import Tensor
 from trl import RewardTrainer
-from trl.trainer.reward_trainer import DataCollatorForPreference
 
 from w2s_pref import objectives
-from w2s_pref.training.effective import EffectiveBatch, filled
-
-#: Columns beside the token ids: label, ground-truth sign (explicit conflict only, else 0), weight.
-EXTRA = ("p", "sign", "weight")
+from w2s_pref.loss_spec import LossSpec
+from w2s_pref.rows import RowBatch, read_heads
+from w2s_pref.training.effective import EffectiveBatch
+from w2s_pref.training.share import TrainingSet
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Which loss on the margin. ``a_max`` 0 is plain soft BCE; ``alpha`` 0 is no explicit conflict."""
+    """Which loss on the margin: the student's, by name, and ``alpha`` times the explicit conflict."""
 
-    a_max: float = 0.0
-    warmup: float = 0.2
-    prior: str = "half"
+    student: LossSpec = field(default_factory=LossSpec)
     alpha: float = 0.0
 
 
-@dataclass
-class PairCollator(DataCollatorForPreference):  # type: ignore[misc]
-    """TRL's preference collator, plus the columns of ``EXTRA``, each of shape (B,)."""
-
-    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        """Pad to (2B, L), chosen first, as TRL does."""
-        batch: dict[str, Any] = super().torch_call(examples)
-        for name in EXTRA:
-            batch[name] = torch.tensor([example[name] for example in examples], dtype=torch.float)
-        return batch
-
-
 class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
-    """RewardTrainer whose loss is soft BCE on the margin, averaged exactly over the effective batch."""
+    """RewardTrainer whose loss is a named one on the margin, averaged exactly over the effective batch.
 
-    def __init__(self, *args: Any, pair_loss: Loss | None = None, **kwargs: Any) -> None:
-        self.confidence = self.pair_loss = pair_loss or Loss()
-        super().__init__(*args, **kwargs)
+    The margin of a pair is the difference of its two rewards; that of an item is z1 - z0 of a head with two outputs.
+    """
 
-    def _set_signature_columns_if_needed(self) -> None:
-        super()._set_signature_columns_if_needed()
-        known: list[str] = self._signature_columns
-        self._signature_columns: list[str] = [*known, *(name for name in EXTRA if name not in known)]
+    def __init__(self, *args: Any, model: Any, pair_loss: Loss | None = None, **kwargs: Any) -> None:
+        self.pair_loss = pair_loss or Loss()
+        self.student = self.pair_loss.student
+        with _one_output(model):
+            super().__init__(*args, model=model, **kwargs)
 
-    def _margin(self, model: Any, inputs: dict[str, Any]) -> Tensor:
-        output = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False)
-        rewards_a, rewards_b = output.logits.squeeze(-1).float().chunk(2)
-        margin: Tensor = rewards_a - rewards_b
-        return margin
+    def _margin(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+        outputs = read_heads(model, batch)
+        if len(outputs) == 1:
+            return outputs[0, :, 1] - outputs[0, :, 0]
+        return outputs[0, :, 0] - outputs[1, :, 0]
 
-    def _losses(self, model: Any, inputs: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        margin = self._margin(model, inputs)
-        loss = objectives.soft_bce(margin, self._target(inputs))
+    def _losses(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+        margin = self._margin(model, batch, numbers)
+        loss = self._labelled(margin, numbers)
         if self.pair_loss.alpha > 0:
-            loss = loss + self.pair_loss.alpha * objectives.explicit_conflict(margin, inputs["sign"])
-        return loss, {"margin": margin}
+            loss = loss + self.pair_loss.alpha * objectives.explicit_conflict(margin, numbers["sign"])
+        return loss
 
 
-def training_rows(a_ids: list[list[int]], b_ids: list[list[int]], columns: dict[str, Any], batch_size: int) -> Dataset:
-    """The training set in the form that TRL's collator reads, filled up to a multiple of the effective batch."""
-    numbers = {name: columns[name] for name in ("p", "sign")}
-    return filled({"chosen_ids": a_ids, "rejected_ids": b_ids}, numbers, batch_size)
+@contextmanager
+def _one_output(model: Any) -> Iterator[None]:
+    """TRL takes heads of one output only, though nothing that is left of it reads the head."""
+    names = model.config.id2label, model.config.label2id
+    model.config.num_labels = 1
+    try:
+        yield
+    finally:
+        model.config.id2label, model.config.label2id = names
+
+
+def training_rows(
+    a_ids: Sequence[Sequence[int]],
+    b_ids: Sequence[Sequence[int]] | None,
+    columns: Mapping[str, Sequence[float]],
+    batch_size: int,
+) -> TrainingSet:
+    """Pairs, or items where ``b_ids`` is None, filled up to a multiple of the effective batch.
+
+    Args:
+        columns: ``p``, the label, and ``sign``, ground truth ±1 where the explicit conflict reads it, else 0.
+    """
+    texts = [a_ids] if b_ids is None else [a_ids, b_ids]
+    return TrainingSet(texts, {name: columns[name] for name in ("p", "sign")}, batch_size)

@@ -1,0 +1,117 @@
+"""Models divided among processes (DeepSpeed ZeRO, FSDP2): what the launcher wants, whether it came, the way back.
+
+`accelerate launch --config_file …` says it through the environment; transformers' Trainer reads that. It says nothing
+where it could not: on CPUs an FSDP launch trains plain data parallel. So everything is checked here.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from w2s_pref.errors import W2SError
+
+#: Ways to divide a model; without one every process holds all of it.
+Division = Literal["deepspeed", "fsdp"]
+
+
+def division() -> Division | None:
+    """What this launch divides models with. Imports nothing."""
+    if _flag("ACCELERATE_USE_DEEPSPEED"):
+        return "deepspeed"
+    return "fsdp" if _flag("ACCELERATE_USE_FSDP") else None
+
+
+def _flag(name: str) -> bool:
+    return os.environ.get(name, "false").lower() == "true"
+
+
+def refuse_impossible() -> None:
+    """Say before any work what this machine, or this launch, cannot do.
+
+    Raises:
+        W2SError: FSDP without an accelerator (accelerate 1.15 would train data parallel and say nothing), or with
+            models that only the first process loads.
+    """
+    if division() != "fsdp":
+        return
+    import torch
+
+    if _flag("FSDP_CPU_RAM_EFFICIENT_LOADING"):
+        raise W2SError(
+            "fsdp_cpu_ram_efficient_loading: models that are loaded to score would be empty on all processes but the "
+            "first; set it to false in the launch's configuration"
+        )
+    if not torch.accelerator.is_available():
+        raise W2SError(
+            "FSDP needs a GPU in every process: on CPUs accelerate would silently train plain data parallel; launch "
+            "with accelerate_configs/ddp.yaml, zero2.yaml or zero3.yaml instead"
+        )
+
+
+def device_arguments(accelerator_here: bool) -> dict[str, Any]:
+    """Training arguments that put a training where the launch wants it.
+
+    With ``use_cpu`` accelerate ignores DeepSpeed, and without a backend it forms no group on CPUs.
+    """
+    if division() is None or accelerator_here:
+        return {"use_cpu": not accelerator_here}
+    return {"use_cpu": False, "ddp_backend": "gloo"}
+
+
+def checkpoints(work: Path) -> Path:
+    """Where checkpoints of this launch live: those of a divided model fit only the same division."""
+    if division() is None:
+        return work
+    stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "") if division() == "deepspeed" else ""
+    return work / f"{division()}{stage}-{os.environ.get('WORLD_SIZE', '1')}"
+
+
+def check(trainer: Any) -> None:
+    """The trainer divides the model as the launch said, and nothing beside the recipe changes the optimisation.
+
+    Raises:
+        W2SError: it does not, or the launch's configuration sets what is the recipe's.
+    """
+    precision = "bf16" if trainer.args.bf16 else "fp16" if trainer.args.fp16 else "no"
+    if trainer.accelerator.mixed_precision != precision:
+        raise W2SError(
+            f"the launch sets mixed_precision {trainer.accelerator.mixed_precision!r}, the recipe's training "
+            f'{precision!r}; set bf16 or fp16 in the recipe\'s training, and mixed_precision: "no" for the launch'
+        )
+    found = trainer.accelerator.distributed_type.value.lower()
+    if division() is not None and found != division():
+        raise W2SError(f"launched to divide models by {division()}, but accelerate formed {found}")
+    if division() == "deepspeed":
+        _check_deepspeed(trainer.accelerator.state.deepspeed_plugin.deepspeed_config, trainer.args.max_grad_norm)
+
+
+def _check_deepspeed(config: dict[str, Any], max_grad_norm: float) -> None:
+    for name in ("optimizer", "scheduler"):
+        if name in config:
+            raise W2SError(f"the DeepSpeed configuration has a block {name!r}, which is the recipe's to say; remove it")
+    if config.get("gradient_clipping", 0) != max_grad_norm:
+        raise W2SError(
+            f"the DeepSpeed configuration clips gradients at {config.get('gradient_clipping', 0)}, the recipe's "
+            f"training.max_grad_norm is {max_grad_norm}; write gradient_clipping: auto"
+        )
+    zero = config.get("zero_optimization", {})
+    if zero.get("stage") == 3 and not zero.get("stage3_gather_16bit_weights_on_model_save"):
+        raise W2SError(
+            "ZeRO-3 would save pieces instead of a model; set zero3_save_16bit_model: true (in DeepSpeed's own file: "
+            "stage3_gather_16bit_weights_on_model_save)"
+        )
+
+
+def release(trainer: Any) -> None:
+    """Leave the division behind: what is loaded next, to score or to train, is an ordinary whole model."""
+    if division() != "deepspeed":
+        return
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    trainer.deepspeed.destroy()
+    trainer.accelerator.free_memory()
+    unset_hf_deepspeed_config()  # or from_pretrained would divide every model to come
+    gc.collect()
