@@ -12,10 +12,11 @@ from pydantic.fields import FieldInfo
 from w2s_pref.data.config import DataConfig, Sizes
 from w2s_pref.data.sources import Source
 from w2s_pref.labels import LabelConfig
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.methods import MethodConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, LossConfig, Recipe, SpeechConfig
+from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
 from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
@@ -30,7 +31,7 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "models.NAME": ("", ModelSpec),
     "methods.NAME": ("", MethodConfig),
     "labels": ("labels.", LabelConfig),
-    "loss": ("loss.", LossConfig),
+    "loss": ("loss.", LossSpec),
     "conflict": ("conflict.", ConflictConfig),
     "bootstrap": ("bootstrap.", BootstrapConfig),
     "speech": ("speech.", SpeechConfig),

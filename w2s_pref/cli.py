@@ -30,22 +30,43 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested k
 
 
 @app.command()
-def run(recipe: RecipeFile, overrides: Overrides = None) -> None:
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
+    submit: Annotated[Path | None, typer.Option(help="submit to a cluster what this file (YAML) says, and end")] = None,
+) -> None:
     """Run a recipe: build what is missing, analyse, write OUTPUT/NAME (report.html, results.json, scores.parquet)."""
-    launch(recipe, overrides or [])
+    if submit is None:
+        launch(recipe, overrides or [], workers)
+        return
+    from w2s_pref.pipeline.cluster import submit as submit_jobs
+
+    for line in submit_jobs(submit, recipe, overrides or [], workers):
+        print(line)
 
 
-def launch(recipe: Path, overrides: list[str]) -> None:
+def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
     """What `w2s run` and recipes/run.py both do, on one process or many."""
     from w2s_pref.display import StageDisplay
+    from w2s_pref.generalization.results import LabResults
     from w2s_pref.pipeline.run import run as run_recipe
     from w2s_pref.pipeline.world import World
     from w2s_pref.report.terminal import show as print_tables
 
     terminal, world = console(), World()
-    command = shlex.join(["w2s", "run", str(recipe), *overrides])
+    command = shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
+    if workers > 1 and world.size > 1:
+        raise user_error(
+            f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "
+            "use either, or start several such launches on one store"
+        )
     with StageDisplay(terminal, world.main) as display:
         try:
+            if workers > 1:
+                from w2s_pref.pipeline.workers import build_together
+
+                build_together(recipe, overrides, workers, display)
             results, folder = run_recipe(recipe, overrides, display, command)
         except KeyboardInterrupt:
             display.bars.stop()
@@ -53,6 +74,11 @@ def launch(recipe: Path, overrides: list[str]) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
+        if isinstance(results, LabResults):
+            from w2s_pref.generalization.show import show
+
+            show(results, folder, terminal)
+            return
         print_tables(results, terminal)
         terminal.print(f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False)
 
@@ -62,14 +88,33 @@ def plan(
     recipe: RecipeFile,
     overrides: Overrides = None,
     missing: Annotated[bool, typer.Option(help="show only stages that are not in the store")] = False,
+    cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
+    calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
+    tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
+    accelerate: Annotated[Path | None, typer.Option(help="with cost: accelerate configuration of the launch")] = None,
+    num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
     json_file: JsonOut = None,
 ) -> None:
     """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
     from w2s_pref.pipeline.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
-    show_plan(opened, console(), only_missing=missing)
-    write_json(json_file, lambda: as_json(opened))
+    if not cost:
+        if calibrate or tflops or accelerate or num_processes:
+            raise user_error("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
+        show_plan(opened, console(), only_missing=missing)
+        write_json(json_file, lambda: as_json(opened))
+        return
+    from w2s_pref.pipeline.cost.estimate import Device, Estimator
+    from w2s_pref.pipeline.cost.sharding import Sharding, read_sharding
+    from w2s_pref.pipeline.cost.table import costs_as_json, show_costs
+
+    sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
+    device = None if tflops is None else Device(tflops * 1e12, mfu)
+    estimator = Estimator(opened, sharding, calibrate, device)
+    show_costs(estimator, console())
+    write_json(json_file, lambda: costs_as_json(estimator))
 
 
 @app.command()
@@ -119,6 +164,29 @@ def inspect_data(
     from w2s_pref.pipeline.look import show_data
 
     show_data(recipe, overrides or [], split, model, rows, console())
+
+
+@app.command()
+def tasks() -> None:
+    """List the classification tasks: hub id, kind, what keeps rows together."""
+    from w2s_pref.tasks.show import task_table
+    from w2s_pref.tasks.task import TASKS
+
+    console().print(task_table(TASKS.names()))
+
+
+@app.command()
+def audit(
+    task: Annotated[str, typer.Argument(help="task, function (file.py:attr), or a YAML file with a task or tasks:")],
+    path: Annotated[list[str] | None, typer.Option(help="files, folder or pattern to read instead of the hub")] = None,
+    seed: Annotated[int, typer.Option(help="folds and resamples")] = 0,
+    json_file: JsonOut = None,
+) -> None:
+    """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""
+    from w2s_pref.tasks.show import audit_tasks
+
+    done = audit_tasks(task, path or [], seed, console())
+    write_json(json_file, lambda: done)
 
 
 @app.command()

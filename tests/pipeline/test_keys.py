@@ -9,9 +9,10 @@ from pydantic import BaseModel
 
 from w2s_pref.data.sources import Source
 from w2s_pref.labels import LabelConfig
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, LossConfig, Recipe, SpeechConfig
+from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
 from w2s_pref.pipeline.run import open_recipe
 from w2s_pref.pipeline.stages import rows_hash, truth_hash
 
@@ -44,6 +45,10 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "loss.a_max": ("loss.a_max=0.7", STUDENTS),
     "loss.warmup": ("loss.warmup=0.3", STUDENTS),
     "loss.prior": ("loss.prior=mean", STUDENTS),
+    "loss.mode": ("loss.mode=openai", STUDENTS),
+    "loss.alpha": ("loss.alpha=0.7", STUDENTS),
+    "loss.beta": ("loss.beta=0.7", STUDENTS),
+    "loss.radius": ("loss.radius=0.3", STUDENTS),
     "conflict.settings": ("conflict.settings=[none, explicit, placebo]", {"analysis"}),
     "conflict.alpha": ("conflict.alpha=0.7", {"student", "scores", "analysis"}),
     "conflict.match_updates": ("conflict.match_updates=false", {"student", "scores", "analysis"}),
@@ -77,6 +82,10 @@ TOGETHER = {
     "loss.a_max": ["loss.name=aux_confidence"],
     "loss.warmup": ["loss.name=aux_confidence"],
     "loss.prior": ["loss.name=aux_confidence"],
+    "loss.mode": ["loss.name=aux_confidence"],
+    "loss.alpha": ["loss.name=product"],
+    "loss.beta": ["loss.name=product"],
+    "loss.radius": ["loss.name=window"],
 }
 MODEL_CHANGES = {
     "path": "models.strong.path=medium",
@@ -91,7 +100,7 @@ MODEL_CHANGES = {
 }
 SECTIONS: dict[str, type[BaseModel]] = {
     "labels": LabelConfig,
-    "loss": LossConfig,
+    "loss": LossSpec,
     "conflict": ConflictConfig,
     "bootstrap": BootstrapConfig,
     "analysis": AnalysisConfig,

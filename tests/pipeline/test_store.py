@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.store import MANIFEST, Store, write_text
+from w2s_pref.pipeline.disk import write_text
+from w2s_pref.pipeline.identity import Identity, myself
+from w2s_pref.pipeline.store import MANIFEST, Store
 
 
 def put(store: Store, key: str = "k", text: str = "hello") -> Path:
@@ -86,13 +89,20 @@ def test_a_store_below_a_file_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_sweep_removes_what_dead_processes_left(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    dead, alive = tmp_path / "tmp" / "model-k-4194304", tmp_path / "tmp" / f"model-k-{os.getpid()}"
-    dead.mkdir(parents=True)
-    alive.mkdir()
-    store.sweep()
-    assert not dead.exists()
-    assert alive.exists()
+    me = myself()
+    folders = {
+        "gone": replace(me, pid=4194304),
+        "another that has my number": replace(me, start="1"),
+        "mine": me,
+        "another machine's": Identity("other", "0" * 12, 4194304, "1"),
+    }
+    for name, process in folders.items():
+        (tmp_path / "tmp" / f"model-{name}-{process.tag}").mkdir(parents=True)
+    lease = tmp_path / "tmp" / f"lease0-{folders['gone'].tag}"
+    lease.write_text("half a lease")
+    Store(tmp_path).sweep()
+    left = {path.name.split("-")[1] for path in (tmp_path / "tmp").iterdir()}
+    assert left == {"mine", "another machine's"}
 
 
 def test_write_text_is_whole_or_absent(tmp_path: Path) -> None:

@@ -40,13 +40,17 @@ CHECKED_PAIRS = 16
 
 @dataclass
 class Builder:
-    """Builds stages; every process calls it, the main process writes tables."""
+    """Builds stages; every process calls it, the main process writes tables.
+
+    ``made`` holds the keys of stages that were built along with another one.
+    """
 
     store: Store
     world: World
     base: Path
     progress: Callable[[int, int], None] | None = None
     signal: Callable[[int, dict[str, float]], None] | None = None
+    made: set[str] = field(default_factory=set, repr=False)
     _loaded: tuple[str, Any, Any] | None = field(default=None, repr=False)
     _policy: tuple[str, Any, Any] | None = field(default=None, repr=False)
 
@@ -58,7 +62,7 @@ class Builder:
         """
         found = self.store.get(stage.kind, stage.key)
         if found is None:
-            raise W2SError(f"stage {stage.name!r} is not in the store {self.store.root}; run the recipe again")
+            raise W2SError(f"stage {stage.name!r} is not in the store {self.store}; run the recipe again")
         return found
 
     def table(self, stage: Stage) -> pd.DataFrame:
@@ -121,6 +125,7 @@ class Builder:
         return {"steps": 0, "pairs": 0}
 
     def _job(self, stage: TrainStage, tokenizer: Any) -> tuple[FitJob, dict[str, int]]:
+        from w2s_pref.loss_spec import with_spec
         from w2s_pref.training.fit import FitJob
         from w2s_pref.training.reward import Loss
 
@@ -140,7 +145,7 @@ class Builder:
         arguments, updates = self.sized(stage, sizes)
         spec = stage.model.spec
         job = FitJob(
-            a_ids, b_ids, columns, arguments, Loss(**stage.loss), stage.seed, updates, spec.lora,
+            a_ids, b_ids, columns, arguments, Loss(**with_spec(stage.loss)), stage.seed, updates, spec.lora,
             str(stage.model.folder or spec.path), self.progress,
         )  # fmt: skip
         return job, counts
@@ -191,7 +196,7 @@ class Builder:
         from w2s_pref.models.load import load_saved
         from w2s_pref.scoring import score_pairs
 
-        if self.world.size > 1:
+        if not self.world.alone:
             return self._check_reload_distributed(stage, folder)
         sample = stage.parts[0].rows.frame.head(CHECKED_PAIRS)
         before = score_pairs(model, tokenizer, sample, **stage.tokens)

@@ -35,6 +35,7 @@ def load_start(
     builder: Builder, start: StartStage | PolicyStage, seed: int, trainable: bool = False
 ) -> tuple[Any, Any]:
     """The causal model that a policy starts from (or is judged against), and its tokenizer."""
+    from w2s_pref.models.load import placed
     from w2s_pref.models.policy import load_policy, load_saved_policy
 
     if isinstance(start, StartStage):
@@ -42,13 +43,7 @@ def load_start(
     else:
         trusted = start.model.spec.trust_remote_code
         model, tokenizer = load_saved_policy(builder.artifact(start).folder, trusted, trainable=trainable)
-    return model if trainable else _placed(model.eval()), tokenizer
-
-
-def _placed(model: Any) -> Any:
-    from w2s_pref.models.load import device
-
-    return model.to(device())
+    return model if trainable else placed(model.eval()), tokenizer
 
 
 def build_logprobs(builder: Builder, stage: LogProbStage, folder: Path) -> dict[str, Any]:
@@ -106,6 +101,7 @@ def build_pairs(builder: Builder, stage: PairPolicyStage, folder: Path) -> dict[
 
 
 def _pair_job(builder: Builder, stage: PairPolicyStage, tokenizer: Any) -> tuple[PolicyJob, dict[str, int]]:
+    from w2s_pref.loss_spec import with_spec
     from w2s_pref.training.fit_policy import PairObjective, PolicyJob
 
     lists: dict[str, list[Any]] = {name: [] for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
@@ -129,7 +125,7 @@ def _pair_job(builder: Builder, stage: PairPolicyStage, tokenizer: Any) -> tuple
         **lists,
         columns=columns,
         arguments=arguments,
-        objective=PairObjective(**stage.objective),
+        objective=PairObjective(**with_spec(stage.objective)),
         seed=stage.seed,
         updates=updates,
         lora=spec.lora,
@@ -241,7 +237,7 @@ def _check_reload(
     if not np.isfinite(after).all():
         raise W2SError(f"{stage.name}: the saved policy gives log-probabilities that are not numbers")
     builder.hold_policy(stage.key, loaded, loaded_tokenizer)
-    if model is None or builder.world.size > 1:
+    if model is None or not builder.world.alone:
         return 0.0
     before = logprob_pairs(model.eval(), tokenizer, sample, **stage.tokens)[columns].to_numpy()
     difference = float(np.abs(before - after).max(initial=0.0))

@@ -16,7 +16,7 @@ from w2s_pref.pipeline.speech import add_speech, base_scores
 from w2s_pref.pipeline.stages import Part, Rows, Stage, ordered
 from w2s_pref.pipeline.study import Study
 
-__all__ = ["Study", "all_stages", "build_study"]
+__all__ = ["Study", "all_stages", "build_study", "slices"]
 
 
 def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
@@ -29,7 +29,7 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
     _check_splits(recipe, rows)
     study = Study(recipe, base, {name: facts(spec, base) for name, spec in recipe.models.items()}, rows)
     if recipe.bootstrap.inputs == "split":
-        rows.update(_slices(rows["w2s"], max(len(chain) for chain in study.chains.values()) - 1))
+        rows.update(slices(rows["w2s"], max(len(chain) for chain in study.chains.values()) - 1))
     factors = _compute_factors(study) if recipe.bootstrap.match_compute else {}
     used = list(dict.fromkeys(node for chain in study.chains.values() for node in chain))
     for seed in recipe.seeds:
@@ -54,7 +54,7 @@ def _check_splits(recipe: Recipe, rows: dict[str, Rows]) -> None:
         raise W2SError("labels.calibrate needs held-out ground truth; give data.splits.calibration a number of rows")
 
 
-def _slices(w2s: Rows, hops: int) -> dict[str, Rows]:
+def slices(w2s: Rows, hops: int) -> dict[str, Rows]:
     """w2s cut by group into one slice per hop, in the order of the groups' hashes."""
     groups = sorted(w2s.frame["group"].unique())
     share = pd.Series({group: number * hops // len(groups) for number, group in enumerate(groups)})
@@ -119,4 +119,4 @@ def _compute_factors(study: Study) -> dict[str, float]:
 
 def all_stages(study: Study) -> list[Stage]:
     """Every stage in building order; the analysis is last."""
-    return ordered([study.analysis])
+    return ordered(study.targets)

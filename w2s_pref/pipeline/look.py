@@ -33,10 +33,10 @@ def show_data(
         raise W2SError(f"--model {name!r}: {nearest(name, list(opened.recipe.models))}")
     spec = opened.recipe.models[name]
     tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
-    data = opened.recipe.data
+    tokens = opened.study.tokens
     frame = opened.study.rows[split].frame
     console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
-    show(frame, tokenizer, data.max_length, data.overlong, rows, console, title=f"{split} as {name} sees it")
+    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title=f"{split} as {name} sees it")
 
 
 def score_to_table(

@@ -100,9 +100,9 @@ def _loss(recipe: Recipe, task: Task) -> dict[str, Any]:
     """Terms of the student's loss beside the method's own; ceilings have none."""
     if not task.student:
         return {}
-    names = {"a_max", "warmup", "prior"} if recipe.loss.name == "aux_confidence" else set()
+    student = recipe.loss.read()
     return {
-        **recipe.loss.model_dump(include=names),
+        **({"student": student} if student else {}),
         **({"alpha": recipe.conflict.alpha} if task.conflict == "explicit" else {}),
     }
 

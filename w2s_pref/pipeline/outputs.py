@@ -8,19 +8,22 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import yaml
+from pydantic import BaseModel
 
 from w2s_pref.errors import W2SError
+from w2s_pref.models.info import ModelFacts
 from w2s_pref.pipeline.build_watch import curve
+from w2s_pref.pipeline.disk import disk_sentence
 from w2s_pref.pipeline.graph import all_stages
 from w2s_pref.pipeline.policy_stages import OnlinePolicyStage, PolicyStage
 from w2s_pref.pipeline.stages import AnalyzeStage, Scored, TrainStage
-from w2s_pref.pipeline.store import disk_sentence
 from w2s_pref.pipeline.world import environment
 from w2s_pref.results import Body, Curve, ModelInfo, MonitorAlarm, MonitorCurve, Provenance, Results, SplitInfo
 
@@ -32,7 +35,6 @@ if TYPE_CHECKING:
 def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:
     """The analysis's body plus everything that says where it comes from."""
     body = Body.model_validate_json((builder.artifact(analysis).folder / "body.json").read_text("utf-8"))
-    here = environment(builder.world)
     return Results(
         **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
         warnings=body.warnings + _token_notes(opened, builder),
@@ -40,19 +42,30 @@ def assemble(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: 
         seeds=opened.recipe.seeds,
         objectives=_objectives(opened),
         splits=_splits(opened),
-        models=_models(opened),
+        models=model_infos(opened.study.models),
         curves=_curves(opened, builder),
         monitors=_monitors(opened, builder),
         recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
-        provenance=Provenance(
-            command=command,
-            created=datetime.now(UTC).isoformat(timespec="seconds"),
-            seconds=round(_computing_time(opened, builder), 2),
-            world_size=here["world_size"],
-            versions=here["versions"],
-            machine=here["machine"],
-            stages={stage.name: stage.key for stage in opened.study.trained.values()} | {"analysis": analysis.key},
+        provenance=provenance(
+            opened,
+            builder,
+            command,
+            {stage.name: stage.key for stage in opened.study.trained.values()} | {"analysis": analysis.key},
         ),
+    )
+
+
+def provenance(opened: Opened, builder: Builder, command: str, stages: dict[str, str]) -> Provenance:
+    """How this run came about, and the keys of the stages to name."""
+    here = environment(builder.world)
+    return Provenance(
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(_computing_time(opened, builder), 2),
+        world_size=here["world_size"],
+        versions=here["versions"],
+        machine=here["machine"],
+        stages=stages,
     )
 
 
@@ -103,10 +116,11 @@ def _token_notes(opened: Opened, builder: Builder) -> list[str]:
     return notes
 
 
-def _models(opened: Opened) -> dict[str, ModelInfo]:
+def model_infos(models: dict[str, ModelFacts]) -> dict[str, ModelInfo]:
+    """The recipe's models as results name them."""
     return {
         name: ModelInfo(path=facts.spec.path, parameters=facts.parameters, hash=facts.hash, revision=facts.revision)
-        for name, facts in opened.study.models.items()
+        for name, facts in models.items()
     }
 
 
@@ -179,28 +193,40 @@ def check_places(opened: Opened) -> None:
 
 
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
-    """Write the run folder beside its place, then swap it in, so that no reader meets half a run."""
+    """Write the run folder: tables, results, report, students."""
     from w2s_pref.report.html import write as write_report
 
+    with fresh_folder(opened) as fresh:
+        tables = builder.artifact(analysis).folder
+        for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
+            if (tables / name).is_file():
+                shutil.copyfile(tables / name, fresh / name)
+        write_facts(opened, builder, results, fresh)
+        write_report(results, fresh / "report.html")
+        _students(opened, builder, results, fresh / "students")
+
+
+@contextlib.contextmanager
+def fresh_folder(opened: Opened) -> Iterator[Path]:
+    """A folder beside the run folder's place, swapped in at the end, so that no reader meets half a run."""
     folder = Path(opened.recipe.output) / opened.recipe.name
     fresh = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
-        tables = builder.artifact(analysis).folder
-        for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
-            if (tables / name).is_file():
-                shutil.copyfile(tables / name, fresh / name)
-        (fresh / "results.json").write_text(results.model_dump_json(indent=1), encoding="utf-8")
-        (fresh / "recipe.yaml").write_text(_resolved(opened), encoding="utf-8")
-        (fresh / "environment.json").write_text(json.dumps(environment(builder.world), indent=1), encoding="utf-8")
-        write_report(results, fresh / "report.html")
-        _students(opened, builder, results, fresh / "students")
+        yield fresh
         _swap(fresh, folder)
     except OSError as error:
         raise disk_sentence(error, "output", folder) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_facts(opened: Opened, builder: Builder, results: BaseModel, folder: Path) -> None:
+    """What every run folder holds: results, the recipe as it was read, the machine."""
+    (folder / "results.json").write_text(results.model_dump_json(indent=1), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(_resolved(opened), encoding="utf-8")
+    (folder / "environment.json").write_text(json.dumps(environment(builder.world), indent=1), encoding="utf-8")
 
 
 def _resolved(opened: Opened) -> str:

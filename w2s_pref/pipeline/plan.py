@@ -25,7 +25,7 @@ from w2s_pref.results import SCHEMA_VERSION, Results
 
 @dataclass(frozen=True)
 class Row:
-    """One stage of the plan. ``state``: hit, partial (step of the newest checkpoint in ``note``) or miss."""
+    """One stage of the plan. ``state``: hit, building (``note``: by whom), partial (its newest checkpoint) or miss."""
 
     kind: str
     name: str
@@ -47,6 +47,9 @@ def _row(opened: Opened, stage: Stage) -> Row:
         steps = [int(path.name.rsplit("-", 1)[1]) for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")]
         if steps:
             state, note = "partial", f"continues after step {max(steps)}"
+        holder = store.holder(stage.kind, stage.key)
+        if holder is not None:
+            state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
     trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
     memory = training_memory(stage) if trained and isinstance(stage, TrainStage | PolicyStage) else None
     return Row(stage.kind, stage.name, state, stage.rows, memory, note)
@@ -75,7 +78,7 @@ def show_plan(opened: Opened, console: Console, only_missing: bool = False) -> N
     """Print the stage table, the splits, and totals."""
     rows = rows_of(opened)
     table = Table("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
-    colours = {"hit": "green", "partial": "yellow", "miss": "cyan"}
+    colours = {"hit": "green", "building": "magenta", "partial": "yellow", "miss": "cyan"}
     for row in rows:
         if only_missing and row.state == "hit":
             continue
@@ -88,7 +91,8 @@ def show_plan(opened: Opened, console: Console, only_missing: bool = False) -> N
     console.print(f"data: {escape(said)}" if said else "data: stands in, could not be read")
     states = Counter(row.state for row in rows)
     peak = max((row.memory or 0 for row in rows if row.state != "hit"), default=0)
-    line = ", ".join(f"{states[name]} {name}" for name in ("hit", "partial", "miss"))
+    shown = ("hit", "building", "partial", "miss") if states["building"] else ("hit", "partial", "miss")
+    line = ", ".join(f"{states[name]} {name}" for name in shown)
     console.print(f"{line}; peak training memory about {_size(peak)} (estimate)" if peak else line)
     for warning in warnings_of(opened):
         console.print(f"[yellow]{escape(warning)}[/]")

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from w2s_pref.data.config import DataConfig
 from w2s_pref.errors import W2SError
 from w2s_pref.labels import LabelConfig
+from w2s_pref.loss_spec import LossSpec
 from w2s_pref.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
@@ -43,15 +44,6 @@ class BootstrapConfig(Section):
         "same", description="same: every hop re-labels w2s; split: a slice of w2s per hop; paper: w2s and gt in turn"
     )
     match_compute: bool = Field(False, description="lengthen the last training so that all arms cost the same")
-
-
-class LossConfig(Section):
-    """Loss of students, on everything they train on; ceilings always use plain cross-entropy."""
-
-    name: Literal["soft_bce", "aux_confidence"] = "soft_bce"
-    a_max: float = Field(0.5, ge=0.0, le=1.0, description="aux_confidence: final weight of the student's own opinion")
-    warmup: float = Field(0.2, ge=0.0, le=1.0, description="aux_confidence: share of training until a_max is reached")
-    prior: Literal["half", "mean"] = Field("half", description="aux_confidence: share hardened to 1: ½ or mean label")
 
 
 class SpeechConfig(Section):
@@ -99,7 +91,7 @@ class Recipe(Section):
         default_factory=lambda: ["reward"], min_length=1, description="methods of last nodes that name none"
     )
     labels: LabelConfig = LabelConfig()
-    loss: LossConfig = LossConfig()
+    loss: LossSpec = LossSpec()
     conflict: ConflictConfig = ConflictConfig()
     bootstrap: BootstrapConfig = BootstrapConfig()
     training: dict[str, Any] = Field(default_factory=dict, description="RewardConfig arguments; batch_size is global")
@@ -107,7 +99,7 @@ class Recipe(Section):
     monitor: MonitorConfig | None = Field(None, description="watch every training on the probe split")
     analysis: AnalysisConfig = AnalysisConfig()
     output: str = Field("runs", description="folder of the run folders")
-    store: str = Field("", description="folder of the artifacts; default OUTPUT/store")
+    store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
     processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
 
     @model_validator(mode="before")
@@ -218,9 +210,9 @@ class Recipe(Section):
             problems += check_lora(spec.lora, f"models.{name}.lora")
         return problems
 
-    def store_folder(self) -> Path:
-        """Where artifacts live. Relative folders start at the working directory."""
-        return (Path(self.store) if self.store else Path(self.output) / "store").expanduser()
+    def store_place(self) -> str:
+        """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
+        return self.store or str(Path(self.output) / "store")
 
 
 def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.errors import W2SError
+from w2s_pref.generalization.results import LabResults
+from w2s_pref.generalization.stages import FinishStage
+from w2s_pref.models import quantized
 from w2s_pref.pipeline.build import Builder
 from w2s_pref.pipeline.graph import Study, all_stages, build_study
-from w2s_pref.pipeline.policy_stages import PairPolicyStage, PolicyScoreStage, PolicyStage
+from w2s_pref.pipeline.loop import Display, Loop
+from w2s_pref.pipeline.policy_stages import OnlinePolicyStage, PairPolicyStage, PolicyStage
 from w2s_pref.pipeline.recipe import Recipe, load_recipe
-from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Stage, TrainStage
-from w2s_pref.pipeline.store import Store
-from w2s_pref.pipeline.world import World
+from w2s_pref.pipeline.stages import AnalyzeStage, Stage, TrainStage
+from w2s_pref.pipeline.store import Store, open_store
+from w2s_pref.pipeline.world import TIMEOUT_S, World
+from w2s_pref.pipeline.yaml_io import load_yaml, with_overrides
 from w2s_pref.results import Results
 from w2s_pref.training.arguments import enlarged
-
-
-class Display(Protocol):
-    """What shows progress."""
-
-    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
-        """A stage was found, started or finished."""
-
-    def step(self, done: int, total: int) -> None:
-        """A training made progress."""
-
-    def signal(self, step: int, signals: dict[str, float]) -> None:
-        """The monitor looked at a model in training."""
+from w2s_pref.training.sharding import division
 
 
 @dataclass
@@ -50,23 +40,41 @@ class Opened:
 def open_recipe(
     path: Path, overrides: list[str], prepare_data: Callable[[DataConfig, Path], Prepared] = prepare
 ) -> Opened:
-    """Read recipe and data and build the graph; loads no weights.
+    """Read recipe and data and build the graph; loads no weights. A recipe with ``tasks`` is one of the laboratory.
 
     Raises:
         W2SError: every configuration and data error found.
     """
+    raw = with_overrides(load_yaml(path), overrides)
+    if "tasks" in raw:
+        from w2s_pref.generalization.open import open_laboratory
+
+        return open_laboratory(raw, path, plan=prepare_data is not prepare)
     recipe = load_recipe(path, overrides)
     base = path.expanduser().resolve().parent
     prepared = prepare_data(recipe.data, base)
-    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), Store(recipe.store_folder()))
+    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), open_store(recipe.store_place()))
 
 
-def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[Results, Path]:
+def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[Results | LabResults, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
 
     Returns:
         The results and the run folder.
     """
+    opened, builder, analysis = build(path, overrides, display)
+    world = builder.world
+    done = world.on_main(lambda: _finish(opened, analysis, builder, command))
+    world.barrier()
+    folder = Path(opened.recipe.output) / opened.recipe.name
+    if done is None:
+        kind = LabResults if isinstance(analysis, FinishStage) else Results
+        done = kind.model_validate_json((folder / "results.json").read_text("utf-8"))
+    return done, folder
+
+
+def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, Builder, AnalyzeStage | FinishStage]:
+    """Build every stage that is missing, and write no run folder."""
     from w2s_pref.pipeline.outputs import check_places
 
     world = World()
@@ -76,19 +84,16 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     check_places(opened)
     stages = all_stages(opened.study)
     _check_shares(stages, world.size)
+    _check_quantized(stages)
+    _check_division(stages)
+    world.form(float(opened.recipe.training.get("ddp_timeout", TIMEOUT_S)))
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
-    for number, stage in enumerate(stages, 1):
-        _ensure(stage, builder, partial(display.stage, number, len(stages), stage))
+    Loop(stages, builder, display).run()
     analysis = stages[-1]
-    assert isinstance(analysis, AnalyzeStage)
-    done = world.on_main(lambda: _finish(opened, analysis, builder, command))
-    world.barrier()
-    folder = Path(opened.recipe.output) / opened.recipe.name
-    if done is None:
-        done = Results.model_validate_json((folder / "results.json").read_text("utf-8"))
-    return done, folder
+    assert isinstance(analysis, AnalyzeStage | FinishStage)
+    return opened, builder, analysis
 
 
 def _check_shares(stages: list[Stage], processes: int) -> None:
@@ -106,7 +111,36 @@ def _check_shares(stages: list[Stage], processes: int) -> None:
             )
 
 
-def _finish(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:
+def _check_quantized(stages: list[Stage]) -> None:
+    """TRL casts what is trained beside quantized weights to bfloat16, so the training must compute in it."""
+    for stage in stages:
+        if not isinstance(stage, TrainStage | PolicyStage) or stage.model.spec.quantization is None:
+            continue
+        if division() is not None or (isinstance(stage, OnlinePolicyStage) and stage.algorithm == "ppo"):
+            raise W2SError(f"{stage.name}: quantized models train data parallel (ddp.yaml), and not with PPO")
+        if not stage.arguments.get("bf16"):
+            raise W2SError(f"{stage.name}: adapters of quantized models are bfloat16; set training.bf16: true")
+
+
+def _check_division(stages: list[Stage]) -> None:
+    """A launch that divides models (DeepSpeed, FSDP) must not pretend to where a training cannot be divided."""
+    if division() is None:
+        return
+    for stage in stages:
+        if isinstance(stage, OnlinePolicyStage) and stage.algorithm == "ppo":
+            raise W2SError(
+                f"{stage.name}: PPO trains data parallel only, every process holds the whole model; launch with "
+                "accelerate_configs/ddp.yaml (what was built under another configuration is taken from the store)"
+            )
+
+
+def _finish(
+    opened: Opened, analysis: AnalyzeStage | FinishStage, builder: Builder, command: str
+) -> Results | LabResults:
+    if isinstance(analysis, FinishStage):
+        from w2s_pref.generalization.finish import finish
+
+        return finish(opened, analysis, builder, command)
     from w2s_pref.pipeline.outputs import assemble, write_run
 
     results = assemble(opened, analysis, builder, command)
@@ -115,71 +149,13 @@ def _finish(opened: Opened, analysis: AnalyzeStage, builder: Builder, command: s
     return results
 
 
-def _ensure(stage: Stage, builder: Builder, tell: Callable[[str, float], None]) -> None:
-    """Build the stage unless the store has it. The main process decides for everybody."""
-    store, world = builder.store, builder.world
-    if world.broadcast(store.get(stage.kind, stage.key) is not None if world.main else None):
-        tell("hit", 0.0)
-        return
-    tell("start", 0.0)
-    started = time.perf_counter()
-    if world.size == 1:
-        with store.lock(stage.kind, stage.key):
-            if store.get(stage.kind, stage.key) is not None:  # built by another run while this one waited
-                tell("hit", 0.0)
-                return
-            _build(stage, builder)
-    else:
-        _build(stage, builder)
-    tell("done", time.perf_counter() - started)
-
-
-def _build(stage: Stage, builder: Builder) -> None:
-    store, world = builder.store, builder.world
-    started = time.perf_counter()
-    if isinstance(stage, LabelStage | AnalyzeStage | PolicyScoreStage):
-        world.on_main(lambda: _write(stage, builder, started))
-        return
-    if world.size == 1:
-        _write(stage, builder, started)
-        return
-    _write_together(stage, builder, started)
-    store.get(stage.kind, stage.key)
-
-
-def _write(stage: Stage, builder: Builder, started: float) -> None:
-    store = builder.store
-    with store.writing(stage.kind, stage.key) as folder:
-        meta = _made(stage, builder, folder)
-        meta["seconds"] = time.perf_counter() - started
-        store.commit(stage.kind, stage.key, folder, stage.payload, {"name": stage.name, **meta})
-
-
-def _made(stage: Stage, builder: Builder, folder: Path) -> dict[str, Any]:
-    """What the stage says about itself. Where it fails, every sentence names the stage."""
-    try:
-        return builder.build(stage, folder)
-    except W2SError as error:
-        named = [text if text.startswith(stage.name) else f"{stage.name}: {text}" for text in error.problems]
-        raise W2SError(named) from error
-
-
-def _write_together(stage: Stage, builder: Builder, started: float) -> None:
-    """All processes build; they share the main process's temporary folder, which alone commits."""
-    store, world = builder.store, builder.world
-    with store.writing(stage.kind, stage.key) as own:
-        shared = Path(world.broadcast(str(own)))
-        meta = _made(stage, builder, shared)
-        meta["seconds"] = time.perf_counter() - started
-        world.barrier()
-        world.on_main(lambda: store.commit(stage.kind, stage.key, own, stage.payload, {"name": stage.name, **meta}))
-
-
 def _refuse_unreachable(study: Study) -> None:
-    """Nothing is started that cannot finish: hub models must be in the local cache or downloadable."""
+    """Nothing is started that cannot finish: models and what loads them must be here, or downloadable."""
     from w2s_pref.hub import go_offline_if_unreachable
     from w2s_pref.models.spec import how_to_get
 
+    for facts in study.models.values():
+        quantized.require(facts.spec.quantization)
     specs = [facts.spec for facts in study.models.values() if facts.folder is None]
     missing = list(dict.fromkeys((spec.path, spec.revision) for spec in specs))
     if missing and go_offline_if_unreachable():

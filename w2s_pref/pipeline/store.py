@@ -7,10 +7,8 @@ in one step. Work that may be continued (checkpoints) lives under ``partial/`` u
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
-import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,6 +18,10 @@ from typing import Any
 
 from w2s_pref.errors import W2SError
 from w2s_pref.models.info import file_hash
+from w2s_pref.pipeline.disk import disk_sentence, system_error
+from w2s_pref.pipeline.identity import Identity, alive, myself
+from w2s_pref.pipeline.lease_files import LeaseFolder
+from w2s_pref.pipeline.locks import Held, Lease, Locks
 
 MANIFEST = "manifest.json"
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
@@ -42,9 +44,16 @@ class Artifact:
 class Store:
     """Artifacts under ``root/KIND/KEY``."""
 
+    #: Seconds between two looks at what another run is building.
+    poll = 1.0
+
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.locks = Locks(LeaseFolder(root))
         self._verified: dict[str, Artifact] = {}
+
+    def __str__(self) -> str:
+        return str(self.root)
 
     def place(self, kind: str, key: str) -> Path:
         """Where the artifact of that key stands, or would stand."""
@@ -68,25 +77,12 @@ class Store:
         folder = self.place(kind, key)
         if not folder.is_dir():
             return None
-        manifest = self._verify(folder)
+        manifest = verify(folder)
         if manifest is None:
             self._set_aside(folder)
             return None
         self._verified[key] = Artifact(folder, manifest)
         return self._verified[key]
-
-    @staticmethod
-    def _verify(folder: Path) -> dict[str, Any] | None:
-        try:
-            manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            stamps = manifest["stamps"]
-            whole = all(
-                _stamp(folder / name) == stamps.get(name) or file_hash(folder / name) == value
-                for name, value in manifest["files"].items()
-            )
-        except (OSError, ValueError, KeyError, AttributeError):
-            return None
-        return manifest if whole else None
 
     def _set_aside(self, folder: Path) -> None:
         target = self.root / "corrupted" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
@@ -99,7 +95,7 @@ class Store:
     @contextlib.contextmanager
     def writing(self, kind: str, key: str) -> Iterator[Path]:
         """A temporary folder to write the artifact into. Nothing of it stays if the block fails."""
-        temporary = self.root / "tmp" / f"{kind}-{key}-{os.getpid()}"
+        temporary = self.root / "tmp" / f"{kind}-{key}-{myself().tag}"
         with self.guard():
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
@@ -121,29 +117,27 @@ class Store:
             json.dump(manifest, handle, indent=1)
             handle.flush()
             os.fsync(handle.fileno())
-        place = self.place(kind, key)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError, OSError) if place.is_dir() else contextlib.nullcontext():
-            temporary.rename(place)
+        move_in(temporary, self.place(kind, key))
         shutil.rmtree(self.partial(kind, key), ignore_errors=True)
         artifact = self.get(kind, key)
         if artifact is None:
+            place = self.place(kind, key)
             raise W2SError(f"store: {place} could not be read back right after it was written; is the disk sound?")
         return artifact
 
-    @contextlib.contextmanager
-    def lock(self, kind: str, key: str) -> Iterator[None]:
-        """One builder per artifact, also across processes; released by the system if its holder dies."""
-        from filelock import FileLock
-
-        held = FileLock(self.root / "locks" / f"{kind}-{key}.lock")
+    def take(self, kind: str, key: str) -> Held | None:
+        """The right to build that artifact, or None while another run has it. Never waits."""
         with self.guard():
-            (self.root / "locks").mkdir(parents=True, exist_ok=True)
-            held.acquire()
-        try:
-            yield
-        finally:
-            held.release()
+            held = self.locks.take(f"{kind}-{key}")
+            if held is not None and held.taken_over:
+                for folder in (self.root / "tmp").glob(f"{kind}-{key}-*"):  # of the dead holder, wherever it lived
+                    shutil.rmtree(folder, ignore_errors=True)
+        return held
+
+    def holder(self, kind: str, key: str) -> Lease | None:
+        """Who builds that artifact, as far as one can see: None where nobody does, or a process that is gone."""
+        lease = self.locks.holder(f"{kind}-{key}")
+        return None if lease is None or alive(lease.process) is False else lease
 
     @contextlib.contextmanager
     def guard(self) -> Iterator[None]:
@@ -159,46 +153,50 @@ class Store:
             raise disk_sentence(found, "store", self.root) from error
 
     def sweep(self) -> None:
-        """Remove temporary folders of processes that no longer live on this machine."""
-        for folder in (self.root / "tmp").glob("*"):
-            pid = folder.name.rsplit("-", 1)[-1]
-            if pid.isdigit() and not _alive(int(pid)):
-                shutil.rmtree(folder, ignore_errors=True)
+        """Remove what processes of this machine left in ``tmp`` that are gone. Other machines' files are not judged."""
+        for path in (self.root / "tmp").glob("*"):
+            process = Identity.of_name(path.name)
+            if process is not None and alive(process) is False:
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
-def _alive(pid: int) -> bool:
+def open_store(place: str) -> Store:
+    """The store of a folder, or of a URL that fsspec knows (``s3://``, ``gs://``, …).
+
+    Raises:
+        W2SError: a URL whose file system is not installed or not known.
+    """
+    if "://" not in place:
+        return Store(Path(place).expanduser())
+    from w2s_pref.pipeline.remote import RemoteStore
+
+    return RemoteStore(place)
+
+
+def verify(folder: Path) -> dict[str, Any] | None:
+    """The manifest of an artifact whose files all match it, or None."""
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def system_error(error: Exception) -> OSError | None:
-    """The system's error behind an exception, or None. Torch, safetensors and tokenizers wrap it in kinds of theirs."""
-    if isinstance(error, OSError):
-        return error
-    text = str(error)
-    number = re.search(r"os error (\d+)", text)
-    if number:
-        return OSError(int(number[1]), os.strerror(int(number[1])))
-    if any(mark in text for mark in ("iostream error", "inline_container.cc", "PytorchStreamWriter")):
-        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # torch's writer keeps the reason to itself
-    return None
-
-
-def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
-    """A full, read-only or misplaced folder as a sentence; ``key`` is the recipe's key that names it."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-        return W2SError(
-            f"{key}: no space left on the disk of {folder}; free some or give another {key} ({key}=FOLDER), "
-            "then run the same command again: it continues where it stopped"
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        stamps = manifest["stamps"]
+        whole = all(
+            _stamp(folder / name) == stamps.get(name) or file_hash(folder / name) == value
+            for name, value in manifest["files"].items()
         )
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
-        return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
-    return error
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def move_in(temporary: Path, place: Path) -> None:
+    """Rename a whole folder into its place; if another run was first, what stands there stays."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
 
 
 def _stamp(path: Path) -> list[int]:
@@ -210,14 +208,3 @@ def _stamp(path: Path) -> list[int]:
 def _fsync(path: Path) -> None:
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a user's file whole or not at all: temporary file beside it, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise W2SError(f"{path}: cannot be written ({error.strerror}); is the folder there and writable?") from error

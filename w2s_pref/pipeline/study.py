@@ -12,7 +12,7 @@ from w2s_pref.methods import Method, Node
 from w2s_pref.models.info import ModelFacts, file_hash
 from w2s_pref.pipeline.policy_stages import JudgeStage, LogProbStage, PolicyScoreStage, PolicyStage, StartStage
 from w2s_pref.pipeline.recipe import Recipe
-from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Rows, Scored, ScoreStage, TrainStage, Watch
+from w2s_pref.pipeline.stages import AnalyzeStage, LabelStage, Rows, Scored, ScoreStage, Stage, TrainStage, Watch
 from w2s_pref.registry import locate
 
 #: Splits that every model is scored on.
@@ -144,6 +144,11 @@ class Study:
         where, _, _ = reference.rpartition(":")
         found = locate(where, self.base) if where.endswith(".py") else None
         return file_hash(found) if found is not None else ""
+
+    @property
+    def targets(self) -> list[Stage]:
+        """What is to be built, with everything it needs."""
+        return [self.analysis]
 
     @property
     def analysis(self) -> AnalyzeStage:

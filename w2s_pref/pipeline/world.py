@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from w2s_pref.errors import W2SError
+from w2s_pref.pipeline import heartbeat
+from w2s_pref.training.sharding import division, refuse_impossible
 
 T = TypeVar("T")
+
+#: Seconds that a collective operation may take where training.ddp_timeout says nothing: transformers' own.
+TIMEOUT_S = 1800.0
 
 
 class World:
@@ -23,6 +29,11 @@ class World:
         """True in the process that writes."""
         return self.rank == 0
 
+    @property
+    def alone(self) -> bool:
+        """True where this process holds the whole of every model, and nobody else trains it."""
+        return self.size == 1 and division() is None
+
     def expect(self, processes: int | None) -> None:
         """Refuse a launch of another size than the recipe says: some launchers silently start one process."""
         if processes is not None and processes != self.size:
@@ -31,14 +42,28 @@ class World:
                 "accelerate_configs/ddp.yaml (--multi_gpu), not with --cpu"
             )
 
-    def form(self) -> None:
-        """Join the process group (does nothing alone)."""
-        if self.size > 1:
-            from accelerate import PartialState
+    def form(self, timeout: float = TIMEOUT_S) -> None:
+        """Join the process group (does nothing alone, or the second time).
 
-            state = PartialState(cpu=not _accelerator())
-            if state.num_processes != self.size:
-                raise W2SError(f"{self.size} processes were launched, but accelerate formed {state.num_processes}")
+        Args:
+            timeout: seconds that a collective operation may take before it ends with an error.
+
+        Raises:
+            W2SError: this machine cannot divide models as the launch says, or fewer processes met than were launched.
+        """
+        if not self.alone:
+            refuse_impossible()
+        if self.size == 1:
+            return
+        from accelerate import PartialState
+        from torch import distributed
+
+        if not distributed.is_initialized():
+            where = {"cpu": not _accelerator()} if division() is None or _accelerator() else {"backend": "gloo"}
+            PartialState(**where, timeout=timedelta(seconds=timeout))
+        if PartialState().num_processes != self.size:
+            raise W2SError(f"{self.size} processes were launched, but accelerate formed {PartialState().num_processes}")
+        heartbeat.begin(self.rank, self.size, timeout)
 
     def broadcast(self, value: T) -> T:
         """The main process's value, everywhere."""

@@ -1,0 +1,131 @@
+"""Launches of a small recipe with reward models and a DPO policy, on one process and on several."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import psutil
+from conftest import ROOT
+from typer.testing import CliRunner
+
+from w2s_pref.cli import app
+
+CONFIGS = ROOT / "accelerate_configs"
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+SMALL = [
+    "seeds=[0]",
+    "arms={direct: [weak, strong]}",
+    "conflict.settings=[none]",
+    "students=[reward, dpo]",
+    "methods={dpo: {pre_stage: false}}",
+    "speech.prompts=0",
+    "data.splits={gt: 32, w2s: 32, test: 32, conflict: 32, conflict_test: 16}",
+    "training.optim=sgd",
+    "training.learning_rate=1.0e-1",
+    "training.save_steps=2",
+]
+
+
+def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> list[str]:
+    """The command; ``config`` is a file of accelerate_configs."""
+    port = str(random.SystemRandom().randint(20000, 60000))
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
+    run = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
+    return [*launcher, "--main_process_port", port, *options, *run]
+
+
+def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> str:
+    """Run to the end, which must be a good one; what it printed."""
+    words = line(recipe, config, *overrides, options=options)
+    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+def run_alone(recipe: Path) -> None:
+    """`w2s run` on one process, which is this one."""
+    done = CliRunner().invoke(app, ["run", str(recipe), *SMALL])
+    assert done.exit_code == 0, done.output
+
+
+def scores(recipe: Path) -> pd.Series:
+    """Δ of every model on every item."""
+    table = pd.read_parquet(recipe.parent / "runs" / "tiny" / "scores.parquet")
+    return table.set_index(["model", "seed", "objective", "id"])["delta"].sort_index()
+
+
+def artifacts(recipe: Path) -> dict[str, dict[str, str]]:
+    """Key → files and their hashes, of models, scores and labels."""
+    found = {}
+    for path in (recipe.parent / "runs" / "store").glob("*/*/manifest.json"):
+        manifest = json.loads(path.read_text())
+        if manifest["kind"] != "analysis":
+            files = {name: value for name, value in manifest["files"].items() if name != "history.json"}
+            found[manifest["key"]] = files
+    return found
+
+
+@dataclass
+class Running:
+    """A launch that goes on."""
+
+    launcher: subprocess.Popen[bytes]
+    log: Path
+    store: Path
+
+    def rank(self, number: int) -> psutil.Process:
+        """The process of that rank."""
+        family = psutil.Process(self.launcher.pid).children(recursive=True)
+        (found,) = (p for p in family if p.environ().get("RANK") == str(number) and "run.py" in " ".join(p.cmdline()))
+        return found
+
+    def wait_for(self, what: Callable[[], bool], seconds: float = 120.0) -> float:
+        """Until it is true; the seconds it took."""
+        began = time.monotonic()
+        while not what():
+            assert time.monotonic() - began < seconds, self.text()
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def wait_for_file(self, pattern: str) -> None:
+        """Until a file of the store matches, while the launch goes on."""
+        self.wait_for(lambda: any(self.store.glob(pattern)) or self.launcher.poll() is not None)
+        assert self.launcher.poll() is None, self.text()
+
+    def text(self) -> str:
+        """What it said so far."""
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def started(recipe: Path, config: str, *overrides: str) -> Iterator[Running]:
+    """A launch in the background; whatever is left of it at the end is killed."""
+    log = recipe.parent / "launch.log"
+    with log.open("wb") as handle:
+        process = subprocess.Popen(line(recipe, config, *overrides), env=ENVIRONMENT, stdout=handle, stderr=handle)
+    try:
+        yield Running(process, log, recipe.parent / "runs" / "store")
+    finally:
+        for member in descendants(process.pid):
+            member.send_signal(signal.SIGKILL)
+        process.kill()
+        process.wait()
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Every process under that one."""
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []

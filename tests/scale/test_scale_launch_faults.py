@@ -1,0 +1,51 @@
+"""A process that is killed or stopped is named, ends the run in time, and costs nothing that was finished."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+from conftest import copy_tiny
+from launch_helpers import artifacts, launch, started
+
+SILENCE = re.compile(r"error: process 1 of 2 \(pid (\d+) on .+\) has not been heard of for \d+ s")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    recipe = copy_tiny(original, tmp_path_factory.mktemp("launch") / "undisturbed") / "tiny.yaml"
+    launch(recipe, "ddp.yaml")
+    return artifacts(recipe)
+
+
+def test_kill_9_of_one_of_two(original: Path, tmp_path: Path, undisturbed: dict[str, dict[str, str]]) -> None:
+    """The other ends with a sentence within 30 s; the same command then gives the same bytes."""
+    recipe = copy_tiny(original, tmp_path / "study") / "tiny.yaml"
+    with started(recipe, "ddp.yaml") as running:
+        running.wait_for_file("partial/*/checkpoint-2/w2s-complete.json")
+        ranks = [running.rank(0), running.rank(1)]
+        ranks[1].send_signal(signal.SIGKILL)
+        assert running.wait_for(lambda: running.launcher.poll() is not None) < 30
+        assert running.launcher.returncode != 0
+        assert SILENCE.search(running.text()).group(1) == str(ranks[1].pid)
+        assert "the same accelerate launch command continues" in running.text()
+        assert not any(rank.is_running() and rank.status() != psutil.STATUS_ZOMBIE for rank in ranks)
+    assert not (recipe.parent / "runs" / "tiny").exists()
+    launch(recipe, "ddp.yaml")
+    assert artifacts(recipe) == undisturbed
+
+
+def test_a_process_that_hangs_ends_the_run(original: Path, tmp_path: Path) -> None:
+    """Stopped, it neither answers nor dies: the other one ends the run after ddp_timeout seconds of silence."""
+    recipe = copy_tiny(original, tmp_path / "study") / "tiny.yaml"
+    with started(recipe, "ddp.yaml", "training.ddp_timeout=8") as running:
+        running.wait_for_file("partial/*/checkpoint-2/w2s-complete.json")
+        hanging = running.rank(1)
+        hanging.send_signal(signal.SIGSTOP)
+        assert running.wait_for(lambda: SILENCE.search(running.text()) is not None) < 30
+        hanging.send_signal(signal.SIGCONT)  # the launcher's SIGTERM gets through; after 30 s it would have killed it
+        running.wait_for(lambda: running.launcher.poll() is not None)
+        assert running.launcher.returncode != 0

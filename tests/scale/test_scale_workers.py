@@ -1,0 +1,191 @@
+"""Several processes on one recipe: no stage twice, equal results, sentences, and no process left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import psutil
+import pytest
+from conftest import copy_tiny
+from lease_helpers import ENVIRONMENT
+
+from w2s_pref.pipeline import workers
+
+ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
+LONG = [*ONE, "training.num_train_epochs=60", "training.save_steps=20"]
+
+
+def line(*words: str) -> list[str]:
+    return [sys.executable, "-m", "w2s_pref.cli", "run", "tiny.yaml", *words]
+
+
+def w2s(folder: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        line(*words), cwd=folder, env={**ENVIRONMENT, **extra}, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def outcome(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What a run found, without when and where it ran."""
+    value = json.loads((folder / "runs" / "tiny" / "results.json").read_text())
+    value.pop("provenance")
+    value["recipe"].pop("output")
+    return value, pd.read_parquet(folder / "runs" / "tiny" / "scores.parquet")
+
+
+def same(one: Path, other: Path) -> None:
+    assert outcome(one)[0] == outcome(other)[0]
+    pd.testing.assert_frame_equal(outcome(one)[1], outcome(other)[1], check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def alone(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What one process makes of the recipe."""
+    folder = copy_tiny(original, tmp_path_factory.mktemp("alone") / "study")
+    done = w2s(folder, *ONE)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_two_workers_equal_one_process(study: Path, alone: Path) -> None:
+    done = w2s(study, *ONE, "--workers", "2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    built = re.findall(r"^\[\d+/15\] (.*?)  [\d.]+ s  \((worker \d)\)$", done.stdout, re.MULTILINE)
+    assert len(built) == len({name for name, _ in built}) == 15
+    assert {worker for _, worker in built} == {"worker 1", "worker 2"}
+    assert "15 stages: 0 from the store, 15 built" in done.stdout
+    assert not list((study / "runs" / "store" / "locks").iterdir())
+    assert json.loads((study / "runs" / "tiny" / "results.json").read_text())["provenance"]["command"].endswith(
+        "--workers 2"
+    )
+    same(study, alone)
+
+
+def test_the_sentence_of_a_worker_ends_the_run(study: Path) -> None:
+    done = w2s(study, *ONE, "training.learning_rate=1.0e+30", "--workers", "2")
+    assert done.returncode == 1
+    assert re.search(r"^error: (ceiling|direct)/\S+ .*training diverged at step", done.stderr, re.MULTILINE), (
+        done.stderr
+    )
+    assert "Traceback" not in done.stderr + done.stdout
+    assert not (study / "runs" / "tiny").exists()
+
+
+def test_a_launch_of_several_processes_is_refused(study: Path) -> None:
+    done = w2s(study, *ONE, "--workers", "2", WORLD_SIZE="2", RANK="0")
+    assert done.returncode == 1
+    assert (
+        "error: --workers 2: this is a launch of 2 processes that train one stage together; use either" in done.stderr
+    )
+
+
+@pytest.fixture
+def running(study: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+    """A run of two workers, both of them training, and its worker processes."""
+    process = subprocess.Popen(
+        line(*LONG, "--workers", "2"), cwd=study, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while len(list(study.glob("runs/store/partial/*/checkpoint-20"))) < 2 and time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    children = psutil.Process(process.pid).children()
+    try:
+        yield process, [child for child in children if "w2s_pref.pipeline.worker" in child.cmdline()]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_the_run(
+    running: tuple[subprocess.Popen[str], list[psutil.Process]], how: signal.Signals
+) -> None:
+    """Ctrl-C: status 130 and how to continue. Killed: the workers see that nobody is there."""
+    process, children = running
+    assert len(children) == 2
+    process.send_signal(how)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+    if how == signal.SIGINT:
+        assert "this continues:" in errors
+        assert "--workers 2" in errors
+
+
+def test_a_killed_worker_costs_its_last_steps_only(
+    running: tuple[subprocess.Popen[str], list[psutil.Process]],
+) -> None:
+    process, children = running
+    children[0].kill()
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert re.search(r"^worker \d was ended by signal 9 \(9: often no memory left\); the others go on$", out, re.M)
+    built = re.findall(r"^\[\d+/15\] (.*?)  [\d.]+ s", out, re.MULTILINE)
+    assert len(built) == len(set(built)) == 15
+
+
+def test_each_worker_has_its_gpu_and_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    places = workers.environments(3)
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in places] == ["4", "7", "4"]
+    assert {place["OMP_NUM_THREADS"] for place in places} == {"2"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert [(p["OMP_NUM_THREADS"], p["CUDA_VISIBLE_DEVICES"]) for p in workers.environments(2)] == [("5", "")] * 2
+
+
+JOBS = "jobs: 2\ncluster: local\nfolder: jobs\nparameters: {timeout_min: 2}\n"
+
+
+def test_two_jobs_of_a_cluster(study: Path, alone: Path) -> None:
+    pytest.importorskip("submitit")
+    (study / "jobs.yaml").write_text(JOBS)
+    done = w2s(study, *ONE, "--submit", "jobs.yaml")
+    assert done.returncode == 0, done.stderr
+    names = re.search(r"^submitted 2 jobs: (\d+), (\d+); logs in jobs$", done.stdout, re.MULTILINE)
+    assert names is not None, done.stdout
+    results = [study / "jobs" / f"{name}_0_result.pkl" for name in names.groups()]
+    deadline = time.monotonic() + 300
+    while not all(path.exists() for path in results) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    logs = [(study / "jobs" / f"{name}_0_log.out").read_text() for name in names.groups()]
+    built = [found for log in logs for found in re.findall(r"^\[\d+/15\] (.*?)  [\d.]+ s$", log, re.MULTILINE)]
+    assert len(built) == len(set(built)) == 15, logs
+    same(study, alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("jobs: 0\n", "jobs: Input should be greater than or equal to 1"),
+        ("jobs: 2\nqueue: x\n", "unknown key 'queue'"),
+        (JOBS + "cluster: lcoal\n", "submitit says: AutoExecutor doesn't know any executor named lcoal"),
+        (JOBS.replace("timeout_min", "timeout_mni"), "submitit says: "),
+    ],
+)
+def test_mistakes_are_said_before_anything_is_submitted(
+    study: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
+) -> None:
+    pytest.importorskip("submitit")
+    from w2s_pref.errors import W2SError
+    from w2s_pref.pipeline.cluster import submit
+
+    (study / "jobs.yaml").write_text(text)
+    with pytest.raises(W2SError, match=re.escape(said)):
+        submit(study / "jobs.yaml", study / "tiny.yaml", [], 1)
+    with pytest.raises(W2SError, match="nonsense"):
+        submit(study / "jobs.yaml", study / "tiny.yaml", ["nonsense=1"], 1)
