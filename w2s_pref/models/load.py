@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, set_seed
 
 from w2s_pref.errors import W2SError
+from w2s_pref.models import quantized
 from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
 
 log = logging.getLogger(__name__)
@@ -44,8 +45,12 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     return tokenizer
 
 
-def load_base(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel, Any]:
-    """A reward model before training, and its tokenizer: base weights, new scalar head drawn from ``seed``."""
+def load_base(spec: ModelSpec, base: Path, seed: int, outputs: int = 1) -> tuple[PreTrainedModel, Any]:
+    """A reward model before training, and its tokenizer: base weights, new head drawn from ``seed``.
+
+    Its attribute ``new_weights`` names the parameters that do not come from the checkpoint. ``outputs`` is 2 for a
+    classifier.
+    """
     folder = resolve(spec.path, base)
     path = str(folder or spec.path)
     hub: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
@@ -54,7 +59,7 @@ def load_base(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel, 
     tokenizer = load_tokenizer(path, spec.pad_token, **hub)
     set_seed(seed)
     try:
-        model, fresh = _weights(spec, path, hub)
+        model, fresh = _weights(spec, path, {**hub, "num_labels": outputs})
     except UNREADABLE as error:
         raise W2SError(_unloadable(path, error)) from error
     if len(tokenizer) > model.get_input_embeddings().num_embeddings:
@@ -66,15 +71,16 @@ def load_base(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel, 
     return model, tokenizer
 
 
-def _weights(spec: ModelSpec, path: str, hub: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
+def _weights(spec: ModelSpec, path: str, options: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
     dtype = getattr(torch, spec.dtype)
     if spec.from_config is not None:
-        config = AutoConfig.from_pretrained(path, num_labels=1, **spec.from_config, **hub)
+        config = AutoConfig.from_pretrained(path, **spec.from_config, **options)
         config.validate()
         model = AutoModelForSequenceClassification.from_config(config, dtype=dtype)
         return model, {name for name, _ in model.named_parameters()}
+    options |= quantized.loading(spec.quantization, device())
     model, info = AutoModelForSequenceClassification.from_pretrained(
-        path, num_labels=1, dtype=dtype, output_loading_info=True, use_safetensors=True, **hub
+        path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options
     )
     return model, set(info["missing_keys"])
 
@@ -84,7 +90,7 @@ def _freeze(model: PreTrainedModel, fresh: set[str]) -> None:
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(name in fresh)
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise W2SError("freeze_backbone: the checkpoint already holds a scalar head, so nothing would be trained")
+        raise W2SError("freeze_backbone: the checkpoint already holds a head, so nothing would be trained")
 
 
 def pin_pad(model: PreTrainedModel, tokenizer: Any) -> None:
@@ -92,11 +98,11 @@ def pin_pad(model: PreTrainedModel, tokenizer: Any) -> None:
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def load_saved(folder: str | Path, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Any]:
-    """Load a reward model that was saved: a full model folder, or a LoRA adapter folder.
+def load_saved(folder: str | Path, trust_remote_code: bool = False, outputs: int = 1) -> tuple[PreTrainedModel, Any]:
+    """Load a reward model that was saved (or a classifier, with 2 ``outputs``): a full model folder, or an adapter's.
 
     Raises:
-        W2SError: not a model folder, more than one output, or an adapter whose base model is gone.
+        W2SError: not a model folder, another number of outputs, or an adapter whose base model is gone.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -104,13 +110,19 @@ def load_saved(folder: str | Path, trust_remote_code: bool = False) -> tuple[Pre
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     try:
         load = _load_adapter if (folder / "adapter_config.json").is_file() else _load_full
-        model = load(folder, tokenizer, trust_remote_code)
+        model = load(folder, tokenizer, trust_remote_code, outputs)
     except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
-    if model.config.num_labels != 1:
-        raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; a reward model has one")
+    if model.config.num_labels != outputs:
+        needed = "a reward model has one" if outputs == 1 else f"a classifier has {outputs}"
+        raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; {needed}")
     pin_pad(model, tokenizer)
-    return model.eval().to(device()), tokenizer
+    return placed(model.eval()), tokenizer
+
+
+def placed(model: Any) -> Any:
+    """The model on its device; weights of 8 bits stay where they were made, which is there already."""
+    return model if getattr(model, "is_loaded_in_8bit", False) else model.to(device())
 
 
 def device() -> str:
@@ -118,35 +130,37 @@ def device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _load_full(folder: Path, tokenizer: Any, trust_remote_code: bool) -> Any:
+def _load_full(folder: Path, tokenizer: Any, trust_remote_code: bool, outputs: int) -> Any:
     model, info = AutoModelForSequenceClassification.from_pretrained(
         folder, use_safetensors=True, output_loading_info=True, trust_remote_code=trust_remote_code
     )
     if info["missing_keys"]:  # a language model, say: its head would be random numbers
         missing = ", ".join(sorted(info["missing_keys"])[:3])
-        raise W2SError(f"model {str(folder)!r} is no saved reward model: it has no weights for {missing}")
+        what = "reward model" if outputs == 1 else "classifier"
+        raise W2SError(f"model {str(folder)!r} is no saved {what}: it has no weights for {missing}")
     return model
 
 
-def _base_dtype(folder: Path) -> torch.dtype:
-    """The dtype the base model had in training; adapters of other tools do not say, so float32."""
+def _base_options(folder: Path) -> dict[str, Any]:
+    """Dtype and quantization that the base model had in training; adapters of other tools do not say, so float32."""
     file = folder / "base.json"
-    name = json.loads(file.read_text(encoding="utf-8"))["dtype"] if file.is_file() else "float32"
-    dtype: torch.dtype = getattr(torch, name)
-    return dtype
+    known: dict[str, Any] = {"dtype": "float32"}
+    if file.is_file():
+        known = json.loads(file.read_text(encoding="utf-8"))
+    return {"dtype": getattr(torch, known["dtype"]), **quantized.loading(known.get("quantization"), device())}
 
 
-def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool) -> Any:
+def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool, outputs: int) -> Any:
     from peft import PeftModel
 
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     base = AutoModelForSequenceClassification.from_pretrained(
         config["base_model_name_or_path"],
         revision=config.get("revision"),
-        num_labels=1,
-        dtype=_base_dtype(folder),
+        num_labels=outputs,
         use_safetensors=True,
         trust_remote_code=trust_remote_code,
+        **_base_options(folder),
     )
     if len(tokenizer) > base.get_input_embeddings().num_embeddings:
         base.resize_token_embeddings(len(tokenizer), mean_resizing=False)

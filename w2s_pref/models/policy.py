@@ -10,7 +10,17 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
 
 from w2s_pref.errors import W2SError
-from w2s_pref.models.load import UNREADABLE, _base_dtype, _short, _unloadable, device, load_tokenizer, pin_pad
+from w2s_pref.models import quantized
+from w2s_pref.models.load import (
+    UNREADABLE,
+    _base_options,
+    _short,
+    _unloadable,
+    device,
+    load_tokenizer,
+    pin_pad,
+    placed,
+)
 from w2s_pref.models.spec import ModelSpec, resolve
 from w2s_pref.models.tidy import tidy
 
@@ -44,7 +54,7 @@ def _weights(spec: ModelSpec, path: str, hub: dict[str, Any]) -> PreTrainedModel
         config = AutoConfig.from_pretrained(path, **spec.from_config, **hub)
         config.validate()
         return AutoModelForCausalLM.from_config(config, dtype=dtype)
-    return _whole(path, dtype=dtype, **hub)
+    return _whole(path, dtype=dtype, **hub, **quantized.loading(spec.quantization, device()))
 
 
 def _whole(path: str | Path, **options: Any) -> PreTrainedModel:
@@ -98,7 +108,7 @@ def load_saved_policy(
             _fit_tokenizer(model, tokenizer)
     except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
-    return (model.train() if trainable else model.eval().to(device())), tokenizer
+    return (model.train() if trainable else placed(model.eval())), tokenizer
 
 
 def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool, trainable: bool) -> Any:
@@ -108,8 +118,8 @@ def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool, trainab
     base = _whole(
         config["base_model_name_or_path"],
         revision=config.get("revision"),
-        dtype=_base_dtype(folder),
         trust_remote_code=trust_remote_code,
+        **_base_options(folder),
     )
     _fit_tokenizer(base, tokenizer)
     return PeftModel.from_pretrained(base, folder, is_trainable=trainable)

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from w2s_pref.errors import W2SError
+from w2s_pref.models import quantized
 from w2s_pref.section import Section
 
 #: Files of a model folder that a tokenizer is made of.
@@ -39,6 +40,9 @@ class ModelSpec(Section):
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
     pad_token: str | None = Field(None, description="token to pad with; added to the vocabulary if it is not there")
     lora: dict[str, Any] | None = Field(None, description="peft.LoraConfig arguments by their own names")
+    quantization: dict[str, Any] | None = Field(
+        None, description="QLoRA: transformers.BitsAndBytesConfig arguments by their own names; needs lora"
+    )
     freeze_backbone: bool = Field(False, description="train only newly added weights (linear probe)")
     from_config: dict[str, Any] | None = Field(
         None, description="random weights: the configuration at path with these fields changed"
@@ -51,6 +55,11 @@ class ModelSpec(Section):
             raise ValueError("lora and from_config: an adapter does not hold the random weights under it; drop one")
         if self.lora is not None and self.freeze_backbone:
             raise ValueError("lora and freeze_backbone: an adapter changes the backbone; drop one")
+        if self.quantization is not None:
+            if self.lora is None:
+                raise ValueError("quantization: weights of 4 or 8 bits cannot be trained; add lora")
+            if wrong := quantized.problems(self.quantization):
+                raise ValueError("; ".join(wrong))
         return self
 
 

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from w2s_pref.models.quantized import told
+
 
 def tidy(model: Any, folder: Path, base_path: str) -> None:
-    """Remove the pickle and the README that libraries leave; let an adapter name ``base_path`` and the dtype it had."""
+    """Remove pickle and README that libraries leave; let an adapter name its base's path, dtype, quantization."""
     for name in ("training_args.bin", "README.md"):
         (folder / name).unlink(missing_ok=True)
     adapter = folder / "adapter_config.json"
@@ -17,4 +19,5 @@ def tidy(model: Any, folder: Path, base_path: str) -> None:
         config["base_model_name_or_path"] = base_path
         adapter.write_text(json.dumps(config, indent=2), encoding="utf-8")
         dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
-        (folder / "base.json").write_text(json.dumps({"dtype": dtype}), encoding="utf-8")
+        base = {"dtype": dtype} | ({"quantization": quantization} if (quantization := told(model)) else {})
+        (folder / "base.json").write_text(json.dumps(base), encoding="utf-8")

@@ -1,0 +1,70 @@
+"""Base models in 4 or 8 bits under an adapter (QLoRA, Dettmers et al. 2023, arXiv 2305.14314), by bitsandbytes."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.errors import W2SError
+from w2s_pref.section import nearest
+
+
+@cache
+def known() -> tuple[str, ...]:
+    """Arguments of transformers' BitsAndBytesConfig, parsed, not imported."""
+    spec = importlib.util.find_spec("transformers")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    source = Path(next(iter(spec.submodule_search_locations))) / "utils" / "quantization_config.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "BitsAndBytesConfig")
+    (init,) = (node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return tuple(argument.arg for argument in init.args.args if argument.arg != "self")
+
+
+def problems(quantization: dict[str, Any]) -> list[str]:
+    """What is wrong with a recipe's ``quantization``: BitsAndBytesConfig ignores names that it does not know."""
+    wrong = [f"quantization.{name}: BitsAndBytesConfig has no such argument; {nearest(name, list(known()))}"
+             for name in quantization if name not in known()]  # fmt: skip
+    if not (quantization.get("load_in_4bit") or quantization.get("load_in_8bit")):
+        wrong.append("quantization: set load_in_4bit: true or load_in_8bit: true, or nothing is quantized")
+    return wrong
+
+
+def require(quantization: dict[str, Any] | None) -> None:
+    """Say before any work that the library is missing.
+
+    Raises:
+        W2SError: bitsandbytes is not installed.
+    """
+    if quantization is not None and importlib.util.find_spec("bitsandbytes") is None:
+        raise W2SError("quantization needs bitsandbytes, and a GPU to be fast; pip install 'w2s-pref[qlora]'")
+
+
+def loading(quantization: dict[str, Any] | None, device: str) -> dict[str, Any]:
+    """What ``from_pretrained`` is told beside the rest; quantized weights are made on the device itself.
+
+    Raises:
+        W2SError: bitsandbytes is not installed, or the arguments do not go together.
+    """
+    if quantization is None:
+        return {}
+    require(quantization)
+    from transformers import BitsAndBytesConfig
+
+    try:
+        return {"quantization_config": BitsAndBytesConfig(**quantization), "device_map": {"": device}}
+    except (TypeError, ValueError) as error:
+        raise W2SError(f"quantization: {error}") from error
+
+
+def told(model: Any) -> dict[str, Any] | None:
+    """The ``quantization`` that a model was loaded with; None for an ordinary one."""
+    config = getattr(model.config, "quantization_config", None)
+    if config is None:
+        return None
+    given = config if isinstance(config, dict) else config.to_diff_dict()
+    return {name: value for name, value in given.items() if name in known()}
