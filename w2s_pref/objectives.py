@@ -53,24 +53,26 @@ def hard_predictions(margin: Tensor, p: Tensor, weight: Tensor, prior: str) -> T
     Burns et al. 2023 (arXiv 2312.09390), auxiliary confidence loss.
 
     Args:
-        margin, p, weight: shape (B,) over the whole effective batch, not a micro-batch of it.
+        margin, p, weight: shape (B,) over the whole effective batch, not a micro-batch of it; or (…, B): several
+            students at once, each ranked by itself.
     """
     real = weight > 0
-    rows = int(real.sum())
-    share = 0.5 if prior == "half" else float(p[real].double().mean())
-    count = int(share * rows + 0.5)
+    rows = real.sum(dim=-1, keepdim=True)
+    total = torch.where(real, p, 0.0).double().sum(dim=-1, keepdim=True)
+    share = torch.full_like(total, 0.5) if prior == "half" else total / rows.clamp(min=1)
     masked = torch.where(real, margin, torch.full_like(margin, -torch.inf))
-    order = torch.argsort(masked, descending=True, stable=True)
-    hardened = torch.zeros_like(margin)
-    hardened[order[:count]] = 1.0
-    return hardened
+    place = torch.argsort(torch.argsort(masked, dim=-1, descending=True, stable=True), dim=-1)
+    return (place < (share * rows + 0.5).floor()).to(margin.dtype)
 
 
-def confidence_weight(progress: float, a_max: float, warmup: float) -> float:
+def confidence_weight(progress: float | Tensor, a_max: float, warmup: float) -> float | Tensor:
     """a(s) = a_max * min(1, s / warmup), s the fraction of training done, in [0, 1]."""
-    return a_max if warmup <= 0 else a_max * min(1.0, progress / warmup)
+    if warmup <= 0:
+        return a_max
+    share = progress / warmup
+    return a_max * (share.clamp(max=1.0) if isinstance(share, Tensor) else min(1.0, share))
 
 
-def aux_confidence_target(p: Tensor, hardened: Tensor, weight: float) -> Tensor:
+def aux_confidence_target(p: Tensor, hardened: Tensor, weight: float | Tensor) -> Tensor:
     """The label mixed with the student's own hardened prediction: (1 - a) p + a h."""
     return (1 - weight) * p + weight * hardened

@@ -1,0 +1,72 @@
+"""The recipe: what it refuses, and with which sentence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab_helpers import laboratory, write_lab
+
+from w2s_pref.errors import W2SError
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_lab(tmp_path_factory.mktemp("lab"))
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("seed=[1]", "unknown key 'seed'; did you mean 'seeds'"),
+        ("seeds=[1, 1]", "a seed stands twice"),
+        ("sizes.gt=41", "multiple of 2"),
+        ("ladder=[weak, stron]", "ladder: no model is called 'stron'; did you mean 'strong'"),
+        ("ladder=[weak, weak]", "at least two models, each once"),
+        ("ladder=[]", "name the models smallest first"),
+        ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
+        ("supervisor=confidence", "has settings for weak labels"),
+        ("methods.naive.loss={name: aux}", "Input should be 'soft_bce'"),
+        ("methods.naive.training={epoch: 3}", "unknown key 'epoch'; did you mean 'epochs'"),
+        ("methods.naive.head=zeros", "head: only algorithm finetune reads it, but this is probe"),
+        ("methods.x={algorithm: finetune, training: {learningrate: 1.0}}", "did you mean 'learning_rate'"),
+        ("methods.x={algorithm: prompt, loss: {name: kl}}", "prompting trains nothing"),
+        ("methods.x={two_stage: true, filter: high_confidence}", "drop filter"),
+        ("methods.x={ground_truth: 41}", "ground_truth: 41 of 40 items"),
+        ("methods.x={algorithm: prompt, shots: 41}", "shots is 41, but there are 40 labelled items"),
+        ("models={we>ak: {path: small}}", "which stand between names"),
+        ("studies.noise={structures: [longst]}", "Input should be 'supervisor'"),
+        ("studies.imitation={tasks: [word]}", "studies.imitation: no task is called 'word'; did you mean 'words'"),
+        ("studies.truncated={chains: [[weak, strongest]]}", "studies.truncated: no model is called 'strongest'"),
+        ("studies.scaling={}", "unknown key 'scaling'"),
+        ("tasks.words.label=nothing", "there is no column 'nothing'"),
+        ("tasks=[boolqq]", "unknown task 'boolqq'; did you mean 'boolq'"),
+        ("sizes.test=4000", "task 'words': split test asks for 4,000 items"),
+    ],
+)
+def test_a_mistake_is_a_sentence(lab: Path, override: str, sentence: str) -> None:
+    with pytest.raises(W2SError) as error:
+        laboratory(lab, override)
+    assert sentence in str(error.value)
+
+
+def test_a_list_of_tasks_names_them(lab: Path) -> None:
+    from w2s_pref.generalization.recipe import Recipe
+
+    raw = {"name": "x", "tasks": ["boolq", "cola"], "models": {"a": {"path": "a"}, "b": {"path": "b"}}, "ladder": ["a", "b"]}
+    recipe = Recipe.model_validate(raw)
+    assert {name: task.task for name, task in recipe.tasks.items()} == {"boolq": "boolq", "cola": "cola"}
+    assert recipe.weak_method == "probe" and recipe.student_methods == ["probe"]
+
+
+def test_pairs_are_given_chains_and_all_pairs_of_the_ladder(lab: Path) -> None:
+    recipe = laboratory(lab, "chains=[[weak, middle, strong]]").recipe
+    pairs = {("weak", "middle"), ("weak", "strong"), ("middle", "strong")}
+    assert set(recipe.pairs()) == pairs | {("weak", "middle", "strong")}
+
+
+def test_methods_that_differ_in_labels_share_ceilings(lab: Path) -> None:
+    found = laboratory(lab, "methods.budget={algorithm: probe, training: {epochs: 6, batch_size: 16}, ground_truth: 4}")
+    ceilings = {name for _, name, _ in found.named if name.startswith("ceiling/")}
+    assert ceilings == {"ceiling/middle@naive", "ceiling/strong@naive"}
+    assert {cell["ceiling"] for cell in found.cells} == ceilings

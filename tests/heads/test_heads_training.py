@@ -1,0 +1,189 @@
+"""Fitting classifiers: every loss as worked out, equal under accumulation, watched without a trace, resumed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import save_tiny
+from heads_helpers import make_items, save_encoder
+
+from w2s_pref.agreement import agreement
+from w2s_pref.data.items import item_ids
+from w2s_pref.loss_spec import LOSSES, LossSpec
+from w2s_pref.losses import mean_loss
+from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.training.arguments import merged
+from w2s_pref.training.classify import DEFAULTS, ClassifyJob, fit_classifier
+from w2s_pref.training.selection import ValidationItems
+
+ARGUMENTS = {"learning_rate": 5.0e-3, "save_steps": 100, "logging_steps": 1, "batch_size": 8, "num_train_epochs": 1}
+OPENAI = {"name": "aux_confidence", "mode": "openai"}
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny(tmp_path_factory.mktemp("decoder"))
+
+
+def weak(n: int, seed: int) -> np.ndarray:
+    """Labels of a supervisor that is right four times in five."""
+    draw, truth = np.random.default_rng(seed), np.arange(n) % 2
+    return np.where(draw.random(n) < 0.8, truth, 1 - truth) * 0.8 + 0.1
+
+
+def load(folder: Path, head: str = "normal", **more: Any) -> tuple[Any, Any]:
+    return load_classifier(ModelSpec(path=str(folder), **more), Path(), 0, head)  # type: ignore[arg-type]
+
+
+def job(
+    tokenizer: Any, n: int = 64, loss: dict[str, Any] | None = None, watched: bool = False, **more: Any
+) -> ClassifyJob:
+    arguments = merged(DEFAULTS, ARGUMENTS, {name: more.pop(name) for name in list(more) if name not in {"lora", "base_path", "progress", "patience", "truth"}})  # fmt: skip  # noqa: E501
+    patience, truth = more.pop("patience", None), more.pop("truth", np.arange(24) % 2)
+    held = ids(tokenizer, 24, 9)
+    validation = ValidationItems(held, weak(24, 9), truth, patience=patience) if watched else None
+    spec = LossSpec.model_validate(loss or {})
+    return ClassifyJob(ids(tokenizer, n, 1), weak(n, 1), arguments, spec, 3, validation, **more)
+
+
+def ids(tokenizer: Any, n: int, seed: int) -> list[tuple[int, ...]]:
+    return [tuple(each) for each in item_ids(make_items(n, seed)["prompt"].tolist(), tokenizer, 64)]
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def train(folder: Path, source: Path, work: ClassifyJob) -> tuple[torch.Tensor, dict[str, Any]]:
+    model, tokenizer = load(source)
+    done = fit_classifier(model, tokenizer, work, folder / "work", folder / "saved")
+    return weights(model), done
+
+
+@pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
+def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
+    """One batch of all items: the loss that is logged is the named one on margins z1 - z0."""
+    model, tokenizer = load(decoder)
+    loss = {**loss, "warmup": 0.0} if loss["name"] in {"aux_confidence", "entropy"} else loss
+    work = job(tokenizer, 8, loss)
+    margin = torch.from_numpy(margins(model, work.ids, tokenizer.pad_token_id))
+    expected = mean_loss(work.loss, margin, torch.from_numpy(np.asarray(work.p)), 0.0).item()
+    history = fit_classifier(model, tokenizer, work, tmp_path / "work", tmp_path / "saved")["history"]
+    assert history[0]["loss"] == pytest.approx(expected, abs=2e-5)
+
+
+@pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
+def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
+    """Also where the items are no multiple of the batch. (SGD: Adam would magnify rounding.)"""
+    tokenizer = load(decoder)[1]
+    both = [
+        train(tmp_path / str(size), decoder, job(tokenizer, 13, loss, optim="sgd", per_device_train_batch_size=size))
+        for size in (8, 2)
+    ]
+    losses = [[entry["loss"] for entry in done["history"]] for _, done in both]
+    assert len(losses[0]) == 2
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+    assert (both[0][0] - both[1][0]).abs().max() <= 1e-6
+
+
+def test_watching_leaves_no_trace(tmp_path: Path, decoder: Path) -> None:
+    """The same weights to the bit, with the confidence loss too; twenty points an epoch; the truth picks its own."""
+    tokenizer = load(decoder)[1]
+    loss = {"name": "aux_confidence"}
+    alone, silent = train(tmp_path / "alone", decoder, job(tokenizer, 176, loss))
+    watched, seen = train(tmp_path / "watched", decoder, job(tokenizer, 176, loss, watched=True))
+    other, known = train(
+        tmp_path / "other", decoder, job(tokenizer, 176, loss, watched=True, truth=1 - np.arange(24) % 2)
+    )
+    assert torch.equal(alone, watched)
+    assert torch.equal(alone, other)
+    assert silent["curve"] == []
+    assert len(seen["curve"]) >= 20
+    assert seen["curve"][-1]["step"] == seen["steps"] == 22
+    assert seen["picked"]["best_weak"] == known["picked"]["best_weak"]
+    assert [point["weak_agreement"] for point in seen["curve"]] == [point["weak_agreement"] for point in known["curve"]]
+    first, second = ([point["truth_accuracy"] for point in done["curve"]] for done in (seen, known))
+    assert np.allclose(np.add(first, second), 1.0)
+    assert sorted(path.name for path in (tmp_path / "watched/saved").iterdir()) == ["best_truth", "best_weak", "final"]
+    assert [path.name for path in (tmp_path / "alone/saved").iterdir()] == ["final"]
+
+
+@pytest.mark.parametrize("kind", ["full", "lora", "encoder"])
+def test_it_learns_and_the_picks_are_what_the_curve_says(tmp_path: Path, decoder: Path, kind: str) -> None:
+    source = save_encoder(tmp_path / "encoder") if kind == "encoder" else decoder
+    lora = {"r": 8, "lora_alpha": 32, "target_modules": "all-linear"} if kind == "lora" else None
+    model, tokenizer = load(source, "zeros")
+    epochs = 3 if kind == "full" else 1
+    work = job(
+        tokenizer, 240, watched=True, num_train_epochs=epochs, lora=lora, base_path=str(source), learning_rate=2e-2
+    )
+    done = fit_classifier(model, tokenizer, work, tmp_path / "work", tmp_path / "saved")
+    assert work.validation is not None
+    targets = {"best_weak": ("weak_agreement", work.validation.p), "best_truth": ("truth_accuracy", np.arange(24) % 2)}
+    for name, (measure, target) in targets.items():
+        values = {int(point["step"]): point[measure] for point in done["curve"]}
+        step = next(step for step, value in values.items() if value == max(values.values()))
+        assert done["picked"][name] == step
+        loaded, again = load_saved_classifier(tmp_path / "saved" / name)
+        found = margins(loaded, list(work.validation.ids), again.pad_token_id)
+        assert agreement(found, np.asarray(target)) == pytest.approx(values[step])
+    if kind == "full":
+        final, again = load_saved_classifier(tmp_path / "saved" / "final")
+        scores = score_items(final, again, make_items(60, seed=5))
+        assert agreement((scores["score_a"] - scores["score_b"]).to_numpy(), np.arange(60) % 2) > 0.7
+    assert done["picked"]["final"] == done["steps"] == 30 * epochs
+    assert not list((tmp_path / "saved").rglob("point.json"))
+
+
+def test_patience_ends_it(tmp_path: Path, decoder: Path) -> None:
+    tokenizer = load(decoder)[1]
+    _, done = train(tmp_path, decoder, job(tokenizer, 400, watched=True, patience=3, learning_rate=1.0e-6))
+    seen = [point["weak_agreement"] for point in done["curve"]]
+    assert len(seen) - 1 - seen.index(max(seen)) == 3
+    assert done["steps"] == done["curve"][-1]["step"] < 50
+    assert done["picked"]["final"] == done["steps"]
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_resumed_is_undisturbed(tmp_path: Path, decoder: Path) -> None:
+    tokenizer = load(decoder)[1]
+    settings: dict[str, Any] = {"watched": True, "save_steps": 4, "loss": OPENAI}
+    whole, undisturbed = train(tmp_path / "whole", decoder, job(tokenizer, 176, **settings))
+
+    def stop(step: int, steps: int) -> None:
+        if step == 14:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train(tmp_path / "cut", decoder, job(tokenizer, 176, progress=stop, **settings))
+    curve = tmp_path / "cut/work/selection/curve.json"
+    assert curve.is_file()
+    steps: list[int] = []
+    again, resumed = train(
+        tmp_path / "cut", decoder, job(tokenizer, 176, progress=lambda step, _: steps.append(step), **settings)
+    )
+    assert steps[0] == 13
+    assert torch.equal(whole, again)
+    assert resumed["curve"] == undisturbed["curve"]
+    assert resumed["picked"] == undisturbed["picked"]
+    for name in ("best_weak", "best_truth", "final"):
+        kept = [weights(load_saved_classifier(tmp_path / place / "saved" / name)[0]) for place in ("whole", "cut")]
+        assert torch.equal(*kept)
+
+
+def test_validation_needs_labels(tmp_path: Path, decoder: Path) -> None:
+    from w2s_pref.errors import W2SError
+
+    model, tokenizer = load(decoder)
+    work = job(tokenizer)
+    work.validation = ValidationItems(ids(tokenizer, 4, 9), [0.5] * 3)
+    with pytest.raises(W2SError, match="a label for each"):
+        fit_classifier(model, tokenizer, work, tmp_path / "work", tmp_path / "saved")

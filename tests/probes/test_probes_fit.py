@@ -1,0 +1,198 @@
+"""Probes: equal to torch's own training of a two-output head, equal alone and in company, early stopping."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from w2s_pref.errors import W2SError
+from w2s_pref.loss_spec import LOSSES, LossSpec
+from w2s_pref.losses import mean_loss
+from w2s_pref.probes import (
+    ProbeFit,
+    ProbeJob,
+    ProbeSettings,
+    Validation,
+    fit_probe,
+    fit_probes,
+    load_probes,
+    probe_margins,
+    probe_scores,
+    save_probes,
+)
+
+
+def data(n: int = 300, d: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features, soft weak labels, truth: one direction decides, the supervisor sees it through noise."""
+    draw = np.random.default_rng(seed)
+    features = draw.normal(size=(n, d)).astype(np.float32) * 3 + 1
+    signal = (features[:, 0] - 1) / 3
+    truth = (signal > 0).astype(int)
+    return features, 1 / (1 + np.exp(-2 * signal - draw.normal(size=n) * 1.5)), truth
+
+
+def named(name: str, **constants: object) -> LossSpec:
+    return LossSpec.model_validate({"name": name, **constants})
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_equals_adam_on_a_two_output_head(name: str) -> None:
+    """The same steps as torch.optim.Adam on nn.Linear(d, 2) from zeros; the last batch is a short one."""
+    features, p, _ = data(n=70)
+    spec, settings = named(name), ProbeSettings(epochs=3, batch_size=16, learning_rate=1e-2, standardise=False)
+    ours = fit_probe(features, p, spec, 5, settings=settings).probes["final"]
+    head = torch.nn.Linear(12, 2, dtype=torch.float64)
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    adam = torch.optim.Adam(head.parameters(), lr=1e-2)
+    draw, step = torch.Generator().manual_seed(5), 0
+    x, y = torch.from_numpy(features).double(), torch.from_numpy(p)
+    for _ in range(3):
+        for rows in torch.randperm(70, generator=draw).split(16):
+            z = head(x[rows])
+            adam.zero_grad()
+            mean_loss(spec, z[:, 1] - z[:, 0], y[rows], step / 15).backward()
+            adam.step()
+            step += 1
+    assert np.abs((head.weight[1] - head.weight[0]).detach().numpy() - ours.weight).max() < 1e-9
+    assert (head.bias[1] - head.bias[0]).item() == pytest.approx(ours.bias, abs=1e-9)
+
+
+def company() -> list[ProbeJob]:
+    """Every loss, two label sets, two seeds, some with fewer items."""
+    jobs = []
+    for number, (name, seed, which) in enumerate(product(LOSSES, (0, 1), (0, 1))):
+        _, p, truth = data(seed=0)
+        draw = np.random.default_rng(number)
+        labels = p if which == 0 else np.where(draw.random(300) < 0.2, 1 - truth, truth).astype(float)
+        keep = draw.random(300) < 0.4 if number % 3 == 0 else None
+        jobs.append(ProbeJob(labels, named(name), seed, keep, data(n=60, seed=7)[1]))
+    return jobs
+
+
+def test_company_changes_nothing() -> None:
+    features, _, _ = data()
+    validation = Validation(data(n=60, seed=7)[0], data(n=60, seed=7)[2])
+    settings = ProbeSettings(epochs=30, batch_size=32, learning_rate=1e-2, patience=4)
+    jobs = company()
+    together = fit_probes(features, jobs, settings, validation)
+    assert len({fit.epochs for fit in together}) > 3, "they should stop at different epochs, or this tests nothing"
+    for job, fit in zip(jobs, together, strict=True):
+        (alone,) = fit_probes(features, [job], settings, validation)
+        assert alone.epochs == fit.epochs
+        assert alone.curve == fit.curve
+        for name, probe in alone.probes.items():
+            assert np.abs(probe.weight - fit.probes[name].weight).max() < 1e-6
+            assert probe.bias == pytest.approx(fit.probes[name].bias, abs=1e-6)
+            assert probe.epoch == fit.probes[name].epoch
+
+
+def test_early_stopping_by_hand() -> None:
+    """The curve names the best epoch, the best probe reproduces its agreement, and training ends patience later."""
+    features, p, _ = data()
+    held, weak, truth = data(n=60, seed=7)
+    settings = ProbeSettings(epochs=60, batch_size=32, learning_rate=1e-2, patience=5)
+    (fit,) = fit_probes(features, [ProbeJob(p, validation_p=weak)], settings, Validation(held, truth))
+    agreement = [point["weak_agreement"] for point in fit.curve]
+    best = int(np.argmax(agreement)) + 1
+    assert fit.probes["best_weak"].epoch == best
+    assert fit.epochs == best + 5 < 60
+    assert fit.probes["final"].epoch == fit.epochs == len(agreement)
+    chosen = (probe_margins(fit.probes["best_weak"], held) > 0) == (weak >= 0.5)
+    assert chosen.mean() == pytest.approx(max(agreement))
+    accuracy = [point["truth_accuracy"] for point in fit.curve]
+    assert ((probe_margins(fit.probes["best_truth"], held) > 0) == truth).mean() == pytest.approx(max(accuracy))
+
+
+def test_the_truth_changes_nothing_but_the_oracles_pick() -> None:
+    features, p, _ = data()
+    held, weak, truth = data(n=60, seed=7)
+    job = ProbeJob(p, named("aux_confidence"), validation_p=weak)
+    settings = ProbeSettings(epochs=20, patience=3)
+    fits = [fit_probes(features, [job], settings, Validation(held, known))[0] for known in (None, truth, 1 - truth)]
+    for fit in fits[1:]:
+        for name in ("final", "best_weak"):
+            assert np.array_equal(fit.probes[name].weight, fits[0].probes[name].weight)
+    assert "best_truth" not in fits[0].probes
+    assert not np.array_equal(fits[1].probes["best_truth"].weight, fits[2].probes["best_truth"].weight)
+
+
+def test_evaluation_changes_no_weights() -> None:
+    features, p, _ = data()
+    held, weak, _ = data(n=60, seed=7)
+    settings = ProbeSettings(epochs=10, patience=None)
+    watched = fit_probe(features, p, named("aux_confidence"), 3, (held, weak), settings)
+    alone = fit_probe(features, p, named("aux_confidence"), 3, None, settings)
+    assert np.array_equal(watched.probes["final"].weight, alone.probes["final"].weight)
+    assert alone.epochs == watched.epochs == 10
+    assert set(alone.probes) == {"final"}
+
+
+def test_it_learns_and_the_seed_matters() -> None:
+    features, p, _ = data(n=600)
+    held, _, truth = data(n=400, seed=9)
+    fits = [fit_probe(features, p, seed=seed, settings=ProbeSettings(epochs=150)) for seed in (0, 0, 1)]
+    weights = [fit.probes["final"].weight for fit in fits]
+    assert np.array_equal(weights[0], weights[1])
+    assert not np.array_equal(weights[0], weights[2])
+    assert ((probe_margins(fits[0].probes["final"], held) > 0) == truth).mean() > 0.9
+
+
+def test_kept_items_are_all_that_counts() -> None:
+    """Labels of items that are not kept may be anything."""
+    features, p, _ = data()
+    keep = np.arange(300) % 2 == 0
+    settings = ProbeSettings(epochs=5)
+    other = np.where(keep, p, 1 - p)
+    fits = fit_probes(features, [ProbeJob(p, keep=keep), ProbeJob(other, keep=keep), ProbeJob(other)], settings)
+    weights = [fit.probes["final"].weight for fit in fits]
+    assert np.abs(weights[0] - weights[1]).max() < 1e-12
+    assert np.abs(weights[0] - weights[2]).max() > 1e-3
+
+
+def test_standardising_is_recorded() -> None:
+    features, p, _ = data()
+    features[:, 5] = 2.0  # a feature that never changes
+    settings = ProbeSettings(epochs=5)
+    shifted = fit_probe(features * 7 + 2, p, settings=settings).probes["final"]
+    plain = fit_probe(features, p, settings=settings).probes["final"]
+    assert np.allclose(probe_margins(shifted, features * 7 + 2), probe_margins(plain, features), atol=1e-4)
+    assert plain.scale[5] == 1.0
+    scores = probe_scores(plain, features)
+    assert scores.shape == (300, 2)
+    assert np.allclose(scores[:, 1] - scores[:, 0], probe_margins(plain, features))
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    features, p, _ = data()
+    held, weak, _ = data(n=60, seed=7)
+    fit: ProbeFit = fit_probe(features, p, validation=(held, weak), settings=ProbeSettings(epochs=8))
+    save_probes(fit.probes, tmp_path / "probe", curve=fit.curve)
+    loaded = load_probes(tmp_path / "probe")
+    assert set(loaded) == {"final", "best_weak"}
+    for name, probe in loaded.items():
+        assert np.array_equal(probe_margins(probe, held), probe_margins(fit.probes[name], held))
+        assert probe.epoch == fit.probes[name].epoch
+    with pytest.raises(W2SError, match="no saved probes"):
+        load_probes(tmp_path)
+
+
+def test_bad_input() -> None:
+    features, p, _ = data()
+    with pytest.raises(W2SError, match="probabilities"):
+        fit_probe(features, p * 2)
+    with pytest.raises(W2SError, match="299 labels"):
+        fit_probe(features, p[1:])
+    with pytest.raises(W2SError, match="0 kept items"):
+        fit_probes(features, [ProbeJob(p, keep=np.zeros(300, dtype=bool))])
+    with pytest.raises(W2SError, match="finite"):
+        fit_probe(features * np.inf, p)
+    with pytest.raises(W2SError, match="equally many"):
+        fit_probe(features, p, validation=(features, p[1:]))
+    probe = fit_probe(features, p, settings=ProbeSettings(epochs=1)).probes["final"]
+    with pytest.raises(W2SError, match="reads 12 features"):
+        probe_margins(probe, features[:, 1:])
