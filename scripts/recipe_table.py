@@ -52,7 +52,6 @@ MEANINGS = {
     "conflict": "see below, and [conflict](conflict.md)",
     "bootstrap": "see below, and [bootstrapping](bootstrapping.md)",
     "analysis": "see below, and [analysis](analysis.md)",
-    "loss.name": "loss of students on weak labels",
     "analysis.known_rule": "known: the true answer gets at least T, or either answer does",
     "analysis.seed": "of the resampling, not of any model",
 }

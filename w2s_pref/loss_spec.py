@@ -27,7 +27,9 @@ ALIASES = {"xent": "soft_bce", "naive": "soft_bce"}
 class LossSpec(Section):
     """A loss by name. A constant that the loss does not read changes nothing."""
 
-    name: LossName = Field("soft_bce", description="loss of students; ceilings use soft_bce, which is also called xent and naive")
+    name: LossName = Field(
+        "soft_bce", description="loss of students; ceilings use soft_bce, which is also called xent and naive"
+    )
     a_max: float = Field(
         0.5, ge=0.0, le=1.0, description="aux_confidence, entropy: final weight of the student's own opinion"
     )

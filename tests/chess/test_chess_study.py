@@ -236,3 +236,9 @@ def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
 def test_a_bad_recipe_is_a_sentence(folder: Path, change: str, sentence: str) -> None:
     with pytest.raises(W2SError, match=sentence):
         load_chess_recipe(folder / "tiny.yaml", [change])
+
+
+def test_the_local_recipe_reads() -> None:
+    recipe = load_chess_recipe(Path(__file__).parent.parent.parent / "recipes" / "generalization" / "chess_local.yaml")
+    assert recipe.hops == 2
+    assert {name for chain in recipe.chains for name in chain} == set(recipe.models)

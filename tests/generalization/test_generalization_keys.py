@@ -131,7 +131,8 @@ def rebuilt(lab):  # type: ignore[no-untyped-def]
 
 METHODS = [
     "methods.hard={labels: hard}", "methods.sure={filter: high_confidence}", "methods.two={two_stage: true}",
-    "methods.many={ensemble: 2}", TUNED, "methods.shown={algorithm: prompt, shots: 2}", "methods.zero={algorithm: prompt}",
+    "methods.many={ensemble: 2}", TUNED,
+    "methods.shown={algorithm: prompt, shots: 2}", "methods.zero={algorithm: prompt}",
     "chains=[[weak, middle, strong]]", "studies.imitation={}", "studies.truncated={components: [2]}", "seeds=[0]",
 ]  # fmt: skip
 
@@ -155,9 +156,9 @@ def test_the_truth_of_half_a_decides_every_label(lab: Path) -> None:
     ("override", "oracles"),
     [
         ("methods.paid={ground_truth: 4}", {"labels|some", "probe|student", "probe|ceiling"}),
-        ("methods.oracle={filter: oracle_high_confidence}", {"labels|labels", "probe|student", "probe|ceiling"}),
+        ("methods.oracle={filter: oracle_high_confidence}", {"labels|by", "probe|student", "probe|ceiling"}),
         ("studies.easy_to_hard={}", {"labels|easy", "labels|random", "probe|easy", "probe|random"}),
-        ("studies.noise={}", {"labels|", "probe|noise", "scores|answers"}),
+        ("studies.noise={}", {"labels|", "probe|noise", "scores|ceiling"}),
     ],
 )
 def test_where_a_setting_says_so_students_read_it(lab: Path, override: str, oracles: set[str]) -> None:

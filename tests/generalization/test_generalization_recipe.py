@@ -53,10 +53,16 @@ def test_a_mistake_is_a_sentence(lab: Path, override: str, sentence: str) -> Non
 def test_a_list_of_tasks_names_them(lab: Path) -> None:
     from w2s_pref.generalization.recipe import Recipe
 
-    raw = {"name": "x", "tasks": ["boolq", "cola"], "models": {"a": {"path": "a"}, "b": {"path": "b"}}, "ladder": ["a", "b"]}
+    raw = {
+        "name": "x",
+        "tasks": ["boolq", "cola"],
+        "models": {"a": {"path": "a"}, "b": {"path": "b"}},
+        "ladder": ["a", "b"],
+    }
     recipe = Recipe.model_validate(raw)
     assert {name: task.task for name, task in recipe.tasks.items()} == {"boolq": "boolq", "cola": "cola"}
-    assert recipe.weak_method == "probe" and recipe.student_methods == ["probe"]
+    assert recipe.weak_method == "probe"
+    assert recipe.student_methods == ["probe"]
 
 
 def test_pairs_are_given_chains_and_all_pairs_of_the_ladder(lab: Path) -> None:

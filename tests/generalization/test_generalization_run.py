@@ -27,6 +27,7 @@ STUDIES = [
     "methods.paid={algorithm: probe, training: {epochs: 6, batch_size: 16}, ground_truth: 7}",
     "methods.many={algorithm: probe, training: {epochs: 6, batch_size: 16}, ensemble: 2}",
     "methods.shown={algorithm: prompt, shots: 2}",
+    "methods.texts={algorithm: finetune, training: {batch_size: 8}, pre: {training: {batch_size: 8}}}",
     "studies={imitation: {}, easy_to_hard: {share: 0.5}, truncated: {components: [2]}, noise: {},"
     " saliency: {probe: naive, finetune: tuned, chains: [[weak, strong]]}}",
 ]
@@ -167,7 +168,7 @@ def test_label_rules_do_what_they_say(done: Path) -> None:
         truth = stage.on.frame.set_index("id")["truth"]
         wrong = int(((own["p"] >= 0.5) != (truth == 1)).sum())
         if stage.rule in {"easy", "part"}:
-            assert wrong == 0 and own["keep"].sum() == 20 and truth[own["keep"]].mean() == 0.5
+            assert (wrong, own["keep"].sum(), truth[own["keep"]].mean()) == (0, 20, 0.5)
         if stage.labels is None:
             continue
         before = table(done, stage.labels).set_index("id")
@@ -183,10 +184,21 @@ def test_label_rules_do_what_they_say(done: Path) -> None:
     assert len(errors) == 1
 
 
+def test_generative_fine_tuning_serves_student_and_ceiling(done: Path) -> None:
+    """One stage, keyed by the texts alone: weak labels and ground truth follow it, and neither is in it."""
+    lab = laboratory(done, *STUDIES)
+    pres = [lab.named["words", f"{name}@texts", 0].pre for name in ("student/weak>strong", "ceiling/strong")]  # type: ignore[attr-defined]
+    assert pres[0].key == pres[1].key
+    history = store(done).get(pres[0].kind, pres[0].key)
+    assert history is not None
+    assert history.meta["pairs"] == 40
+
+
 def test_the_ensemble_is_the_mean_probability(done: Path) -> None:
     lab = laboratory(done, *STUDIES)
     labels = lab.named["words", "student/weak>strong@many", 0].split.labels
     assert isinstance(labels, LabelStage)
     p = [sigmoid(table(done, model)["final"]) for model in labels.scores.models]  # type: ignore[attr-defined]
-    assert len(p) == 2 and not np.allclose(p[0], p[1])
+    assert len(p) == 2
+    assert not np.allclose(p[0], p[1])
     np.testing.assert_allclose(table(done, labels)["p"], np.mean(p, axis=0))

@@ -18,7 +18,7 @@ from w2s_pref.losses import mean_loss
 from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.classify import DEFAULTS, ClassifyJob, fit_classifier
+from w2s_pref.training.classify import ClassifyJob, fit_classifier
 from w2s_pref.training.selection import ValidationItems
 
 ARGUMENTS = {"learning_rate": 5.0e-3, "save_steps": 100, "logging_steps": 1, "batch_size": 8, "num_train_epochs": 1}
@@ -43,7 +43,7 @@ def load(folder: Path, head: str = "normal", **more: Any) -> tuple[Any, Any]:
 def job(
     tokenizer: Any, n: int = 64, loss: dict[str, Any] | None = None, watched: bool = False, **more: Any
 ) -> ClassifyJob:
-    arguments = merged(DEFAULTS, ARGUMENTS, {name: more.pop(name) for name in list(more) if name not in {"lora", "base_path", "progress", "patience", "truth"}})  # fmt: skip  # noqa: E501
+    arguments = merged(ARGUMENTS, {name: more.pop(name) for name in list(more) if name not in {"lora", "base_path", "progress", "patience", "truth"}})  # fmt: skip  # noqa: E501
     patience, truth = more.pop("patience", None), more.pop("truth", np.arange(24) % 2)
     held = ids(tokenizer, 24, 9)
     validation = ValidationItems(held, weak(24, 9), truth, patience=patience) if watched else None

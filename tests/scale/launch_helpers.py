@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,11 +47,22 @@ def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = 
 
 
 def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> str:
-    """Run to the end, which must be a good one; what it printed."""
+    """Run to the end, which must be a good one that leaves no process; what it printed."""
     words = line(recipe, config, *overrides, options=options)
-    done = subprocess.run(words, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    mark = uuid.uuid4().hex
+    environment = {**ENVIRONMENT, "W2S_TEST_LAUNCH": mark}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+    assert not [process for process in psutil.process_iter() if marked(process, mark)]
     return done.stdout + done.stderr
+
+
+def marked(process: psutil.Process, mark: str) -> bool:
+    """True for a process of that launch."""
+    try:
+        return process.environ().get("W2S_TEST_LAUNCH") == mark
+    except psutil.Error:  # it ended while it was looked at, or is somebody else's
+        return False
 
 
 def run_alone(recipe: Path) -> None:

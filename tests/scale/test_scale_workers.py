@@ -173,13 +173,14 @@ def test_two_jobs_of_a_cluster(study: Path, alone: Path) -> None:
     [
         ("jobs: 0\n", "jobs: Input should be greater than or equal to 1"),
         ("jobs: 2\nqueue: x\n", "unknown key 'queue'"),
-        (JOBS + "cluster: lcoal\n", "submitit says: AutoExecutor doesn't know any executor named lcoal"),
+        (
+            JOBS.replace("cluster: local", "cluster: lcoal"),
+            "submitit says: AutoExecutor doesn't know any executor named lcoal",
+        ),
         (JOBS.replace("timeout_min", "timeout_mni"), "submitit says: "),
     ],
 )
-def test_mistakes_are_said_before_anything_is_submitted(
-    study: Path, monkeypatch: pytest.MonkeyPatch, text: str, said: str
-) -> None:
+def test_mistakes_are_said_before_anything_is_submitted(study: Path, text: str, said: str) -> None:
     pytest.importorskip("submitit")
     from w2s_pref.errors import W2SError
     from w2s_pref.pipeline.cluster import submit
@@ -187,5 +188,7 @@ def test_mistakes_are_said_before_anything_is_submitted(
     (study / "jobs.yaml").write_text(text)
     with pytest.raises(W2SError, match=re.escape(said)):
         submit(study / "jobs.yaml", study / "tiny.yaml", [], 1)
+    (study / "jobs.yaml").write_text(JOBS)
     with pytest.raises(W2SError, match="nonsense"):
         submit(study / "jobs.yaml", study / "tiny.yaml", ["nonsense=1"], 1)
+    assert not list(study.glob("jobs/*"))

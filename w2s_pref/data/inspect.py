@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from w2s_pref.data.items import item_ids
 from w2s_pref.data.tokens import Ids, Overlong, describe, tokenize
 
 if TYPE_CHECKING:
@@ -112,6 +113,20 @@ def show(
     """Print the first ``rows`` pairs of a split as the tokenizer sees them, and what truncation does to the split."""
     console.print(Text(safe(title), style="bold"))
     console.print(render(inspect_rows(frame, tokenizer, max_length, overlong, rows)))
+
+
+def show_items(
+    frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int, rows: int, console: Console, title: str
+) -> None:
+    """Print the first ``rows`` items of a split as the tokenizer sees them, each with its label."""
+    console.print(Text(safe(title), style="bold"))
+    items = frame.head(rows).to_dict("records")
+    for item, ids in zip(items, item_ids([item["prompt"] for item in items], tokenizer, max_length), strict=True):
+        view = TokenView([str(tokenizer.decode([token])) for token in ids], ids, len(ids) - 1)
+        body = Text(f"label {int(item['truth'])}, {len(ids)} tokens\n", style="bold", overflow="fold")
+        body.append_text(_tokens(view))
+        about = safe(f"group {item['group']}, {item['objective']}")
+        console.print(Panel(body, title=Text(f"id {safe(item['id'])}"), subtitle=Text(about)))
 
 
 def render_counts(splits: Mapping[str, pd.DataFrame], counts: Mapping[str, int]) -> RenderableType:

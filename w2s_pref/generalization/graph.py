@@ -36,7 +36,7 @@ def add_cell(lab: Laboratory, study: str, task: str, chain: Chain, method: str, 
 
 def floor(lab: Laboratory, task: str, model: str, seed: int) -> str:
     """The weak model on ground truth of half A, entered; its name."""
-    name = f"floor/{model}@{lab.recipe.weak_method}"
+    name = floor_name(lab, model)
     if (task, name, seed) not in lab.named:
         lab.enter(task, name, seed, _floor(lab, task, model, seed))
     return name
@@ -44,7 +44,7 @@ def floor(lab: Laboratory, task: str, model: str, seed: int) -> str:
 
 def _floor(lab: Laboratory, task: str, model: str, seed: int) -> Classified:
     split = lab.split(task, lab.tasks[task]["gt"], "truth")
-    return lab.classify(f"floor/{model}", task, model, lab.recipe.weak_method, split, seed)
+    return lab.classify(floor_name(lab, model), task, model, lab.recipe.weak_method, split, seed)
 
 
 def ceiling(lab: Laboratory, task: str, model: str, method: str, seed: int) -> str:
@@ -90,7 +90,7 @@ def supervisor(lab: Laboratory, task: str, chain: Chain, position: int, seed: in
     above = supervisor(lab, task, chain, position - 1, seed)
     labels = lab.labels((above,), LabelConfig())
     split = lab.split(task, _hop_rows(lab, task, position, len(chain) - 1), labels)
-    title = f"student/{'>'.join(chain[: position + 1])}"
+    title = f"student/{'>'.join(chain[: position + 1])}@{lab.recipe.weak_method}"
     return lab.classify(title, task, chain[position], lab.recipe.weak_method, split, seed)
 
 

@@ -77,7 +77,8 @@ def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame
 
     config = recipe.tasks[name]
     loaded = load(config, base)
-    return split_task(loaded.frame, (config.sizes or recipe.sizes).model_dump(), recipe.data_seed), loaded.counts
+    sizes = (config.sizes or recipe.sizes).model_dump()
+    return split_task(loaded.frame.assign(objective=name), sizes, recipe.data_seed), loaded.counts
 
 
 def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:

@@ -162,13 +162,13 @@ class Laboratory:
         """Scores of the supervisors' selected checkpoints."""
         first = models[0]
         others = f" and {len(models) - 1} more" if len(models) > 1 else ""
-        title = f"answers of {first.name}{others}"
+        title = f"{first.name}{others}"
         return ChosenStage(title, first.on, models, self.recipe.selection)
 
     def labels(self, models: tuple[Classified, ...], config: LabelConfig) -> LabelStage:
         """Labels by supervisors on all that they answered."""
         chosen = self.chosen(models)
-        return LabelStage(f"labels: {chosen.name}", chosen, config)
+        return LabelStage(f"by {chosen.name}", chosen, config)
 
     def split(self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None) -> Split:
         """Training items with their labels, beside the task's validation items."""

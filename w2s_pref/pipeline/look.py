@@ -20,7 +20,7 @@ def show_data(
     recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console
 ) -> None:
     """Print ``rows`` pairs of a split as the model's tokenizer sees them."""
-    from w2s_pref.data.inspect import render_counts, show
+    from w2s_pref.data.inspect import render_counts, show, show_items
     from w2s_pref.models.load import load_tokenizer
     from w2s_pref.models.spec import resolve
     from w2s_pref.pipeline.run import open_recipe
@@ -36,7 +36,11 @@ def show_data(
     tokens = opened.study.tokens
     frame = opened.study.rows[split].frame
     console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
-    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title=f"{split} as {name} sees it")
+    title = f"{split} as {name} sees it"
+    if (frame["form"] == "item").all():
+        show_items(frame, tokenizer, tokens["max_length"], rows, console, title)
+        return
+    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title)
 
 
 def score_to_table(

@@ -29,6 +29,8 @@ class Display(Protocol):
         """There is nothing to do until another run has finished."""
 
 
+#: Stages that compute nothing with a model: the main process builds them alone.
+ON_MAIN = (LabelStage, AnalyzeStage, PolicyScoreStage)
 #: Looks at what another run is building before a sentence says who it is.
 LOOKS = 3
 #: What the main process chose: the number of a stage, and what to do with it.
@@ -139,7 +141,7 @@ class Loop:
 
     def _build(self, stage: Stage) -> None:
         started = time.perf_counter()
-        if isinstance(stage, LabelStage | AnalyzeStage | PolicyScoreStage):
+        if isinstance(stage, ON_MAIN):
             self.world.on_main(lambda: self._write(stage, started))
             return
         if self.world.size == 1:
@@ -162,10 +164,22 @@ class Loop:
     def _made(self, stage: Stage, folder: Path) -> dict[str, Any]:
         """What the stage says about itself. Where it fails, every sentence names the stage."""
         try:
-            return self.builder.build(stage, folder)
+            if isinstance(stage, ON_MAIN):
+                return self.builder.build(stage, folder)
+            return self._counted(stage, folder)
         except W2SError as error:
             named = [text if text.startswith(stage.name) else f"{stage.name}: {text}" for text in error.problems]
             raise W2SError(named) from error
+
+    def _counted(self, stage: Stage, folder: Path) -> dict[str, Any]:
+        """Build it with token ids from the cache, and add what all processes computed: tokens, padding and without."""
+        from w2s_pref.data.token_cache import kept_in
+        from w2s_pref.rows.count import counting
+
+        with kept_in(self.store.root / "tokens"), counting() as seen:
+            meta = self.builder.build(stage, folder)
+        parts = self.world.gather((seen.positions, seen.real))
+        return {**meta, "computed_tokens": sum(p for p, _ in parts), "real_tokens": sum(real for _, real in parts)}
 
     def _write_together(self, stage: Stage, started: float) -> None:
         """All processes build; they share the main process's temporary folder, which alone commits."""

@@ -44,16 +44,13 @@ def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[
     return [order[start:end] for start, end in reversed(list(pairwise(cuts)))]
 
 
-def _reach(size: np.ndarray, budget: int, end: int) -> int:
-    """First row of the longest batch that ends before ``end``."""
-    return max(0, end - max(1, budget // max(1, int(size[end - 1]))))
-
-
 def _cuts(size: np.ndarray, budget: int, overhead: int) -> list[int]:
+    """Where the cheapest batches of the sorted sizes begin, and the end: best[end] is the cost of the rows before."""
     best = np.zeros(len(size) + 1)
     came = np.zeros(len(size) + 1, dtype=np.int64)
     for end in range(1, len(size) + 1):
-        first = _reach(size, budget, end)
+        longest = max(1, int(size[end - 1]))
+        first = max(0, end - max(1, budget // longest))
         costs = best[first:end] + size[end - 1] * np.arange(end - first, 0, -1)
         came[end] = first + int(costs.argmin())
         best[end] = costs.min() + overhead

@@ -13,9 +13,6 @@ from w2s_pref.training.fit import FitJob, Progress, fit
 from w2s_pref.training.reward import Loss
 from w2s_pref.training.selection import Selection, ValidationItems
 
-#: What the paper fine-tunes classifiers with (Burns et al. 2023, arXiv 2312.09390): two epochs of batches of 32.
-DEFAULTS: dict[str, Any] = {"batch_size": 32, "num_train_epochs": 2}
-
 
 @dataclass
 class ClassifyJob:

@@ -1,0 +1,73 @@
+"""Two processes fit the same classifier as one, rank over the same batch, and pick and keep the same checkpoints."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+LOSSES = ({"name": "aux_confidence", "prior": "mean"}, {"name": "aux_confidence", "mode": "openai"})
+
+
+def main(folder: Path, source: Path) -> None:
+    """Fit with each loss on all processes of this launch; the first one writes what came out."""
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
+    from test_heads_training import job, load, train, weights
+
+    from w2s_pref.models.classifier import load_saved_classifier
+
+    for number, loss in enumerate(LOSSES):
+        work = job(load(source)[1], 44, dict(loss), watched=True, optim="sgd", learning_rate=0.3)
+        _, done = train(folder / str(number), source, work)
+        if os.environ.get("RANK", "0") == "0":
+            kept = {
+                name: weights(load_saved_classifier(folder / str(number) / "saved" / name)[0])
+                for name in done["picked"]
+            }
+            torch.save(kept, folder / f"{number}.pt")
+            (folder / f"{number}.json").write_text(json.dumps({name: done[name] for name in ("curve", "picked")}))
+
+
+def launched(folder: Path, source: Path, *launcher: str) -> Path:
+    folder.mkdir()
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    line = [sys.executable, *launcher, __file__, str(folder), str(source)]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    # An aborted exit after everything stands is gloo's, not ours: the results decide.
+    assert (folder / f"{len(LOSSES) - 1}.json").is_file(), done.stderr[-3000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """What one process and what two processes made, 44 items in batches of 8."""
+    from conftest import save_tiny
+
+    folder = tmp_path_factory.mktemp("processes")
+    source = save_tiny(folder / "model")
+    port = str(20000 + os.getpid() % 20000)
+    two = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port]
+    return [launched(folder / "one", source), launched(folder / "two", source, *two)]
+
+
+@pytest.mark.parametrize("number", range(len(LOSSES)), ids=["paper", "openai"])
+def test_two_processes_equal_one(runs: list[Path], number: int) -> None:
+    one, two = (json.loads((folder / f"{number}.json").read_text()) for folder in runs)
+    assert one["picked"] == two["picked"]
+    assert len(one["curve"]) == len(two["curve"]) == 6
+    for ours, theirs in zip(one["curve"], two["curve"], strict=True):
+        assert np.allclose(list(ours.values()), list(theirs.values()), atol=1e-6)
+    first, second = (torch.load(folder / f"{number}.pt", weights_only=True) for folder in runs)
+    assert set(first) == {"final", "best_weak", "best_truth"}
+    for name, weights in first.items():
+        assert (weights - second[name]).abs().max() <= 1e-6
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
