@@ -86,16 +86,27 @@ class Selection(Base):
 
 
 class Bar(Base):
-    """Over tasks: the accuracy of one variant in a study, and what it has over the reference variant."""
+    """Over tasks: the accuracy of one variant between its weak model's and its ceiling's, and over the reference's."""
 
     study: str
     chain: str
     variant: str
     tasks: int
+    weak: Estimate
     accuracy: Estimate
+    ceiling: Estimate
     agreement: Estimate
     over: str | None
     difference: Estimate
+
+
+class Difficulty(Base):
+    """Over tasks: accuracy on thirds of the test items, from those that the weak model finds easiest to the hardest."""
+
+    chain: str
+    variant: str
+    tasks: int
+    thirds: list[Estimate]
 
 
 class Contrast(Base):
@@ -148,6 +159,7 @@ class LabBody(Base):
     medians: list[Median]
     selections: list[Selection]
     bars: list[Bar]
+    difficulties: list[Difficulty]
     contrasts: list[Contrast]
     trends: list[Trend]
     curves: list[LearningCurve]

@@ -38,6 +38,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("studies.noise={structures: [longst]}", "Input should be 'supervisor'"),
         ("studies.imitation={tasks: [word]}", "studies.imitation: no task is called 'word'; did you mean 'words'"),
         ("studies.truncated={chains: [[weak, strongest]]}", "studies.truncated: no model is called 'strongest'"),
+        (
+            "studies.saliency={probe: naive, finetune: confidence}",
+            "'confidence' is a probe method, and this study needs",
+        ),
         ("studies.scaling={}", "unknown key 'scaling'"),
         ("tasks.words.label=nothing", "there is no column 'nothing'"),
         ("tasks=[boolqq]", "unknown task 'boolqq'; did you mean 'boolq'"),

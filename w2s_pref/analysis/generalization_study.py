@@ -10,6 +10,7 @@ import pandas as pd
 from w2s_pref.analysis.lab.answers import Answers
 from w2s_pref.analysis.lab.cells import analyse_cell
 from w2s_pref.analysis.lab.curves import learning_curves
+from w2s_pref.analysis.lab.difficulty import difficulties
 from w2s_pref.analysis.lab.studies import bars, contrasts, medians, selections, trends
 from w2s_pref.errors import W2SError
 from w2s_pref.lab_results import Cell, Contrast, LabBody, Median, Trend
@@ -46,6 +47,7 @@ def summarize(
         medians=middle,
         selections=selections(tasks, [entry for entry in entries if entry["study"] == "grid"]),
         bars=bars(tasks, entries),
+        difficulties=difficulties(tasks, entries),
         contrasts=compared,
         trends=sizes,
         curves=learning_curves(curves, entries),

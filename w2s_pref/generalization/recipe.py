@@ -9,11 +9,18 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from w2s_pref.errors import W2SError
 from w2s_pref.generalization.methods import MethodConfig
-from w2s_pref.generalization.studies_config import StudiesConfig
+from w2s_pref.generalization.studies_config import StudiesConfig, StudyConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.section import Section, nearest, sentences
 from w2s_pref.tasks.config import TaskConfig
 from w2s_pref.training.arguments import check, check_lora
+
+#: Which kinds of methods a study can work on: study → key → algorithms.
+NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "saliency": {"probe": ("probe",), "finetune": ("finetune",)},
+    "imitation": {"method": ("probe", "finetune")},
+    "truncated": {"method": ("probe",)},
+}
 
 Selection = Literal["final", "best_weak"]
 
@@ -125,6 +132,18 @@ class Recipe(Section):
             ]:
                 for each in given:
                     self._known(each, known, f"studies.{name}", noun)
+            self._study_can(name, study)
+
+    def _study_can(self, name: str, study: StudyConfig) -> None:
+        """A study's methods must be of the kind that it works on."""
+        for key, algorithms in NEEDS.get(name, {}).items():
+            method = getattr(study, key) or self.student_methods[0]
+            found = self.methods[method].algorithm
+            if found not in algorithms:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
+                    f"{' or '.join(algorithms)}; name another"
+                )
 
     @staticmethod
     def _known(name: str, known: list[str], where: str, noun: str) -> None:

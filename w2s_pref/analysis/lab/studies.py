@@ -13,6 +13,7 @@ from w2s_pref.analysis.lab.answers import Answers
 from w2s_pref.analysis.lab.cells import ROLES, area_gap
 from w2s_pref.analysis.lab.pooled import Pooled, mean, median, slope
 from w2s_pref.lab_results import Bar, Contrast, Estimate, Median, Selection, Trend
+from w2s_pref.loss_spec import LossSpec
 
 Entry = dict[str, Any]
 Tasks = dict[str, Answers]
@@ -92,7 +93,8 @@ def selections(tasks: Tasks, entries: Sequence[Entry]) -> list[Selection]:
 def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
     """Variants of a study side by side: accuracy, agreement with the weak model, difference to the reference."""
     found = []
-    for (study, chain), group in together([e for e in entries if e["study"] in VARIANTS], "study", "chain"):
+    shown = [entry for entry in [*_plain_inputs(entries), *entries] if entry["study"] in VARIANTS]
+    for (study, chain), group in together(shown, "study", "chain"):
         variants = {name[0]: each for name, each in together(group, "method")}
         usual = VARIANTS[study]
         reference = usual if usual in variants else next(iter(variants))
@@ -107,13 +109,22 @@ def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
                     chain=chain,
                     variant=name,
                     tasks=len(each),
+                    weak=mean([tasks[entry["task"]].accuracy(entry["weak"]) for entry in each]).estimate(),
                     accuracy=own.estimate(),
+                    ceiling=mean([tasks[entry["task"]].accuracy(entry["ceiling"]) for entry in each]).estimate(),
                     agreement=_agreement(tasks, each).estimate(),
                     over=reference if other else None,
                     difference=(own - base).estimate() if other else Estimate(value=None),
                 )
             )
     return found
+
+
+def _plain_inputs(entries: Sequence[Entry]) -> list[Entry]:
+    """The grid's students that the imitation study's are compared with: the same, but nobody tells them the label."""
+    grid = {(e["task"], e["chain"], e["method"]): e for e in entries if e["study"] == "grid"}
+    told = [(e["task"], e["chain"], e["method"]) for e in entries if e["study"] == "imitation"]
+    return [{**grid[key], "study": "imitation", "method": f"{key[2]}, label not told"} for key in told if key in grid]
 
 
 def _accuracies(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
@@ -157,7 +168,7 @@ def _losses(tasks: Tasks, grid: Sequence[Entry], settings: dict[str, Any]) -> li
 def _plain(name: str, methods: list[str], settings: dict[str, Any]) -> str | None:
     """The method of the same algorithm with plain cross-entropy, None for that one itself."""
     same = [each for each in methods if settings["methods"][each] == settings["methods"][name]]
-    first = next((each for each in same if settings["losses"][each] in {"xent", "naive"}), None)
+    first = next((each for each in same if settings["losses"][each] == LossSpec().name), None)
     return None if first == name else first
 
 

@@ -7,7 +7,7 @@ from math import log10
 
 from markupsafe import Markup
 
-from w2s_pref.lab_results import Bar, Contrast, LabBody, LearningCurve, Median, Trend
+from w2s_pref.lab_results import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Trend
 from w2s_pref.report.blocks import Block, Figure, Guide, Panel, Section, Table, TableGroup
 from w2s_pref.report.format import plain
 from w2s_pref.report.key import colour, line_swatch, mark_swatch, marker, shape
@@ -23,6 +23,16 @@ VARIANTS = {
     "imitation": "Trivial imitation: the weak label stands in the input",
     "easy_to_hard": "From easy items to all",
     "truncated": "Simulated supervisors: probes on truncated representations",
+}
+LOOK = {
+    "saliency": "Accuracies that rise from the probe on weak labels over the probe on truth to fine-tuning on weak "
+    "labels; and fine-tuning on weak labels, then a probe on truth, near fine-tuning on truth.",
+    "noise": "Rows that differ: it matters where errors are, not only how many. If the supervisor's hurt more than "
+    "random ones, students learn them.",
+    "imitation": "Agreement that rises and accuracy that falls towards the weak model's where the label is told: the "
+    "student copies what is easy to copy.",
+    "easy_to_hard": "Easy items that teach as much as random ones, also on the hardest third.",
+    "truncated": "Students above their weak model: they use what it cannot see.",
 }
 
 
@@ -200,8 +210,10 @@ def variants(body: LabBody, study: str) -> list[Section]:
         return []
     chains = list(dict.fromkeys(each.chain for each in own))
     panels = [_bar_panel(chain, [each for each in own if each.chain == chain]) for chain in chains]
-    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", "See the text of docs/generalization.md.")
+    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", LOOK[study])
     blocks: list[Block] = [Figure("", panels, guide), _bar_table(own)]
+    if study == "easy_to_hard" and body.difficulties:
+        blocks.append(_difficulty_table(body.difficulties))
     curves = [each for each in body.curves if each.study == study]
     if curves:
         blocks.append(_curves("Validation items while the variants trained.", curves))
@@ -215,9 +227,17 @@ def _bar_panel(chain: str, own: Sequence[Bar]) -> Panel:
 
 def _bar_table(own: Sequence[Bar]) -> Table:
     rows = [
-        [plain(each.chain), plain(each.variant), cell(each.accuracy), cell(each.agreement),
-         cell(each.difference, f"over {each.over}" if each.over else "reference"), str(each.tasks)]
+        [plain(each.chain), plain(each.variant), cell(each.weak), cell(each.accuracy), cell(each.ceiling),
+         cell(each.agreement), cell(each.difference, f"over {each.over}" if each.over else "reference"), str(each.tasks)]
         for each in own
     ]  # fmt: skip
-    head = ["Chain", "Variant", "Accuracy", "Agreement with the weak model", "Over the reference", "Tasks"]
+    head = ["Chain", "Variant", "Weak", "Accuracy", "Ceiling", "Agreement with the weak model", "Over the reference",
+            "Tasks"]  # fmt: skip
     return Table("In numbers.", head, [TableGroup("", rows)], stack=True, text_columns=(0, 1))
+
+
+def _difficulty_table(own: Sequence[Difficulty]) -> Table:
+    rows = [[plain(each.chain), plain(each.variant), *map(cell, each.thirds), str(each.tasks)] for each in own]
+    head = ["Chain", "Trained on", "Easiest third", "Middle", "Hardest third", "Tasks"]
+    return Table("Accuracy by how easy the weak model finds the test items.", head, [TableGroup("", rows)],
+                 stack=True, text_columns=(0, 1))  # fmt: skip
