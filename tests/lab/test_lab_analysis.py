@@ -12,15 +12,17 @@ from sklearn.metrics import roc_auc_score
 from w2s_pref.analysis.generalization_study import summarize
 from w2s_pref.analysis.lab.answers import Answers, weighted_area
 from w2s_pref.analysis.lab.curves import learning_curves
+from w2s_pref.analysis.lab.difficulty import parts
 from w2s_pref.analysis.lab.pooled import Pooled, slope
 from w2s_pref.errors import W2SError
+from w2s_pref.loss_spec import LossSpec
 
 SETTINGS: dict[str, Any] = {
     "resamples": 200,
     "seed": 0,
     "models": {"w": 10, "m": 100, "s": 1000},
     "methods": {"probe": "probe", "conf": "probe"},
-    "losses": {"probe": "xent", "conf": "aux_confidence"},
+    "losses": {"probe": LossSpec.model_validate({"name": "xent"}).name, "conf": "aux_confidence"},
 }
 
 
@@ -136,6 +138,40 @@ def test_variants_stand_against_their_reference() -> None:
     real, noisy = body(table, cells).bars
     assert (real.over, noisy.over) == (None, "supervisor")
     assert noisy.difference.value == pytest.approx(noisy.accuracy.value - real.accuracy.value)
+    assert noisy.weak.value < noisy.accuracy.value < noisy.ceiling.value
+
+
+def test_students_that_are_told_the_label_stand_against_those_that_are_not() -> None:
+    table = answers({**SHARES, "told": 0.7})
+    cells = [cell("student"), cell("student", chain="m>s"), cell("told", "imitation")]
+    plain, told = body(table, cells).bars
+    assert (plain.variant, told.variant, told.over) == ("probe, label not told", "probe", "probe, label not told")
+    assert (plain.chain, plain.agreement.value) == ("w>s", body(table, cells).cells[0].agreement["overall"].value)
+    assert told.difference.value == pytest.approx(told.accuracy.value - plain.accuracy.value)
+    assert [each.variant for each in body(table, cells[2:]).bars] == ["probe"]
+
+
+def test_difficulty_by_hand() -> None:
+    """Six items: 0 where the weak model favours the true answer most, 2 where it favours the wrong one."""
+    assert parts(np.array([[0.4, -0.3, 0.1, 0.3, -0.4, 0.2], [0, 0, 0, 0, 0, 0]])).tolist() == [
+        [0, 2, 1, 0, 2, 1],
+        [0, 0, 1, 1, 2, 2],
+    ]
+
+
+def test_easy_to_hard_is_tested_by_difficulty() -> None:
+    """The weak model is all right on what it finds easy; a student that is its copy is too, one that is not is even."""
+    table = answers({**SHARES, "random": 0.8}, items=300)
+    copy = table[table["name"] == "floor"].assign(name="easy")
+    cells = [cell(name, "easy_to_hard", name) for name in ("easy", "random")]
+    easy, random, everything = body(pd.concat([table, copy]), cells).difficulties
+    assert [each.variant for each in (easy, random, everything)] == ["easy", "random", "all items"]
+    assert easy.thirds[0].value == 1.0
+    assert easy.thirds[2].value < 0.1
+    for each, name in ((easy, "floor"), (random, "random"), (everything, "ceiling")):
+        right = ((table["p"] > 0.5) == (table["truth"] == 1))[table["name"] == name].mean()
+        assert np.mean([third.value for third in each.thirds]) == pytest.approx(right)
+    assert min(third.value for third in random.thirds) > 0.7
 
 
 def test_what_selection_brings() -> None:

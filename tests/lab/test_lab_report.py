@@ -65,7 +65,7 @@ def test_pages_are_escaped_and_stand_alone(body: LabBody, tmp_path: Path) -> Non
 
 
 def test_a_study_that_did_not_run_has_no_page(body: LabBody) -> None:
-    less = body.model_copy(update={"bars": [], "contrasts": [], "trends": []})
+    less = body.model_copy(update={"bars": [], "difficulties": [], "contrasts": [], "trends": []})
     assert [page.title for page in pages(less)] == ["Overview", "Scaling", "Overfitting"]
 
 
@@ -75,6 +75,13 @@ def test_every_number_of_the_grid_is_in_the_table(body: LabBody, tmp_path: Path)
         if each.study == "grid":
             assert f"{each.accuracy['student'].value:.3f}" in text
             assert f"{each.pgr.value:.3f}" in text
+
+
+def test_easy_to_hard_shows_accuracy_by_difficulty(body: LabBody, tmp_path: Path) -> None:
+    written = {path.name: path.read_text("utf-8") for path in write_pages("study", body, tmp_path)}
+    for each in body.difficulties:
+        assert all(f"{third.value:.3f}" in written["report-easy_to_hard.html"] for third in each.thirds)
+    assert [name for name, text in written.items() if "Hardest third" in text] == ["report-easy_to_hard.html"]
 
 
 def test_without_gaps_the_pages_still_stand(body: LabBody, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from w2s_pref.lab_results import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Trend
 from w2s_pref.report.blocks import Block, Figure, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import plain
+from w2s_pref.report.format import UNDEFINED, plain
 from w2s_pref.report.key import colour, line_swatch, mark_swatch, marker, shape
 from w2s_pref.report.lab.forest import Row, cell, forest, words
 from w2s_pref.report.plot import Frame
@@ -228,7 +228,7 @@ def _bar_panel(chain: str, own: Sequence[Bar]) -> Panel:
 def _bar_table(own: Sequence[Bar]) -> Table:
     rows = [
         [plain(each.chain), plain(each.variant), cell(each.weak), cell(each.accuracy), cell(each.ceiling),
-         cell(each.agreement), cell(each.difference, f"over {each.over}" if each.over else "reference"), str(each.tasks)]
+         cell(each.agreement), cell(each.difference, "reference" if each.over is None else UNDEFINED), str(each.tasks)]
         for each in own
     ]  # fmt: skip
     head = ["Chain", "Variant", "Weak", "Accuracy", "Ceiling", "Agreement with the weak model", "Over the reference",
