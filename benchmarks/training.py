@@ -5,10 +5,10 @@
 
 All variants see the same pairs in the same shuffled order and make the same updates (AdamW, clipping, cosine); the
 losses of the first steps are printed beside each other and must agree. Stock TRL runs without gradient checkpointing,
-in the same precision; ``--micro`` pairs at a time as well as the whole batch. Its DPO runs the reference model in every
-step; ours reads stored log-probabilities, whose one pass is timed apart. Rounds of all variants in turn; a figure is
-the median of the rounds. Model FLOPs utilisation counts real tokens only, each variant's own (ours meets a prompt
-once):
+in the same precision: the whole batch at once, ``--micro`` pairs at a time, and pair by pair. Its DPO runs the
+reference model in every step; ours reads stored log-probabilities, whose one pass is timed apart. Rounds of all
+variants in turn; a figure is the median of the rounds. Model FLOPs utilisation counts real tokens only, each variant's
+own (ours meets a prompt once, and leaves out the last MLP where nothing reads it):
 
     MFU = (6 N T + 12 L d V + 6 h M) / (seconds x peak)
 

@@ -18,6 +18,7 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 from w2s_pref.logprobs import row_logprobs
 from w2s_pref.rows import Row
+from w2s_pref.rows.narrow import last_mlp
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration
 from w2s_pref.training.fit_policy import PairObjective, PolicyJob
@@ -85,10 +86,13 @@ class Run:
 
 
 def useful_flops(run: Run, part: str, shared: bool) -> float:
-    """FLOPs of the policy's or reward model's forward and backward passes a step, padding not counted."""
+    """FLOPs of the policy's or reward model's forward and backward passes a step, padding not counted.
+
+    Ours (``shared``) meets a prompt once, and finishes the last layer where it is read.
+    """
     model = run.model(policy=part == "dpo")
     config, n = model.config, body(model)
-    tokens = visible = answers = 0.0
+    tokens = visible = answers = unread = 0.0
     for a, b, start in zip(run.pairs.a_ids, run.pairs.b_ids, run.pairs.starts, strict=True):
         for own in (len(a) - start, len(b) - start):
             tokens += own if shared else own + start
@@ -96,8 +100,12 @@ def useful_flops(run: Run, part: str, shared: bool) -> float:
             answers += own
         tokens += start if shared else 0
         visible += start**2 / 2 if shared else 0
+        own = len(a) + len(b) - 2 * start
+        unread += own + start - (own - 1 if part == "dpo" else 2) if shared else 0
     head = 6 * config.hidden_size * config.vocab_size * answers if part == "dpo" else 0
-    whole = 6 * n * tokens + 12 * config.num_hidden_layers * config.hidden_size * visible + head
+    mlp = last_mlp(model)
+    last = 0 if mlp is None else sum(weight.numel() for weight in mlp.parameters())
+    whole = 6 * (n * tokens - last * unread) + 12 * config.num_hidden_layers * config.hidden_size * visible + head
     return float(whole / len(run.pairs) * run.options.batch)
 
 
@@ -144,6 +152,11 @@ def stock_reward(run: Run, folder: Path, micro: int | None = None) -> list[float
 def stock_reward_split(run: Run, folder: Path) -> list[float]:
     """The same, a few pairs at a time."""
     return stock_reward(run, folder, run.options.micro)
+
+
+def stock_reward_single(run: Run, folder: Path) -> list[float]:
+    """The same, one pair at a time: the least padding, which a CPU likes."""
+    return stock_reward(run, folder, 1)
 
 
 def padded_loop(run: Run, folder: Path) -> list[float]:
@@ -230,6 +243,11 @@ def stock_dpo_split(run: Run, folder: Path) -> list[float]:
     return stock_dpo(run, folder, run.options.micro)
 
 
+def stock_dpo_single(run: Run, folder: Path) -> list[float]:
+    """The same, one pair at a time."""
+    return stock_dpo(run, folder, 1)
+
+
 def reference_pass(run: Run) -> float:
     """Compute the reference's log-probabilities of all pairs, as the toolkit's stage does; its seconds."""
     model = run.model(True)
@@ -267,8 +285,11 @@ def our_dpo(run: Run, folder: Path) -> list[float]:
 #: The first is what the others are compared to, the last is ours.
 VARIANTS: dict[str, dict[str, Any]] = {
     "reward": {
-        "TRL RewardTrainer": stock_reward, "TRL, split": stock_reward_split, "padded loop, split": padded_loop,
-        "w2s-pref": our_reward,
+        "TRL RewardTrainer": stock_reward, "TRL, split": stock_reward_split, "TRL, pair by pair": stock_reward_single,
+        "padded loop, split": padded_loop, "w2s-pref": our_reward,
     },
-    "dpo": {"TRL DPOTrainer": stock_dpo, "TRL, split": stock_dpo_split, "w2s-pref": our_dpo},
+    "dpo": {
+        "TRL DPOTrainer": stock_dpo, "TRL, split": stock_dpo_split, "TRL, pair by pair": stock_dpo_single,
+        "w2s-pref": our_dpo,
+    },
 }  # fmt: skip

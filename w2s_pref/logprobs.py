@@ -6,6 +6,7 @@ The two answers of a pair are computed behind one prompt where the model can, an
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,14 +77,15 @@ def logprob_pairs(
         Columns ``id, logp_a, logp_b`` (float64, nats; NaN where another rank computes) and ``tokens_a, tokens_b``.
     """
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
-    a = [(tuple(ids), start) for ids, start in zip(tokens.a_ids, tokens.a_starts, strict=True)]
-    b = [(tuple(ids), start) for ids, start in zip(tokens.b_ids, tokens.b_starts, strict=True)]
+    a = [(ids.tobytes(), start) for ids, start in zip(tokens.a_ids, tokens.a_starts, strict=True)]
+    b = [(ids.tobytes(), start) for ids, start in zip(tokens.b_ids, tokens.b_starts, strict=True)]
     groups = grouped(list(zip(a, b, strict=True)))
-    rows = [Row(tuple(ids for ids, _ in group), tuple(start for _, start in group)) for group in groups]
+    rows = [Row(tuple(array("i", ids) for ids, _ in group), tuple(start for _, start in group)) for group in groups]
     sums = row_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)
     number = {text: at for at, text in enumerate(text for group in groups for text in group)}
     logp = sums[[number[text] for text in a + b]].reshape(2, -1)
-    count = np.array([len(ids) - start for ids, start in a + b], dtype=np.int64).reshape(2, -1)
+    lengths = np.array([len(ids) for ids in [*tokens.a_ids, *tokens.b_ids]], dtype=np.int64)
+    count = (lengths - np.array([*tokens.a_starts, *tokens.b_starts], dtype=np.int64)).reshape(2, -1)
     return pd.DataFrame(
         {"id": list(tokens.ids), "logp_a": logp[0], "logp_b": logp[1], "tokens_a": count[0], "tokens_b": count[1]}
     )

@@ -6,6 +6,7 @@ depend on its batch.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -76,9 +77,10 @@ def score_pairs(
 ) -> pd.DataFrame:
     """Raw scores of every pair: ``id, score_a, score_b``, one row per kept pair, in the order of ``pairs``."""
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong)
-    texts = [(tuple(a), tuple(b)) for a, b in zip(tokens.a_ids, tokens.b_ids, strict=True)]
+    texts = [(a.tobytes(), b.tobytes()) for a, b in zip(tokens.a_ids, tokens.b_ids, strict=True)]
     groups = grouped(texts)
-    rewards = row_outputs(model, [Row(group) for group in groups], tokenizer.pad_token_id, budget, shard)[:, 0]
+    rows = [Row(tuple(array("i", text) for text in group)) for group in groups]
+    rewards = row_outputs(model, rows, tokenizer.pad_token_id, budget, shard)[:, 0]
     number = {text: at for at, text in enumerate(text for group in groups for text in group)}
     scores = rewards[[number[pair[side]] for side in (0, 1) for pair in texts]].reshape(2, -1)
     return pd.DataFrame({"id": list(tokens.ids), "score_a": scores[0], "score_b": scores[1]})

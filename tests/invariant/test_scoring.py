@@ -11,7 +11,8 @@ import torch
 from conftest import make_model, make_pairs, make_tokenizer
 from transformers import LlamaForSequenceClassification
 
-from w2s_pref.rows import count
+from w2s_pref import scoring
+from w2s_pref.rows import Row, count
 from w2s_pref.scoring import class_ids, score_ids, score_pairs
 
 
@@ -125,3 +126,18 @@ def test_two_outputs(texts: list[list[int]]) -> None:
     with torch.no_grad():
         one = [model(input_ids=torch.tensor([text])).logits[0].numpy() for text in texts]
     assert np.abs(logits - np.stack(one)).max() <= 1e-6
+
+
+def test_texts_of_pairs_take_four_bytes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As numbers of Python's they would take thirty-six: 2.4 GiB for the pairs of HH-RLHF."""
+    kept: list[int] = []
+    original = scoring.row_outputs
+
+    def watched(model: object, rows: list[Row], *args: int) -> np.ndarray:
+        kept.extend(memoryview(text).itemsize for row in rows for text in row.texts)  # type: ignore[arg-type]
+        return original(model, rows, *args)
+
+    monkeypatch.setattr(scoring, "row_outputs", watched)
+    score_pairs(make_model(), make_tokenizer(), make_pairs(6))
+    assert kept
+    assert set(kept) == {4}

@@ -195,6 +195,19 @@ def test_the_slope_over_sizes_by_hand() -> None:
     assert inherited.slope.value == pytest.approx(inherited.values[1].value - inherited.values[0].value)
 
 
+def test_copying_less_is_not_agreeing_less() -> None:
+    """The large student corrects errors; the other large one answers by a coin, so it corrects as many as it makes."""
+    table = answers({"floor": 0.7, "ceiling": 0.95, "coin": 0.5}, items=600)
+    truth, floor = table["truth"] == 1, table[table["name"] == "floor"]
+    wise = floor.assign(name="wise", p=np.where(truth[table["name"] == "floor"], 0.9, 0.1))
+    small = floor.assign(name="student")
+    table = pd.concat([table, wise, small])
+    for large, sentence in (("wise", "yes in 1; in 0 they also"), ("coin", "yes in 0; in 1 they also")):
+        found = body(table, [cell("student", chain="w>m"), cell(large, chain="w>s")])
+        assert [each.slope.resolved for each in found.trends[:2]] == [True, True]
+        assert sentence in found.verdict[-1]
+
+
 def test_curves_are_means_over_tasks_and_seeds_on_a_common_grid() -> None:
     curves = pd.DataFrame(
         {

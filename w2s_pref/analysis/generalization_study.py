@@ -13,7 +13,7 @@ from w2s_pref.analysis.lab.curves import learning_curves
 from w2s_pref.analysis.lab.difficulty import difficulties
 from w2s_pref.analysis.lab.studies import bars, contrasts, medians, selections, trends
 from w2s_pref.errors import W2SError
-from w2s_pref.lab_results import Cell, Contrast, LabBody, Median, Trend
+from w2s_pref.lab_results import Cell, Contrast, Estimate, LabBody, Median, Trend
 
 #: Apart from each other, so that the tasks' resamples are independent.
 _SEED_STEP = 100_003
@@ -123,13 +123,21 @@ def _compared(compared: Sequence[Contrast]) -> list[str]:
 
 
 def _sizes(sizes: Sequence[Trend]) -> list[str]:
+    """Copying less counts only without more new errors: a student that just agrees less does both."""
     own = [each for each in sizes if each.quantity == "inherited"]
     if not own:
         return []
-    less = sum(each.slope.resolved and (each.slope.value or 0) < 0 for each in own)
-    more = sum(each.slope.resolved and (each.slope.value or 0) > 0 for each in own)
-    rest = len(own) - less - more
+    new = {(each.weak, each.method): each.slope for each in sizes if each.quantity == "new_errors"}
+    less = [each for each in own if _turns(each.slope) < 0]
+    apart = sum(_turns(new[each.weak, each.method]) > 0 for each in less)
+    more = sum(_turns(each.slope) > 0 for each in own)
     return [
-        f"Do larger students copy errors less? Of {len(own)} supervisors and methods yes in {less}, no (they copy "
-        f"more) in {more}, not resolved in {rest}."
+        f"Do larger students copy errors less? Of {len(own)} supervisors and methods yes in {len(less) - apart}; in "
+        f"{apart} they also make more new errors, so they agree less altogether; they copy more in {more}; not "
+        f"resolved in {len(own) - len(less) - more}."
     ]
+
+
+def _turns(slope: Estimate) -> int:
+    """1 rises, -1 falls, 0 not resolved."""
+    return 0 if not slope.resolved else 1 if (slope.value or 0) > 0 else -1

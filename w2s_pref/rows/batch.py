@@ -15,19 +15,21 @@ from w2s_pref.rows.row import Layout, Row
 
 @dataclass(frozen=True)
 class Responses:
-    """The response tokens of a batch, M in all; every tensor has shape (M,) but the last.
+    """The response tokens of a batch, M in all; every tensor has shape (M,) but the last two.
 
     Attributes:
         predictors: flat index, into (B, W), of the column that predicts each token.
         targets: the tokens.
         owners: flat index, into (K, R), of the text each belongs to.
         counts: response tokens of every text, shape (K, R).
+        columns: ``predictors``, each once: a column before two answers predicts the first token of both.
     """
 
     predictors: Tensor
     targets: Tensor
     owners: Tensor
     counts: Tensor
+    columns: Tensor
 
 
 @dataclass(frozen=True)
@@ -132,5 +134,6 @@ def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray, wid
             targets.append(np.asarray(text[start:], dtype=np.int64))
             counts[k, number] = len(text) - start
     owners = np.repeat(np.arange(counts.size), counts.reshape(-1))
-    tensors = (np.concatenate(predictors).astype(np.int64), np.concatenate(targets), owners, counts)
+    at = np.concatenate(predictors).astype(np.int64)
+    tensors = (at, np.concatenate(targets), owners, counts, np.unique(at))
     return Responses(*map(torch.from_numpy, tensors))

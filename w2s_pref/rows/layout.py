@@ -178,7 +178,7 @@ def _hidden(model: Any, batch: RowBatch) -> tuple[Tensor | None, float]:
     module = head(model)
     handle = (inner(model).get_output_embeddings() if module is None else module).register_forward_hook(look)
     try:
-        forward(model, batch)
+        forward(model, batch, batch.last.flatten())
     finally:
         handle.remove()
     return (seen[0], rounding[0]) if seen else (None, 0.0)

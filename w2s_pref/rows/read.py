@@ -6,6 +6,7 @@ what is needed. Our hook is added at the call, so it runs after the wrappers' ow
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from w2s_pref.rows import count
 from w2s_pref.rows.batch import RowBatch
 from w2s_pref.rows.mask import attention_mask
+from w2s_pref.rows.narrow import only_read
 from w2s_pref.rows.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
@@ -24,12 +26,12 @@ SLICE = 2**25
 def read_heads(model: Any, batch: RowBatch) -> Tensor:
     """The classification head's outputs at each text's last token, (K, R, outputs), float32."""
     if batch.layout == "padded":
-        pooled: Tensor = forward(model, batch).logits
+        pooled: Tensor = forward(model, batch, batch.last.flatten()).logits
         return pooled.float().view(*batch.last.shape, -1)
     seen: list[Tensor] = []
     handle = head(model).register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:
-        pooled = forward(model, batch).logits
+        pooled = forward(model, batch, batch.last.flatten()).logits
     finally:
         handle.remove()
     outputs = seen[0].flatten(0, 1)[batch.last.flatten()].float().view(*batch.last.shape, -1)
@@ -51,7 +53,7 @@ def read_token_logprobs(model: Any, batch: RowBatch) -> Tensor:
 
     handle = inner(model).get_output_embeddings().register_forward_pre_hook(keep)
     try:
-        logits = forward(model, batch).logits
+        logits = forward(model, batch, batch.responses.columns).logits
     finally:
         handle.remove()
     if not used:  # a model that multiplies by the head's weight without calling it
@@ -69,9 +71,15 @@ def read_logprobs(model: Any, batch: RowBatch) -> tuple[Tensor, Tensor]:
     return sums.view(batch.last.shape), batch.responses.counts
 
 
-def forward(model: Any, batch: RowBatch) -> Any:
-    """One call of the model on the batch, counted."""
+def forward(model: Any, batch: RowBatch, read: Tensor) -> Any:
+    """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished."""
     count.add(batch.input_ids.numel(), batch.real)
+    shape = batch.input_ids.shape
+    with only_read(model, (shape[0], shape[1]), read) if batch.layout == "shared" else nullcontext():
+        return _call(model, batch)
+
+
+def _call(model: Any, batch: RowBatch) -> Any:
     if batch.layout == "padded":
         mask = (batch.segments == 0).long()
         return model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False)

@@ -127,7 +127,8 @@ def agreement(body: LabBody) -> list[Section]:
     ]
     guide = Guide(
         "Shares over the student's parameters (powers of ten), one line a supervisor and method, means over tasks.",
-        "Copied errors that fall with size: larger students trust their own knowledge more.",
+        "Copied errors that fall with size while new ones do not rise: larger students trust their own knowledge more. "
+        "Where both move, students only agree less.",
     )
     names = list(dict.fromkeys(_line(each) for each in body.trends))
     key = [(line_swatch(f"stroke {colour(names, name)}"), plain(name)) for name in names]
