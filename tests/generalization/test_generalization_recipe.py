@@ -43,6 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "'confidence' is a probe method, and this study needs",
         ),
         ("studies.scaling={}", "unknown key 'scaling'"),
+        ("studies.noise={chains: [[weak, middle, strong]]}", "a chain here is a weak and a strong model"),
         ("tasks.words.label=nothing", "there is no column 'nothing'"),
         ("tasks=[boolqq]", "unknown task 'boolqq'; did you mean 'boolq'"),
         ("sizes.test=4000", "task 'words': split test asks for 4,000 items"),

@@ -82,6 +82,8 @@ def test_every_cell_is_answered_by_everybody(done: Path) -> None:
     assert (answered.loc[[f"{name}#{each}" for name in students for each in SELECTIONS]] == 40).all()
     assert predictions["p"].between(0, 1).all()
     assert {path.name for path in folder.iterdir()} >= {"results.json", "generalization.json", "curves.parquet"}
+    pages = {path.stem.removeprefix("report-") for path in folder.glob("*.html")}
+    assert pages >= {"report", "confidence", "overfitting", *set(cells["study"]) - {"grid"}}
 
 
 def test_the_same_command_again_builds_nothing(done: Path) -> None:

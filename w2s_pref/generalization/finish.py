@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_pref.generalization.answers import SELECTIONS, sigmoid
 from w2s_pref.generalization.results import Headline, LabResults
 from w2s_pref.generalization.stages import Classified, FinishStage
+from w2s_pref.lab_results import LabBody
 from w2s_pref.pipeline.build import Builder
 from w2s_pref.pipeline.outputs import fresh_folder, model_infos, provenance, write_facts
 from w2s_pref.pipeline.stages import Rows
@@ -81,14 +82,17 @@ def _curve(builder: Builder, model: Classified, task: str, name: str, seed: int)
 
 
 def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str) -> LabResults:
-    """Write the run folder; returns what results.json says."""
+    """Write the run folder, its pages with it; returns what results.json says."""
+    from w2s_pref.report.lab.pages import write_pages
+
     lab, made = cast("Laboratory", opened.study), builder.artifact(analysis).folder
+    body = LabBody.model_validate_json((made / "body.json").read_text(encoding="utf-8"))
     results = LabResults(
         name=opened.recipe.name,
         seeds=opened.recipe.seeds,
         tasks={task: {name: _split(rows) for name, rows in each.splits.items()} for task, each in lab.tasks.items()},
         models=model_infos(lab.models),
-        verdict=Headline(headline=f"{len(analysis.cells)} comparisons on {len(analysis.tests)} tasks"),
+        verdict=Headline(headline=body.verdict[0]),
         recipe=opened.recipe.model_dump(mode="json"),
         provenance=provenance(opened, builder, command, {"analysis": analysis.key}),
     )
@@ -96,6 +100,7 @@ def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str
         for name in TABLES:
             shutil.copyfile(made / f"{name}.parquet", fresh / f"{name}.parquet")
         shutil.copyfile(made / "body.json", fresh / "generalization.json")
+        write_pages(results.name, body, fresh)
         write_facts(opened, builder, results, fresh)
     return results
 

@@ -132,6 +132,8 @@ class Recipe(Section):
             ]:
                 for each in given:
                     self._known(each, known, f"studies.{name}", noun)
+            if odd := [chain for chain in study.chains if len(set(chain)) != 2 or len(chain) != 2]:
+                raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {odd[0]}")
             self._study_can(name, study)
 
     def _study_can(self, name: str, study: StudyConfig) -> None:

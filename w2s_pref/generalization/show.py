@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from w2s_pref.generalization.results import LabResults
+from w2s_pref.lab_results import LabBody
+from w2s_pref.report.lab.terminal import show as show_body
 
 
 def show(results: LabResults, folder: Path, console: Console) -> None:
-    """Print the headline and where the tables are."""
-    console.print(f"{escape(results.name)}: {escape(results.verdict.headline)}", highlight=False)
-    console.print(f"tables: {escape(str(folder.resolve()))}", soft_wrap=True, highlight=False)
+    """Print the verdict, medians over tasks and studies, and where pages and tables are."""
+    console.print(results.name, markup=False, highlight=False)
+    show_body(LabBody.model_validate_json((folder / "generalization.json").read_text(encoding="utf-8")), console)
+    console.print(
+        f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False, markup=False
+    )

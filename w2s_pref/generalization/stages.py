@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal
 
+from w2s_pref.lab_results import LAB_SCHEMA
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.pipeline.policy_stages import PairPolicyStage
 from w2s_pref.pipeline.stages import LabelStage, Rows, Scored, Stage, model_payload
@@ -269,7 +270,7 @@ class FinishStage(Stage):
     def payload(self) -> dict[str, Any]:
         """Design, and the ground truth that everything is judged by."""
         return {
-            "form": "generalization",
+            "form": f"generalization {LAB_SCHEMA}",
             "tests": {task: [_judged(rows) for rows in splits.values()] for task, splits in self.tests.items()},
             "cells": self.cells,
             "settings": self.settings,
