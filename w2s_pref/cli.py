@@ -49,10 +49,8 @@ def run(
 def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
     """What `w2s run` and recipes/run.py both do, on one process or many."""
     from w2s_pref.display import StageDisplay
-    from w2s_pref.generalization.results import LabResults
     from w2s_pref.pipeline.run import run as run_recipe
     from w2s_pref.pipeline.world import World
-    from w2s_pref.report.terminal import show as print_tables
 
     terminal, world = console(), World()
     command = shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
@@ -74,13 +72,30 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
-        if isinstance(results, LabResults):
-            from w2s_pref.generalization.show import show
+        show_run(results, folder)
 
-            show(results, folder, terminal)
-            return
+
+def show_run(results: Any, folder: Path) -> None:
+    """Print the tables of a run, of whichever kind, and where its report is."""
+    from w2s_pref.report.terminal import show as print_tables
+    from w2s_pref.results import Results
+
+    terminal = console()
+    if isinstance(results, Results):
         print_tables(results, terminal)
         terminal.print(f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False)
+        return
+    from w2s_pref.generalization.results import LabResults
+
+    if isinstance(results, LabResults):
+        from w2s_pref.generalization.show import show as show_laboratory
+
+        show_laboratory(results, folder, terminal)
+        return
+    from w2s_pref.chess.tables import show as show_chess
+
+    show_chess(results, terminal)
+    terminal.print(f"\n{(folder / 'results.json').resolve()}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -135,10 +150,9 @@ def status(
 @app.command()
 def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder or results.json")]) -> None:
     """Print the tables of a finished run again."""
-    from w2s_pref.pipeline.plan import load_results
-    from w2s_pref.report.terminal import show as print_tables
+    from w2s_pref.pipeline.plan import load_any
 
-    print_tables(load_results(run_folder), console())
+    show_run(*load_any(run_folder))
 
 
 @app.command()

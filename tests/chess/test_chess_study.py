@@ -16,12 +16,12 @@ from w2s_pref.chess.analysis import summarize
 from w2s_pref.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
 from w2s_pref.chess.puzzles import puzzles
 from w2s_pref.chess.recipe import load_chess_recipe
-from w2s_pref.chess.run import run_chess
 from w2s_pref.chess.stages import MoveModelStage
 from w2s_pref.chess.study import Cell, chess_stages, open_study
 from w2s_pref.chess.tables import band_name, parts
 from w2s_pref.chess.tokens import build_tokenizer
 from w2s_pref.errors import W2SError
+from w2s_pref.pipeline.run import run
 from w2s_pref.pipeline.stages import Stage
 from w2s_pref.training.arguments import merged
 
@@ -164,8 +164,8 @@ def test_two_wrong_moves_are_no_agreement() -> None:
 
 def test_a_whole_study_is_computed_once(folder: Path) -> None:
     first, second = Recorder(), Recorder()
-    results, place = run_chess(folder / "tiny.yaml", [], first)
-    again, _ = run_chess(folder / "tiny.yaml", [], second)
+    results, place = run(folder / "tiny.yaml", [], first, "w2s run")
+    again, _ = run(folder / "tiny.yaml", [], second, "w2s run")
     assert first.events.count("done") == len(first.events) // 2 > 20  # each started once and done once
     assert set(second.events) == {"hit"}
     assert again == results
@@ -212,7 +212,7 @@ def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
 
     recipe = load_chess_recipe(folder / "tiny.yaml")
     builder = Builder(open_store(recipe.store_place()), World(), folder)
-    run_chess(folder / "tiny.yaml", [], Recorder())
+    run(folder / "tiny.yaml", [], Recorder(), "w2s run")
     kept, dropped = (student(folder, f"chess.illegal={how}") for how in ("keep", "drop"))
     assert kept.key != dropped.key
     assert kept.labels is not None

@@ -94,6 +94,7 @@ MODEL_CHANGES = {
     "trust_remote_code": "models.strong.trust_remote_code=true",
     "pad_token": "models.strong.pad_token=<unk>",
     "lora": "models.strong.lora={r: 4}",
+    "quantization": None,  # needs an adapter with it (test_scale_launch_quantized)
     "freeze_backbone": "models.strong.freeze_backbone=true",
     "from_config": "models.strong.from_config={num_hidden_layers: 2}",
     "training": "models.strong.training.learning_rate=0.1",

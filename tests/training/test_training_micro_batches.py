@@ -130,6 +130,23 @@ def test_items_are_rows_of_one_text(tmp_path: Path) -> None:
     assert torch.equal(loaded(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
 
 
+def test_items_longer_than_a_window_take_the_models_own_mask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Some texts exceed a window of 18: nothing is shared, so nothing is computed twice, nor said to be."""
+    from transformers import MistralConfig, MistralForSequenceClassification
+
+    own = {"model_type": "mistral", "sliding_window": 18, "id2label": {0: "no", 1: "yes"}}
+    model = MistralForSequenceClassification(MistralConfig(**make_model().config.to_dict() | own))
+    work = job(8)
+    work.a_ids, work.b_ids = [[*ids, *ids] for ids in work.a_ids], None
+    assert max(map(len, work.a_ids)) > 18
+    p = torch.tensor(work.columns["p"])
+    logits = torch.cat([model(input_ids=torch.tensor([ids])).logits for ids in work.a_ids])
+    expected = torch.nn.functional.cross_entropy(logits, torch.stack([1 - p, p], dim=1)).item()
+    _, losses, _ = train(tmp_path, work, model)
+    assert losses == [pytest.approx(expected, abs=1e-6)]
+    assert not [record for record in caplog.records if record.name == "w2s_pref.rows.layout"]
+
+
 def test_tokens_are_counted(tmp_path: Path) -> None:
     """8 pairs in one batch: the texts' tokens, and one rectangle as wide as the longest row with its prompt once."""
     work = job(8)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from w2s_pref.results import Estimate, Interval, Model
 
 
@@ -66,6 +68,7 @@ class ChessCell(Model):
 class ChessResults(Model):
     """One study. ``chance`` is what random legal moves get on the test puzzles."""
 
+    kind: Literal["chess"] = "chess"
     name: str
     seeds: list[int]
     counts: dict[str, int]

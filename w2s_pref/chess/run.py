@@ -1,8 +1,9 @@
-"""Run a chess study: build what the store lacks, analyse, write ``OUTPUT/NAME``."""
+"""Open a chess recipe, and write what a finished study found: ``OUTPUT/NAME``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 import yaml
@@ -12,51 +13,32 @@ from w2s_pref.chess.analysis import summarize
 from w2s_pref.chess.recipe import load_chess_recipe
 from w2s_pref.chess.results import ChessResults
 from w2s_pref.chess.study import ChessStudy, open_study
-from w2s_pref.errors import W2SError
+from w2s_pref.data.config import Prepared
 from w2s_pref.pipeline.build import Builder
 from w2s_pref.pipeline.disk import write_text
-from w2s_pref.pipeline.loop import Display, Loop
-from w2s_pref.pipeline.policy_stages import PolicyStage
 from w2s_pref.pipeline.store import open_store
-from w2s_pref.pipeline.world import World
+
+if TYPE_CHECKING:
+    from w2s_pref.pipeline.run import Opened
 
 
-def run_chess(path: Path, overrides: list[str], display: Display) -> tuple[ChessResults, Path]:
-    """Run everything that is missing and write ``results.json``, ``moves.parquet`` and ``recipe.yaml``.
+def open_chess(path: Path, overrides: list[str]) -> Opened:
+    """Read recipe and puzzles and build the graph; loads no weights.
 
-    Every process of a launch calls this.
-
-    Returns:
-        The results and the run folder.
+    Raises:
+        W2SError: every configuration and data error found.
     """
-    world = World()
+    from w2s_pref.pipeline.run import Opened
+
     recipe = load_chess_recipe(path, overrides)
-    world.expect(recipe.processes)
     base = path.expanduser().resolve().parent
     study = open_study(recipe, base)
-    _check_shares(study, world.size)
-    store = open_store(recipe.store_place())
-    if world.main:
-        store.sweep()
-    builder = Builder(store, world, base, display.step, display.signal)
-    Loop(study.stages, builder, display).run()
-    folder = Path(recipe.output).expanduser() / recipe.name
-    results = world.broadcast(world.on_main(lambda: _finish(study, builder, folder)))
-    assert results is not None
-    return results, folder
+    prepared = Prepared({name: split.frame for name, split in study.splits.items()}, study.counts, {})
+    return Opened(cast(Any, recipe), base, prepared, cast(Any, study), open_store(recipe.store_place()))
 
 
-def _check_shares(study: ChessStudy, processes: int) -> None:
-    """Every effective batch must be shared equally by the processes."""
-    for stage in study.stages:
-        if isinstance(stage, PolicyStage) and stage.arguments["batch_size"] % processes:
-            raise W2SError(
-                f"{stage.name}: its effective batch of {stage.arguments['batch_size']} cannot be shared equally by "
-                f"{processes} processes; choose another training.batch_size, or other processes"
-            )
-
-
-def _finish(study: ChessStudy, builder: Builder, folder: Path) -> ChessResults:
+def finish(study: ChessStudy, builder: Builder, folder: Path) -> ChessResults:
+    """Write ``results.json``, ``moves.parquet`` and ``recipe.yaml``; returns the results."""
     recipe, test = study.recipe, study.splits["test"].frame
     scores = {key: builder.table(stage) for key, stage in study.scores.items()}
     labels = {key: builder.table(stage) for key, stage in study.labels.items()}

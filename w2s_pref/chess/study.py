@@ -49,9 +49,19 @@ class ChessStudy:
     cells: list[Cell] = field(default_factory=list)
 
     @property
+    def targets(self) -> list[Stage]:
+        """What the whole study needs."""
+        return [*self.labels.values(), *self.scores.values()]
+
+    @property
     def stages(self) -> list[Stage]:
         """Everything to build, inputs first."""
-        return ordered([*self.labels.values(), *self.scores.values()])
+        return ordered(self.targets)
+
+    @property
+    def rows(self) -> Mapping[str, Puzzles]:
+        """Splits, as the plan shows them."""
+        return self.splits
 
     @property
     def tokens(self) -> dict[str, Any]:

@@ -114,8 +114,9 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     for path in sorted(folder.glob("*/results.json")):
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-            headline = value["verdict"]["headline"]
-            found.append({"name": value["name"], "created": value["provenance"]["created"], "headline": headline})
+            headline = value["verdict"]["headline"] if "verdict" in value else f"{len(value['cells'])} chains of chess"
+            created = value.get("provenance", {}).get("created", "")
+            found.append({"name": value["name"], "created": created, "headline": headline})
         except (OSError, ValueError, KeyError, TypeError):
             found.append({"name": path.parent.name, "created": "", "headline": "unreadable results.json"})
     return found
@@ -171,5 +172,37 @@ def load_results(path: Path) -> Results:
         message = f"run {path}: has no readable results.json ({error.strerror}); `w2s status` lists runs"
         raise W2SError(message) from error
     except ValidationError as error:
+        if kind_of(file) != "preferences":
+            message = (
+                f"run {path}: a study of the laboratory, which is read on its own pages; `w2s show {path}` prints it"
+            )
+            raise W2SError(message) from None
         message = f"run {path}: its results.json does not follow schema {SCHEMA_VERSION}; run the recipe again"
         raise W2SError(message) from error
+
+
+def kind_of(file: Path) -> str:
+    """What kind of study wrote a results.json: ``preferences``, ``generalization`` or ``chess``."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8")).get("kind", "preferences"))
+    except (OSError, ValueError, AttributeError):
+        return "preferences"
+
+
+def load_any(path: Path) -> tuple[Any, Path]:
+    """Results of whatever kind of study, and their folder.
+
+    Raises:
+        W2SError: as ``load_results``.
+    """
+    file = path / "results.json" if path.is_dir() else path
+    kind = kind_of(file)
+    if kind == "generalization":
+        from w2s_pref.generalization.results import LabResults
+
+        return LabResults.model_validate_json(file.read_bytes()), file.parent
+    if kind == "chess":
+        from w2s_pref.chess.results import ChessResults
+
+        return ChessResults.model_validate_json(file.read_bytes()), file.parent
+    return load_results(path), file.parent

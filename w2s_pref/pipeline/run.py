@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.errors import W2SError
@@ -24,6 +25,11 @@ from w2s_pref.results import Results
 from w2s_pref.training.arguments import enlarged
 from w2s_pref.training.sharding import division
 
+if TYPE_CHECKING:
+    from w2s_pref.chess.results import ChessResults
+
+    AnyResults = Results | LabResults | ChessResults
+
 
 @dataclass
 class Opened:
@@ -40,7 +46,7 @@ class Opened:
 def open_recipe(
     path: Path, overrides: list[str], prepare_data: Callable[[DataConfig, Path], Prepared] = prepare
 ) -> Opened:
-    """Read recipe and data and build the graph; loads no weights. A recipe with ``tasks`` is one of the laboratory.
+    """Read recipe and data and build the graph; loads no weights. ``tasks`` or ``chess`` makes it the laboratory's.
 
     Raises:
         W2SError: every configuration and data error found.
@@ -50,30 +56,31 @@ def open_recipe(
         from w2s_pref.generalization.open import open_laboratory
 
         return open_laboratory(raw, path, plan=prepare_data is not prepare)
+    if "chess" in raw:
+        from w2s_pref.chess.run import open_chess
+
+        return open_chess(path, overrides)
     recipe = load_recipe(path, overrides)
     base = path.expanduser().resolve().parent
     prepared = prepare_data(recipe.data, base)
     return Opened(recipe, base, prepared, build_study(recipe, prepared, base), open_store(recipe.store_place()))
 
 
-def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[Results | LabResults, Path]:
+def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[AnyResults, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
 
     Returns:
         The results and the run folder.
     """
-    opened, builder, analysis = build(path, overrides, display)
+    opened, builder = build(path, overrides, display)
     world = builder.world
-    done = world.on_main(lambda: _finish(opened, analysis, builder, command))
-    world.barrier()
-    folder = Path(opened.recipe.output) / opened.recipe.name
-    if done is None:
-        kind = LabResults if isinstance(analysis, FinishStage) else Results
-        done = kind.model_validate_json((folder / "results.json").read_text("utf-8"))
+    folder = Path(opened.recipe.output).expanduser() / opened.recipe.name
+    done = world.broadcast(world.on_main(lambda: _finish(opened, builder, command, folder)))
+    assert done is not None
     return done, folder
 
 
-def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, Builder, AnalyzeStage | FinishStage]:
+def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, Builder]:
     """Build every stage that is missing, and write no run folder."""
     from w2s_pref.pipeline.outputs import check_places
 
@@ -91,9 +98,7 @@ def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, B
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
     Loop(stages, builder, display).run()
-    analysis = stages[-1]
-    assert isinstance(analysis, AnalyzeStage | FinishStage)
-    return opened, builder, analysis
+    return opened, builder
 
 
 def _check_shares(stages: list[Stage], processes: int) -> None:
@@ -134,13 +139,16 @@ def _check_division(stages: list[Stage]) -> None:
             )
 
 
-def _finish(
-    opened: Opened, analysis: AnalyzeStage | FinishStage, builder: Builder, command: str
-) -> Results | LabResults:
+def _finish(opened: Opened, builder: Builder, command: str, folder: Path) -> AnyResults:
+    analysis = all_stages(opened.study)[-1]
     if isinstance(analysis, FinishStage):
         from w2s_pref.generalization.finish import finish
 
         return finish(opened, analysis, builder, command)
+    if not isinstance(analysis, AnalyzeStage):
+        from w2s_pref.chess.run import finish as finish_chess
+
+        return finish_chess(cast(Any, opened.study), builder, folder)
     from w2s_pref.pipeline.outputs import assemble, write_run
 
     results = assemble(opened, analysis, builder, command)

@@ -71,8 +71,10 @@ class TrainingSet:
         return Dataset.from_dict({"row": list(range(len(self._at))), "tokens": tokens})
 
     @property
-    def longest(self) -> int:
-        """Tokens of the longest text."""
+    def longest(self) -> int | None:
+        """Tokens of the longest text of a pair; None for items, which need no mask of ours however long they are."""
+        if len(self._texts) == 1:
+            return None
         return max(len(ids) for texts in self._texts for ids in texts)
 
     def collate(self, examples: list[dict[str, int]]) -> dict[str, Share]:
