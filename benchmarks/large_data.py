@@ -1,9 +1,9 @@
-"""A preference set of HH-RLHF's size: seconds and peak memory to plan a recipe on it, and to tokenise it, first and again.
+"""A preference set of HH-RLHF's size: seconds and peak memory to plan a recipe on it, and to tokenise it, twice.
 
     python benchmarks/large_data.py --data FOLDER        # parquet files with prompt, chosen, rejected
 
-The pairs of the folder are repeated, each copy with a number in its prompt, until there are 160,800 (HH-RLHF has 160,800
-for training). Plan and tokenisation run in processes of their own, so that the peak of one is not that of the other.
+The pairs of the folder are repeated, each copy with a number in its prompt, until there are 160,800 as in HH-RLHF's
+training set. Plan and tokenisation run in processes of their own, so that the peak of one is not that of the other.
 """
 
 from __future__ import annotations

@@ -37,6 +37,9 @@ class Record:
     def step(self, done: int, total: int) -> None:
         """A training made progress."""
 
+    def wait(self, sentence: str) -> None:
+        """Nobody else works on the store."""
+
     def reference(self) -> list[float]:
         """Seconds of every reference stage."""
         return [s for stage, s in self.built if isinstance(stage, LogProbStage) and stage.name.startswith("reference")]

@@ -55,6 +55,16 @@ def test_other_texts_settings_and_tokenizers_are_other_entries(tmp_path: Path) -
     assert len(list(tmp_path.iterdir())) == 4
 
 
+def test_reward_models_and_policies_share_an_entry(tmp_path: Path, calls: list[int]) -> None:
+    tokenizer = byte_tokenizer()
+    with token_cache.kept_in(tmp_path):
+        bare = tokenize(frame(), tokenizer, 20)
+        made = len(calls)
+        full = tokenize(frame(), tokenizer, 20, starts=True)
+    assert len(calls) == made
+    assert (bare.a_starts, full.a_starts) == ([], tokenize(frame(), tokenizer, 20, starts=True).a_starts)
+
+
 def test_a_damaged_entry_is_made_again(tmp_path: Path, calls: list[int]) -> None:
     with token_cache.kept_in(tmp_path):
         first = tokenize(frame(), byte_tokenizer(), 20)

@@ -43,16 +43,21 @@ def kept_in(folder: Path) -> Iterator[None]:
 
 
 def cached(
-    make: Callable[[], Tokenized], frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
+    make: Callable[[bool], Tokenized], frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]
 ) -> Tokenized:
-    """What ``make`` returns, from the cache where it is there. Tokenizers written in Python are not cached."""
+    """What ``make`` returns, from the cache where it is there. Tokenizers written in Python are not cached.
+
+    Args:
+        make: called with True where everything is wanted, response starts too: then reward models and policies, of
+            which only the latter read them, share an entry.
+    """
     folder, backend = _folder.get(), getattr(tokenizer, "backend_tokenizer", None)
     if folder is None or backend is None:
-        return make()
+        return make(False)
     file = folder / f"{_key(frame, tokenizer, settings)}.safetensors"
     found = _read(file, frame)
     if found is None:
-        found = make()
+        found = make(True)
         _write(file, found, frame)
     return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
@@ -86,10 +86,15 @@ def tokenize(
     Raises:
         W2SError: a text over ``max_length`` with ``overlong='error'``, or one without any token.
     """
-    settings = {"max_length": max_length, "overlong": overlong, "starts": starts}
-    done = cached(lambda: _tokenize(frame, tokenizer, _limit(max_length), overlong, starts), frame, tokenizer, settings)
+    limit = _limit(max_length)
+    done = cached(
+        lambda more: _tokenize(frame, tokenizer, limit, overlong, starts or more),
+        frame,
+        tokenizer,
+        {"max_length": max_length, "overlong": overlong},
+    )
     log.info("%s", describe(done.counts, max_length))
-    return done
+    return done if starts else replace(done, a_starts=[], b_starts=[])
 
 
 def _tokenize(

@@ -18,8 +18,8 @@ ADAPTED = 0.02
 #: al. 2022, arXiv 2205.05198, table 2).
 ACTIVATIONS = 34
 
-#: Padded tokens of a micro-batch where the recipe sets none.
-TOKENS_AT_ONCE = 8192
+#: Tokens of a part of a batch where the recipe sets none, on a CPU; on a GPU it follows the free memory.
+TOKENS_AT_ONCE = 4096
 
 
 def training_memory(stage: TrainStage | PolicyStage, sharding: Sharding | None = None) -> int | None:
