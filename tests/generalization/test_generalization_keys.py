@@ -72,6 +72,7 @@ METHOD = {
     "head": "{algorithm: finetune, head: normal}",
     "loss": "{loss: {name: kl}}",
     "training": "{training: {epochs: 7}}",
+    "patience": "{algorithm: finetune, patience: 3}",
     "pooling": "{pooling: mean}",
     "shots": "{algorithm: prompt, shots: 2}",
     "labels": "{labels: hard}",

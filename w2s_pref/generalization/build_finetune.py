@@ -65,7 +65,10 @@ def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: Any
     train, validation = (_prompts(builder, stage, rows.frame["id"]) for rows in (split.train, split.validation))
     kept = np.flatnonzero(own.keep)
     held_out = ValidationItems(
-        item_ids(validation, tokenizer, longest), own.validation_p.tolist(), split.validation.frame["truth"].tolist()
+        item_ids(validation, tokenizer, longest),
+        own.validation_p.tolist(),
+        split.validation.frame["truth"].tolist(),
+        patience=stage.patience,
     )
     return ClassifyJob(
         item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(), stage.arguments,

@@ -28,6 +28,9 @@ class MethodConfig(Section):
     head: Head = Field("zeros", description="finetune: how the two-output head starts")
     loss: LossSpec = LossSpec()
     training: dict[str, Any] = Field(default_factory=dict, description="probe settings, or trainer arguments")
+    patience: int | None = Field(
+        None, ge=1, description="finetune: evaluations without better agreement with the labels until it stops"
+    )
     pooling: Pooling | None = Field(
         None, description="probe: which tokens are read; default last for decoders, mean for encoders"
     )
@@ -43,7 +46,8 @@ class MethodConfig(Section):
     @model_validator(mode="after")
     def _go_together(self) -> MethodConfig:
         given = self.model_fields_set
-        for name, owner in (("head", "finetune"), ("pre", "finetune"), ("pooling", "probe"), ("shots", "prompt")):
+        owners = {"head": "finetune", "pre": "finetune", "patience": "finetune", "pooling": "probe", "shots": "prompt"}
+        for name, owner in owners.items():
             if name in given and self.algorithm != owner:
                 raise ValueError(f"{name}: only algorithm {owner} reads it, but this is {self.algorithm}")
         if self.algorithm == "prompt" and (self.training or self.loss != LossSpec()):

@@ -157,6 +157,7 @@ class FinetuneStage(Classified):
     pre: PairPolicyStage | None = None
     keep: bool = False
     texts: Rows | None = None
+    patience: int | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -165,10 +166,11 @@ class FinetuneStage(Classified):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Model, head, loss, arguments."""
+        """Model, head, loss, arguments, and when it stops early."""
         more = {"model": model_payload(self.model), "head": self.head, "loss": self.loss, "tokens": self.tokens}
         told = {"texts": self.texts.texts} if self.texts is not None else {}
-        return {**super().payload, **more, "keep": self.keep, **told}
+        early = {"patience": self.patience} if self.patience is not None else {}
+        return {**super().payload, **more, "keep": self.keep, **told, **early}
 
 
 @dataclass(frozen=True, eq=False)

@@ -133,7 +133,7 @@ class Laboratory:
         pre = self._texts_first(f"texts before {title}", facts, config.pre, split.train, seed) if config.pre else None
         return FinetuneStage(
             title, on, split, facts, seed, keyed(arguments), config.head, config.loss.read(), arguments, self.tokens,
-            pre, **more,
+            pre, patience=config.patience, **more,
         )  # fmt: skip
 
     def _texts_first(self, title: str, facts: ModelFacts, pre: PreConfig, train: Rows, seed: int) -> PairPolicyStage:
