@@ -22,7 +22,7 @@ from lease_helpers import ENVIRONMENT
 from w2s_pref.pipeline import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
-LONG = [*ONE, "training.num_train_epochs=60", "training.save_steps=20"]
+LONG = [*ONE, "training.num_train_epochs=100", "training.save_steps=20"]
 
 
 def line(*words: str) -> list[str]:
