@@ -97,7 +97,8 @@ def running(study: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Pr
         stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 300
-    while len(list(study.glob("runs/store/partial/*/checkpoint-20"))) < 2 and time.monotonic() < deadline:
+    while len({path.parent for path in study.glob("runs/store/partial/*/checkpoint-*")}) < 2:  # old ones are removed
+        assert time.monotonic() < deadline
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     children = psutil.Process(process.pid).children()
