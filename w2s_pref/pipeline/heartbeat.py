@@ -68,7 +68,7 @@ class Heartbeat:
 
     def explain(self) -> str | None:
         """Who is gone, as a sentence; None where everybody is heard of. Takes some seconds: silence must be heard."""
-        until = self._beats + (SUSPECT_S + 2 * BEAT_S) / BEAT_S
+        until = self._beats + (SUSPECT_S + 5 * BEAT_S) / BEAT_S  # the last beat of who is gone may be heard late
         while self._beats < until and not self._stopped.is_set():
             sentence = self._sentence(min(SUSPECT_S, self.patience))
             if sentence is not None:
