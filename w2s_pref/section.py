@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -28,6 +29,29 @@ class Section(BaseModel):
                 if key not in fields:
                     raise ValueError(f"unknown key {key!r}; {nearest(str(key), fields)}")
         return value
+
+
+class StudySection(Section):
+    """What every kind of recipe has: its name and seeds, and where it runs and writes."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
+    )
+    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
+    output: str = Field("runs", description="folder of the run folders")
+    store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
+    processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("a seed stands twice")
+        return seeds
+
+    def store_place(self) -> str:
+        """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
+        return self.store or str(Path(self.output) / "store")
 
 
 def sentences(error: ValidationError, where: str) -> list[str]:

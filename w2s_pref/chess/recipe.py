@@ -11,7 +11,7 @@ from w2s_pref.chess.notation import Form
 from w2s_pref.errors import W2SError
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.pipeline.yaml_io import load_yaml, with_overrides
-from w2s_pref.section import Section, nearest, sentences
+from w2s_pref.section import Section, StudySection, nearest, sentences
 from w2s_pref.training.arguments import check, check_lora
 
 
@@ -54,28 +54,14 @@ class AnalysisConfig(Section):
     seed: int = 0
 
 
-class ChessRecipe(Section):
+class ChessRecipe(StudySection):
     """One study."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
-    )
-    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
     chess: ChessConfig
     models: dict[str, ModelSpec]
     chains: list[list[str]] = Field(min_length=1, description="models, weakest first; middle ones are bootstrapped")
     training: dict[str, Any] = Field(default_factory=dict, description="trainer arguments; batch_size is global")
     analysis: AnalysisConfig = AnalysisConfig()
-    output: str = Field("runs", description="folder of the run folders")
-    store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
-    processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed stands twice")
-        return seeds
 
     @model_validator(mode="after")
     def _names_fit(self) -> ChessRecipe:
@@ -103,10 +89,6 @@ class ChessRecipe(Section):
             found += check(spec.training, f"models.{name}.training", "dpo")
             found += check_lora(spec.lora, f"models.{name}.lora")
         return found
-
-    def store_place(self) -> str:
-        """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
-        return self.store or str(Path(self.output) / "store")
 
 
 def load_chess_recipe(path: Path, overrides: list[str] | None = None) -> ChessRecipe:

@@ -11,7 +11,7 @@ from w2s_pref.errors import W2SError
 from w2s_pref.generalization.methods import MethodConfig
 from w2s_pref.generalization.studies_config import StudiesConfig, StudyConfig
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.section import Section, nearest, sentences
+from w2s_pref.section import Section, StudySection, nearest, sentences
 from w2s_pref.tasks.config import TaskConfig
 from w2s_pref.training.arguments import check, check_lora
 
@@ -49,13 +49,9 @@ class AnalysisConfig(Section):
     seed: int = 0
 
 
-class Recipe(Section):
+class Recipe(StudySection):
     """One laboratory study."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
-    )
-    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
     tasks: dict[str, TaskEntry] = Field(min_length=1, description="names of tasks, or name → {task, path, sizes}")
     sizes: SizesConfig = SizesConfig()
     data_seed: int = Field(0, description="decides which group goes where")
@@ -76,9 +72,6 @@ class Recipe(Section):
     training: dict[str, Any] = Field(default_factory=dict, description="trainer arguments of every fine-tuning")
     studies: StudiesConfig = StudiesConfig()
     analysis: AnalysisConfig = AnalysisConfig()
-    output: str = Field("runs", description="folder of the run folders")
-    store: str = Field("", description="folder of the artifacts; default OUTPUT/store")
-    processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
 
     @field_validator("tasks", mode="before")
     @classmethod
@@ -94,13 +87,6 @@ class Recipe(Section):
             name: {"task": name, **(given or {})} if isinstance(given, dict | None) else given
             for name, given in tasks.items()
         }
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed stands twice")
-        return seeds
 
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
@@ -188,10 +174,6 @@ class Recipe(Section):
             problems += check(config.training, f"methods.{name}.training") if config.algorithm == "finetune" else []
             problems += check(config.pre.training, f"methods.{name}.pre.training") if config.pre else []
         return problems
-
-    def store_place(self) -> str:
-        """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
-        return self.store or str(Path(self.output) / "store")
 
 
 def read_recipe(raw: dict[str, Any], path: Path) -> Recipe:

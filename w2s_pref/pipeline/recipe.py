@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from w2s_pref.data.config import DataConfig
 from w2s_pref.errors import W2SError
@@ -15,7 +15,7 @@ from w2s_pref.methods import ALGORITHMS, Method, MethodConfig, Node, method, met
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.pipeline.yaml_io import load_yaml, with_overrides
-from w2s_pref.section import Section, nearest, sentences
+from w2s_pref.section import Section, StudySection, nearest, sentences
 from w2s_pref.training.arguments import check, check_lora
 
 ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
@@ -73,13 +73,9 @@ class AnalysisConfig(Section):
     seed: int = 0
 
 
-class Recipe(Section):
+class Recipe(StudySection):
     """One study."""
 
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
-    )
-    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
     data: DataConfig
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
@@ -98,9 +94,6 @@ class Recipe(Section):
     speech: SpeechConfig = SpeechConfig()
     monitor: MonitorConfig | None = Field(None, description="watch every training on the probe split")
     analysis: AnalysisConfig = AnalysisConfig()
-    output: str = Field("runs", description="folder of the run folders")
-    store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
-    processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
 
     @model_validator(mode="before")
     @classmethod
@@ -115,13 +108,6 @@ class Recipe(Section):
         names = [spec["path"].rstrip("/").rsplit("/", 1)[-1] for spec in specs]
         rest = {name: spec for name, spec in models.items() if name != "ladder"}
         return {**value, "models": {**dict(zip(names, specs, strict=True)), **rest}, "ladder": names}
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: list[int]) -> list[int]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("a seed stands twice")
-        return seeds
 
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
@@ -209,10 +195,6 @@ class Recipe(Section):
             problems += [] if not check(spec.training, "", "dpo") else check(spec.training, f"models.{name}.training")
             problems += check_lora(spec.lora, f"models.{name}.lora")
         return problems
-
-    def store_place(self) -> str:
-        """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
-        return self.store or str(Path(self.output) / "store")
 
 
 def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
