@@ -55,7 +55,7 @@ def coverage(runs: int = 1000) -> None:
     """Mean of 150 clusters of 2 items under K seeds: cluster effect of spread 1, item noise 1, a seed effect."""
     import numpy as np
 
-    from w2s_pref.analysis.bootstrap import Resampler
+    from w2s_pref.analysis.stats.bootstrap import Resampler
 
     groups = np.repeat(np.arange(150), 2)
     print(f"{runs} simulations a line, 400 resamples; spread of the seeds' common effect in item standard deviations")
@@ -72,7 +72,7 @@ def coverage(runs: int = 1000) -> None:
 
 def write(file: Path, items: int, seeds: int) -> None:
     """A deceiver's score table, each item its own group (the costliest case)."""
-    from w2s_pref.testbed.organisms import organism
+    from w2s_pref.organisms.organisms import organism
 
     organism("deceiver", items, seeds, group_size=1, rho=0.2).to_csv(file, index=False)
 

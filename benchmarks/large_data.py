@@ -95,7 +95,7 @@ def main() -> None:
         recipe = Path(folder) / "large.yaml"
         recipe.write_text(RECIPE.format(file=file, model=given.model, folder=folder), encoding="utf-8")
         model = str(resolve(given.model, Path.cwd()))
-        plan = f"import sys; sys.argv = ['w2s', 'plan', {str(recipe)!r}]; from w2s_pref.cli import main; main()"
+        plan = f"import sys; sys.argv = ['w2s', 'plan', {str(recipe)!r}]; from w2s_pref.cli.main import main; main()"
         # of the arguments, sys.argv[1] is the code itself, so the script's own begin at 2
         tokens = "import sys; sys.argv = sys.argv[1:]\n" + TOKENISE
         rows = [

@@ -27,7 +27,7 @@ from transformers import get_scheduler
 from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig
 
-from w2s_pref.rows import budget, collate, layout_of, read_heads, row_length
+from w2s_pref.models.batches import budget, collate, layout_of, read_heads, row_length
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration, quiet
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows

@@ -31,10 +31,10 @@ from w2s_pref.data.sources import Source, load
 from w2s_pref.models.load import load_base
 from w2s_pref.models.policy import load_policy
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.rewards import reward_model
 from w2s_pref.training.fit import quiet
 from w2s_pref.training.ppo.fit import PPOJob, fit_ppo
 from w2s_pref.training.ppo.settings import PPOSettings
+from w2s_pref.training.rewards import reward_model
 
 PAIRS = Path(__file__).parent.parent.parent / "shared" / "data" / "hh" / "harmless_train_w2s.parquet"
 #: Tokens of the longest text.

@@ -14,10 +14,10 @@ from unittest.mock import patch
 
 import yaml
 
-from w2s_pref.pipeline import run as pipeline
-from w2s_pref.pipeline.policy_stages import LogProbStage, PolicyStage, StartStage
-from w2s_pref.pipeline.stages import Rows, Stage
-from w2s_pref.pipeline.study import Study
+from w2s_pref.stages.policies import LogProbStage, PolicyStage, StartStage
+from w2s_pref.stages.rewards_labels_scores import Rows, Stage
+from w2s_pref.studies import run as pipeline
+from w2s_pref.studies.preferences.study import Study
 
 
 @dataclass

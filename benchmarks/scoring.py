@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from pairs import DATA, SHAPES, Pairs, clock, frame_of, machine, model_of, pairs_of, table, tokenizer_of
 
-from w2s_pref.logprobs import logprob_ids, row_logprobs
-from w2s_pref.rows import Row, count
-from w2s_pref.scoring import row_outputs, score_ids
+from w2s_pref.models.batches import Row, count
+from w2s_pref.models.logprobs import logprob_ids, row_logprobs
+from w2s_pref.models.scoring import row_outputs, score_ids
 
 LARGE = Path(__file__).parent.parent / "runs" / "lm" / "large"
 AT_ONCE = 32

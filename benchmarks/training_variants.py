@@ -16,9 +16,9 @@ from transformers import TrainerCallback, get_scheduler
 from transformers.trainer_callback import PrinterCallback
 from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
-from w2s_pref.logprobs import row_logprobs
-from w2s_pref.rows import Row
-from w2s_pref.rows.narrow import last_mlp
+from w2s_pref.models.batches import Row
+from w2s_pref.models.batches.last_mlp import last_mlp
+from w2s_pref.models.logprobs import row_logprobs
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration
 from w2s_pref.training.fit_policy import PairObjective, PolicyJob

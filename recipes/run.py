@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from w2s_pref.pipeline.launch import leave, main
+from w2s_pref.launch.accelerate import leave, main
 
 if __name__ == "__main__":
     leave(main(sys.argv[1:]))

@@ -26,7 +26,7 @@ import transformers
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 #: Name -> width x layers; the rest of the shape follows from them.
 SIZES = {"tiny": "64x2", "small": "128x3", "large": "192x4"}

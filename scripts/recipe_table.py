@@ -11,13 +11,13 @@ from pydantic.fields import FieldInfo
 
 from w2s_pref.data.config import DataConfig, Sizes
 from w2s_pref.data.sources import Source
-from w2s_pref.labels import LabelConfig
-from w2s_pref.loss_spec import LossSpec
-from w2s_pref.methods import MethodConfig
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
+from w2s_pref.studies.preferences.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
 from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
+from w2s_pref.training.methods import MethodConfig
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 START, END = "<!-- recipe tables: start -->", "<!-- recipe tables: end -->"

@@ -93,8 +93,8 @@ def make_rows(n: int, seed: int = 0, marker: str = "yes") -> pd.DataFrame:
 
 
 def make_pairs(n: int, seed: int = 0, objective: str = "target") -> pd.DataFrame:
-    """Pairs in neutral order, as ``w2s_pref.types`` describes them."""
-    from w2s_pref.types import neutral_order, pair_id
+    """Pairs in neutral order, as ``w2s_pref.core.tables`` describes them."""
+    from w2s_pref.core.tables import neutral_order, pair_id
 
     rows = []
     for row in make_rows(n, seed).to_dict("records"):

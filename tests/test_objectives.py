@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from w2s_pref import objectives
+from w2s_pref.losses import objectives
 
 # Parity values of the generalization spec: two-class logits and labels, so margin = second minus first logit.
 LOGITS = torch.tensor([[1.2, -0.3], [0.1, 0.4], [-0.7, 0.9], [0.5, 0.2], [2.0, -1.0], [-0.2, -0.1]]).double()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 ROOT = Path(__file__).parent.parent
 PROMPT, ANSWER = "\n\nHuman: may I have tea?\n\nAssistant:", " here is your tea."

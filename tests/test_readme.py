@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shell(line: str, where: Path) -> subprocess.CompletedProcess[str]:
     words = line.split()
     assert words[0] == "w2s"
-    command = [sys.executable, "-m", "w2s_pref.cli", *words[1:]]
+    command = [sys.executable, "-m", "w2s_pref", *words[1:]]
     return subprocess.run(command, cwd=where, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import prepare
-from w2s_pref.errors import Unreachable, W2SError
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.plan import open_for_plan, rows_of
-from w2s_pref.pipeline.recipe import load_recipe
+from w2s_pref.planning.plan import open_for_plan, rows_of
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.preferences.recipe import load_recipe
 
 #: Those of the laboratory have tests of their own.
 RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "generalization")
@@ -90,8 +90,8 @@ def test_splits_share_no_prompt(path: Path) -> None:
 
 
 def test_running_without_the_hub_is_a_sentence(tmp_path: Path) -> None:
-    from w2s_pref.display import StageDisplay
-    from w2s_pref.pipeline.run import run
+    from w2s_pref.launch.display import StageDisplay
+    from w2s_pref.studies.run import run
 
     class Silent(StageDisplay):
         def __init__(self) -> None:

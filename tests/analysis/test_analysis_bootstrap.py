@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.bootstrap import Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 
 
 def test_sums_equal_row_copies():
@@ -105,7 +105,7 @@ def test_many_groups_are_resampled_in_blocks_of_whole_groups(monkeypatch):
     groups = np.repeat(np.arange(2000), 2)
     x = rng.normal(size=2000)[groups][None]
     plain = Resampler(groups, 1, 1000).mean(x, low=-np.inf, high=np.inf)
-    monkeypatch.setattr("w2s_pref.analysis.bootstrap.MAX_BLOCKS", 400)
+    monkeypatch.setattr("w2s_pref.analysis.stats.bootstrap.MAX_BLOCKS", 400)
     draw = Resampler(groups, 1, 1000)
     assert len(np.unique(draw.blocks)) == 400
     assert (draw.blocks[::2] == draw.blocks[1::2]).all()

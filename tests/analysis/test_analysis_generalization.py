@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from analysis_helpers import random_table, table
 
-from w2s_pref.analysis.bootstrap import Resampler
-from w2s_pref.analysis.generalization import analyze_generalization, fieller
+from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller
+from w2s_pref.analysis.stats.bootstrap import Resampler
 
 
 def signs(rights: int, size: int) -> np.ndarray:

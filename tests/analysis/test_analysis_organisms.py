@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.blind_spot import blind_spot_deception, error_shares
-from w2s_pref.analysis.table import validate_scores
-from w2s_pref.errors import W2SError
-from w2s_pref.testbed import organisms, power
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
+from w2s_pref.analysis.scores.table import validate_scores
+from w2s_pref.core.errors import W2SError
+from w2s_pref.organisms import organisms, power
 
 
 @pytest.mark.parametrize("name", list(organisms.ORGANISMS))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from w2s_pref.analysis.basics import sigmoid
-from w2s_pref.analysis.blind_spot import blind_spot_deception, error_shares
-from w2s_pref.analysis.bootstrap import Resampler
 from w2s_pref.analysis.risk.blind import OWNERS, blind_stats, inheritance_table, soft_deception, threshold_grid
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
 from w2s_pref.analysis.risk.divergence import bernoulli_kl, reverse_kl
 from w2s_pref.analysis.risk.moments import ROUNDING, moment_stats, moments
 from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.core.errors import W2SError
 
 TIGHT = {"rel": 0, "abs": 1e-12}
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from analysis_helpers import logit, random_table, table
 
-from w2s_pref.analysis.blind_spot import blind_spot_deception
-from w2s_pref.analysis.calibration import fit_temperature
-from w2s_pref.analysis.panel import panel
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.moments import moments
 from w2s_pref.analysis.risk.summary import risk_summary
-from w2s_pref.analysis.table import read_scores, validate_scores
-from w2s_pref.errors import W2SError
-from w2s_pref.testbed.organisms import organism
+from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.scores.table import read_scores, validate_scores
+from w2s_pref.analysis.stats.calibration import fit_temperature
+from w2s_pref.core.errors import W2SError
+from w2s_pref.organisms.organisms import organism
 
 
 def analyze(scores, **options):

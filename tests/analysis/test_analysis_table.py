@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from analysis_helpers import random_table, table
 
-from w2s_pref.analysis.deception import analyze_deception
-from w2s_pref.analysis.panel import panel
-from w2s_pref.analysis.table import read_scores, validate_scores
-from w2s_pref.errors import W2SError
-from w2s_pref.types import orient
+from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.scores.table import read_scores, validate_scores
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import orient
 
 ROLES = ("weak", "ceiling", "reference", "student")
 

@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 
-from w2s_pref.chess.moves import decode_moves
-from w2s_pref.chess.notation import read_move
-from w2s_pref.chess.tokens import build_tokenizer
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_saved_policy
+from w2s_pref.studies.chess.moves import decode_moves
+from w2s_pref.studies.chess.notation import read_move
+from w2s_pref.studies.chess.tokens import build_tokenizer
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
 

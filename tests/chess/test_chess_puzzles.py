@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from chess_helpers import LICHESS, random_puzzles
 
-from w2s_pref.chess.notation import Form
-from w2s_pref.chess.puzzles import COLUMNS, cut, puzzles
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
+from w2s_pref.studies.chess.notation import Form
+from w2s_pref.studies.chess.puzzles import COLUMNS, cut, puzzles
 
 GAME = {"ctx": "1. e4 1... e5 2. Qh5 2... Nc6 3. Bc4 3... Nf6", "target": " Qxf7#"}
 

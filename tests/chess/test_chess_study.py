@@ -12,17 +12,17 @@ import torch
 import yaml
 from chess_helpers import random_puzzles, tiny_model, write_model
 
-from w2s_pref.chess.analysis import summarize
-from w2s_pref.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
-from w2s_pref.chess.puzzles import puzzles
-from w2s_pref.chess.recipe import load_chess_recipe
-from w2s_pref.chess.stages import MoveModelStage
-from w2s_pref.chess.study import Cell, chess_stages, open_study
-from w2s_pref.chess.tables import band_name, parts
-from w2s_pref.chess.tokens import build_tokenizer
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.run import run
-from w2s_pref.pipeline.stages import Stage
+from w2s_pref.core.errors import W2SError
+from w2s_pref.stages.rewards_labels_scores import Stage
+from w2s_pref.studies.chess.analysis import summarize
+from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
+from w2s_pref.studies.chess.puzzles import puzzles
+from w2s_pref.studies.chess.recipe import load_chess_recipe
+from w2s_pref.studies.chess.stages import MoveModelStage
+from w2s_pref.studies.chess.study import Cell, chess_stages, open_study
+from w2s_pref.studies.chess.tables import band_name, parts
+from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import merged
 
 TOKENS = {"max_length": 128, "overlong": "truncate"}
@@ -205,10 +205,10 @@ def student(folder: Path, override: str) -> MoveModelStage:
 
 
 def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
-    from w2s_pref.chess.build import taught
-    from w2s_pref.pipeline.build import Builder
-    from w2s_pref.pipeline.store import open_store
-    from w2s_pref.pipeline.world import World
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.engine.store import open_store
+    from w2s_pref.parallel.world import World
+    from w2s_pref.studies.chess.build import taught
 
     recipe = load_chess_recipe(folder / "tiny.yaml")
     builder = Builder(open_store(recipe.store_place()), World(), folder)

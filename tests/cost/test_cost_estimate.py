@@ -10,19 +10,19 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.pipeline.cost.estimate import Device, Estimator, totals
-from w2s_pref.pipeline.cost.lengths import assumed, lengths
-from w2s_pref.pipeline.cost.memory import training_memory
-from w2s_pref.pipeline.cost.sharding import Sharding, read_sharding
-from w2s_pref.pipeline.cost.speed import line
-from w2s_pref.pipeline.cost.table import costs_as_json, duration, scaled, show_costs
-from w2s_pref.pipeline.cost.work import seen_pairs, work
-from w2s_pref.pipeline.plan import open_for_plan
-from w2s_pref.pipeline.run import run
-from w2s_pref.pipeline.stages import Part, Rows, ScoreStage, TrainStage
+from w2s_pref.planning.cost.estimate import Device, Estimator, totals
+from w2s_pref.planning.cost.lengths import assumed, lengths
+from w2s_pref.planning.cost.memory import training_memory
+from w2s_pref.planning.cost.sharding import Sharding, read_sharding
+from w2s_pref.planning.cost.speed import line
+from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
+from w2s_pref.planning.cost.work import seen_pairs, work
+from w2s_pref.planning.plan import open_for_plan
+from w2s_pref.stages.rewards_labels_scores import Part, Rows, ScoreStage, TrainStage
+from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import DEFAULTS
 
 CONFIG = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 32, "n_positions": 16}
@@ -50,7 +50,7 @@ def stage(*sizes: int, **arguments: object) -> TrainStage:
 
 
 def test_a_training_costs_three_forward_passes_over_all_epochs() -> None:
-    from w2s_pref.pipeline.cost.shapes import shape
+    from w2s_pref.planning.cost.shapes import shape
 
     size = assumed(None)  # a prompt of 150, two answers of 60: 270 tokens a pair, 210 of context
     done = work(stage(40), shape(FACTS), size)
@@ -66,7 +66,7 @@ def test_a_mixture_sees_both_parts_in_as_many_updates() -> None:
 
 
 def test_scoring_is_one_forward_pass() -> None:
-    from w2s_pref.pipeline.cost.shapes import shape
+    from w2s_pref.planning.cost.shapes import shape
 
     scores = ScoreStage("scores", rows("test", 10), stage(40), {"max_length": 64, "overlong": "truncate"})
     done = work(scores, shape(FACTS), assumed(None))

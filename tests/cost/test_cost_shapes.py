@@ -6,7 +6,7 @@ import pytest
 
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.pipeline.cost.shapes import PUBLISHED, Shape, published, shape
+from w2s_pref.planning.cost.shapes import PUBLISHED, Shape, published, shape
 
 
 def absent(path: str) -> ModelFacts:

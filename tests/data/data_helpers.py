@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.sources import Loaded, Source, load
-from w2s_pref.errors import W2SError
 
 TEMPLATE = (
     "{{ bos_token }}{% for m in messages %}<|{{ m['role'] }}|>{{ m['content'] | trim }}{{ eos_token }}{% endfor %}"

@@ -10,9 +10,9 @@ import pytest
 from data_helpers import complaint, loaded, real, rows, write
 from pydantic import ValidationError
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import sentences
 from w2s_pref.data.sources import Source, load
-from w2s_pref.errors import W2SError
-from w2s_pref.section import sentences
 
 USER = {"role": "user", "content": "sky?"}
 

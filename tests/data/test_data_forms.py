@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from data_helpers import complaint, loaded, real, rows, truth_texts, write
 
+from w2s_pref.core.errors import Unreachable
+from w2s_pref.core.tables import PAIR_COLUMNS, canonical, neutral_order, pair_id
 from w2s_pref.data.chat import common_prefix, group_key
 from w2s_pref.data.sources import Source, load
-from w2s_pref.errors import Unreachable
-from w2s_pref.types import PAIR_COLUMNS, canonical, neutral_order, pair_id
 
 USER = {"role": "user", "content": "What colour is the sky?"}
 BLUE, GREEN = {"role": "assistant", "content": "Blue."}, {"role": "assistant", "content": "Green."}

@@ -10,12 +10,12 @@ import yaml
 from data_helpers import byte_tokenizer, loaded
 from rich.console import Console
 
+from w2s_pref.cli.starter import STARTER_RECIPE, write_starter
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import Registry, is_reference
+from w2s_pref.core.tables import PAIR_COLUMNS
 from w2s_pref.data.config import DataConfig, prepare
 from w2s_pref.data.inspect import inspect_rows, render_counts, show, visible
-from w2s_pref.errors import W2SError
-from w2s_pref.init import STARTER_RECIPE, write_starter
-from w2s_pref.registry import Registry, is_reference
-from w2s_pref.types import PAIR_COLUMNS
 
 
 def odd_pairs() -> pd.DataFrame:

@@ -11,9 +11,9 @@ import pytest
 from data_helpers import truth_texts, write
 from datasets import Dataset
 
+from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import DataConfig, prepare
 from w2s_pref.data.sources import Loaded, Source, load
-from w2s_pref.errors import Unreachable, W2SError
 
 HOW = "\n\nHuman: how? {}\n\nAssistant:"
 

@@ -12,10 +12,10 @@ import pytest
 from data_helpers import real, rows, write
 from pydantic import ValidationError
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import sentences
 from w2s_pref.data.config import DataConfig, Prepared, content, prepare
 from w2s_pref.data.split import split
-from w2s_pref.errors import W2SError
-from w2s_pref.section import sentences
 
 SIZES = {"gt": 40, "calibration": 10, "w2s": 30, "test": 20, "conflict": 30, "conflict_test": 10}
 

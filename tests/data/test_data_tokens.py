@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from data_helpers import LINES, byte_tokenizer, encoder_tokenizer, loaded, real
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import canonical
 from w2s_pref.data.tokens import describe, tokenize
-from w2s_pref.errors import W2SError
-from w2s_pref.types import canonical
 
 EOS = "<|endoftext|>"
 TEXTS = [

@@ -62,7 +62,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def problem(line: str) -> str | None:
     """What is wrong with one ``w2s`` command line: an unknown command or option. Arguments are not read."""
-    from w2s_pref.cli import app
+    from w2s_pref.cli.main import app
 
     words = shlex.split(line)[1:]
     command = typer.main.get_command(app)

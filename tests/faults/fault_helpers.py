@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from w2s_pref import cli
+from w2s_pref.cli import main as cli
 
 
 @dataclass

@@ -18,7 +18,7 @@ import pytest
 from conftest import copy_tiny
 from fault_helpers import half_written, succeeded, w2s
 
-from w2s_pref.pipeline import store as store_module
+from w2s_pref.engine import store as store_module
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none]"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -208,7 +208,7 @@ def test_a_damaged_run_folder_is_written_again(again: Path, finished: Path) -> N
 
 def test_two_runs_at_once(study: Path, finished: Path) -> None:
     """Both end well, no stage is built twice, and the results are those of one run alone."""
-    line = [sys.executable, "-m", "w2s_pref.cli", "run", "tiny.yaml", *ONE]
+    line = [sys.executable, "-m", "w2s_pref", "run", "tiny.yaml", *ONE]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     both = [subprocess.Popen(line, env=ENVIRONMENT, text=True, **pipes) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]

@@ -21,7 +21,7 @@ SMALL = ["seeds=[0]", ARM, "conflict.settings=[none, explicit]", "training.num_t
 
 
 def command(recipe: Path) -> list[str]:
-    return [sys.executable, "-m", "w2s_pref.cli", "run", str(recipe), *SMALL]
+    return [sys.executable, "-m", "w2s_pref", "run", str(recipe), *SMALL]
 
 
 def run(recipe: Path, **extra: str) -> subprocess.CompletedProcess[str]:

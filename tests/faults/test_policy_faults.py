@@ -15,7 +15,7 @@ import pytest
 from conftest import copy_tiny
 from fault_helpers import succeeded
 
-from w2s_pref.pipeline.run import open_recipe
+from w2s_pref.studies.run import open_recipe
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SMALL = [
@@ -39,7 +39,7 @@ KILLS = [(DPO, 6), (PPO, 8), (PPO, 14), (RLOO, 4)]
 
 
 def command(recipe: Path) -> list[str]:
-    return [sys.executable, "-m", "w2s_pref.cli", "run", str(recipe), *SMALL]
+    return [sys.executable, "-m", "w2s_pref", "run", str(recipe), *SMALL]
 
 
 def run(recipe: Path) -> None:

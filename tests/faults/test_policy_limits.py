@@ -15,9 +15,9 @@ from policy_fault_helpers import SHORT, SMALL, ppo, rloo
 from tokenizers import Tokenizer
 
 from w2s_pref.models.load import load_saved
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.run import open_recipe
-from w2s_pref.scoring import score_pairs
+from w2s_pref.models.scoring import score_pairs
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import open_recipe
 
 
 def ran(study: Path, *overrides: str) -> tuple[Path, Callable[[str], dict]]:

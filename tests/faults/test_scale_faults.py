@@ -21,12 +21,12 @@ from conftest import copy_tiny
 from fault_helpers import half_written, succeeded, w2s
 from test_disk import ENVIRONMENT, ONE, Disk, equal, results, said
 
-from w2s_pref.pipeline import store as store_module
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.identity import Identity, myself
-from w2s_pref.pipeline.lease_files import LeaseFolder
-from w2s_pref.pipeline.locks import Held, Lease, Locks
-from w2s_pref.pipeline.run import open_recipe
+from w2s_pref.engine import store as store_module
+from w2s_pref.engine.identity import Identity, myself
+from w2s_pref.engine.lease_files import LeaseFolder
+from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import open_recipe
 from w2s_pref.training import checkpoints
 
 
@@ -39,7 +39,7 @@ def finished(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(*words: str) -> subprocess.Popen[str]:
-    line = [sys.executable, "-u", "-m", "w2s_pref.cli", "run", "tiny.yaml", *ONE, *words]
+    line = [sys.executable, "-u", "-m", "w2s_pref", "run", "tiny.yaml", *ONE, *words]
     return subprocess.Popen(line, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -130,7 +130,7 @@ def test_clocks_that_disagree(study: Path, finished: Path, monkeypatch: pytest.M
                 shelf.beat(path.stem, lease.token, Lease(lease.token, lease.process, beat=31 - alive["beats"]).encode())
                 os.utime(path, (time.time() + skew, time.time() + skew))
 
-    monkeypatch.setattr("w2s_pref.pipeline.loop.time.sleep", beat)
+    monkeypatch.setattr("w2s_pref.engine.loop.time.sleep", beat)
     monkeypatch.setattr(store_module, "Locks", partial(Locks, lease=0.02))
     done = succeeded("run", "tiny.yaml", *ONE)
     assert alive["beats"] == 0
@@ -160,7 +160,7 @@ def test_suspended_while_another_machine_took_over(
         shelf.remove(taken[0])
 
     monkeypatch.setattr(Held, "check", overtaken)
-    monkeypatch.setattr("w2s_pref.pipeline.loop.time.sleep", given_up)
+    monkeypatch.setattr("w2s_pref.engine.loop.time.sleep", given_up)
     done = succeeded("run", "tiny.yaml", *ONE)
     assert said(done.out).count("left to the run that took it over while this one was suspended") == 1
     assert len(built(done.out)) == 12

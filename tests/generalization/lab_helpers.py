@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 from conftest import WORDS, save_tiny
 
-from w2s_pref.generalization.study import Laboratory
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.run import open_recipe
+from w2s_pref.studies.generalization.study import Laboratory
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import open_recipe
 
 RECIPE = """
 name: lab

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from lab_helpers import TUNED, keys, laboratory, write_lab
 
-from w2s_pref.generalization.methods import MethodConfig
-from w2s_pref.generalization.recipe import Recipe
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.stages import Rows
+from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.studies.generalization.methods import MethodConfig
+from w2s_pref.studies.generalization.recipe import Recipe
+from w2s_pref.studies.preferences.graph import all_stages
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +119,9 @@ def flipped(lab: Path, split: str, *overrides: str) -> set[str]:
 
 def rebuilt(lab):  # type: ignore[no-untyped-def]
     """The same graph over the same task rows, made anew."""
-    from w2s_pref.generalization.graph import add_grid
-    from w2s_pref.generalization.studies import add_studies
-    from w2s_pref.generalization.study import Laboratory, TaskRows
+    from w2s_pref.studies.generalization.graph import add_grid
+    from w2s_pref.studies.generalization.studies import add_studies
+    from w2s_pref.studies.generalization.study import Laboratory, TaskRows
 
     rows = {name: Rows(each.name, each.frame) for name, each in lab.tasks["words"].splits.items()}
     fresh = Laboratory(lab.recipe, lab.base, lab.models, {"words": TaskRows("words", rows)})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from lab_helpers import laboratory, write_lab
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def test_a_mistake_is_a_sentence(lab: Path, override: str, sentence: str) -> Non
 
 
 def test_a_list_of_tasks_names_them(lab: Path) -> None:
-    from w2s_pref.generalization.recipe import Recipe
+    from w2s_pref.studies.generalization.recipe import Recipe
 
     raw = {
         "name": "x",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from w2s_pref.pipeline.plan import open_for_plan, rows_of
+from w2s_pref.planning.plan import open_for_plan, rows_of
 
 #: The chess recipe is of a kind of its own, with tests of its own.
 RECIPES = sorted(path for path in (ROOT / "recipes" / "generalization").glob("*.yaml") if "chess" not in path.stem)

@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from lab_helpers import TUNED, laboratory, make_items, write_lab
 
-from w2s_pref.generalization.answers import SELECTIONS, sigmoid
-from w2s_pref.generalization.stages import AlteredLabels, Classified, ProbeStage
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.run import run
-from w2s_pref.pipeline.stages import LabelStage
-from w2s_pref.pipeline.store import Store
+from w2s_pref.engine.store import Store
+from w2s_pref.stages.rewards_labels_scores import LabelStage
+from w2s_pref.studies.generalization.answers import SELECTIONS, sigmoid
+from w2s_pref.studies.generalization.stages import AlteredLabels, Classified, ProbeStage
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import run
 
 STUDIES = [
     "seeds=[0]",

@@ -10,12 +10,12 @@ import torch
 from conftest import save_tiny
 from heads_helpers import make_items, save_encoder
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.items import item_ids
-from w2s_pref.errors import W2SError
 from w2s_pref.models.classifier import load_classifier
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.probes import activations, load_backbone
-from w2s_pref.probes.activations import default_pooling
+from w2s_pref.training.probes import activations, load_backbone
+from w2s_pref.training.probes.activations import default_pooling
 
 TEXTS = [*make_items(13)["prompt"], "w1", "w1 w2 w3", "w1"]
 

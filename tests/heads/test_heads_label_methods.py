@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.label_methods import ensemble, high_confidence, two_stage, with_opinion
+from w2s_pref.core.errors import W2SError
+from w2s_pref.labels.combine import ensemble, high_confidence, two_stage, with_opinion
 
 
 def labels(p: list[float], keep: list[bool] | None = None, ids: str = "abcd") -> pd.DataFrame:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.label_noise import STRUCTURES, Structure, noise_labels, oracle_budget
+from w2s_pref.core.errors import W2SError
+from w2s_pref.labels.noise import STRUCTURES, Structure, noise_labels, oracle_budget
 
 
 def case(n: int = 200, seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import save_tiny
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_policy, load_saved_policy
+from w2s_pref.models.prompting import few_shot, pick_examples
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.prompting import few_shot, pick_examples
 
 
 @pytest.fixture(scope="module")

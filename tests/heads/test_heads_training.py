@@ -11,10 +11,10 @@ import torch
 from conftest import save_tiny
 from heads_helpers import make_items, save_encoder
 
-from w2s_pref.agreement import agreement
 from w2s_pref.data.items import item_ids
-from w2s_pref.loss_spec import LOSSES, LossSpec
-from w2s_pref.losses import mean_loss
+from w2s_pref.labels.agreement import agreement
+from w2s_pref.losses.named import mean_loss
+from w2s_pref.losses.spec import LOSSES, LossSpec
 from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import merged
@@ -180,7 +180,7 @@ def test_resumed_is_undisturbed(tmp_path: Path, decoder: Path) -> None:
 
 
 def test_validation_needs_labels(tmp_path: Path, decoder: Path) -> None:
-    from w2s_pref.errors import W2SError
+    from w2s_pref.core.errors import W2SError
 
     model, tokenizer = load(decoder)
     work = job(tokenizer)

@@ -25,7 +25,7 @@ def accelerate(recipe: Path, *overrides: str, config: str = "ddp.yaml") -> subpr
 
 
 def one_process(recipe: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    line = [sys.executable, "-m", "w2s_pref.cli", "run", str(recipe), *overrides]
+    line = [sys.executable, "-m", "w2s_pref", "run", str(recipe), *overrides]
     return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 

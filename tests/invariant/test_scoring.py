@@ -11,9 +11,9 @@ import torch
 from conftest import make_model, make_pairs, make_tokenizer
 from transformers import LlamaForSequenceClassification
 
-from w2s_pref import scoring
-from w2s_pref.rows import Row, count
-from w2s_pref.scoring import class_ids, score_ids, score_pairs
+from w2s_pref.models import scoring
+from w2s_pref.models.batches import Row, count
+from w2s_pref.models.scoring import class_ids, score_ids, score_pairs
 
 
 @pytest.fixture(scope="module")

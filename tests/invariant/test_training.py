@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import make_model, make_tokenizer
 
-from w2s_pref.errors import W2SError
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training.arguments import merged, micro_batches
 from w2s_pref.training.fit import FitJob, fit
 from w2s_pref.training.reward import Loss

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from conftest import make_pairs, make_rows
 
-from w2s_pref.labels import LabelConfig, make_labels, random_labels
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.run import open_recipe
+from w2s_pref.labels.make import LabelConfig, make_labels, random_labels
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import open_recipe
 
 
 def raw(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from w2s_pref.analysis.generalization_study import summarize
 from w2s_pref.analysis.lab.answers import Answers, weighted_area
 from w2s_pref.analysis.lab.curves import learning_curves
 from w2s_pref.analysis.lab.difficulty import parts
 from w2s_pref.analysis.lab.pooled import Pooled, slope
-from w2s_pref.errors import W2SError
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.analysis.lab.study import summarize
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses.spec import LossSpec
 
 SETTINGS: dict[str, Any] = {
     "resamples": 200,

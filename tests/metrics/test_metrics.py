@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.calibration import analyze_calibration
-from w2s_pref.analysis.deception import analyze_deception
-from w2s_pref.analysis.generalization import analyze_generalization
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.preferences.generalization import analyze_generalization
+from w2s_pref.analysis.stats.calibration import analyze_calibration
+from w2s_pref.core.errors import W2SError
 from w2s_pref.metrics.tables import score_table
 
 FOLDER = Path(__file__).parents[2] / "w2s_pref" / "metrics"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import GRID, Envelope, cusum, robust_z
 
 

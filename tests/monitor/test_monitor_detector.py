@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import Band, Envelope
 from w2s_pref.monitor.detector import auroc, judge
-from w2s_pref.monitor.foretell import alarm_row, crossings, judge_envelope, reference_level, threshold_alarms
+from w2s_pref.monitor.lead_time import alarm_row, crossings, judge_envelope, reference_level, threshold_alarms
 
 FRACTION = np.linspace(0, 1, 11)
 

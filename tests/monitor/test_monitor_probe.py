@@ -10,11 +10,11 @@ import pandas as pd
 import pytest
 from conftest import make_model, make_tokenizer
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import canonical
 from w2s_pref.data.chat import group_key
-from w2s_pref.errors import W2SError
 from w2s_pref.monitor.probe import make_probe
 from w2s_pref.monitor.scorers import PolicyMargins, RewardMargins
-from w2s_pref.types import canonical
 
 
 def rows(n: int = 40) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ def test_margins_of_policies() -> None:
     """beta times the difference of log-ratios, and per token without a reference; shards add up."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from w2s_pref.logprobs import logprob_pairs
+    from w2s_pref.models.logprobs import logprob_pairs
 
     reward = make_model()
     small = LlamaConfig(**{**reward.config.to_dict(), "architectures": None})
@@ -139,7 +139,7 @@ def test_margins_of_policies() -> None:
 
 
 def test_margins_of_reward_models_are_their_scores() -> None:
-    from w2s_pref.scoring import score_pairs
+    from w2s_pref.models.scoring import score_pairs
 
     model, tokenizer, pairs = make_model(), make_tokenizer(), table()
     scores = score_pairs(model, tokenizer, pairs)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor import schedule
 from w2s_pref.monitor.signals import BLIND, LABEL_FREE, LABELLED, expected_calibration_error, signals, variance_error
 

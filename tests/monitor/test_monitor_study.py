@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from w2s_pref.monitor import study
+from w2s_pref.organisms import monitored as study
 
 
 def test_the_study_in_miniature(monkeypatch: pytest.MonkeyPatch) -> None:

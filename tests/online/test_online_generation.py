@@ -10,13 +10,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.errors import W2SError
-from w2s_pref.generation import SampleSettings, answer_texts, cut_at_end, sample
+from w2s_pref.models.generation import SampleSettings, answer_texts, cut_at_end, sample
 from w2s_pref.models.policy import load_saved_policy
-from w2s_pref.rewards import as_pairs
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate
+from w2s_pref.training.rewards import as_pairs
 
 
 @pytest.fixture(scope="module")

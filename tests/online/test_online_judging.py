@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref import judging
-from w2s_pref.errors import W2SError
-from w2s_pref.judging import consult, find_oracle, judge, phrase_oracle
+from w2s_pref.core.errors import W2SError
+from w2s_pref.stages import judging
+from w2s_pref.stages.judging import consult, find_oracle, judge, phrase_oracle
 from w2s_pref.testbed.world import generate
 
 

@@ -11,13 +11,13 @@ import torch
 from conftest import make_model, make_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
-from w2s_pref import rewards
-from w2s_pref.errors import W2SError
-from w2s_pref.judging import as_answers
-from w2s_pref.logprobs import logprob_pairs
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.load import load_tokenizer, pin_pad
-from w2s_pref.scoring import score_pairs
+from w2s_pref.models.logprobs import logprob_pairs
+from w2s_pref.models.scoring import score_pairs
+from w2s_pref.stages.judging import as_answers
 from w2s_pref.testbed import ladder
+from w2s_pref.training import rewards
 
 PROMPTS = pd.DataFrame({"form": ["text"] * 4, "prompt": ["w1 w2 w3", "w4 w5 w6 w7", "w8", "w9 w10 w11 w12 w13"]})
 ANSWERS = [" w20 yes", " w21 w22 w23 w24 no", "", " w25"]

@@ -8,13 +8,13 @@ import pytest
 from pydantic import BaseModel
 
 from w2s_pref.data.sources import Source
-from w2s_pref.labels import LabelConfig
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
-from w2s_pref.pipeline.run import open_recipe
-from w2s_pref.pipeline.stages import rows_hash, truth_hash
+from w2s_pref.stages.rewards_labels_scores import rows_hash, truth_hash
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.preferences.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
+from w2s_pref.studies.run import open_recipe
 
 # field → (override, kinds of stages whose keys must change). "ceiling" and "student" are both models.
 EVERYTHING = {"ceiling", "student", "scores", "labels", "analysis"}

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from test_policies_run import PPO, RLOO, Silent
 
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.run import open_recipe, run
+from w2s_pref.core.errors import W2SError
+from w2s_pref.studies.run import open_recipe, run
 
 BASE = ["conflict.settings=[none]", "arms={direct: [weak, strong]}", "speech={prompts: 0}", "analysis.resamples=100"]
 WATCHED = [*BASE, "data.splits.probe=20", "monitor={every: 2}"]

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.graph import all_stages
-from w2s_pref.pipeline.policy_stages import LogProbStage, PolicyStage, StartStage
-from w2s_pref.pipeline.run import open_recipe, run
-from w2s_pref.pipeline.stages import Stage
+from w2s_pref.core.errors import W2SError
+from w2s_pref.stages.policies import LogProbStage, PolicyStage, StartStage
+from w2s_pref.stages.rewards_labels_scores import Stage
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import open_recipe, run
 
 SMALL = [
     "seeds=[0]",

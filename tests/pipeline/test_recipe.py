@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.recipe import Recipe, load_recipe
+from w2s_pref.core.errors import W2SError
+from w2s_pref.studies.preferences.recipe import Recipe, load_recipe
 
 BASE = """
 name: study

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.disk import write_text
-from w2s_pref.pipeline.identity import Identity, myself
-from w2s_pref.pipeline.store import MANIFEST, Store
+from w2s_pref.core.disk import write_text
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.identity import Identity, myself
+from w2s_pref.engine.store import MANIFEST, Store
 
 
 def put(store: Store, key: str = "k", text: str = "hello") -> Path:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from conftest import make_tokenizer
 
-from w2s_pref.logprobs import logprob_ids
+from w2s_pref.models.logprobs import logprob_ids
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit_policy import PairObjective, PolicyJob, fit_policy
 

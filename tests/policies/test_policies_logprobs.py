@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests" / "data"))
 from data_helpers import LINES, byte_tokenizer, encoder_tokenizer
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.logprobs import logprob_ids, logprob_pairs
+from w2s_pref.models.logprobs import logprob_ids, logprob_pairs
 
 
 @pytest.mark.parametrize("name", ["gpt2", "opt", "llama", "mistral", "qwen2", "neox"])
@@ -53,7 +53,7 @@ def test_models_that_do_not_call_their_head_give_the_same() -> None:
 
 
 def test_large_vocabularies_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    from w2s_pref.rows import budget
+    from w2s_pref.models.batches import budget
 
     model, seen = make_policy(), []
     model.register_forward_pre_hook(lambda *given: seen.append(given[2]["input_ids"].numel()), with_kwargs=True)
@@ -94,7 +94,7 @@ def test_pairs_by_hand() -> None:
 
 
 def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from w2s_pref import logprobs
+    from w2s_pref.models import logprobs
 
     frame = make_pairs(6)
     twice = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from w2s_pref import margins
-from w2s_pref.errors import W2SError
-from w2s_pref.loss_spec import LossSpec
-from w2s_pref.margins import PairBatch, bound, margin, needs_reference
-from w2s_pref.training.pair_loss import PairLoss, PairObjective
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses import margins
+from w2s_pref.losses.margins import PairBatch, bound, margin, needs_reference
+from w2s_pref.losses.pairs import PairLoss, PairObjective
+from w2s_pref.losses.spec import LossSpec
 
 
 def batch(reference: bool = True) -> PairBatch:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w2s_pref.methods import MethodConfig, method, method_problems
-from w2s_pref.pipeline.graph import Study
-from w2s_pref.pipeline.policy_stages import PolicyScoreStage, PolicyStage
-from w2s_pref.pipeline.run import open_recipe
-from w2s_pref.pipeline.stages import TrainStage
+from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
+from w2s_pref.stages.rewards_labels_scores import TrainStage
+from w2s_pref.studies.preferences.graph import Study
+from w2s_pref.studies.run import open_recipe
+from w2s_pref.training.methods import MethodConfig, method, method_problems
 
 SMALL = ["seeds=[0]", "speech.prompts=0", "conflict.settings=[none]", "arms={direct: [weak, strong]}"]
 

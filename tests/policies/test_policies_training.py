@@ -11,8 +11,8 @@ import torch
 from conftest import make_tokenizer
 from policy_helpers import ARGUMENTS, both, decoder, job, make_policy, train, weights
 
-from w2s_pref.errors import W2SError
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training import policy
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit_policy import PairObjective, PolicyJob
@@ -189,7 +189,7 @@ def test_sft_runs_only_the_preferred_answers(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_margin_of_a_few_lines_trains(tmp_path: Path) -> None:
     """A file of the user's, without a reference; the same arithmetic as SimPO gives the same weights."""
     (tmp_path / "mine.py").write_text(
-        "from w2s_pref.margins import margin\n"
+        "from w2s_pref.losses.margins import margin\n"
         "@margin('mine', reference=False)\n"
         "def mine(batch, beta, scale):\n"
         "    return scale * beta * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)\n"

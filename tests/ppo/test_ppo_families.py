@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from w2s_pref.training.ppo import PPOSettings, chance
+from w2s_pref.training.ppo import PPOSettings
+from w2s_pref.training.ppo import draws as chance
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Rollouts, generate, measure, prepare

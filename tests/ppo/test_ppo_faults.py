@@ -10,7 +10,7 @@ import pytest
 import torch
 from ppo_helpers import prompts, run, share_of_e, start
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.training.ppo import trainer
 from w2s_pref.training.ppo.players import Players
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from ppo_helpers import furthest, run, start, weights
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.training.ppo.learner import Learner

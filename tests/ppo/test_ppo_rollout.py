@@ -6,8 +6,8 @@ import pytest
 import torch
 from ppo_helpers import prompts, start
 
-from w2s_pref.generation import eos_ids, fit_prompts
-from w2s_pref.training.ppo import chance
+from w2s_pref.models.generation import eos_ids, fit_prompts
+from w2s_pref.training.ppo import draws as chance
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Drawn, generate, measure, sequences
 

@@ -8,7 +8,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from w2s_pref.training.ppo import NOT_IN_KEY, PPOSettings, chance
+from w2s_pref.training.ppo import NOT_IN_KEY, PPOSettings
+from w2s_pref.training.ppo import draws as chance
 
 
 def test_settings_need_no_torch() -> None:

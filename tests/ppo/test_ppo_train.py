@@ -14,7 +14,8 @@ from transformers import AutoModelForCausalLM
 from w2s_pref.models.load import load_tokenizer
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.testbed import ladder
-from w2s_pref.training.ppo import PPOSettings, chance
+from w2s_pref.training.ppo import PPOSettings
+from w2s_pref.training.ppo import draws as chance
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Rollouts, generate, measure, prepare
@@ -82,7 +83,7 @@ def test_a_reward_with_another_tokenizer_reads_text(tmp_path: Path) -> None:
     """The reward model's tokenizer is its own; prompt and answer reach it as text that it tokenises anew."""
     from conftest import make_model, make_tokenizer
 
-    from w2s_pref.rewards import reward_model
+    from w2s_pref.training.rewards import reward_model
 
     words: list[str] = []
     scorer = reward_model(make_model(), make_tokenizer(), 64)

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from w2s_pref.errors import W2SError
-from w2s_pref.loss_spec import LOSSES, LossSpec
-from w2s_pref.losses import mean_loss
-from w2s_pref.probes import (
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses.named import mean_loss
+from w2s_pref.losses.spec import LOSSES, LossSpec
+from w2s_pref.training.probes import (
     ProbeFit,
     ProbeJob,
     ProbeSettings,

@@ -6,7 +6,7 @@ import random
 from itertools import pairwise
 from typing import Any
 
-from w2s_pref.results import (
+from w2s_pref.results.results import (
     CELLS,
     Agreement,
     Arm,

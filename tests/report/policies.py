@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from w2s_pref.results import (
+from w2s_pref.results.results import (
     CELLS,
     Arm,
     Disagreement,

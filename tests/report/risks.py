@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from w2s_pref.analysis.risk.signals import SIGNALS
-from w2s_pref.results import (
+from w2s_pref.results.results import (
     ErrorShare,
     MonitorAlarm,
     MonitorCurve,

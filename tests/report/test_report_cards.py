@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.report.cards import escape, fenced, model_card
 
 from .fixture import HOSTILE, build

@@ -6,12 +6,12 @@ import re
 
 import pytest
 
-from w2s_pref.report.format import duration, estimate, number, one_line, plain, undefined
-from w2s_pref.report.plot import strip
+from w2s_pref.report.draw.format import duration, estimate, number, one_line, plain, undefined
+from w2s_pref.report.draw.plot import strip
+from w2s_pref.report.draw.svg import Scale, el, extent, line, ticks
 from w2s_pref.report.rows import headline, rows
 from w2s_pref.report.sections import curves, deception, ladder, paired, regions
-from w2s_pref.report.svg import Scale, el, extent, line, ticks
-from w2s_pref.results import Estimate
+from w2s_pref.results.results import Estimate
 
 from .fixture import build
 

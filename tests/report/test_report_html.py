@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from w2s_pref.report.html import render, write
+from w2s_pref.report.draw.html import render, write
 from w2s_pref.report.sections import SECTIONS
-from w2s_pref.results import Estimate, Results
+from w2s_pref.results.results import Estimate, Results
 
 from .fixture import HOSTILE, RTL, build
 
@@ -177,7 +177,7 @@ def test_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("w2s_pref.report.html.os.replace", fail)
+    monkeypatch.setattr("w2s_pref.report.draw.html.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         write(build(seeds=1), path)
     assert path.read_bytes() == before

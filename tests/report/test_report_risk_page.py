@@ -11,12 +11,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from w2s_pref.pipeline.run_settings import read_runs_and_settings
+from w2s_pref.cli.runs import read_runs_and_settings
 from w2s_pref.report.cards import model_card
-from w2s_pref.report.html import render
+from w2s_pref.report.draw.html import render
 from w2s_pref.report.sections import monitor, risk
 from w2s_pref.report.terminal import show
-from w2s_pref.results import MonitorCurve, Results
+from w2s_pref.results.results import MonitorCurve, Results
 
 from .fixture import HOSTILE, IMAGE, build
 from .risks import with_risk

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import transformers as t
 
-from w2s_pref.rows import Row
+from w2s_pref.models.batches import Row
 
 PAD, EOS = 100, 101
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 104}

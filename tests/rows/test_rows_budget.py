@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 import pytest
 from rows_helpers import make
 
-from w2s_pref.rows import budget
+from w2s_pref.models.batches import budget
 
 
 def every(lengths: list[int], most: int) -> list[list[list[int]]]:

@@ -11,7 +11,7 @@ from rows_helpers import CONFIGS, PAD, make, pairs
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from w2s_pref.rows import Layout, Row, budget, collate, layout_of, read_heads, read_logprobs, row_length
+from w2s_pref.models.batches import Layout, Row, budget, collate, layout_of, read_heads, read_logprobs, row_length
 
 FAMILIES = list(CONFIGS)
 Loss = Callable[[Any, list[Row], Layout], Tensor]

@@ -10,8 +10,8 @@ import torch
 import transformers as t
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
-from w2s_pref.rows import collate, count, layout_of, read_heads, read_logprobs
-from w2s_pref.scoring import score_ids
+from w2s_pref.models.batches import collate, count, layout_of, read_heads, read_logprobs
+from w2s_pref.models.scoring import score_ids
 
 TINY: dict[str, Any] = {"vocab_size": 104, "eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": None}
 STUBBORN = {
@@ -111,7 +111,7 @@ def test_long_texts_on_a_gpu_try_flex_attention(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Once, and kept where the check holds (uncompiled here); back to SDPA with a line where it does not."""
-    from w2s_pref.rows import layout
+    from w2s_pref.models.batches import layout
 
     model, rows = make("Llama", "reward"), pairs(5)
     expected = read_heads(model, collate(rows, PAD, "padded"))
@@ -159,7 +159,7 @@ def test_decided_once() -> None:
 
 def test_forward_tokens() -> None:
     """Two rows in 6 columns, 10 of the 12 positions real."""
-    from w2s_pref.rows import Row
+    from w2s_pref.models.batches import Row
 
     model = make("Llama", "reward")
     with count.counting() as outer:

@@ -9,8 +9,8 @@ import torch
 from rows_helpers import PAD, make
 from torch.nn.functional import softplus
 
-from w2s_pref.rows import Row, collate, read_heads, read_logprobs
-from w2s_pref.rows.read import _call
+from w2s_pref.models.batches import Row, collate, read_heads, read_logprobs
+from w2s_pref.models.batches.read import _call
 
 #: "1 2 3" then "4 5" or "6"; and "7" then "8" or "9 9".
 TWO = [Row(([1, 2, 3, 4, 5], [1, 2, 3, 6]), (3, 3)), Row(([7, 8], [7, 9, 9]), (1, 1))]

@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.distributed.fsdp import fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-from w2s_pref.rows import budget, collate, layout_of, read_heads, read_logprobs
-from w2s_pref.rows.wrapped import inner
+from w2s_pref.models.batches import budget, collate, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches.wrapped import inner
 
 
 @pytest.fixture

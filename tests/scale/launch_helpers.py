@@ -20,7 +20,7 @@ import psutil
 from conftest import ROOT
 from typer.testing import CliRunner
 
-from w2s_pref.cli import app
+from w2s_pref.cli.main import app
 
 CONFIGS = ROOT / "accelerate_configs"
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

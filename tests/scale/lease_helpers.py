@@ -13,10 +13,10 @@ import uuid
 from dataclasses import replace
 from pathlib import Path
 
-from w2s_pref.pipeline import identity
-from w2s_pref.pipeline.identity import Identity, myself
-from w2s_pref.pipeline.lease_files import LeaseFolder
-from w2s_pref.pipeline.locks import Lease, Locks, Shelf
+from w2s_pref.engine import identity
+from w2s_pref.engine.identity import Identity, myself
+from w2s_pref.engine.lease_files import LeaseFolder
+from w2s_pref.engine.locks import Lease, Locks, Shelf
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 

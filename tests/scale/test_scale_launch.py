@@ -18,9 +18,9 @@ from conftest import copy_tiny
 from launch_helpers import CONFIGS, ENVIRONMENT, launch, line, run_alone, scores
 from typer.testing import CliRunner
 
-from w2s_pref.cli import app
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.world import World
+from w2s_pref.cli.main import app
+from w2s_pref.core.errors import W2SError
+from w2s_pref.parallel.world import World
 from w2s_pref.training import sharding
 
 #: Scores reach 0.1; SGD, one thread, float32: what is left is the order of sums.

@@ -10,14 +10,14 @@ import pytest
 from conftest import make_pairs, save_tiny
 from pydantic import ValidationError
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
-from w2s_pref.errors import W2SError
 from w2s_pref.models import quantized
 from w2s_pref.models.info import facts
 from w2s_pref.models.load import load_base, load_saved
 from w2s_pref.models.policy import load_policy, load_saved_policy, save_policy
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.pipeline.stages import model_payload
+from w2s_pref.stages.rewards_labels_scores import model_payload
 
 FOUR_BITS = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 LORA = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
@@ -65,7 +65,7 @@ def spec(tmp_path: Path) -> ModelSpec:
 
 def test_a_reward_model_trains_in_4_bits(tmp_path: Path, spec: ModelSpec) -> None:
     """The base stays in 4 bits, adapter and head learn, and what was saved scores as what was trained."""
-    from w2s_pref.scoring import score_pairs
+    from w2s_pref.models.scoring import score_pairs
     from w2s_pref.training.arguments import DEFAULTS
     from w2s_pref.training.fit import FitJob, fit
     from w2s_pref.training.reward import Loss

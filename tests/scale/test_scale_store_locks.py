@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from lease_helpers import ENVIRONMENT, dead_here, elsewhere, put_lease
 
-from w2s_pref.pipeline import lease_files
-from w2s_pref.pipeline import locks as locks_module
-from w2s_pref.pipeline.identity import Identity, alive, myself, started
-from w2s_pref.pipeline.lease_files import LeaseFolder
-from w2s_pref.pipeline.locks import Lease, LeaseLost, Locks
+from w2s_pref.engine import lease_files
+from w2s_pref.engine import locks as locks_module
+from w2s_pref.engine.identity import Identity, alive, myself, started
+from w2s_pref.engine.lease_files import LeaseFolder
+from w2s_pref.engine.locks import Lease, LeaseLost, Locks
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from lease_helpers import dead_here, elsewhere, put_lease
 
-from w2s_pref.errors import W2SError
-from w2s_pref.pipeline.locks import Locks
-from w2s_pref.pipeline.remote import LeaseObjects, Remote, RemoteStore, cache_folder
-from w2s_pref.pipeline.store import MANIFEST, Artifact, Store, open_store
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.locks import Locks
+from w2s_pref.engine.remote import LeaseObjects, Remote, RemoteStore, cache_folder
+from w2s_pref.engine.store import MANIFEST, Artifact, Store, open_store
 
 
 @pytest.fixture(params=["memory", "file"])

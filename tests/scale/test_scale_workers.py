@@ -19,14 +19,14 @@ import pytest
 from conftest import copy_tiny
 from lease_helpers import ENVIRONMENT
 
-from w2s_pref.pipeline import workers
+from w2s_pref.launch import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
 LONG = [*ONE, "training.num_train_epochs=100", "training.save_steps=20"]
 
 
 def line(*words: str) -> list[str]:
-    return [sys.executable, "-m", "w2s_pref.cli", "run", "tiny.yaml", *words]
+    return [sys.executable, "-m", "w2s_pref", "run", "tiny.yaml", *words]
 
 
 def w2s(folder: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,7 @@ def running(study: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Pr
         time.sleep(0.02)
     children = psutil.Process(process.pid).children()
     try:
-        yield process, [child for child in children if "w2s_pref.pipeline.worker" in child.cmdline()]
+        yield process, [child for child in children if "w2s_pref.launch.worker" in child.cmdline()]
     finally:
         process.kill()
         process.communicate()
@@ -183,8 +183,8 @@ def test_two_jobs_of_a_cluster(study: Path, alone: Path) -> None:
 )
 def test_mistakes_are_said_before_anything_is_submitted(study: Path, text: str, said: str) -> None:
     pytest.importorskip("submitit")
-    from w2s_pref.errors import W2SError
-    from w2s_pref.pipeline.cluster import submit
+    from w2s_pref.core.errors import W2SError
+    from w2s_pref.launch.cluster import submit
 
     (study / "jobs.yaml").write_text(text)
     with pytest.raises(W2SError, match=re.escape(said)):

@@ -13,14 +13,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.tasks.audit import Audit, Probe, audit
-from w2s_pref.tasks.binary import ethics_deontology
-from w2s_pref.tasks.choice import dream, openbookqa
-from w2s_pref.tasks.load import load_task
-from w2s_pref.tasks.probes import endings, folds_of, form, lengths, predictions, tree
-from w2s_pref.tasks.rows import Row, balanced, rows_of, table
-from w2s_pref.tasks.task import Item, Question, Record
+from w2s_pref.core.errors import W2SError
+from w2s_pref.data.tasks.audit import Audit, Probe, audit
+from w2s_pref.data.tasks.binary import ethics_deontology
+from w2s_pref.data.tasks.choice import dream, openbookqa
+from w2s_pref.data.tasks.load import load_task
+from w2s_pref.data.tasks.probes import endings, folds_of, form, lengths, predictions, tree
+from w2s_pref.data.tasks.rows import Row, balanced, rows_of, table
+from w2s_pref.data.tasks.task import Item, Question, Record
 
 WORDS = [
     "owl",
@@ -239,7 +239,7 @@ def test_the_command_prints_probes_and_writes_json(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in science(60)))
     (tmp_path / "two.yaml").write_text("tasks:\n  openbookqa: {path: records.jsonl, sizes: {gt: 10}}\n")
     for what in (["openbookqa", "--path", str(tmp_path / "records.jsonl")], [str(tmp_path / "two.yaml")]):
-        run = [sys.executable, "-m", "w2s_pref.cli", "audit", *what, "--json", str(tmp_path / "out.json")]
+        run = [sys.executable, "-m", "w2s_pref", "audit", *what, "--json", str(tmp_path / "out.json")]
         done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
         assert "openbookqa: 120 items, 60 groups, 50% positive" in done.stdout
         assert "no warning" in done.stdout

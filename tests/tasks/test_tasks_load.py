@@ -14,9 +14,9 @@ from conftest import real_data
 from task_fixtures_choice import CASES
 from test_tasks_recipes import BINARY
 
-from w2s_pref.errors import Unreachable, W2SError
-from w2s_pref.tasks.load import load, load_task
-from w2s_pref.tasks.task import PARQUET, TASKS, Item, Question, task
+from w2s_pref.core.errors import Unreachable, W2SError
+from w2s_pref.data.tasks.load import load, load_task
+from w2s_pref.data.tasks.task import PARQUET, TASKS, Item, Question, task
 
 OWN = {"task": "mine", "path": "mine.csv", "kind": "binary", "text": "Review: {review}", "label": "y", "group": "who"}
 QUIZ = {
@@ -158,7 +158,7 @@ def test_an_own_choice_task_names_the_right_option_in_any_way(right: Any, tmp_pa
 
 def test_an_own_task_is_a_function(tmp_path: Path) -> None:
     (tmp_path / "my_task.py").write_text(
-        "from w2s_pref.tasks.task import Item, Question, task\n\n@task('signs')\ndef signs(rows=6):\n"
+        "from w2s_pref.data.tasks.task import Item, Question, task\n\n@task('signs')\ndef signs(rows=6):\n"
         "    for n in range(rows):\n        yield Item(group=str(n // 2), prompt=f'is {n} even?', label=1 - n % 2)\n"
         "        yield Question(group=str(n), stem=f'{n} + 1 = ', options=[str(n), str(n + 1)], right=1)\n"
     )

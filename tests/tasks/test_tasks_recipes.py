@@ -10,10 +10,10 @@ import pytest
 from task_fixtures import BINARY_CASES
 from task_fixtures_choice import CASES, CHOICE_CASES
 
-from w2s_pref.tasks.binary import mc_taco
-from w2s_pref.tasks.choice import cosmosqa, dream, openbookqa, sciq
-from w2s_pref.tasks.rows import rows_of, table
-from w2s_pref.tasks.task import BUILTIN, TASKS, BadRecord, Item, Question, Task, Unusable
+from w2s_pref.data.tasks.binary import mc_taco
+from w2s_pref.data.tasks.choice import cosmosqa, dream, openbookqa, sciq
+from w2s_pref.data.tasks.rows import rows_of, table
+from w2s_pref.data.tasks.task import BUILTIN, TASKS, BadRecord, Item, Question, Task, Unusable
 
 BINARY, CHOICE = list(BINARY_CASES), list(CHOICE_CASES)
 

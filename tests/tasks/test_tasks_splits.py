@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from w2s_pref.errors import W2SError
-from w2s_pref.tasks.rows import Row, balanced, rows_of, table
-from w2s_pref.tasks.splits import default_sizes, split_task
-from w2s_pref.tasks.task import Item, Question
+from w2s_pref.core.errors import W2SError
+from w2s_pref.data.tasks.rows import Row, balanced, rows_of, table
+from w2s_pref.data.tasks.splits import default_sizes, split_task
+from w2s_pref.data.tasks.task import Item, Question
 
 SIZES = {"gt": 40, "w2s": 40, "validation": 10, "test": 20}
 

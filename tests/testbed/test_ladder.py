@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.ladder import LADDER, MODELS, path
 from w2s_pref.testbed.world import generate
 
@@ -77,7 +77,7 @@ def test_configurations_name_one_family() -> None:
 
 
 def test_ceilings_rise_and_most_on_hard_tiers() -> None:
-    from w2s_pref.testbed.ceilings import TUNING, Pairs, probabilities, reward_model
+    from w2s_pref.organisms.ceilings import TUNING, Pairs, probabilities, reward_model
 
     frame = generate(1000, seed=0)
     train, test = frame[:500].reset_index(drop=True), frame[500:].reset_index(drop=True)

@@ -10,10 +10,10 @@ from typer.testing import CliRunner
 
 from w2s_pref.analysis.risk.settings import validate_settings
 from w2s_pref.analysis.risk.signals import Thresholds, signal_table
-from w2s_pref.cli import app
-from w2s_pref.errors import W2SError
-from w2s_pref.testbed import scale_study
-from w2s_pref.testbed.scales import rescaled_worlds, scale_null
+from w2s_pref.cli.main import app
+from w2s_pref.core.errors import W2SError
+from w2s_pref.organisms import scale_study
+from w2s_pref.organisms.scales import rescaled_worlds, scale_null
 
 
 @pytest.fixture(scope="module")

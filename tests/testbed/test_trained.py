@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from w2s_pref.testbed.trained import trained_study
+from w2s_pref.organisms.trained import trained_study
 
 
 def test_trained_organisms_are_told_apart() -> None:

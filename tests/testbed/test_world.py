@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.facts import TOPICS, tables
 from w2s_pref.testbed.oracle import judge
 from w2s_pref.testbed.tokens import split

@@ -10,8 +10,8 @@ import pytest
 import torch
 from conftest import make_model, make_tokenizer
 
-from w2s_pref.loss_spec import LossSpec
-from w2s_pref.rows import Row, budget, row_length
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.models.batches import Row, budget, row_length
 from w2s_pref.training import effective, reward
 from w2s_pref.training.arguments import check, keyed, merged
 from w2s_pref.training.effective import AtOnce
@@ -144,7 +144,7 @@ def test_items_longer_than_a_window_take_the_models_own_mask(tmp_path: Path, cap
     expected = torch.nn.functional.cross_entropy(logits, torch.stack([1 - p, p], dim=1)).item()
     _, losses, _ = train(tmp_path, work, model)
     assert losses == [pytest.approx(expected, abs=1e-6)]
-    assert not [record for record in caplog.records if record.name == "w2s_pref.rows.layout"]
+    assert not [record for record in caplog.records if record.name == "w2s_pref.models.batches.layout"]
 
 
 def test_tokens_are_counted(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from w2s_pref.types import digest
+from w2s_pref.core.tables import digest
 
 S = TypeVar("S", bound=Sequence[Any])
 Message = dict[str, str]

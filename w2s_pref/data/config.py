@@ -10,14 +10,14 @@ from typing import Annotated, Any, Literal
 import pandas as pd
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import DATASETS, is_reference
+from w2s_pref.core.strict import Section
+from w2s_pref.core.tables import PAIR_COLUMNS, digest
 from w2s_pref.data.problems import SHOWN
 from w2s_pref.data.readers import accepts
 from w2s_pref.data.sources import Source, load
 from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, split
-from w2s_pref.errors import W2SError
-from w2s_pref.registry import DATASETS, is_reference
-from w2s_pref.section import Section
-from w2s_pref.types import PAIR_COLUMNS, digest
 
 
 class TargetFiles(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from w2s_pref.hub import hub_rows
+from w2s_pref.core.hub import hub_rows
 
 HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from w2s_pref.core.tables import canonical
 from w2s_pref.data.chat import as_messages, common_prefix, cut_answer_start, group_key, is_unanswered
 from w2s_pref.data.problems import Problems, Unusable, short
 from w2s_pref.data.readers import Part
-from w2s_pref.types import canonical
 
 #: Our names for what a file may hold; the first two must be there.
 ROLES = ("chosen", "rejected", "prompt", "id", "group")

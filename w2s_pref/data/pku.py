@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.hub import hub_rows
 from w2s_pref.data.hh import ASSISTANT, HUMAN
 from w2s_pref.data.problems import Unusable, short
 from w2s_pref.data.readers import Request, read
-from w2s_pref.errors import W2SError
-from w2s_pref.hub import hub_rows
 
 #: Objective -> column with the number of the answer that it prefers.
 VERDICTS = {"helpful": "better_response_id", "harmless": "safer_response_id"}

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 #: Sentences shown before "and N more".
 SHOWN = 10

@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_pref.errors import Unreachable, W2SError
-from w2s_pref.hub import go_offline_if_unreachable
-from w2s_pref.registry import DATASETS, did_you_mean, is_reference, locate
+from w2s_pref.core.errors import Unreachable, W2SError
+from w2s_pref.core.hub import go_offline_if_unreachable
+from w2s_pref.core.registry import DATASETS, did_you_mean, is_reference, locate
 
 #: File endings that are read as data.
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")

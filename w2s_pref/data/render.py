@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import plain, same_start
-from w2s_pref.errors import W2SError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

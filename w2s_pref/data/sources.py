@@ -11,13 +11,13 @@ from typing import Any, Literal
 import pandas as pd
 from pydantic import Field, field_validator
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section, nearest
+from w2s_pref.core.tables import PAIR_COLUMNS, neutral_order, pair_id
 from w2s_pref.data.chat import group_key, linked_groups
 from w2s_pref.data.mapping import ROLES, Row, extras, find_columns, parse
 from w2s_pref.data.problems import FIXES, Problems
 from w2s_pref.data.readers import Part, Request, read
-from w2s_pref.errors import W2SError
-from w2s_pref.section import Section, nearest
-from w2s_pref.types import PAIR_COLUMNS, neutral_order, pair_id
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Literal
 
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest
 from w2s_pref.data.problems import SHOWN, short
-from w2s_pref.errors import W2SError
-from w2s_pref.types import digest
 
 #: Splits of the target objective and of the conflicting one, in the order in which they are filled.
 TARGET_SPLITS = ("gt", "calibration", "w2s", "test", "probe")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.types import canonical, digest
+from w2s_pref.core.tables import canonical, digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

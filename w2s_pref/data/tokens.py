@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import same_start
 from w2s_pref.data.problems import SHOWN
 from w2s_pref.data.render import Answer, Renderer
 from w2s_pref.data.render import Ids as Ids
 from w2s_pref.data.token_cache import cached
-from w2s_pref.errors import W2SError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

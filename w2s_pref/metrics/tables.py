@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 
 def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.spec import ModelSpec
 
 

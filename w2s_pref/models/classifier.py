@@ -14,14 +14,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.items import item_ids
-from w2s_pref.errors import W2SError
+from w2s_pref.models.batches.wrapped import head as head_of
 from w2s_pref.models.kind import is_encoder
 from w2s_pref.models.load import load_base, load_saved
 from w2s_pref.models.policy import load_policy
+from w2s_pref.models.scoring import class_ids
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.rows.wrapped import head as head_of
-from w2s_pref.scoring import class_ids
 
 #: How a new head starts: at zero (every answer ½), at small normal numbers drawn from the seed, or as the rows of the
 #: language model's own head for the words "0" and "1" (decoders).

@@ -10,10 +10,10 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models.check import check_pad, read_json
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
-from w2s_pref.types import canonical, digest
 
 
 @dataclass(frozen=True)

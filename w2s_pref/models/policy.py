@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, set_seed
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models import quantized
 from w2s_pref.models.load import (
     UNREADABLE,
@@ -21,8 +21,8 @@ from w2s_pref.models.load import (
     pin_pad,
     placed,
 )
+from w2s_pref.models.saved_folder import tidy
 from w2s_pref.models.spec import ModelSpec, resolve
-from w2s_pref.models.tidy import tidy
 
 
 def load_policy(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel, Any]:

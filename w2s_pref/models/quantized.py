@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.errors import W2SError
-from w2s_pref.section import nearest
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import nearest
 
 
 @cache

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section
 from w2s_pref.models import quantized
-from w2s_pref.section import Section
 
 #: Files of a model folder that a tokenizer is made of.
 TOKENIZER_FILES = (
@@ -105,7 +105,7 @@ def _package(name: str) -> Path:
 
 def hub_snapshot(path: str, revision: str | None) -> Path | None:
     """The folder of a hub model in the local cache, or None where it was never downloaded. Never uses the network."""
-    from w2s_pref.hub import go_offline_if_unreachable
+    from w2s_pref.core.hub import go_offline_if_unreachable
 
     go_offline_if_unreachable()
     from huggingface_hub import snapshot_download

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.errors import W2SError
 
 #: Signals for which less is worse; more is worse for all others.
 FALLING = frozenset({"accuracy", "cov", "cov_true"})

@@ -17,15 +17,15 @@ import pandas as pd
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from w2s_pref.analysis.risk.blind import check_thresholds
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor import schedule
-from w2s_pref.monitor.again import MARGIN
 from w2s_pref.monitor.alarms import Alarm, Envelope
+from w2s_pref.monitor.other_weak import MARGIN
 from w2s_pref.monitor.probe import Pairs, Weak, make_probe
-from w2s_pref.monitor.quietly import agreed, gathered, shard, synchronize, untouched
 from w2s_pref.monitor.record import Record
 from w2s_pref.monitor.scorers import RewardMargins, Scorer
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED, signals
+from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize, untouched
 
 log = logging.getLogger(__name__)
 

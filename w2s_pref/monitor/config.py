@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from w2s_pref.core.strict import Section
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED
-from w2s_pref.section import Section
 
 
 class MonitorConfig(Section):

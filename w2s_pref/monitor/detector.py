@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Bools, Floats, Ints, divide, number
-from w2s_pref.analysis.bootstrap import MIN_DEFINED
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.stats.basics import Bools, Floats, Ints, divide, number
+from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
+from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import FALLING
-from w2s_pref.monitor.foretell import alarm_row, crossings, threshold_alarms
+from w2s_pref.monitor.lead_time import alarm_row, crossings, threshold_alarms
 from w2s_pref.monitor.signals import LABELLED
 
 #: What a monitor without any theory would look at; ``fraction`` is the clock alone.

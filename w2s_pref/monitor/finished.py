@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from w2s_pref.errors import W2SError
-from w2s_pref.results import MonitorCurve, Results
+from w2s_pref.core.errors import W2SError
+from w2s_pref.results.results import MonitorCurve, Results
 
 #: Reference trainings below which nothing is known of how ground truth looks.
 FEWEST = 3

@@ -10,15 +10,15 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats
-from w2s_pref.analysis.blind_spot import uncertain
+from w2s_pref.analysis.risk.blind_spot import uncertain
 from w2s_pref.analysis.risk.moments import check_probabilities
+from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import canonical, neutral_order, pair_id
 from w2s_pref.data.chat import as_messages, group_key
 from w2s_pref.data.mapping import find_columns, parse
 from w2s_pref.data.problems import Problems
 from w2s_pref.data.readers import Part
-from w2s_pref.errors import W2SError
-from w2s_pref.types import canonical, neutral_order, pair_id
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 FILE = "monitor.parquet"
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats
+from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
-from w2s_pref.errors import W2SError
-from w2s_pref.logprobs import logprob_ids
-from w2s_pref.scoring import score_ids
+from w2s_pref.models.logprobs import logprob_ids
+from w2s_pref.models.scoring import score_ids
 
 Scorer = Callable[[Any, tuple[int, int]], Floats]
 

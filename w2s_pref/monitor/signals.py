@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Bools, Floats, credit, sigmoid
-from w2s_pref.analysis.blind_spot import EDGE, blind_spot_deception, confidence, uncertain
-from w2s_pref.analysis.calibration import confidence_bin
+from w2s_pref.analysis.risk.blind_spot import EDGE, blind_spot_deception, confidence, uncertain
 from w2s_pref.analysis.risk.moments import moments
+from w2s_pref.analysis.stats.basics import Bools, Floats, credit, sigmoid
+from w2s_pref.analysis.stats.calibration import confidence_bin
 
 #: Signals that need no labels.
 LABEL_FREE = (

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from w2s_pref.report.format import plain
+from w2s_pref.report.draw.format import plain
 
 _FINAL = {"bsd": "BSD", "bsd_max": "max BSD", "accuracy": "accuracy", "var": "var", "confidence": "confidence"}
 _LEGEND = (

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from w2s_pref.errors import W2SError
-from w2s_pref.report.format import count, duration, interval, number, one_line, plain, undefined
+from w2s_pref.core.errors import W2SError
+from w2s_pref.report.draw.format import count, duration, interval, number, one_line, plain, undefined
 from w2s_pref.report.rows import (
     JUDGE_WORDS,
     METRICS,
@@ -25,7 +25,7 @@ from w2s_pref.report.rows import (
     model_info,
     node_info,
 )
-from w2s_pref.results import Arm, Estimate, Results, Speech
+from w2s_pref.results.results import Arm, Estimate, Results, Speech
 
 #: Lines of the recipe quoted; results.json has the rest.
 EXCERPT: Final = 60

@@ -8,15 +8,15 @@ from typing import Any, Final
 from rich.console import RenderableType
 from rich.text import Text
 
-from w2s_pref.errors import W2SError
-from w2s_pref.report.format import duration, one_line, plain
+from w2s_pref.core.errors import W2SError
+from w2s_pref.report.draw.format import duration, one_line, plain
 from w2s_pref.report.grid import Grid, letter, text
 from w2s_pref.report.methods import grids
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
 from w2s_pref.report.policies import SPEECH_HEADS, speech_cells, speech_title
 from w2s_pref.report.rows import METRICS, WIN, Row, has_policies, method_word, rows
 from w2s_pref.report.terminal import GENERAL_HEADS, METHOD_ROOM, TAX_HEADS, general_cells, tax_cells, tax_title
-from w2s_pref.results import Estimate, Results
+from w2s_pref.results.results import Estimate, Results
 
 #: What makes two students of different runs the same line: supervision, method, conflict.
 Place = tuple[str, str, str]

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from w2s_pref.report.format import plain
+from w2s_pref.report.draw.format import plain
 from w2s_pref.report.grid import Grid
 from w2s_pref.report.rows import (
     ACCURACY,
@@ -22,7 +22,7 @@ from w2s_pref.report.rows import (
     method_word,
     rows,
 )
-from w2s_pref.results import Results
+from w2s_pref.results.results import Results
 
 METRICS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, SCORE, LIFT, WIN)
 Place = tuple[str, str, str, str]

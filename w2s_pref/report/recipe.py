@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from w2s_pref.report.format import plain
+from w2s_pref.report.draw.format import plain
 
 
 def recipe_text(recipe: Mapping[str, Any]) -> str:

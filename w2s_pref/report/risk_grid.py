@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from rich.text import Text
 
-from w2s_pref.report.format import number
+from w2s_pref.report.draw.format import number
 from w2s_pref.report.grid import Grid, text
-from w2s_pref.results import MonitorCurve, Results, Risk
+from w2s_pref.results.results import MonitorCurve, Results, Risk
 
 HEADS = ("Var_s", "BSD", "BSD_cond", "Residual", "BSD, calibrated")
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from w2s_pref.report.format import plain
-from w2s_pref.results import (
+from w2s_pref.report.draw.format import plain
+from w2s_pref.results.results import (
     Arm,
     Deception,
     Estimate,

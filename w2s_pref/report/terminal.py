@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from w2s_pref.report.format import count, number, plain, reason
+from w2s_pref.report.draw.format import count, number, plain, reason
 from w2s_pref.report.grid import Grid, text
 from w2s_pref.report.methods import grids
 from w2s_pref.report.policies import length_matched, speech
@@ -29,7 +29,7 @@ from w2s_pref.report.rows import (
     rows,
 )
 from w2s_pref.report.rows import ceilings as ceiling_rows
-from w2s_pref.results import Ladder, Results
+from w2s_pref.results.results import Ladder, Results
 
 #: From this width on one table holds all columns.
 WIDE: Final = 146

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 LADDER: tuple[str, ...] = ("xxs", "xs", "s", "m", "l")
 MODELS = Path(__file__).parent / "models"

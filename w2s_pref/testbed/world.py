@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.facts import TOPICS, tables
 from w2s_pref.testbed.templates import ANSWERS, PROMPTS, TOPIC_OF_TIER, Tier
 from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DOSES

@@ -10,9 +10,9 @@ from __future__ import annotations
 from math import ceil, gcd
 from typing import Any
 
-from w2s_pref.section import nearest, text_number
-from w2s_pref.training.known import Kind as Kind
-from w2s_pref.training.known import default_of, known_arguments, known_lora_arguments, known_values
+from w2s_pref.core.strict import nearest, text_number
+from w2s_pref.training.argument_names import Kind as Kind
+from w2s_pref.training.argument_names import default_of, known_arguments, known_lora_arguments, known_values
 
 #: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, gradient checkpointing, a filter).
 DEFAULTS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training.fit import FitJob, Progress, fit
 from w2s_pref.training.reward import Loss
 from w2s_pref.training.selection import Selection, ValidationItems

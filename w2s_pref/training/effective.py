@@ -12,11 +12,11 @@ from accelerate.utils import DistributedType
 from accelerate.utils.memory import clear_device_cache
 from torch import Tensor
 
-from w2s_pref import losses
-from w2s_pref.loss_spec import LossSpec
-from w2s_pref.rows import RowBatch, budget, collate, count, layout_of, row_length
-from w2s_pref.training.share import Share, TrainingSet
+from w2s_pref.losses import named as losses
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.models.batches import RowBatch, budget, collate, count, layout_of, row_length
 from w2s_pref.training.tokens import TokenCount
+from w2s_pref.training.training_set import Share, TrainingSet
 
 if TYPE_CHECKING:
     from transformers import Trainer as Base

@@ -26,8 +26,8 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
-from w2s_pref.errors import W2SError
-from w2s_pref.models.tidy import tidy
+from w2s_pref.core.errors import W2SError
+from w2s_pref.models.saved_folder import tidy
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
 from w2s_pref.training.checkpoints import SealCheckpoints, latest

@@ -9,10 +9,10 @@ from typing import Any
 
 from trl import DPOConfig
 
-from w2s_pref import margins
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses import margins
+from w2s_pref.losses.pairs import PairObjective
 from w2s_pref.training.fit import Batch, Progress, adapter, callbacks, configuration, readable, run
-from w2s_pref.training.pair_loss import PairObjective
 from w2s_pref.training.policy import PolicyTrainer, policy_rows
 
 __all__ = ["PairObjective", "PolicyJob", "fit_policy"]

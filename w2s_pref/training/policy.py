@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from trl import DPOTrainer
 
-from w2s_pref import objectives
-from w2s_pref.margins import PairBatch
-from w2s_pref.rows import RowBatch, read_logprobs
+from w2s_pref.losses import objectives
+from w2s_pref.losses.margins import PairBatch
+from w2s_pref.losses.pairs import PairLoss, PairObjective, prefers_a
+from w2s_pref.models.batches import RowBatch, read_logprobs
 from w2s_pref.training.effective import EffectiveBatch
-from w2s_pref.training.pair_loss import PairLoss, PairObjective, prefers_a
-from w2s_pref.training.share import TrainingSet
+from w2s_pref.training.training_set import TrainingSet
 
 #: Columns of numbers; the reference's log-probabilities only where the margin reads them.
 NUMBERS = ("p", "sign", "ref_a", "ref_b")

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 #: Called with (optimizer steps done, steps in all).
 Progress = Callable[[int, int], None]

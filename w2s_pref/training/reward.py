@@ -10,11 +10,11 @@ from typing import Any
 from torch import Tensor
 from trl import RewardTrainer
 
-from w2s_pref import objectives
-from w2s_pref.loss_spec import LossSpec
-from w2s_pref.rows import RowBatch, read_heads
+from w2s_pref.losses import objectives
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.models.batches import RowBatch, read_heads
 from w2s_pref.training.effective import EffectiveBatch
-from w2s_pref.training.share import TrainingSet
+from w2s_pref.training.training_set import TrainingSet
 
 
 @dataclass(frozen=True)

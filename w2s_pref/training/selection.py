@@ -17,10 +17,10 @@ import numpy as np
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from w2s_pref.agreement import agreement
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
+from w2s_pref.labels.agreement import agreement
 from w2s_pref.models.classifier import margins
-from w2s_pref.monitor.quietly import agreed, gathered, shard, untouched
+from w2s_pref.parallel.probing import agreed, gathered, shard, untouched
 
 #: Evaluations an epoch (every step, where it has fewer): what Burns et al. ask for to see overfitting.
 POINTS = 20

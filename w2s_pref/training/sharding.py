@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 #: Ways to divide a model; without one every process holds all of it.
 Division = Literal["deepspeed", "fsdp"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2s_pref.analysis.basics import divide, number
-from w2s_pref.analysis.bootstrap import Stat
-from w2s_pref.analysis.calibration import Calibrated, calibration
-from w2s_pref.analysis.generalization import agreement, inheritance, recovered
 from w2s_pref.analysis.lab.answers import Answers
-from w2s_pref.lab_results import Cell, Estimate
+from w2s_pref.analysis.preferences.generalization import agreement, inheritance, recovered
+from w2s_pref.analysis.stats.basics import divide, number
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.calibration import Calibrated, calibration
+from w2s_pref.results.lab import Cell, Estimate
 
 ROLES = ("weak", "student", "ceiling")
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats, number
 from w2s_pref.analysis.lab.studies import together
-from w2s_pref.lab_results import CurvePoint, LearningCurve
+from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.results.lab import CurvePoint, LearningCurve
 
 #: Points of a mean curve; trainings that end early keep their last value.
 POINTS = 41

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats, Ints
-from w2s_pref.analysis.bootstrap import Stat
 from w2s_pref.analysis.lab.answers import Answers
 from w2s_pref.analysis.lab.pooled import mean
 from w2s_pref.analysis.lab.studies import together
-from w2s_pref.lab_results import Difficulty
+from w2s_pref.analysis.stats.basics import Floats, Ints
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.results.lab import Difficulty
 
 #: Parts of the test items, of equal size.
 PARTS = 3

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats, number
-from w2s_pref.analysis.bootstrap import MIN_DEFINED, Stat
-from w2s_pref.lab_results import Estimate
+from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED, Stat
+from w2s_pref.results.lab import Estimate
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from itertools import groupby
 from math import log10
 from typing import Any
 
-from w2s_pref.analysis.basics import number
-from w2s_pref.analysis.generalization import Recovered, inheritance, recovered
 from w2s_pref.analysis.lab.answers import Answers
 from w2s_pref.analysis.lab.cells import ROLES, area_gap
 from w2s_pref.analysis.lab.pooled import Pooled, mean, median, slope
-from w2s_pref.lab_results import Bar, Contrast, Estimate, Median, Selection, Trend
-from w2s_pref.loss_spec import LossSpec
+from w2s_pref.analysis.preferences.generalization import Recovered, inheritance, recovered
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.results.lab import Bar, Contrast, Estimate, Median, Selection, Trend
 
 Entry = dict[str, Any]
 Tasks = dict[str, Answers]

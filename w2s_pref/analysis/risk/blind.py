@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats, divide, number
-from w2s_pref.analysis.blind_spot import confidence, confident_errors, uncertain
-from w2s_pref.analysis.bootstrap import Resampler, Stat
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, uncertain
+from w2s_pref.analysis.stats.basics import Floats, divide, number
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.errors import W2SError
 
 #: The thresholds of the grid; these and the defaults of .75 are this project's.
 GRID_STRONG = (0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats, Ints
-from w2s_pref.analysis.calibration import TEMPERATURES, fit_temperature
-from w2s_pref.analysis.panel import Panel
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.scores.panel import Panel
+from w2s_pref.analysis.stats.basics import Floats, Ints
+from w2s_pref.analysis.stats.calibration import TEMPERATURES, fit_temperature
+from w2s_pref.core.errors import W2SError
 
 
 @dataclass(frozen=True)

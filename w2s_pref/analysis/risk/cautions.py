@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats
-from w2s_pref.analysis.blind_spot import EDGE, confidence, uncertain
-from w2s_pref.analysis.panel import Panel
+from w2s_pref.analysis.risk.blind_spot import EDGE, confidence, uncertain
+from w2s_pref.analysis.scores.panel import Panel
+from w2s_pref.analysis.stats.basics import Floats
 
 #: Below this many items an interval means little.
 FEW_ITEMS = 30

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
-from w2s_pref.analysis.basics import Floats, sigmoid
-from w2s_pref.analysis.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.basics import Floats, sigmoid
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 
 KL_TERMS = ("kl_target_strong", "kl_target_weak", "kl_strong_weak")
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats, number
-from w2s_pref.analysis.risk import ranks
 from w2s_pref.analysis.risk.findings import headline, sentences, verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
 from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.stats import ranks
+from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.core.errors import W2SError
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2s_pref.analysis.basics import Floats, sigmoid
 from w2s_pref.analysis.risk.divergence import bernoulli_kl
+from w2s_pref.analysis.stats.basics import Floats, sigmoid
 
 
 class TotalVariance(NamedTuple):

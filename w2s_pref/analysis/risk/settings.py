@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.table import load_frame, validate_scores
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.scores.table import load_frame, validate_scores
+from w2s_pref.core.errors import W2SError
 
 #: Columns of a table of settings beside those of a score table; ``pipeline`` and ``dataset`` may be empty.
 LABELS = ("setting", "pipeline", "dataset", "step")

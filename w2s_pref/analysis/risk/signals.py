@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats, credit, sigmoid
-from w2s_pref.analysis.blind_spot import confidence, confident_errors, uncertain
-from w2s_pref.analysis.panel import panel
 from w2s_pref.analysis.risk.blind import check_thresholds
+from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, uncertain
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.settings import LABELS, blocks
+from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.stats.basics import Floats, credit, sigmoid
 
 #: name -> how a reader is told it. Mean confidence, logit scale, confident errors and accuracy are the strong model's.
 SIGNALS = {

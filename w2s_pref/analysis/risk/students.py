@@ -13,11 +13,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref import results
-from w2s_pref.analysis.basics import Floats, sigmoid
-from w2s_pref.analysis.bootstrap import Stat
-from w2s_pref.analysis.design import ArmDesign, Context
-from w2s_pref.analysis.estimates import estimate
 from w2s_pref.analysis.risk import verdicts
 from w2s_pref.analysis.risk.blind import OWNERS, inheritance_table, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
@@ -27,6 +22,11 @@ from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments
 from w2s_pref.analysis.risk.predictors import study_points
 from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import Pair
+from w2s_pref.analysis.scores.design import ArmDesign, Context
+from w2s_pref.analysis.stats.basics import Floats, sigmoid
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.results import results
 
 #: Below this many settings no rank correlation is worth a line.
 LEAST_SETTINGS = 4

@@ -8,10 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.basics import Floats, number, sigmoid
-from w2s_pref.analysis.bootstrap import Resampler, Stat
-from w2s_pref.analysis.deception import notes, size
-from w2s_pref.analysis.panel import Panel, panel
+from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.risk import verdicts
 from w2s_pref.analysis.risk.blind import OWNERS, blind_stats, check_thresholds, inheritance_table, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted, fitted_elsewhere
@@ -19,8 +16,11 @@ from w2s_pref.analysis.risk.cautions import cautions
 from w2s_pref.analysis.risk.divergence import KL_TERMS, reverse_kl
 from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
 from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
-from w2s_pref.analysis.table import validate_scores
-from w2s_pref.errors import W2SError
+from w2s_pref.analysis.scores.panel import Panel, panel
+from w2s_pref.analysis.scores.table import validate_scores
+from w2s_pref.analysis.stats.basics import Floats, number, sigmoid
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.errors import W2SError
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
 _RANDOM = {"var_strong": "random_var_strong", "cov": "random_cov"}

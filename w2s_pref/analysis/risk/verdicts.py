@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from w2s_pref.analysis.bootstrap import Stat
+from w2s_pref.analysis.stats.bootstrap import Stat
 
 
 def value_with(stat: Stat, digits: int = 3) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import evaluate
 
-from w2s_pref.analysis.deception import analyze_deception
+from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.metrics.tables import score_table
 
 _DESCRIPTION = """Share of the conflict tax (items the reference gets right and the student wrong) that falls where the
@@ -16,7 +16,7 @@ strong ceiling knows the answer and the weak one does not, with margin-matched l
 _CITATION = """@inproceedings{yang2025superficial, title={Super(ficial)-alignment: Strong Models May Deceive Weak Models
 in Weak-to-Strong Generalization}, author={Yang, Wenkai and others}, booktitle={ICLR}, year={2025}}"""
 _INPUTS = """weak, ceiling, reference, student: score gaps, true answer minus the other, divided by the temperature.
-groups: optional, the prompt of each item. Options as those of w2s_pref.analysis.deception.analyze_deception."""
+groups: optional, the prompt of each item. Options: w2s_pref.analysis.deception.deception.analyze_deception."""
 
 
 class DeceptionScore(evaluate.Metric):  # type: ignore[misc]

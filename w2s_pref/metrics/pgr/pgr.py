@@ -8,7 +8,7 @@ from typing import Any
 import datasets
 import evaluate
 
-from w2s_pref.analysis.generalization import analyze_generalization
+from w2s_pref.analysis.preferences.generalization import analyze_generalization
 from w2s_pref.metrics.tables import score_table
 
 _DESCRIPTION = """(accuracy of the student - of its weak supervisor) / (of the strong ceiling - of the supervisor), with
@@ -16,7 +16,7 @@ its interval, the three accuracies, agreement and error inheritance; no number w
 _CITATION = """@inproceedings{burns2024weak, title={Weak-to-Strong Generalization: Eliciting Strong Capabilities With
 Weak Supervision}, author={Burns, Collin and others}, booktitle={ICML}, year={2024}}"""
 _INPUTS = """weak, student, ceiling: score gaps, true answer minus the other. groups: optional, the prompt of each item.
-Options as those of w2s_pref.analysis.generalization.analyze_generalization."""
+Options as those of w2s_pref.analysis.preferences.generalization.analyze_generalization."""
 
 
 class PGR(evaluate.Metric):  # type: ignore[misc]

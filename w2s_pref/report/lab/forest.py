@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from markupsafe import Markup
 
-from w2s_pref.lab_results import Estimate
-from w2s_pref.report.format import UNDEFINED, number, plain
-from w2s_pref.report.key import marker
-from w2s_pref.report.svg import Scale, el, extent, label, picture, short, ticks
+from w2s_pref.report.draw.format import UNDEFINED, number, plain
+from w2s_pref.report.draw.key import marker
+from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, short, ticks
+from w2s_pref.results.lab import Estimate
 
 WIDTH, NAMES, ROW = 380.0, 150.0, 22.0
 #: Letters of a name that fit beside the picture.

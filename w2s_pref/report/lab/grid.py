@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from w2s_pref.lab_results import Cell, LabBody, Median
-from w2s_pref.report.blocks import Block, Figure, Fold, Guide, Panel, Points, Section, Table, TableGroup, Warnings
-from w2s_pref.report.format import number, plain
-from w2s_pref.report.key import colour, mark_swatch
+from w2s_pref.report.draw.blocks import Block, Figure, Fold, Guide, Panel, Points, Section, Table, TableGroup, Warnings
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.key import colour, mark_swatch
 from w2s_pref.report.lab.forest import Row, cell, forest
+from w2s_pref.results.lab import Cell, LabBody, Median
 
 GRID = Guide(
     "PGR is the share of the gap between weak model and ceiling that the student recovers: 0 the supervisor, 1 the "

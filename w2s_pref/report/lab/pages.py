@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_pref.lab_results import LabBody
-from w2s_pref.report.blocks import Section
-from w2s_pref.report.format import plain
-from w2s_pref.report.html import environment, write_page
+from w2s_pref.report.draw.blocks import Section
+from w2s_pref.report.draw.format import plain
+from w2s_pref.report.draw.html import environment, write_page
 from w2s_pref.report.lab import grid, studies
+from w2s_pref.results.lab import LabBody
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ from math import log10
 
 from markupsafe import Markup
 
-from w2s_pref.lab_results import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Trend
-from w2s_pref.report.blocks import Block, Figure, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import UNDEFINED, plain
-from w2s_pref.report.key import colour, line_swatch, mark_swatch, marker, shape
+from w2s_pref.report.draw.blocks import Block, Figure, Guide, Panel, Section, Table, TableGroup
+from w2s_pref.report.draw.format import UNDEFINED, plain
+from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, marker, shape
+from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.svg import el, extent, line, short
 from w2s_pref.report.lab.forest import Row, cell, forest, words
-from w2s_pref.report.plot import Frame
-from w2s_pref.report.svg import el, extent, line, short
+from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Trend
 
 #: Panels of curves at most; further ones stand in the table only.
 CURVES = 16

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console, RenderableType
 from rich.table import Table
 
-from w2s_pref.lab_results import LabBody
 from w2s_pref.report.grid import text
 from w2s_pref.report.lab.forest import words
+from w2s_pref.results.lab import LabBody
 
 
 def show(body: LabBody, console: Console) -> None:

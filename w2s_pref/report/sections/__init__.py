@@ -1,12 +1,12 @@
 """The sections of the report, one idea a file, in the order a reader meets them.
 
-A section is a function from ``Results`` to a :class:`~w2s_pref.report.blocks.Section`, or to none where the
+A section is a function from ``Results`` to a :class:`~w2s_pref.report.draw.blocks.Section`, or to none where the
 results hold nothing for it. A later study adds a file and a line here.
 """
 
 from typing import Final
 
-from w2s_pref.report.blocks import Builder
+from w2s_pref.report.draw.blocks import Builder
 from w2s_pref.report.sections import (
     agreement,
     churn,

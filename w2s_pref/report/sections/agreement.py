@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from w2s_pref.report.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import plain
-from w2s_pref.report.plot import Range, estimate_cell
+from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import plain
+from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results import Estimate, Results, Setting
+from w2s_pref.results.results import Estimate, Results, Setting
 
 COLUMNS: Final[Sequence[tuple[str, Callable[[Setting], Estimate]]]] = (
     ("Agreement", lambda setting: setting.agreement.overall),

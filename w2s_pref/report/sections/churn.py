@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from w2s_pref.report.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import count, plain
-from w2s_pref.report.plot import Range, estimate_cell
+from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, plain
+from w2s_pref.report.draw.plot import Range, estimate_cell
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import Row, rows
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.report.svg import el
-from w2s_pref.results import Arm, Churn, Results
+from w2s_pref.results.results import Arm, Churn, Results
 
 
 def section(results: Results) -> Section | None:

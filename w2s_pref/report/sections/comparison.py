@@ -7,13 +7,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import count, number, plain
-from w2s_pref.report.plot import Range, estimate_cell
+from w2s_pref.report.draw.blocks import Block, Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.plot import Range, estimate_cell
+from w2s_pref.report.draw.svg import el, extent
 from w2s_pref.report.rows import ACCURACY, CONFLICT_ACCURACY, LIFT, PGR, RISK_RATIO, SCORE, Metric, Row, absent, rows
 from w2s_pref.report.rows import ceilings as ceiling_rows
-from w2s_pref.report.svg import el, extent
-from w2s_pref.results import Estimate, Performance, Results
+from w2s_pref.results.results import Estimate, Performance, Results
 
 COLUMNS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, SCORE, RISK_RATIO, LIFT)
 HEADS: Final = ("Accuracy", "Conflict accuracy", "PGR", "Deception score", "Risk ratio", "Lift")

@@ -7,12 +7,12 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Figure, Fold, Guide, Panel, Section
-from w2s_pref.report.format import number, plain
-from w2s_pref.report.key import line_swatch
-from w2s_pref.report.plot import Frame
-from w2s_pref.report.svg import el, extent, line
-from w2s_pref.results import Curve, Results
+from w2s_pref.report.draw.blocks import Block, Figure, Fold, Guide, Panel, Section
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.key import line_swatch
+from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.svg import el, extent, line
+from w2s_pref.results.results import Curve, Results
 
 #: Panels shown at once; more of them go behind a fold.
 SHOWN: Final = 12

@@ -6,14 +6,14 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import count, number, plain
-from w2s_pref.report.key import band_swatch, line_swatch
-from w2s_pref.report.plot import Frame, estimate_cell
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.key import band_swatch, line_swatch
+from w2s_pref.report.draw.plot import Frame, estimate_cell
+from w2s_pref.report.draw.svg import band, el, line, ticks
 from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, Row, rows
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.report.svg import band, el, line, ticks
-from w2s_pref.results import Deception, Estimate, Results
+from w2s_pref.results.results import Deception, Estimate, Results
 
 SWEEP_GUIDE: Final = Guide(
     "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from w2s_pref.report.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import plain
-from w2s_pref.report.plot import Range, estimate_cell
+from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import plain
+from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results import Hop, Results
+from w2s_pref.results.results import Hop, Results
 
 
 def section(results: Results) -> Section | None:

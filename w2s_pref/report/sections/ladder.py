@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import number, plain
-from w2s_pref.report.key import colour, mark_swatch, marker, shape
-from w2s_pref.report.plot import Frame, estimate_cell
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.key import colour, mark_swatch, marker, shape
+from w2s_pref.report.draw.plot import Frame, estimate_cell
+from w2s_pref.report.draw.svg import extent
 from w2s_pref.report.rows import BY_KEY
-from w2s_pref.report.svg import extent
-from w2s_pref.results import Ladder, LadderPoint, Results, Slope
+from w2s_pref.results.results import Ladder, LadderPoint, Results, Slope
 
 Read = Callable[[LadderPoint], float | None]
 METRICS: Final[Sequence[tuple[str, float | None, Read]]] = (

@@ -7,12 +7,12 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Guide, Prose, Section, Table, TableGroup
-from w2s_pref.report.format import count, estimate, number, plain
-from w2s_pref.report.plot import estimate_cell
+from w2s_pref.report.draw.blocks import Block, Cell, Guide, Prose, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, estimate, number, plain
+from w2s_pref.report.draw.plot import estimate_cell
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import REFERENCE_WORDS, has_policies
-from w2s_pref.report.svg import el
-from w2s_pref.results import Estimate, LengthMatched, LengthRow, Results, StudentNumbers
+from w2s_pref.results.results import Estimate, LengthMatched, LengthRow, Results, StudentNumbers
 
 COLUMNS: Final[Sequence[tuple[str, int, Callable[[StudentNumbers], Estimate | None]]]] = (
     ("Accuracy", 3, lambda numbers: numbers.accuracy),

@@ -7,14 +7,14 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import number, plain
+from w2s_pref.report.draw.blocks import Block, Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.plot import Range, estimate_cell
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.methods import Lines, SideBySide, head, missing, side_by_side
-from w2s_pref.report.plot import Range, estimate_cell
 from w2s_pref.report.rows import SCORE, Metric, Row
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.report.svg import el
-from w2s_pref.results import Results
+from w2s_pref.results.results import Results
 
 #: Columns of numbers a table has room for.
 ROOM: Final = 6

@@ -7,13 +7,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import count, number, plain
-from w2s_pref.report.key import mark_swatch, marker
-from w2s_pref.report.plot import Frame
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.key import mark_swatch, marker
+from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.svg import el, extent, line
 from w2s_pref.report.sections.curves import SHOWN, seed_style, swatches
-from w2s_pref.report.svg import el, extent, line
-from w2s_pref.results import MonitorAlarm, MonitorCurve, Results
+from w2s_pref.results.results import MonitorAlarm, MonitorCurve, Results
 
 #: Signals with a panel of their own; those that raised an alarm have one as well, the rest is in results.json.
 FIRST: Final = ("var", "bsd")

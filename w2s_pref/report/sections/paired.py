@@ -6,13 +6,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.format import number, plain
-from w2s_pref.report.plot import Range, estimate_cell, strip
+from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.plot import Range, estimate_cell, strip
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import BY_KEY
 from w2s_pref.report.sections.comparison import spread
-from w2s_pref.report.svg import el
-from w2s_pref.results import Comparison, Results
+from w2s_pref.results.results import Comparison, Results
 
 GUIDE: Final = Guide(
     "Second arm minus first, on the same items and seeds; right of the dashed zero the second arm is higher. Each "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.analysis.risk.signals import SIGNALS
-from w2s_pref.report.blocks import Block, Cell, Fold, Guide, Points, Table, TableGroup
-from w2s_pref.report.format import interval, number, plain
-from w2s_pref.report.svg import el
-from w2s_pref.results import Predictors, RankCorrelation
+from w2s_pref.report.draw.blocks import Block, Cell, Fold, Guide, Points, Table, TableGroup
+from w2s_pref.report.draw.format import interval, number, plain
+from w2s_pref.report.draw.svg import el
+from w2s_pref.results.results import Predictors, RankCorrelation
 
 GUIDE: Final = Guide(
     "Spearman's correlation with BSD over settings, seeds averaged, with a 95 % interval that resamples settings, and "

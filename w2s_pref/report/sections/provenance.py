@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from w2s_pref.report.blocks import Block, Cell, Code, Facts, Fold, Section, Table, TableGroup
-from w2s_pref.report.format import duration, plain
+from w2s_pref.report.draw.blocks import Block, Cell, Code, Facts, Fold, Section, Table, TableGroup
+from w2s_pref.report.draw.format import duration, plain
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.recipe import recipe_text
-from w2s_pref.report.svg import el
-from w2s_pref.results import Results
+from w2s_pref.results.results import Results
 
 
 def section(results: Results) -> Section:

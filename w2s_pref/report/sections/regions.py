@@ -7,13 +7,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.format import count, number, plain
-from w2s_pref.report.key import line_swatch, swatch
-from w2s_pref.report.plot import Frame
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.key import line_swatch, swatch
+from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.svg import crosses, dots, el
 from w2s_pref.report.rows import CELL_WORDS, Row, find, rows
-from w2s_pref.report.svg import crosses, dots, el
-from w2s_pref.results import CELLS, Deception, RegionMap, Results
+from w2s_pref.results.results import CELLS, Deception, RegionMap, Results
 
 #: Shade of a cell: opacity at a flip rate of one.
 SHADE: Final = 0.5

@@ -8,13 +8,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Figure, Guide, Panel, Section
-from w2s_pref.report.format import number, plain
-from w2s_pref.report.key import line_swatch, mark_swatch
-from w2s_pref.report.plot import Frame
+from w2s_pref.report.draw.blocks import Figure, Guide, Panel, Section
+from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.key import line_swatch, mark_swatch
+from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.svg import el, line, short
 from w2s_pref.report.rows import ceilings
-from w2s_pref.report.svg import el, line, short
-from w2s_pref.results import Calibration, Results
+from w2s_pref.results.results import Calibration, Results
 
 GUIDE: Final = Guide(
     "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows "

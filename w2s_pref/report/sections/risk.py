@@ -7,15 +7,15 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Points, Section, Table, TableGroup, Warnings
-from w2s_pref.report.format import count, number, plain
-from w2s_pref.report.key import colour, line_swatch, mark_swatch, shape, swatch
-from w2s_pref.report.plot import estimate_cell
-from w2s_pref.report.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Points, Section, Table, TableGroup, Warnings
+from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, shape, swatch
+from w2s_pref.report.draw.plot import estimate_cell
+from w2s_pref.report.draw.svg import el
 from w2s_pref.report.sections.comparison import ends, spread
 from w2s_pref.report.sections.predictors import correlations
-from w2s_pref.report.svg import el
-from w2s_pref.results import Bound, Owner, Results, Risk
+from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
+from w2s_pref.results.results import Bound, Owner, Results, Risk
 
 BARS_GUIDE: Final = Guide(
     "Upper bar s: the student; lower bar w: the weak ceiling. A bar is the risk, bias² + variance with the true answer "

@@ -7,15 +7,15 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup, Warnings
-from w2s_pref.report.format import count, estimate, number, plain
-from w2s_pref.report.key import line_swatch, mark_swatch, marker
-from w2s_pref.report.plot import Frame, Range, estimate_cell
+from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup, Warnings
+from w2s_pref.report.draw.format import count, estimate, number, plain
+from w2s_pref.report.draw.key import line_swatch, mark_swatch, marker
+from w2s_pref.report.draw.plot import Frame, Range, estimate_cell
+from w2s_pref.report.draw.svg import el, short
 from w2s_pref.report.policies import by_arm
 from w2s_pref.report.rows import CELL_WORDS, JUDGE_WORDS
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.report.svg import el, short
-from w2s_pref.results import CELLS, Disagreement, Estimate, Judge, Results, Said, Speech, SpokenCell
+from w2s_pref.results.results import CELLS, Disagreement, Estimate, Judge, Results, Said, Speech, SpokenCell
 
 RATES_GUIDE: Final = Guide(
     "Win rate: of the policy's sample and its reference's on the same prompt, how often the judge puts the policy's "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from w2s_pref.report.blocks import Block, Cell, Section, Table, TableGroup
-from w2s_pref.report.format import count, pairs, plain
-from w2s_pref.report.svg import el
-from w2s_pref.results import Results
+from w2s_pref.report.draw.blocks import Block, Cell, Section, Table, TableGroup
+from w2s_pref.report.draw.format import count, pairs, plain
+from w2s_pref.report.draw.svg import el
+from w2s_pref.results.results import Results
 
 
 def section(results: Results) -> Section:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from w2s_pref.report.blocks import Block, Prose, Section
-from w2s_pref.report.format import number, one_line, plain
-from w2s_pref.results import Results, Suspicious
+from w2s_pref.report.draw.blocks import Block, Prose, Section
+from w2s_pref.report.draw.format import number, one_line, plain
+from w2s_pref.results.results import Results, Suspicious
 
 SHOWN: Final = 20
 #: Characters of one text shown; the whole text is in the data.

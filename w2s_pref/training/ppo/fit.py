@@ -13,13 +13,13 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import save_policy
-from w2s_pref.rewards import RewardFunction
 from w2s_pref.training.fit import Progress
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.ppo.trainer import Trainer, Watch
+from w2s_pref.training.rewards import RewardFunction
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from accelerate import PartialState
 from accelerate.utils import reduce
 from torch import Tensor, nn
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, logprobs_of
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, sequences

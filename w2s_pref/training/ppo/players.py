@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from w2s_pref.errors import W2SError
+from w2s_pref.core.errors import W2SError
 
 #: Adapters beside the policy's own.
 VALUE, REFERENCE = "w2s_value", "w2s_reference"

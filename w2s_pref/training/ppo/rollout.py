@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from w2s_pref.generation import _only, _pad_left
+from w2s_pref.models.generation import _only, _pad_left
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, Sequences, logprobs_of
 from w2s_pref.training.ppo.settings import PPOSettings

@@ -7,8 +7,8 @@ import pandas as pd
 from accelerate import PartialState
 from accelerate.utils import gather_object
 
-from w2s_pref.errors import W2SError
-from w2s_pref.rewards import RewardFunction
+from w2s_pref.core.errors import W2SError
+from w2s_pref.training.rewards import RewardFunction
 
 
 def checked(reward: RewardFunction, prompts: pd.DataFrame, answers: list[str], update: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from w2s_pref.section import Section
+from w2s_pref.core.strict import Section
 
 #: Settings that change memory, files or when a run gives up, but no weight: in no stage's key.
 NOT_IN_KEY = frozenset({"per_device_forward_batch_size", "save_steps", "kl_tolerance"})

@@ -13,18 +13,19 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list, gather, set_seed
 from torch import Tensor
 
-from w2s_pref.errors import W2SError
-from w2s_pref.generation import answer_texts, eos_ids, fit_prompts, prompt_room
-from w2s_pref.rewards import RewardFunction
+from w2s_pref.core.errors import W2SError
+from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.training import checkpoints
 from w2s_pref.training.fit import Progress
-from w2s_pref.training.ppo import chance, maths, position
+from w2s_pref.training.ppo import draws as chance
+from w2s_pref.training.ppo import maths, position
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
 from w2s_pref.training.ppo.scores import checked
 from w2s_pref.training.ppo.settings import PPOSettings
+from w2s_pref.training.rewards import RewardFunction
 
 log = logging.getLogger(__name__)
 

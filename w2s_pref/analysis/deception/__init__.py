@@ -1,0 +1,1 @@
+"""Where the conflict tax falls: regions, lift and its nulls."""

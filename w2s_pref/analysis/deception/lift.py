@@ -1,0 +1,213 @@
+"""Margin-matched lift: do items flip more often in the blind spot than items of the same margin elsewhere?
+
+Eligible items are those the reference gets right; treated are the eligible items in S_k and W_uk, controls all the
+other eligible ones. Rows are counted in fine quantile bins of the margin (four to each of the ten bins of the reported
+lift), so that one table of counts serves the binned lift, the smooth lift, DS, its null share and the risk ratio.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2s_pref.analysis.stats.basics import Bools, Floats, Ints, divide
+
+#: Fine bins inside each bin of the binned lift.
+FINE = 4
+#: Columns of a fine bin: [control kept, control flipped, treated kept, treated flipped].
+CELL_COLUMNS = 4
+#: Expected flips below which the smooth lift is undefined.
+LEAST_EXPECTED = 1.0
+_KNOTS = (0.1, 0.4, 0.65, 0.9)
+_RIDGE = 0.02
+_DONE = 1e-3
+_ITERATIONS = 40
+_STEP = 2.0
+
+
+def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, Floats]:
+    """Fine quantile bins of the eligible rows' margins, all seeds pooled.
+
+    Bin edges are linear-interpolated quantiles; a margin equal to an edge belongs to the bin above it. Fine bin // 4 is
+    the bin of the reported lift.
+
+    Args:
+        margin: (K, N) reference score gap.
+        eligible: (K, N) rows the reference gets right.
+
+    Returns:
+        (K, N) fine bin of every row, -1 where not eligible, and (bins * 4,) mean margin of the eligible rows in each
+        fine bin (0 where empty).
+    """
+    count = bins * FINE
+    out = np.full(margin.shape, -1, dtype=np.int64)
+    inside = margin[eligible]
+    if not len(inside):
+        return out, np.zeros(count)
+    edges = np.quantile(inside, np.linspace(0, 1, count + 1))
+    edges[::FINE] = np.quantile(inside, np.linspace(0, 1, bins + 1))
+    edges = edges[1:-1]
+    fine = np.searchsorted(edges, inside, side="right").astype(np.int64)
+    out[eligible] = fine
+    totals = np.bincount(fine, weights=inside, minlength=count)
+    sizes = np.bincount(fine, minlength=count)
+    return out, np.where(sizes > 0, totals / np.maximum(sizes, 1), 0.0)
+
+
+def categories(fine: Ints, treated: Bools, flip: Bools) -> Ints:
+    """(K, N) column of every row in the count table (see ``CELL_COLUMNS``), -1 where not eligible."""
+    return np.where(fine < 0, -1, fine * CELL_COLUMNS + 2 * treated + flip)
+
+
+def coarse(counts: Floats) -> Floats:
+    """(..., fine bins * 4) counts to (..., bins, 4)."""
+    shape = counts.shape[:-1]
+    return np.asarray(counts.reshape(*shape, -1, FINE, CELL_COLUMNS).sum(axis=-2))
+
+
+def score(counts: Floats) -> Floats:
+    """DS = |CT in the cell| / |CT| (Yang et al. 2024); undefined where there is no tax."""
+    table = coarse(counts).sum(axis=-2)
+    return divide(table[..., 3], table[..., 3] + table[..., 1])
+
+
+def null_share(counts: Floats) -> Floats:
+    """DS_0: share of the cell among the items the reference gets right; undefined where it gets none right."""
+    table = coarse(counts).sum(axis=-2)
+    return divide(table[..., 2] + table[..., 3], table.sum(axis=-1))
+
+
+def risk_ratio(counts: Floats) -> Floats:
+    """P(flip | cell) / P(flip | rest) among eligible items; undefined where the rest never flips or a part is empty."""
+    table = coarse(counts).sum(axis=-2)
+    inside = divide(table[..., 3], table[..., 2] + table[..., 3])
+    outside = divide(table[..., 1], table[..., 0] + table[..., 1])
+    return divide(inside, outside)
+
+
+def binned_lift(counts: Floats) -> Floats:
+    """Flips among the treated / expected flips, over bins with a control.
+
+    expected = sum over those bins of n_treated * (flip rate of the bin's controls); undefined where it is 0.
+    """
+    table = coarse(counts)
+    controls = table[..., 0] + table[..., 1]
+    treated = table[..., 2] + table[..., 3]
+    usable = controls > 0
+    rate = np.where(usable, table[..., 1] / np.where(usable, controls, 1.0), 0.0)
+    return divide((table[..., 3] * usable).sum(axis=-1), (treated * rate).sum(axis=-1))
+
+
+def dropped(counts: Floats) -> int:
+    """Treated rows in bins without a control: they stand outside the binned lift. ``counts`` is one table (C,)."""
+    table = coarse(counts)
+    lonely = (table[..., 0] + table[..., 1]) == 0
+    return int((table[..., 2] + table[..., 3])[lonely].sum())
+
+
+def smooth(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
+    """Smooth lift, excess and expected flips, each (...), from a smooth flip rate fitted to the controls.
+
+    lift_smooth = flips / expected, undefined where fewer than ``LEAST_EXPECTED`` flips are expected: the controls that
+    flip are then unlike the treated, and their ratio says nothing.
+
+    excess = extra probability rho with which treated items flip beyond the rate e their margin explains. A treated item
+    flips with e + (1 - e) rho, so rho = (flips - sum e) / sum (1 - e): at most 1, below 0 where treated items flip less
+    than controls, undefined where nothing is treated or nothing is a control.
+
+    Args:
+        counts: (..., fine bins * 4) counts.
+        centres: (fine bins,) mean margin of each fine bin.
+    """
+    flips, expected, treated = expectation(counts, centres)
+    lift = divide(flips, np.where(expected < LEAST_EXPECTED, 0.0, expected))
+    return lift, divide(flips - expected, treated - expected), expected
+
+
+def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
+    """Flips among the treated, flips expected of them from a smooth rate, and their number, each of shape (...).
+
+    The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
+    beyond them, a ridge of 0.02 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+    Without controls the expectation is NaN.
+    """
+    lead = counts.shape[:-1]
+    table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
+    trials = table[:, :, 0] + table[:, :, 1]
+    treated = table[:, :, 2] + table[:, :, 3]
+    rate = fit_rates(table[:, :, 1], trials, spline_basis(centres, table.sum(axis=(0, 2))))
+    flipping = table[:, :, 1].sum(axis=1) > 0
+    expected = np.where(flipping, (treated * rate).sum(axis=1), 0.0)
+    expected = np.where(trials.sum(axis=1) > 0, expected, np.nan)
+    return table[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead), treated.sum(axis=1).reshape(lead)
+
+
+def spline_basis(centres: Floats, sizes: Floats) -> Floats:
+    """(M, 4) natural cubic spline basis: 1, the standardised margin, and two curved columns; constants are dropped."""
+    used = sizes > 0
+    if used.sum() < 2 or np.ptp(centres[used]) == 0:
+        return np.ones((len(centres), 1))
+    with np.errstate(all="ignore"):
+        x = (centres - np.mean(centres[used])) / np.std(centres[used])
+    if not np.isfinite(x).all():
+        x = np.linspace(-1.0, 1.0, len(centres))
+    knots = np.unique(np.quantile(x[used], _KNOTS))
+    if len(knots) < 3:
+        return np.column_stack([np.ones_like(x), x])
+    cubes = np.maximum(x[:, None] - knots[None, :], 0.0) ** 3
+    chord = (cubes[:, :-1] - cubes[:, -1:]) / (knots[-1] - knots[:-1])
+    curved = chord[:, :-1] - chord[:, -1:]
+    return np.column_stack([np.ones_like(x), _orthonormal(np.column_stack([x, curved]), used)])
+
+
+def _orthonormal(columns: Floats, used: Bools) -> Floats:
+    """Combinations of the columns with mean 0, variance 1 and no correlation over the used bins; dependent ones go."""
+    centred = columns - columns[used].mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred[used] / np.sqrt(used.sum()), full_matrices=False)
+    kept = sizes > 1e-6 * sizes[0]
+    return np.asarray(centred @ axes[kept].T / sizes[kept])
+
+
+def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
+    """Binomial logistic fits of many tables at once by Newton's method.
+
+    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when none
+    moves by 0.001.
+
+    Args:
+        flips, trials: (B, M) successes and trials in each of M bins.
+        basis: (M, P) shared design, its first column 1.
+
+    Returns:
+        (B, M) fitted rates.
+    """
+    start = np.zeros((1, basis.shape[1]))
+    share = (flips.sum() + 0.5) / (trials.sum() + 1.0)
+    start[0, 0] = np.log(share / (1 - share))
+    if len(flips) > 1:
+        start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
+    return _expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
+
+
+def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Floats:
+    """(B, P) coefficients from (B, P) starting values; tables that are done are left alone."""
+    size = basis.shape[1]
+    outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
+    penalty = _RIDGE * np.eye(size)
+    penalty[0, 0] = 1e-9
+    open_ = np.arange(len(flips))
+    for _ in range(_ITERATIONS):
+        now, n = weights[open_], trials[open_]
+        rate = _expit(now @ basis.T)
+        gradient = (flips[open_] - n * rate) @ basis - now @ penalty
+        hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        reach = np.abs(step @ basis.T).max(axis=1)
+        weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
+        open_ = open_[reach > _DONE]
+        if not len(open_):
+            break
+    return weights
+
+
+def _expit(x: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0))))

@@ -1,0 +1,143 @@
+"""The laboratory's analysis: from answers, cells and curves to everything that its report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from w2s_pref.analysis.lab.answers import Answers
+from w2s_pref.analysis.lab.cells import analyse_cell
+from w2s_pref.analysis.lab.curves import learning_curves
+from w2s_pref.analysis.lab.difficulty import difficulties
+from w2s_pref.analysis.lab.studies import bars, contrasts, medians, selections, trends
+from w2s_pref.core.errors import W2SError
+from w2s_pref.results.lab import Cell, Contrast, Estimate, LabBody, Median, Trend
+
+#: Apart from each other, so that the tasks' resamples are independent.
+_SEED_STEP = 100_003
+
+
+def summarize(
+    predictions: pd.DataFrame, cells: pd.DataFrame, curves: pd.DataFrame, settings: dict[str, Any]
+) -> LabBody:
+    """Every number of a laboratory study.
+
+    Args:
+        predictions: ``task, split, id, group, truth, name, seed, p``; only the rows of split ``test`` are judged.
+        cells: ``study, task, chain, method, weak, student, ceiling``: names in ``predictions``.
+        curves: ``task, name, seed, progress, weak_agreement, truth_accuracy``, or no such columns.
+        settings: ``resamples, seed``, ``models`` (parameters), ``methods`` (algorithms), ``losses``.
+
+    Raises:
+        W2SError: a cell names a classifier that did not answer, or answers that are no probabilities.
+    """
+    entries: list[dict[str, Any]] = [
+        {str(key): value for key, value in row.items()} for row in cells.to_dict("records")
+    ]
+    tasks = _tasks(predictions, entries, settings)
+    found = [analyse_cell(tasks[entry["task"]], entry) for entry in entries]
+    grid = [entry for entry in entries if entry["study"] in {"grid", "bootstrapping"}]
+    middle = medians(tasks, grid)
+    compared, sizes = contrasts(tasks, entries, settings), trends(tasks, entries, settings)
+    return LabBody(
+        settings=settings,
+        cells=found,
+        medians=middle,
+        selections=selections(tasks, [entry for entry in entries if entry["study"] == "grid"]),
+        bars=bars(tasks, entries),
+        difficulties=difficulties(tasks, entries),
+        contrasts=compared,
+        trends=sizes,
+        curves=learning_curves(curves, entries),
+        verdict=verdict(found, middle, compared, sizes),
+        warnings=warnings(found),
+    )
+
+
+def _tasks(
+    predictions: pd.DataFrame, entries: Sequence[dict[str, Any]], settings: dict[str, Any]
+) -> dict[str, Answers]:
+    test = predictions[predictions["split"] == "test"]
+    names = list(dict.fromkeys(entry["task"] for entry in entries))
+    tasks = {}
+    for number, name in enumerate(names):
+        table = test[test["task"] == name]
+        if not len(table):
+            raise W2SError(f"task {name!r} has no answers on its test items; score them")
+        tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * number)
+    return tasks
+
+
+def warnings(cells: Sequence[Cell]) -> list[str]:
+    """What a reader must know: weak models at chance, and cells without a gap."""
+    chance = dict.fromkeys(f"{cell.weak} on {cell.task}" for cell in cells if cell.weak_at_chance)
+    found = []
+    if chance:
+        found.append(
+            f"{len(chance)} weak models are not resolved above chance, so their labels teach nothing reliable: "
+            + ", ".join(chance)
+        )
+    none = sum(cell.note is not None for cell in cells if cell.study == "grid")
+    total = sum(cell.study == "grid" for cell in cells)
+    if none:
+        found.append(f"{none} of {total} cells of the grid have no gap: no PGR is given for them")
+    return found
+
+
+def verdict(
+    cells: Sequence[Cell], middle: Sequence[Median], compared: Sequence[Contrast], sizes: Sequence[Trend]
+) -> list[str]:
+    """The study in sentences; what is not resolved is said to be so."""
+    grid = [cell for cell in cells if cell.study == "grid"]
+    known = [cell for cell in grid if cell.pgr.value is not None]
+    better = [cell for cell in known if cell.pgr.low is not None and cell.pgr.low > 0]
+    worse = [cell for cell in known if cell.pgr.high is not None and cell.pgr.high < 0]
+    found = [
+        f"{len(grid)} cells: {len(grid) - len(known)} without a gap; of the {len(known)} others the student is better "
+        f"than its supervisor in {len(better)}, worse in {len(worse)}, not resolved in "
+        f"{len(known) - len(better) - len(worse)}."
+    ]
+    for each in middle:
+        if each.study == "grid" and each.pgr.value is not None and each.pgr.low is not None:
+            found.append(
+                f"{each.chain} by {each.method}: median PGR {each.pgr.value:.2f} ({each.pgr.low:.2f} to "
+                f"{each.pgr.high:.2f}) over {each.tasks - each.without_gap} of {each.tasks} tasks."
+            )
+    return [*found, *_compared(compared), *_sizes(sizes)]
+
+
+def _compared(compared: Sequence[Contrast]) -> list[str]:
+    found = []
+    for study, noun in (
+        ("confidence", "methods against plain cross-entropy"),
+        ("bootstrapping", "chains against direct"),
+    ):
+        own = [each for each in compared if each.study == study]
+        if own:
+            up = sum(each.difference.resolved and (each.difference.value or 0) > 0 for each in own)
+            down = sum(each.difference.resolved and (each.difference.value or 0) < 0 for each in own)
+            found.append(f"Of {len(own)} {noun}, {up} are better, {down} worse, {len(own) - up - down} not resolved.")
+    return found
+
+
+def _sizes(sizes: Sequence[Trend]) -> list[str]:
+    """Copying less counts only without more new errors: a student that just agrees less does both."""
+    own = [each for each in sizes if each.quantity == "inherited"]
+    if not own:
+        return []
+    new = {(each.weak, each.method): each.slope for each in sizes if each.quantity == "new_errors"}
+    less = [each for each in own if _turns(each.slope) < 0]
+    apart = sum(_turns(new[each.weak, each.method]) > 0 for each in less)
+    more = sum(_turns(each.slope) > 0 for each in own)
+    return [
+        f"Do larger students copy errors less? Of {len(own)} supervisors and methods yes in {len(less) - apart}; in "
+        f"{apart} they also make more new errors, so they agree less altogether; they copy more in {more}; not "
+        f"resolved in {len(own) - len(less) - more}."
+    ]
+
+
+def _turns(slope: Estimate) -> int:
+    """1 rises, -1 falls, 0 not resolved."""
+    return 0 if not slope.resolved else 1 if (slope.value or 0) > 0 else -1

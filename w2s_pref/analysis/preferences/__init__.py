@@ -1,0 +1,1 @@
+"""The preference study: students compared, generalization, ladder, speech."""

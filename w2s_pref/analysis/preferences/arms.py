@@ -1,0 +1,134 @@
+"""One final student of a study: performance, gap recovered, agreement, deception under both references and rules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception.measures import Measured, Roles
+from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
+from w2s_pref.analysis.scores.design import ArmDesign, Context
+from w2s_pref.analysis.scores.regions import cell_table
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.estimates import estimate, performance
+from w2s_pref.results import results
+from w2s_pref.results.results import KnownRule, Reference
+
+RULES: tuple[KnownRule, ...] = ("gt_prob", "max_prob")
+NO_TAX = "Undefined: no item flipped."
+
+
+@dataclass(frozen=True)
+class Student:
+    """A measured student: the entry of ``results.json`` and the statistics other parts combine.
+
+    Attributes:
+        pgr: gap recovered, with the reason where there is none.
+        deception: measures by (reference, rule).
+        roles: names in the score table by reference.
+    """
+
+    arm: ArmDesign
+    conflict: str
+    setting: results.Setting
+    accuracy: Stat
+    conflict_accuracy: Stat | None
+    pgr: Recovered
+    deception: dict[tuple[Reference, KnownRule], Measured]
+    roles: dict[Reference, Roles]
+
+    def main(self, rule: KnownRule) -> Measured | None:
+        """The measures that stand for this student: against the student without conflict, else against the ceiling."""
+        return self.deception.get(("w2s", rule)) or self.deception.get(("ceiling", rule))
+
+
+def model_performance(context: Context, model: str) -> results.Performance:
+    """Performance of any model of the study."""
+    return performance(context.accuracy(model), context.conflict_accuracy(model), context.calibration(model))
+
+
+def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
+    """Everything about ``<arm>/<conflict>``. Agreement is with the model that labelled the student's pairs."""
+    model = f"{arm.name}/{conflict}"
+    own, teacher = context.credit(model), context.credit(arm.supervisor)
+    pgr = recovered(context.credit(arm.weak), own, context.credit(arm.strong), context.draw)
+    same = agreement(teacher, own, context.draw)
+    errors = inheritance(teacher, own, context.draw)
+    roles = _roles(context, arm, conflict)
+    found = {
+        (reference, rule): measures.measure(context.target, role, context.draw, context.options(rule))
+        for reference, role in roles.items()
+        for rule in _rules(context)
+    }
+    setting = results.Setting(
+        conflict=conflict,
+        model=model,
+        performance=model_performance(context, model),
+        pgr=estimate(pgr.stat, note=pgr.note),
+        pgr_raw=number(pgr.stat.value),
+        agreement=results.Agreement(**{k: estimate(v, "No such items.") for k, v in same.items()}),
+        inheritance=results.Inheritance(**{k: estimate(v, "No such items.") for k, v in errors.items()}),
+        deception=[_entry(context, roles[reference], reference, rule, m) for (reference, rule), m in found.items()],
+    )
+    accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
+    return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
+
+
+def _rules(context: Context) -> list[KnownRule]:
+    """Both rules, the study's own first: readers take the first entry as the headline."""
+    return sorted(RULES, key=lambda rule: rule != context.design.known_rule)
+
+
+def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:
+    """References of a student: both for a conflict, the ceiling alone for the student without."""
+    model, plain = f"{arm.name}/{conflict}", f"{arm.name}/none"
+    roles: dict[Reference, Roles] = {}
+    if conflict != "none" and plain in context.target.delta:
+        roles["w2s"] = Roles(arm.weak, arm.strong, plain, model)
+    roles["ceiling"] = Roles(arm.weak, arm.strong, arm.strong, model)
+    return roles
+
+
+def _entry(
+    context: Context, roles: Roles, reference: Reference, rule: KnownRule, measured: Measured
+) -> results.Deception:
+    options, stats = context.options(rule), measured.stats
+    cells = {k: results.Cell.model_validate(v) for k, v in cell_table(measured.parts).items()}
+    points = measures.sweep(context.target, roles, measured, context.draw, options)
+    coefficients = measures.regression(context.target, roles, measured)
+    return results.Deception(
+        reference=reference,
+        known_rule=rule,
+        threshold=options.threshold,
+        n=context.target.size * len(context.target.seeds),
+        tax=measured.tax,
+        cells=cells,
+        score=estimate(stats["score"], NO_TAX),
+        null_share=estimate(stats["null_share"], "Undefined: the reference is never right."),
+        risk_ratio=estimate(stats["risk_ratio"], "Undefined: nothing flips outside the cell, or a part is empty."),
+        lift=estimate(stats["lift"], "Undefined: no flips are expected of the cell."),
+        lift_dropped=measured.dropped,
+        lift_smooth=estimate(stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
+        permutation_p=measures.permutation(measured, context.draw, options),
+        sweep=[results.SweepPoint.model_validate(p) for p in points],
+        regression=[results.Coefficient.model_validate(c) for c in coefficients],
+        verdict=measures.verdict(measured),
+        warnings=measures.warnings(measured),
+    )
+
+
+def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
+    """DS and lift between two no-conflict students of neighbouring seeds; None with one seed or no such student."""
+    plain = f"{arm.name}/none"
+    if plain not in context.target.delta:
+        return None
+    roles = Roles(arm.weak, arm.strong, plain, plain)
+    measured = measures.churn(context.target, roles, context.draw, context.options(context.design.known_rule))
+    if measured is None:
+        return None
+    return results.Churn(
+        score=estimate(measured.stats["score"], NO_TAX),
+        lift=estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell."),
+        tax=measured.tax,
+    )

@@ -1,0 +1,149 @@
+"""What policies say: win rate against where they started, distance from there, form of the answers, and ranking."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.analysis.preferences.spoken import disagreement
+from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
+from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
+from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.results import results
+from w2s_pref.results.results import Judge
+
+#: Judges of the target objective, the better one first: an oracle sees what no trained judge does.
+TARGET_JUDGES: tuple[Judge, ...] = ("oracle_target", "gold_target")
+NO_KL = "Undefined: no log-probabilities, or answers not sampled at temperature 1."
+Place = tuple[ArmDesign | None, str | None]
+
+
+def speech(context: Context, judged: pd.DataFrame, anchors: pd.DataFrame | None) -> list[results.Speech]:
+    """One entry for each policy of the judged table: final students first, then ceilings, then any other.
+
+    Args:
+        context: the study; ``design.references`` names each policy's reference.
+        judged: one row a sample (``samples.JUDGED_COLUMNS``).
+        anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
+
+    Raises:
+        W2SError: a table that cannot be read (see ``samples``).
+    """
+    design = context.design
+    found = samples(judged, design.seeds, design.resamples, design.seed)
+    middle = {judge: midpoints(found, anchors, judge) for judge in TARGET_JUDGES}
+    there = [j for j in TARGET_JUDGES if np.isfinite(found.table[j]).any()]
+    # One judge for the whole study, so that policies are read against one another.
+    judge = next(iter(there), None)
+    anchored = next((j for j in there if middle[j] is not None), None)
+    out = []
+    for model, (arm, conflict) in _policies(design, found).items():
+        one = _speech(found, model, design.references.get(model), judge)
+        if arm is not None:
+            one.arm, one.conflict = (arm.name, conflict) if conflict is not None else (None, None)
+            limits = None if anchored is None else middle[anchored]
+            if anchored is not None and limits is not None:
+                one.disagreement = disagreement(context, arm, model, found, anchored, limits)
+        out.append(one)
+    return out
+
+
+def _policies(design: Design, found: Samples) -> dict[str, Place]:
+    """Models that are no mere reference, with the arm whose ceilings cut their regions, and the conflict."""
+    known: dict[str, Place] = {f"{a.name}/{c}": (a, c) for a in design.arms for c in design.conflicts}
+    for arm in design.arms:
+        known.setdefault(arm.strong, (arm, None))
+    bare = set(design.references.values()) - set(design.references)
+    names = sorted(set(found.table["model"]) - bare)
+    order = list(known)
+    names.sort(key=lambda name: order.index(name) if name in known else len(order))
+    return {name: known.get(name, (None, None)) for name in names}
+
+
+def _speech(found: Samples, model: str, reference: str | None, judge: Judge | None) -> results.Speech:
+    own = found.of(model)
+    other = None if reference is None else found.of(reference)
+    notes = []
+    both = None
+    if reference is not None and other is not None and other.empty:
+        notes.append(f"The reference {reference} has no samples: no win rate.")
+        other = None
+    if other is not None:
+        both = paired(own, other)
+        if len(both) < len(own):
+            notes.append(
+                f"{len(own) - len(both)} of {len(own)} samples have no counterpart of the reference and no win rate."
+            )
+    gap = (own["logp"] - own["ref_logp"]).to_numpy()
+    return results.Speech(
+        model=model,
+        arm=None,
+        conflict=None,
+        reference=reference,
+        prompts=int(own["id"].nunique()),
+        judge=judge,
+        win_rate={} if both is None else _win_rates(found, both),
+        said=_said(found, own),
+        reference_said=None if other is None else _said(found, other),
+        kl=estimate(found.mean(own, gap), NO_KL),
+        kl_per_token=estimate(
+            found.mean(own, gap, own["tokens"].to_numpy()),
+            "Undefined: no log-probabilities, or answers not sampled at temperature 1.",
+        ),
+        notes=notes,
+    )
+
+
+def paired(own: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    """Samples of a policy with those of its reference, by prompt id and sample index, columns of the latter ``*_ref``.
+
+    A reference sampled under one seed while the policy has several stands under each.
+    """
+    keys = ["id", "sample"] if other["seed"].nunique() == 1 < own["seed"].nunique() else ["seed", "id", "sample"]
+    columns = [*keys, *JUDGES, "unparseable"]
+    return own.merge(other[columns], on=keys, how="inner", suffixes=("", "_ref"), validate="many_to_one")
+
+
+def wins(rows: pd.DataFrame, judge: str) -> Floats:
+    """(rows,) 1 where the policy's sample has the higher value, 1/2 on a tie, 0 else, NaN where one has no value.
+
+    A sample that is unparseable and therefore without value loses to every value: to leave it out would reward
+    gibberish.
+    """
+    own, other = (
+        np.where(np.isnan(rows[f"{judge}{end}"]) & (rows[f"unparseable{end}"] == 1), -np.inf, rows[f"{judge}{end}"])
+        for end in ("", "_ref")
+    )
+    result = np.where(own > other, 1.0, np.where(own == other, 0.5, 0.0))
+    return np.where(np.isnan(own) | np.isnan(other), np.nan, result)
+
+
+def _win_rates(found: Samples, both: pd.DataFrame) -> dict[Judge, results.Estimate]:
+    """By every judge that gave a value to one of the samples."""
+    rates: dict[Judge, results.Estimate] = {}
+    for judge in JUDGES:
+        if np.isfinite(both[[judge, f"{judge}_ref"]].to_numpy()).any():
+            rates[judge] = estimate(_mean(found, both, wins(both, judge), 1.0), "Undefined: no pair of samples.")
+    return rates
+
+
+def _said(found: Samples, rows: pd.DataFrame) -> results.Said:
+    return results.Said(
+        samples=len(rows),
+        tokens=estimate(_mean(found, rows, rows["tokens"].to_numpy(), np.inf)),
+        refusal=estimate(_mean(found, rows, rows["refusal"].to_numpy(), 1.0)),
+        unparseable=estimate(_mean(found, rows, rows["unparseable"].to_numpy(), 1.0)),
+        unended=estimate(_mean(found, rows, 1 - rows["ended"].to_numpy(), 1.0)),
+        values={
+            judge: estimate(found.mean(rows, rows[judge].to_numpy()))
+            for judge in JUDGES
+            if np.isfinite(rows[judge]).any()
+        },
+    )
+
+
+def _mean(found: Samples, rows: pd.DataFrame, values: Floats, high: float) -> Stat:
+    """Mean of values that are never negative."""
+    return found.mean(rows, values, low=0.0, high=high)

@@ -1,0 +1,154 @@
+"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from w2s_pref.analysis.deception import cases, measures
+from w2s_pref.analysis.deception.deception import notes
+from w2s_pref.analysis.preferences import compare, hops, ladder, sentences
+from w2s_pref.analysis.preferences.arms import Student, arm_churn, measure_student, model_performance
+from w2s_pref.analysis.preferences.length import length_matched
+from w2s_pref.analysis.preferences.speech import speech
+from w2s_pref.analysis.risk.students import Laboratory, predictors, risks
+from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
+from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.core.errors import W2SError
+from w2s_pref.results import results
+
+__all__ = ["ArmDesign", "Design", "summarize"]
+
+
+def summarize(
+    scores: pd.DataFrame,
+    labels: pd.DataFrame,
+    pairs: pd.DataFrame,
+    design: Design,
+    judged: pd.DataFrame | None = None,
+    anchors: pd.DataFrame | None = None,
+) -> results.Body:
+    """Analyse a whole study.
+
+    Args:
+        scores: long score table. Models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>``
+            (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
+            for the final students. Rows of the target test set have ``objective == design.target``, rows of the
+            conflicting one ``design.conflict``.
+        labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
+            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer.
+        pairs: target test pairs (``types.PAIR_COLUMNS``), for the texts of the suspicious pairs and their lengths.
+        design: arms, conflicts and how regions are cut.
+        judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
+        anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
+
+    Returns:
+        ``results.Body``; the same tables in any row order give the same body.
+
+    Raises:
+        W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
+    """
+    if not design.arms or not design.conflicts:
+        raise W2SError("the design has no arm or no conflict setting; give at least one of each.")
+    context = prepare(scores, design)
+    students = {
+        (arm.name, conflict): measure_student(context, arm, conflict)
+        for arm in design.arms
+        for conflict in design.conflicts
+    }
+    comparisons = compare.comparisons(design, students)
+    rungs = ladder.ladder(design, students) if design.ladder else None
+    said = [] if judged is None else speech(context, judged, anchors)
+    laboratory = Laboratory(context)
+    return results.Body(
+        ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
+        base=_base(context),
+        arms=[_arm(context, arm, labels, students) for arm in design.arms],
+        comparisons=comparisons,
+        ladder=rungs,
+        region_maps=cases.region_maps(context, students),
+        suspicious=cases.suspicious(context, students, pairs),
+        length_matched=length_matched(context, students, pairs),
+        speech=said,
+        risk=risks(laboratory),
+        predictors=predictors(laboratory),
+        verdict=sentences.verdict(design, students, comparisons, rungs, said),
+        warnings=_warnings(context, students),
+    )
+
+
+def _arm(
+    context: Context, arm: ArmDesign, labels: pd.DataFrame, students: dict[tuple[str, str], Student]
+) -> results.Arm:
+    return results.Arm(
+        name=arm.name,
+        chain=list(arm.chain),
+        hops=hops.hops(context, arm, labels),
+        settings=[students[arm.name, conflict].setting for conflict in context.design.conflicts],
+        churn=arm_churn(context, arm),
+        method=arm.method,
+        supervision=arm.supervision,
+    )
+
+
+def prepare(scores: pd.DataFrame, design: Design) -> Context:
+    """Panels of both test sets, checked against the design, with their resamples."""
+    _single(scores)
+    names = _models(scores, design)
+    target = panel(scores, names, design.target)
+    wanted = sorted(design.seeds)
+    if list(target.seeds) != wanted:
+        raise W2SError(f"score table: it has seeds {list(target.seeds)} and the design {wanted}; use one list.")
+    draw = Resampler(target.groups, len(target.seeds), design.resamples, design.seed)
+    if design.conflict is None:
+        return Context(design, target, draw, None, None)
+    scored = set(scores.loc[scores["objective"] == design.conflict, "model"])
+    other = panel(scores, [n for n in names if n in scored], design.conflict) if scored & set(names) else None
+    other_draw = None if other is None else Resampler(other.groups, len(other.seeds), design.resamples, design.seed)
+    return Context(design, target, draw, other, other_draw)
+
+
+def _single(scores: pd.DataFrame) -> None:
+    """Refuse two rows for one item, model and seed: scores of two kinds would overwrite one another."""
+    keys = [name for name in ("id", "model", "seed", "objective") if name in scores]
+    twice = scores[scores.duplicated(keys)]
+    if len(twice):
+        row = twice.iloc[0]
+        own = scores[scores["model"] == row["model"]]
+        kinds = ", ".join(sorted(set(own["kind"]))) if "kind" in own else "unknown"
+        raise W2SError(
+            f"score table: model {row['model']!r} has two rows for id {row['id']!r} under seed {row['seed']} "
+            f"(kinds: {kinds}); keep one kind of score a model."
+        )
+
+
+def _members(design: Design) -> list[str]:
+    return list(dict.fromkeys(model for arm in design.arms for model in arm.chain))
+
+
+def _models(scores: pd.DataFrame, design: Design) -> list[str]:
+    """Names the design asks for, and the optional ones the table has."""
+    names = [f"ceiling/{name}" for name in _members(design)]
+    for arm in design.arms:
+        names += [f"{arm.name}/hop{k}" for k in range(1, len(arm.chain) - 1)]
+        names += [f"{arm.name}/{conflict}" for conflict in design.conflicts]
+    there = set(scores["model"])
+    optional = [f"base/{arm.chain[-1]}" for arm in design.arms] + [f"{arm.name}/none" for arm in design.arms]
+    return list(dict.fromkeys(names + [name for name in optional if name in there]))
+
+
+def _base(context: Context) -> results.Performance | None:
+    names = [f"base/{arm.chain[-1]}" for arm in context.design.arms]
+    there = [name for name in names if name in context.target.delta]
+    return model_performance(context, there[0]) if there else None
+
+
+def _warnings(context: Context, students: dict[tuple[str, str], Student]) -> list[str]:
+    found = context.target.warnings + notes(context.target)
+    if context.other is not None:
+        found += context.other.warnings
+    for (arm, conflict), student in students.items():
+        measured = student.main(context.design.known_rule)
+        if conflict != "none" and measured is not None:
+            found += [f"{arm}, {conflict}: {line}" for line in measures.warnings(measured)]
+    return list(dict.fromkeys(found))

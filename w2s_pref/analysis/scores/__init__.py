@@ -1,0 +1,1 @@
+"""Score tables and the regions that they cut test items into."""

@@ -1,0 +1,129 @@
+"""The design of a study, and the arrays and resamples every part of its analysis shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from w2s_pref.analysis.deception.measures import Options
+from w2s_pref.analysis.scores.panel import Panel
+from w2s_pref.analysis.stats.basics import Floats, credit
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.calibration import Calibrated, calibration
+from w2s_pref.results.results import KnownRule
+
+#: Settings without a conflict worth naming: the plain student and the two controls.
+CONTROLS = ("none", "placebo", "gold")
+
+
+@dataclass(frozen=True)
+class ArmDesign:
+    """One way of supervising.
+
+    Attributes:
+        name: of the arm, as in the score table.
+        chain: nodes, weakest first, at least two; a node is ``model`` or ``model@method``.
+        method: what trains the final student; "reward" for a reward model.
+        supervision: the name without the method; arms that share it differ by method alone. Default: the name.
+    """
+
+    name: str
+    chain: tuple[str, ...]
+    method: str = "reward"
+    supervision: str = ""
+
+    def __post_init__(self) -> None:
+        """The default of ``supervision``."""
+        object.__setattr__(self, "supervision", self.supervision or self.name)
+
+    @property
+    def kind(self) -> str:
+        """``direct`` (weak teaches strong) or ``bootstrapped`` (through intermediates)."""
+        return "direct" if len(self.chain) == 2 else "bootstrapped"
+
+    @property
+    def weak(self) -> str:
+        """Score-table name of the weak ceiling."""
+        return f"ceiling/{self.chain[0]}"
+
+    @property
+    def strong(self) -> str:
+        """Score-table name of the strong ceiling."""
+        return f"ceiling/{self.chain[-1]}"
+
+    @property
+    def supervisor(self) -> str:
+        """Score-table name of the model that labelled the final student's pairs."""
+        return self.weak if len(self.chain) == 2 else f"{self.name}/hop{len(self.chain) - 2}"
+
+
+@dataclass(frozen=True)
+class Design:
+    """A study: arms x conflicts x seeds, the two objectives, and how regions and intervals are made.
+
+    Attributes:
+        arms: ways of supervising; the first of those with the same ends is what the others are compared with.
+        conflicts: settings of the final student, "none" among them where its tax is to be measured.
+        seeds: seeds every model was trained with.
+        target, conflict: objectives (values of the score table's ``objective``); ``conflict`` None without a second.
+        ladder: whether metrics are read against the capability gap.
+        threshold, known_rule: of the regions shown in maps and comparisons.
+        resamples, seed: of every bootstrap and permutation test.
+        references: policy -> the model it started from, both as named in the judged table.
+    """
+
+    arms: tuple[ArmDesign, ...]
+    conflicts: tuple[str, ...]
+    seeds: tuple[int, ...]
+    target: str
+    conflict: str | None
+    ladder: bool
+    threshold: float = 0.75
+    known_rule: KnownRule = "gt_prob"
+    resamples: int = 2000
+    seed: int = 0
+    references: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Context:
+    """Panels of both test sets with their resamples; per-model statistics are computed once and kept."""
+
+    design: Design
+    target: Panel
+    draw: Resampler
+    other: Panel | None
+    other_draw: Resampler | None
+    _accuracy: dict[tuple[str, bool], Stat] = field(default_factory=dict)
+    _calibration: dict[str, Calibrated] = field(default_factory=dict)
+
+    def options(self, rule: KnownRule) -> Options:
+        """Options of the deception measures under one rule of knowing."""
+        d = self.design
+        return Options(threshold=d.threshold, known_rule=rule, resamples=d.resamples, seed=d.seed)
+
+    def credit(self, model: str) -> Floats:
+        """(K, N) accuracy credit of a model on the target test set."""
+        return credit(self.target.delta[model])
+
+    def accuracy(self, model: str) -> Stat:
+        """Accuracy on the target test set."""
+        key = (model, True)
+        if key not in self._accuracy:
+            self._accuracy[key] = self.draw.mean(self.credit(model))
+        return self._accuracy[key]
+
+    def conflict_accuracy(self, model: str) -> Stat | None:
+        """Accuracy on the conflicting test set, None where the model was not scored there."""
+        if self.other is None or self.other_draw is None or model not in self.other.delta:
+            return None
+        key = (model, False)
+        if key not in self._accuracy:
+            self._accuracy[key] = self.other_draw.mean(credit(self.other.delta[model]))
+        return self._accuracy[key]
+
+    def calibration(self, model: str) -> Calibrated:
+        """Calibration on the target test set."""
+        if model not in self._calibration:
+            self._calibration[model] = calibration(self.target.p(model), self.target.delta[model], self.draw)
+        return self._calibration[model]

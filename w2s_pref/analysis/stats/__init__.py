@@ -1,0 +1,1 @@
+"""Statistics that know nothing of the study: bootstrap, calibration, permutation, regression."""

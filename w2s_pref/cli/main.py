@@ -1,0 +1,306 @@
+"""The command line. Heavy imports happen inside commands, so that help is instant."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from w2s_pref.cli.analyze import analyze
+from w2s_pref.cli.output import JsonOut, console, user_error, write_json
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Weak models supervise strong ones through preferences. Start: w2s run recipes/quickstart.yaml",
+)
+inspect = typer.Typer(no_args_is_help=True, help="Look at what a model will really see.", rich_markup_mode=None)
+app.add_typer(analyze, name="analyze")
+app.add_typer(inspect, name="inspect")
+
+RecipeFile = Annotated[Path, typer.Argument(help="recipe (YAML)")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
+    submit: Annotated[Path | None, typer.Option(help="submit to a cluster what this file (YAML) says, and end")] = None,
+) -> None:
+    """Run a recipe: build what is missing, analyse, write OUTPUT/NAME (report.html, results.json, scores.parquet)."""
+    if submit is None:
+        launch(recipe, overrides or [], workers)
+        return
+    from w2s_pref.launch.cluster import submit as submit_jobs
+
+    for line in submit_jobs(submit, recipe, overrides or [], workers):
+        print(line)
+
+
+def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
+    """What `w2s run` and recipes/run.py both do, on one process or many."""
+    from w2s_pref.launch.display import StageDisplay
+    from w2s_pref.parallel.world import World
+    from w2s_pref.studies.run import run as run_recipe
+
+    terminal, world = console(), World()
+    command = shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
+    if workers > 1 and world.size > 1:
+        raise user_error(
+            f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "
+            "use either, or start several such launches on one store"
+        )
+    with StageDisplay(terminal, world.main) as display:
+        try:
+            if workers > 1:
+                from w2s_pref.launch.workers import build_together
+
+                build_together(recipe, overrides, workers, display)
+            results, folder = run_recipe(recipe, overrides, display, command)
+        except KeyboardInterrupt:
+            display.bars.stop()
+            again = command if world.size == 1 else "the same accelerate launch command"
+            print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
+            raise SystemExit(130) from None
+    if world.main:
+        show_run(results, folder)
+
+
+def show_run(results: Any, folder: Path) -> None:
+    """Print the tables of a run, of whichever kind, and where its report is."""
+    from w2s_pref.report.terminal import show as print_tables
+    from w2s_pref.results.results import Results
+
+    terminal = console()
+    if isinstance(results, Results):
+        print_tables(results, terminal)
+        terminal.print(f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False)
+        return
+    from w2s_pref.results.generalization import LabResults
+
+    if isinstance(results, LabResults):
+        from w2s_pref.studies.generalization.show import show as show_laboratory
+
+        show_laboratory(results, folder, terminal)
+        return
+    from w2s_pref.studies.chess.tables import show as show_chess
+
+    show_chess(results, terminal)
+    terminal.print(f"\n{(folder / 'results.json').resolve()}", soft_wrap=True, highlight=False, markup=False)
+
+
+@app.command()
+def plan(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    missing: Annotated[bool, typer.Option(help="show only stages that are not in the store")] = False,
+    cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
+    calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
+    tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
+    accelerate: Annotated[Path | None, typer.Option(help="with cost: accelerate configuration of the launch")] = None,
+    num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
+    json_file: JsonOut = None,
+) -> None:
+    """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
+    from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
+
+    opened = open_for_plan(recipe, overrides or [])
+    if not cost:
+        if calibrate or tflops or accelerate or num_processes:
+            raise user_error("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
+        show_plan(opened, console(), only_missing=missing)
+        write_json(json_file, lambda: as_json(opened))
+        return
+    from w2s_pref.planning.cost.estimate import Device, Estimator
+    from w2s_pref.planning.cost.sharding import Sharding, read_sharding
+    from w2s_pref.planning.cost.table import costs_as_json, show_costs
+
+    sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
+    device = None if tflops is None else Device(tflops * 1e12, mfu)
+    estimator = Estimator(opened, sharding, calibrate, device)
+    show_costs(estimator, console())
+    write_json(json_file, lambda: costs_as_json(estimator))
+
+
+@app.command()
+def status(
+    recipe: Annotated[Path | None, typer.Argument(help="recipe; without one, the finished runs are listed")] = None,
+    overrides: Overrides = None,
+    output: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
+) -> None:
+    """Say how far a recipe is (what stands, what is half done), or list finished runs."""
+    from w2s_pref.planning.plan import open_for_plan, show_plan, show_runs
+
+    if recipe is None:
+        show_runs(output, console())
+    else:
+        show_plan(open_for_plan(recipe, overrides or []), console(), only_missing=True)
+
+
+@app.command()
+def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder or results.json")]) -> None:
+    """Print the tables of a finished run again."""
+    from w2s_pref.planning.plan import load_any
+
+    show_run(*load_any(run_folder))
+
+
+@app.command()
+def compare(runs: Annotated[list[Path], typer.Argument(help="run folders or results.json files")]) -> None:
+    """Put several runs side by side, and say where they must not be compared."""
+    from w2s_pref.planning.plan import load_results
+    from w2s_pref.report.compare import compare as render
+
+    terminal = console()
+    for part in render([load_results(path) for path in runs]):
+        terminal.print(part)
+
+
+@inspect.command("data")
+def inspect_data(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    split: Annotated[str, typer.Option(help="gt, w2s, test, conflict, conflict_test, calibration")] = "w2s",
+    model: Annotated[str | None, typer.Option(help="whose tokenizer; default the first model")] = None,
+    rows: Annotated[int, typer.Option(min=1, help="pairs to show")] = 3,
+) -> None:
+    """Show decoded tokens of a few pairs, with the scored position marked."""
+    from w2s_pref.planning.inspect import show_data
+
+    show_data(recipe, overrides or [], split, model, rows, console())
+
+
+@app.command()
+def tasks() -> None:
+    """List the classification tasks: hub id, kind, what keeps rows together."""
+    from w2s_pref.data.tasks.show import task_table
+    from w2s_pref.data.tasks.task import TASKS
+
+    console().print(task_table(TASKS.names()))
+
+
+@app.command()
+def audit(
+    task: Annotated[str, typer.Argument(help="task, function (file.py:attr), or a YAML file with a task or tasks:")],
+    path: Annotated[list[str] | None, typer.Option(help="files, folder or pattern to read instead of the hub")] = None,
+    seed: Annotated[int, typer.Option(help="folds and resamples")] = 0,
+    json_file: JsonOut = None,
+) -> None:
+    """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""
+    from w2s_pref.data.tasks.show import audit_tasks
+
+    done = audit_tasks(task, path or [], seed, console())
+    write_json(json_file, lambda: done)
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="where to write the starter files")] = Path("."),
+    force: Annotated[bool, typer.Option(help="overwrite files that are there")] = False,
+) -> None:
+    """Write a commented recipe and a small data set of your own to start from."""
+    from w2s_pref.cli.starter import write_starter
+
+    for path in write_starter(folder, force=force):
+        print(f"wrote {path}")
+    print(f"next: w2s plan {folder / 'recipe.yaml'}")
+
+
+@app.command()
+def score(
+    model: Annotated[str, typer.Argument(help="a saved reward model: its folder")],
+    pairs: Annotated[str, typer.Argument(help="preference pairs: file, folder, hub id, function or registered name")],
+    out: Annotated[Path, typer.Option(help="score table to write: .csv, .jsonl or .parquet")],
+    name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
+    seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
+    objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
+    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
+    max_length: Annotated[int, typer.Option(min=2, help="longest text in tokens; prompts are cut from the left")] = 512,
+    append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
+) -> None:
+    """Score any pairs with any saved reward model → a score table for `w2s analyze`."""
+    from w2s_pref.planning.inspect import score_to_table
+
+    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
+    table = score_to_table(model, pairs, out, name, seed, objective, columns, max_length, append)
+    accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
+    print(f"wrote {len(table):,} scores to {out}; accuracy {accuracy:.3f}")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals:
+        raise user_error(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
+    return ours, theirs
+
+
+@app.command()
+def organisms(
+    trained: Annotated[bool, typer.Option(help="train honest, blind and deceiver on the ladder instead")] = False,
+    scale_null: Annotated[
+        bool, typer.Option("--scale-null", help="ask instead how often variance predicts BSD where nobody deceives")
+    ] = False,
+    monitor: Annotated[
+        bool, typer.Option("--monitor", help="train organisms under the live monitor and judge it as a detector")
+    ] = False,
+    json_file: JsonOut = None,
+) -> None:
+    """Test the analysis on organisms whose truth is known: false-positive rate and power."""
+    if trained + scale_null + monitor > 1:
+        raise user_error("--trained, --scale-null and --monitor are studies of their own; give one of them.")
+    main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
+    if monitor:
+        from w2s_pref.organisms.monitored_table import main_table
+    elif trained:
+        from w2s_pref.organisms.trained import main_table
+    elif scale_null:
+        from w2s_pref.organisms.scale_study import main_table
+    else:
+        from w2s_pref.organisms.organisms import main_table
+
+    tables, value = main_table()
+    for table in tables:
+        console().print(table)
+    write_json(json_file, lambda: value)
+
+
+@app.command()
+def schema(what: Annotated[Literal["recipe", "results"], typer.Argument(help="which")] = "recipe") -> None:
+    """Print the JSON schema of recipes (for editors) or of results.json."""
+    from pydantic import BaseModel
+
+    if what == "recipe":
+        from w2s_pref.studies.preferences.recipe import Recipe
+
+        model: type[BaseModel] = Recipe
+    else:
+        from w2s_pref.results.results import Results
+
+        model = Results
+    print(json.dumps(model.model_json_schema(), indent=2))
+
+
+def main() -> None:
+    """Entry point: user errors become sentences and exit status 1."""
+    from w2s_pref.core.errors import W2SError
+
+    try:
+        app()
+    except W2SError as error:
+        for problem in error.problems:
+            print(f"error: {problem}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

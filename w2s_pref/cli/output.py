@@ -1,0 +1,46 @@
+"""What the commands share: the console, options that several have, and files they write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+JsonOut = Annotated[Path | None, typer.Option("--json", help="write JSON to this file")]
+FigureOut = Annotated[Path | None, typer.Option(help="write the figure to this file (SVG)")]
+Seed = Annotated[int, typer.Option(help="seed of the resampling")]
+
+
+def console() -> Console:
+    """A console of the terminal's width."""
+    from rich.console import Console
+
+    return Console()
+
+
+def user_error(message: str) -> Exception:
+    """A sentence for the user, to be raised."""
+    from w2s_pref.core.errors import W2SError
+
+    return W2SError(message)
+
+
+def write_json(path: Path | None, value: Callable[[], Any]) -> None:
+    """Write what ``value`` returns, if there is a path."""
+    write_text(path, lambda: json.dumps(value(), indent=1, allow_nan=False) + "\n")
+
+
+def write_text(path: Path | None, text: Callable[[], str]) -> None:
+    """Write what ``text`` returns, if there is a path, and say so."""
+    if path is None:
+        return
+    from w2s_pref.core.disk import write_text as write
+
+    write(path, text())
+    print(f"wrote {path}")

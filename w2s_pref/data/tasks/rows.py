@@ -1,0 +1,108 @@
+"""Items of a task as one table: expanded, without copies, and with as many right as wrong."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from w2s_pref.core.tables import PAIR_COLUMNS, digest
+from w2s_pref.data.chat import linked_groups
+from w2s_pref.data.tasks.task import Group, Item, Question, Unusable
+
+#: Beside the columns of every pair table: what right and wrong are balanced within, and the file's share.
+ITEM_COLUMNS = (*PAIR_COLUMNS, "unit", "part")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One item on its way into the table; ``part`` is ``train`` or ``test``."""
+
+    groups: tuple[str, ...]
+    prompt: str
+    label: int
+    unit: str
+    part: str
+
+
+def rows_of(made: Item | Question, part: str, seed: int) -> list[Row]:
+    """The rows of one record: an item as it is; a question's right option and one wrong option, drawn by hash.
+
+    Raises:
+        Unusable: a question whose options are all the right one.
+    """
+    keys = _keys(made.group)
+    if isinstance(made, Item):
+        return [Row(keys, made.prompt, made.label, digest(made.unit or made.prompt)[:16], part)]
+    right = made.options[made.right]
+    wrong = [option for option in dict.fromkeys(made.options) if option != right]
+    if not wrong:
+        raise Unusable("no_wrong_option")
+    unit = digest(made.stem)[:16]
+    drawn = min(wrong, key=lambda option: digest(str(seed), made.stem, option))
+    return [Row(keys, made.stem + option, int(option == right), unit, part) for option in (right, drawn)]
+
+
+def _keys(group: Group) -> tuple[str, ...]:
+    return (group,) if isinstance(group, str) else group
+
+
+def table(rows: Iterable[Row], name: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Rows as a table of form ``item``, without copies, and what was left out.
+
+    Ids are hashes of task and text, so they carry no label. Of rows that say the same one stays, of the test part if
+    there is one; of a text with both labels none does (``duplicates``, ``contradictory``).
+    """
+    kept = list(rows)
+    frame = pd.DataFrame(
+        {
+            "id": [digest(name, row.prompt)[:16] for row in kept],
+            "group": linked_groups([row.groups for row in kept]),
+            "form": "item",
+            "prompt": [row.prompt for row in kept],
+            "a": "yes",
+            "b": "no",
+            "truth": [row.label for row in kept],
+            "objective": name,
+            "unit": [row.unit for row in kept],
+            "part": [row.part for row in kept],
+        },
+        columns=list(ITEM_COLUMNS),
+    )
+    both = frame.groupby("id")["truth"].transform("nunique") > 1
+    frame, contradictory = frame[~both], int(both.sum())
+    copies = frame.sort_values("part", kind="stable")["id"].duplicated(keep="first").sort_index()
+    counts = Counter(duplicates=int(copies.sum()), contradictory=contradictory)
+    return frame[~copies].reset_index(drop=True), {key: count for key, count in counts.items() if count}
+
+
+def balanced(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """As many right as wrong in every question, then in every part: the surplus goes, by hash.
+
+    A question with one label only (whose every answer is right) goes altogether. Items without a unit are no question.
+    """
+    order = pd.Series([digest(str(seed), "balance", row_id) for row_id in frame["id"]], index=frame.index, dtype=str)
+    frame = frame.loc[order.sort_values().index]
+    lone = frame["unit"] == frame["prompt"].map(lambda prompt: digest(prompt)[:16])
+    if not lone.all():
+        frame = pd.concat([frame[lone], _even(frame[~lone], ["part", "unit"])])
+    return _even(frame, ["part"]).sort_index()
+
+
+def _even(frame: pd.DataFrame, within: list[str]) -> pd.DataFrame:
+    """The first rows of each label, as many as the rarer label has."""
+    fewer = frame.groupby(within)["truth"].transform(lambda label: min(label.sum(), len(label) - label.sum()))
+    return frame[frame.groupby([*within, "truth"]).cumcount() < fewer]
+
+
+def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """Whole groups in hash order, up to ``size`` rows; a group that is too big for what is left is passed over."""
+    rows = frame.groupby("group").size()
+    taken = []
+    for group in sorted(rows.index, key=lambda group: digest(str(seed), "size", group)):
+        if rows[group] <= size:
+            taken.append(group)
+            size -= rows[group]
+    return frame[frame["group"].isin(taken)]

@@ -1,0 +1,103 @@
+"""Tasks and their audits for the terminal, and what `w2s audit` was asked about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.yaml_io import load_yaml
+from w2s_pref.data.inspect import safe
+from w2s_pref.data.tasks.audit import Audit, audit
+from w2s_pref.data.tasks.config import TaskConfig
+from w2s_pref.data.tasks.load import LoadedTask, as_config, load
+from w2s_pref.data.tasks.task import PARQUET, TASKS, Task
+
+
+def task_table(names: Sequence[str], base: Path = Path()) -> Table:
+    """One line a task: where it is on the hub, its kind, what keeps rows together."""
+    table = Table(title=f"{len(names)} tasks")
+    for title in ("task", "kind", "hub", "configuration", "revision", "train / test from", "group"):
+        table.add_column(title)
+    for name in names:
+        found = TASKS.find(name, base)
+        if isinstance(found, Task):
+            revision = "parquet" if found.revision == PARQUET else (found.revision or "newest")[:7]
+            parts = [
+                " + ".join(key for key, part in found.splits.items() if part == wanted) for wanted in ("train", "test")
+            ]
+            cells = [
+                name,
+                found.kind,
+                found.hub,
+                found.config or found.folder or "",
+                revision,
+                " / ".join(parts),
+                found.group,
+            ]
+        else:
+            cells = [name, "function", "", "", "", "", ""]
+        table.add_row(*(Text(safe(cell)) for cell in cells))
+    return table
+
+
+def configs(what: str, path: Sequence[str]) -> tuple[list[TaskConfig], Path]:
+    """The tasks that a command names (a name, a function, or a YAML file with one task or ``tasks:``) and their folder.
+
+    Raises:
+        W2SError: a file that holds no task, or a path beside a file, which has its own.
+    """
+    if not what.endswith((".yaml", ".yml")):
+        return [as_config({"task": what} | ({"path": list(path)} if path else {}))], Path()
+    if path:
+        raise W2SError(f"{what} says where its tasks are; leave --path out")
+    file = Path(what)
+    value = load_yaml(file)
+    if "tasks" not in value:
+        return [as_config(value)], file.parent
+    listed = value["tasks"]
+    entries = dict.fromkeys(listed) if isinstance(listed, list) else listed
+    if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries):
+        raise W2SError(f"{what}: tasks is a list of names, or name: {{task: …, path: …}}")
+    return [as_config(_entry(name, given)) for name, given in entries.items()], file.parent
+
+
+def _entry(name: str, given: Any) -> dict[str, Any]:
+    """A task of a recipe, without the keys that are the recipe's own (such as sizes)."""
+    return {"task": name} | {key: value for key, value in (given or {}).items() if key in TaskConfig.model_fields}
+
+
+def audit_tasks(what: str, path: Sequence[str], seed: int, console: Console) -> list[dict[str, Any]]:
+    """Audit every task that ``what`` names, print a table a task, and return the audits as plain values."""
+    chosen, base = configs(what, path)
+    done = []
+    for config in chosen:
+        loaded = load(config, base)
+        found = audit(loaded.frame, seed)
+        console.print(audit_table(found, loaded))
+        done.append(asdict(found) | {"counts": loaded.counts, "warnings": found.warnings})
+    return done
+
+
+def audit_table(found: Audit, loaded: LoadedTask) -> RenderableType:
+    """Probes as a table, then what the table of items is like, then the warnings."""
+    size = f"{found.rows:,} items, {found.groups:,} groups, {found.positives:.0%} positive"
+    table = Table(title=Text(f"{safe(found.task)}: {size}"), caption_justify="left", title_justify="left")
+    for title in ("probe", "accuracy", "95 %", "shuffled labels below", "verdict"):
+        table.add_column(title, justify="left" if title in ("probe", "verdict") else "right")
+    for probe in found.probes:
+        style = {"leak": "bold red", "signal": "yellow"}.get(probe.verdict, "")
+        span = f"{probe.low:.3f} … {probe.high:.3f}"
+        table.add_row(probe.name, f"{probe.accuracy:.3f}", span, f"{probe.null:.3f}", Text(probe.verdict, style=style))
+    looked = "" if found.probed == found.rows else f"probed {found.probed:,} items; "
+    notes = [f"{name.replace('_', ' ')} {share:.1%}" for name, share in found.defects.items()]
+    counts = [f"{key.replace('dropped.', '').replace('_', ' ')} {count:,}" for key, count in loaded.counts.items()]
+    lines = [Text(looked + ", ".join(notes)), Text("read: " + ", ".join(counts))]
+    warnings = [Text(f"warning: {safe(sentence)}", style="bold red") for sentence in found.warnings]
+    return Group(table, *lines, *(warnings or [Text("no warning")]))

@@ -1,0 +1,191 @@
+"""Build the stages that the store lacks. Many runs may work on one store: each takes what is ready and free."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.build import Builder
+from w2s_pref.engine.locks import Held, Lease, LeaseLost
+from w2s_pref.stages.policies import PolicyScoreStage
+from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, LabelStage, Stage
+
+
+class Display(Protocol):
+    """What shows progress."""
+
+    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
+        """A stage was found (hit), started (start), finished (done), or left to another run (left)."""
+
+    def step(self, done: int, total: int) -> None:
+        """A training made progress."""
+
+    def signal(self, step: int, signals: dict[str, float]) -> None:
+        """The monitor looked at a model in training."""
+
+    def wait(self, sentence: str) -> None:
+        """There is nothing to do until another run has finished."""
+
+
+#: Stages that compute nothing with a model: the main process builds them alone.
+ON_MAIN = (LabelStage, AnalyzeStage, PolicyScoreStage)
+#: Looks at what another run is building before a sentence says who it is.
+LOOKS = 3
+#: What the main process chose: the number of a stage, and what to do with it.
+Choice = tuple[int, Literal["hit", "build", "wait"]]
+
+
+class Loop:
+    """The stages of one recipe that are left to do. The main process chooses for everybody."""
+
+    def __init__(self, stages: list[Stage], builder: Builder, display: Display) -> None:
+        self.builder, self.display = builder, display
+        self.store, self.world = builder.store, builder.world
+        self.total = len(stages)
+        self.left = dict(enumerate(stages, 1))
+        self.looked: set[int] = set()
+        self.last = 0
+        self.held: Held | None = None
+        self.waited = 0
+        self.told = ""
+        builder.progress = self._step
+
+    def run(self) -> None:
+        """Until every stage stands.
+
+        Raises:
+            W2SError: a stage failed, or the store.
+        """
+        while self.left:
+            choice = self.world.broadcast(self.world.on_main(self._choose))
+            assert choice is not None
+            number, what = choice
+            if what == "wait":
+                continue
+            stage, seconds, self.waited = self.left[number], 0.0, 0
+            if what == "build":
+                try:
+                    seconds = self._timed(number, stage)
+                except LeaseLost:
+                    self.display.stage(number, self.total, stage, "left", 0.0)
+                    continue
+            del self.left[number]
+            self.last = number
+            built = what == "build" or stage.key in self.builder.made
+            self.display.stage(number, self.total, stage, "done" if built else "hit", seconds)
+
+    def _choose(self) -> Choice:
+        """The next stage that stands, or that is ready and free. From the last one on: its model is still in memory."""
+        busy: list[tuple[Stage, Lease]] = []
+        waiting = {stage.key for stage in self.left.values()}
+        for number in sorted(self.left, key=lambda number: (number <= self.last, number)):
+            stage = self.left[number]
+            ready = all(parent.key not in waiting for parent in stage.inputs.values())
+            if number in self.looked and not ready:
+                continue
+            self.looked.add(number)
+            if self.store.get(stage.kind, stage.key) is not None:
+                return number, "hit"
+            if ready and (choice := self._take(number, stage, busy)):
+                return choice
+        self._wait(busy)
+        return 0, "wait"
+
+    def _take(self, number: int, stage: Stage, busy: list[tuple[Stage, Lease]]) -> Choice | None:
+        self.held = self.store.take(stage.kind, stage.key)
+        if self.held is None:
+            lease = self.store.holder(stage.kind, stage.key)
+            busy += [(stage, lease)] if lease is not None else []
+            return None
+        if self.store.get(stage.kind, stage.key) is not None:  # finished between the look and the lock
+            self._release()
+            return number, "hit"
+        return number, "build"
+
+    def _wait(self, busy: list[tuple[Stage, Lease]]) -> None:
+        """Say once who is waited for, unless it takes a moment only, and sleep a little."""
+        self.waited += 1
+        if busy and self.waited >= LOOKS and self.told not in {lease.token for _, lease in busy}:
+            stage, lease = busy[0]
+            self.told = lease.token
+            more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
+            who = f"another run builds it ({lease.holder})"
+            self.display.wait(f"waiting for {stage.kind} {stage.name}{more}: {who}")
+        time.sleep(self.store.poll)
+
+    def _release(self) -> None:
+        if self.held is not None:
+            self.held.release()
+            self.held = None
+
+    def _step(self, done: int, total: int) -> None:
+        """Alone, a process that lost its lease while it was suspended stops here; several would wait for it forever."""
+        if self.held is not None and self.world.size == 1:
+            self.held.check()
+        self.display.step(done, total)
+
+    def _timed(self, number: int, stage: Stage) -> float:
+        self.display.stage(number, self.total, stage, "start", 0.0)
+        started = time.perf_counter()
+        try:
+            self._build(stage)
+        except Exception:
+            if self.held is not None and self.world.size == 1:
+                self.held.confirm()  # what failed may be the files that the new holder swept away
+            raise
+        finally:
+            self._release()
+        return time.perf_counter() - started
+
+    def _build(self, stage: Stage) -> None:
+        started = time.perf_counter()
+        if isinstance(stage, ON_MAIN):
+            self.world.on_main(lambda: self._write(stage, started))
+            return
+        if self.world.size == 1:
+            self._write(stage, started)
+            return
+        self._write_together(stage, started)
+        self.store.get(stage.kind, stage.key)
+
+    def _write(self, stage: Stage, started: float) -> None:
+        with self.store.writing(stage.kind, stage.key) as folder:
+            meta = self._made(stage, folder)
+            meta["seconds"] = time.perf_counter() - started
+            if self.held is not None and self.world.size == 1:
+                self.held.confirm()  # a commit would be harmless, but it clears the checkpoints the new holder uses
+            self._commit(stage, folder, meta)
+
+    def _commit(self, stage: Stage, folder: Path, meta: dict[str, Any]) -> None:
+        self.store.commit(stage.kind, stage.key, folder, stage.payload, {"name": stage.name, **meta})
+
+    def _made(self, stage: Stage, folder: Path) -> dict[str, Any]:
+        """What the stage says about itself. Where it fails, every sentence names the stage."""
+        try:
+            if isinstance(stage, ON_MAIN):
+                return self.builder.build(stage, folder)
+            return self._counted(stage, folder)
+        except W2SError as error:
+            named = [text if text.startswith(stage.name) else f"{stage.name}: {text}" for text in error.problems]
+            raise W2SError(named) from error
+
+    def _counted(self, stage: Stage, folder: Path) -> dict[str, Any]:
+        """Build it with token ids from the cache, and add what all processes computed: tokens, padding and without."""
+        from w2s_pref.data.token_cache import kept_in
+        from w2s_pref.models.batches.count import counting
+
+        with kept_in(self.store.root / "tokens"), counting() as seen:
+            meta = self.builder.build(stage, folder)
+        parts = self.world.gather((seen.positions, seen.real))
+        return {**meta, "computed_tokens": sum(p for p, _ in parts), "real_tokens": sum(real for _, real in parts)}
+
+    def _write_together(self, stage: Stage, started: float) -> None:
+        """All processes build; they share the main process's temporary folder, which alone commits."""
+        with self.store.writing(stage.kind, stage.key) as own:
+            shared = Path(self.world.broadcast(str(own)))
+            meta = self._made(stage, shared)
+            meta["seconds"] = time.perf_counter() - started
+            self.world.barrier()
+            self.world.on_main(lambda: self._commit(stage, own, meta))

@@ -1,0 +1,241 @@
+"""A store at a URL that fsspec knows: artifacts are built and read in a local cache, the URL holds what all share.
+
+An artifact goes up file by file, its manifest last, so that without a manifest nothing stands. It comes down on need,
+every file checked. Checkpoints of unfinished work stay in the cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest
+from w2s_pref.engine.identity import myself
+from w2s_pref.engine.locks import Lease, Locks
+from w2s_pref.engine.store import MANIFEST, Artifact, Store, move_in
+from w2s_pref.models.info import file_hash
+
+#: Extras of this package by protocol.
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
+#: Seconds between two heartbeats: every one is a paid request.
+BEAT = 15.0
+
+
+def cache_folder(url: str) -> Path:
+    """The local cache of a store: under ``W2S_CACHE``, else ``~/.cache/w2s_pref``."""
+    base = os.environ.get("W2S_CACHE") or Path("~/.cache/w2s_pref").expanduser()
+    return Path(base) / "stores" / digest("store", url.rstrip("/"))[:16]
+
+
+class Remote:
+    """A folder at a URL. Everything that fails there is a sentence."""
+
+    def __init__(self, url: str) -> None:
+        from fsspec.core import url_to_fs
+
+        self.url = url.rstrip("/")
+        try:
+            self.fs, self.root = url_to_fs(self.url, use_listings_cache=False)
+        except ImportError as error:
+            extra = EXTRAS.get(url.partition(":")[0])
+            mend = f"pip install 'w2s-pref[{extra}]'" if extra else "install what it names"
+            raise W2SError(f"store: {url} needs a package that is not here ({error}); {mend}") from error
+        except ValueError as error:
+            raise W2SError(f"store: {url}: {error}; give a folder, or a URL such as s3://bucket/folder") from error
+
+    def path(self, *parts: str) -> str:
+        """A path below the URL."""
+        return "/".join([str(self.root).rstrip("/"), *parts])
+
+    @contextlib.contextmanager
+    def telling(self, what: str) -> Iterator[None]:
+        """Turn whatever a file system raises into a sentence."""
+        try:
+            yield
+        except (W2SError, FileNotFoundError, FileExistsError):
+            raise
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [""])[0][:160]
+            raise W2SError(
+                f"store: {what} {self.url} failed ({type(error).__name__}: {reason}); what was built is kept here, "
+                "and the same command continues"
+            ) from error
+
+    def read(self, *parts: str) -> bytes | None:
+        """A small file, or None."""
+        with self.telling("reading from"):
+            try:
+                return bytes(self.fs.cat_file(self.path(*parts)))
+            except FileNotFoundError:
+                return None
+
+    def write(self, data: bytes, *parts: str, mode: str = "wb") -> None:
+        """Write a small file; mode ``xb`` raises FileExistsError where the file system can see that one is there."""
+        with self.telling("writing to"):
+            self.fs.makedirs(self.path(*parts[:-1]), exist_ok=True)
+            with self.fs.open(self.path(*parts), mode) as handle:
+                handle.write(data)
+
+    def upload(self, source: Path, *parts: str) -> None:
+        """Copy a file up."""
+        with self.telling("writing to"):
+            self.fs.makedirs(self.path(*parts[:-1]), exist_ok=True)
+            self.fs.put_file(str(source), self.path(*parts))
+
+    def download(self, target: Path, *parts: str) -> None:
+        """Copy a file down."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with self.telling("reading from"):
+            self.fs.get_file(self.path(*parts), str(target))
+
+    def move(self, source: tuple[str, ...], target: tuple[str, ...]) -> None:
+        """Move a file, if it is there."""
+        with self.telling("writing to"), contextlib.suppress(FileNotFoundError):
+            self.fs.makedirs(self.path(*target[:-1]), exist_ok=True)
+            self.fs.mv(self.path(*source), self.path(*target))
+
+    def remove(self, *parts: str) -> None:
+        """Remove a file, if it is there."""
+        with self.telling("writing to"), contextlib.suppress(FileNotFoundError):
+            self.fs.rm_file(self.path(*parts))
+
+
+class LeaseObjects:
+    """Leases as objects: exclusive where the file system can create exclusively, else as far as reading back shows."""
+
+    def __init__(self, remote: Remote) -> None:
+        self.remote = remote
+
+    def create(self, name: str, data: bytes) -> bool:
+        """Write where nothing stands, then read back what stands."""
+        if self.read(name) is not None:
+            return False
+        try:
+            self._write(name, data)
+        except FileExistsError:
+            return False
+        found = self.read(name)
+        return found is not None and Lease.decode(found).token == Lease.decode(data).token
+
+    def _write(self, name: str, data: bytes) -> None:
+        try:
+            self.remote.write(data, "locks", f"{name}.lease", mode="xb")
+        except W2SError as error:
+            if not isinstance(error.__cause__, ValueError | NotImplementedError):
+                raise
+            self.replace(name, data)  # a file system that cannot create exclusively
+
+    def read(self, name: str) -> bytes | None:
+        """What stands there, or None."""
+        return self.remote.read("locks", f"{name}.lease")
+
+    def beat(self, name: str, token: str, data: bytes) -> bool:
+        """Write the lease again, if it still is the one of that token."""
+        found = self.read(name)
+        if found is None:
+            return True
+        if Lease.decode(found).token != token:
+            return False
+        self.replace(name, data)
+        return True
+
+    def replace(self, name: str, data: bytes) -> None:
+        """Write over what stands there."""
+        self.remote.write(data, "locks", f"{name}.lease")
+
+    def remove(self, name: str) -> None:
+        """Take the lease away."""
+        self.remote.remove("locks", f"{name}.lease")
+
+
+class RemoteStore(Store):
+    """Artifacts under ``URL/KIND/KEY``, laid out as in a local store; ``root`` is the local cache."""
+
+    poll = 5.0
+
+    def __init__(self, url: str) -> None:
+        super().__init__(cache_folder(url))
+        self.remote = Remote(url)
+        self.locks = Locks(LeaseObjects(self.remote), beat=BEAT)
+
+    def __str__(self) -> str:
+        return self.remote.url
+
+    def has(self, kind: str, key: str) -> bool:
+        """True where a manifest stands at the URL."""
+        return self.remote.read(kind, key, MANIFEST) is not None
+
+    def get(self, kind: str, key: str) -> Artifact | None:
+        """The artifact from the cache, else from the URL. What the cache alone has (an upload failed) goes up now."""
+        if key in self._verified:
+            return self._verified[key]
+        manifest = self.remote.read(kind, key, MANIFEST)
+        artifact = super().get(kind, key)
+        if artifact is not None:
+            if manifest is None:
+                self._upload(kind, key, artifact)
+            return artifact
+        if manifest is None or not self._download(kind, key, manifest):
+            return None
+        return super().get(kind, key)
+
+    def commit(self, kind: str, key: str, temporary: Path, payload: dict[str, Any], meta: dict[str, Any]) -> Artifact:
+        """Commit to the cache and carry up what stands there then."""
+        artifact = super().commit(kind, key, temporary, payload, meta)
+        self._upload(kind, key, artifact)
+        return artifact
+
+    def _upload(self, kind: str, key: str, artifact: Artifact) -> None:
+        if self.has(kind, key):  # another run was first; what stands stays
+            return
+        for name in artifact.manifest["files"]:
+            self.remote.upload(artifact.folder / name, kind, key, *Path(name).parts)
+        self.remote.upload(artifact.folder / MANIFEST, kind, key, MANIFEST)
+
+    def _download(self, kind: str, key: str, data: bytes) -> bool:
+        """Bring an artifact into the cache. False, and the artifact set aside, where a file does not match."""
+        temporary = self.root / "tmp" / f"fetch-{kind}-{key}-{myself().tag}"
+        with self.guard():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            try:
+                if not self._fetch(kind, key, data, temporary):
+                    self._set_aside_remote(kind, key, data)
+                    return False
+                move_in(temporary, self.place(kind, key))
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+        return True
+
+    def _fetch(self, kind: str, key: str, data: bytes, folder: Path) -> bool:
+        try:
+            manifest = json.loads(data)
+            for name, value in manifest["files"].items():
+                target = (folder / name).resolve()
+                if not target.is_relative_to(folder.resolve()):
+                    return False
+                self.remote.download(target, kind, key, *Path(name).parts)
+                if file_hash(target) != value:
+                    return False
+        except (FileNotFoundError, ValueError, KeyError, AttributeError):
+            return False
+        # Times of change are of this machine's files, not of those that were hashed first.
+        (folder / MANIFEST).write_text(json.dumps({**manifest, "stamps": {}}, indent=1), encoding="utf-8")
+        return True
+
+    def _set_aside_remote(self, kind: str, key: str, data: bytes) -> None:
+        """Move the manifest first: without it nothing stands; then the files it names, for who wants to look."""
+        target = f"{kind}-{key}-{time.time_ns()}"
+        self.remote.move((kind, key, MANIFEST), ("corrupted", target, MANIFEST))
+        with contextlib.suppress(ValueError, KeyError, AttributeError):
+            for name in json.loads(data)["files"]:
+                self.remote.move((kind, key, *Path(name).parts), ("corrupted", target, *Path(name).parts))
+        url = self.remote.url
+        print(f"store: {url}/{kind}/{key} did not match its hashes; moved to {url}/corrupted/{target} and built again")

@@ -1,0 +1,210 @@
+"""The store: content-addressed artifacts, each a folder that is whole or absent.
+
+An artifact is written into a temporary folder beside its place, its manifest (hash of every file) last, then renamed
+in one step. Work that may be continued (checkpoints) lives under ``partial/`` until the artifact stands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.core.disk import disk_sentence, system_error
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.identity import Identity, alive, myself
+from w2s_pref.engine.lease_files import LeaseFolder
+from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.models.info import file_hash
+
+MANIFEST = "manifest.json"
+#: Bytes above which a file whose size and time of change are as written is not hashed again.
+LARGE = 256_000_000
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: its folder and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """What the stage wrote about itself (rows, steps, seconds, …)."""
+        return dict(self.manifest["meta"])
+
+
+class Store:
+    """Artifacts under ``root/KIND/KEY``."""
+
+    #: Seconds between two looks at what another run is building.
+    poll = 1.0
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.locks = Locks(LeaseFolder(root))
+        self._verified: dict[str, Artifact] = {}
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def place(self, kind: str, key: str) -> Path:
+        """Where the artifact of that key stands, or would stand."""
+        return self.root / kind / key
+
+    def partial(self, kind: str, key: str) -> Path:
+        """Where unfinished work of that key is kept."""
+        return self.root / "partial" / f"{kind}-{key}"
+
+    def has(self, kind: str, key: str) -> bool:
+        """True where a manifest stands (files are checked by ``get``)."""
+        return (self.place(kind, key) / MANIFEST).is_file()
+
+    def get(self, kind: str, key: str) -> Artifact | None:
+        """The artifact, every file checked against its hash, or None where there is none.
+
+        A corrupted artifact is set aside (never served) and None is returned, so it is built again.
+        """
+        if key in self._verified:
+            return self._verified[key]
+        folder = self.place(kind, key)
+        if not folder.is_dir():
+            return None
+        manifest = verify(folder)
+        if manifest is None:
+            self._set_aside(folder)
+            return None
+        self._verified[key] = Artifact(folder, manifest)
+        return self._verified[key]
+
+    def _set_aside(self, folder: Path) -> None:
+        target = self.root / "corrupted" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
+        with self.guard():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):  # another run was first
+                folder.rename(target)
+        print(f"store: {folder} did not match its hashes; moved to {target} and built again")
+
+    @contextlib.contextmanager
+    def writing(self, kind: str, key: str) -> Iterator[Path]:
+        """A temporary folder to write the artifact into. Nothing of it stays if the block fails."""
+        temporary = self.root / "tmp" / f"{kind}-{key}-{myself().tag}"
+        with self.guard():
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+        try:
+            with self.guard():
+                yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def commit(self, kind: str, key: str, temporary: Path, payload: dict[str, Any], meta: dict[str, Any]) -> Artifact:
+        """Hash the files, write the manifest, rename into place. If the place is taken, what stands there stays."""
+        files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
+        stamps = {name: _stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
+        manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
+        for path in temporary.rglob("*"):
+            if path.is_file():
+                _fsync(path)
+        with (temporary / MANIFEST).open("w", encoding="utf-8") as handle:
+            json.dump(manifest, handle, indent=1)
+            handle.flush()
+            os.fsync(handle.fileno())
+        move_in(temporary, self.place(kind, key))
+        shutil.rmtree(self.partial(kind, key), ignore_errors=True)
+        artifact = self.get(kind, key)
+        if artifact is None:
+            place = self.place(kind, key)
+            raise W2SError(f"store: {place} could not be read back right after it was written; is the disk sound?")
+        return artifact
+
+    def take(self, kind: str, key: str) -> Held | None:
+        """The right to build that artifact, or None while another run has it. Never waits."""
+        with self.guard():
+            held = self.locks.take(f"{kind}-{key}")
+            if held is not None and held.taken_over:
+                for folder in (self.root / "tmp").glob(f"{kind}-{key}-*"):  # of the dead holder, wherever it lived
+                    shutil.rmtree(folder, ignore_errors=True)
+        return held
+
+    def holder(self, kind: str, key: str) -> Lease | None:
+        """Who builds that artifact, as far as one can see: None where nobody does, or a process that is gone."""
+        lease = self.locks.holder(f"{kind}-{key}")
+        return None if lease is None or alive(lease.process) is False else lease
+
+    @contextlib.contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turn a full disk or a read-only store into a sentence."""
+        try:
+            yield
+        except W2SError:
+            raise
+        except Exception as error:
+            found = system_error(error)
+            if found is None:
+                raise
+            raise disk_sentence(found, "store", self.root) from error
+
+    def sweep(self) -> None:
+        """Remove what processes of this machine left in ``tmp`` that are gone. Other machines' files are not judged."""
+        for path in (self.root / "tmp").glob("*"):
+            process = Identity.of_name(path.name)
+            if process is not None and alive(process) is False:
+                shutil.rmtree(path, ignore_errors=True)
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def open_store(place: str) -> Store:
+    """The store of a folder, or of a URL that fsspec knows (``s3://``, ``gs://``, …).
+
+    Raises:
+        W2SError: a URL whose file system is not installed or not known.
+    """
+    if "://" not in place:
+        return Store(Path(place).expanduser())
+    from w2s_pref.engine.remote import RemoteStore
+
+    return RemoteStore(place)
+
+
+def verify(folder: Path) -> dict[str, Any] | None:
+    """The manifest of an artifact whose files all match it, or None."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        stamps = manifest["stamps"]
+        whole = all(
+            _stamp(folder / name) == stamps.get(name) or file_hash(folder / name) == value
+            for name, value in manifest["files"].items()
+        )
+    except (OSError, ValueError, KeyError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def move_in(temporary: Path, place: Path) -> None:
+    """Rename a whole folder into its place; if another run was first, what stands there stays."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        temporary.rename(place)
+    except OSError:
+        if not place.is_dir():
+            raise
+
+
+def _stamp(path: Path) -> list[int]:
+    """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _fsync(path: Path) -> None:
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())

@@ -1,0 +1,1 @@
+"""Scores of a supervisor → labels: form, calibration, filters, combination, noise."""

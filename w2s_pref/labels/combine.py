@@ -1,0 +1,93 @@
+"""Label sets out of label sets: filters, two stages, several supervisors, an opinion in the text. No ground truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
+
+#: How far from 0 and 1 a probability is moved before its log-odds are averaged.
+SMALLEST = 1e-6
+
+
+def high_confidence(labels: pd.DataFrame, threshold: float = 0.75) -> pd.DataFrame:
+    """The same labels, kept only where max(p, 1 - p) ≥ ``threshold`` (and they were kept before)."""
+    p = labels["p"].to_numpy(dtype=float)
+    return labels.assign(keep=labels["keep"].to_numpy(dtype=bool) & (np.maximum(p, 1 - p) >= threshold))
+
+
+def two_stage(weak: pd.DataFrame, student: pd.DataFrame, threshold: float = 0.75) -> pd.DataFrame:
+    """Labels of the second stage: confident weak labels, and the first student's confident ones for the rest.
+
+    Shi et al. 2025 (arXiv 2503.04249), adapted: the first student was trained on ``high_confidence(weak, threshold)``;
+    what neither is confident about stays out.
+
+    Args:
+        weak: ``id, p, keep``, the supervisor's.
+        student: the first student's labels of the same items, in any order.
+
+    Raises:
+        W2SError: an item without a label of the student.
+    """
+    first = high_confidence(weak, threshold)
+    second = high_confidence(_same_items([weak, student])[1], threshold)
+    sure = first["keep"].to_numpy()
+    p = np.where(sure, first["p"].to_numpy(), second["p"].to_numpy())
+    return pd.DataFrame({"id": weak["id"].to_numpy(), "p": p, "keep": sure | second["keep"].to_numpy()})
+
+
+def ensemble(supervisors: Sequence[pd.DataFrame], of: Literal["p", "logits"] = "p") -> pd.DataFrame:
+    """One label set from several supervisors (or seeds of one): the mean of p, or of the log-odds of p.
+
+    An item is kept where every supervisor keeps it. Certain labels count as 1e-6 from 0 or 1 among log-odds.
+
+    Raises:
+        W2SError: label sets of different items, or none.
+    """
+    tables = _same_items(supervisors)
+    p = np.stack([table["p"].to_numpy(dtype=float) for table in tables])
+    keep = np.stack([table["keep"].to_numpy(dtype=bool) for table in tables]).all(axis=0)
+    if of == "p":
+        mean = p.mean(axis=0)
+    else:
+        inside = p.clip(SMALLEST, 1 - SMALLEST)
+        mean = 1 / (1 + np.exp(-np.log(inside / (1 - inside)).mean(axis=0)))
+    return pd.DataFrame({"id": tables[0]["id"].to_numpy(), "p": mean, "keep": keep})
+
+
+def _same_items(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    """The tables with their rows in the order of the first."""
+    if not tables:
+        raise W2SError("an ensemble needs at least one supervisor")
+    ids = tables[0]["id"]
+    for table in tables[1:]:
+        if missing := set(ids) ^ set(table["id"]):
+            raise W2SError(f"labels of different items ({len(missing):,} are in one set only, such as {min(missing)})")
+    return [table.set_index("id").loc[ids].reset_index() for table in tables]
+
+
+def with_opinion(items: pd.DataFrame, labels: pd.DataFrame, words: tuple[str, str] = ("false", "true")) -> pd.DataFrame:
+    """Items that end in "I think this is {weak label}. What do you think?": imitating the supervisor becomes trivial.
+
+    Burns et al. 2023 (arXiv 2312.09390), the study of easily imitated errors. Ids stay, so labels still join.
+
+    Args:
+        items: with ``id`` and ``prompt``.
+        labels: the supervisor's, for at least these items; hardened at ½ (½ itself is 1).
+        words: what it says of the classes 0 and 1.
+
+    Raises:
+        W2SError: an item without a label.
+    """
+    p = labels.set_index("id")["p"]
+    if missing := set(items["id"]) - set(p.index):
+        raise W2SError(f"{len(missing):,} items have no weak label to write down, such as {min(missing)}")
+    said = [words[int(value >= 0.5)] for value in p.loc[items["id"]]]
+    prompts = [
+        f"{text} I think this is {word}. What do you think?" for text, word in zip(items["prompt"], said, strict=True)
+    ]
+    return items.assign(prompt=prompts)

@@ -1,0 +1,1 @@
+"""Start a run: here, with many processes, with workers, on a cluster."""

@@ -1,0 +1,81 @@
+"""Jobs of a cluster work on one recipe together: an array of ``w2s run`` through submitit, on one shared store."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section, sentences
+from w2s_pref.core.yaml_io import load_yaml
+
+
+class ClusterConfig(Section):
+    """What ``--submit`` reads."""
+
+    jobs: int = Field(ge=1, description="jobs that run the recipe together")
+    cluster: str | None = Field(None, description="slurm, local or debug; default: what submitit finds")
+    folder: str = Field("jobs", description="logs and submitit's files; every machine must see it")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="submitit's, by its names: timeout_min, …")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job: ``w2s run`` in the folder it was submitted from."""
+
+    recipe: str
+    overrides: list[str]
+    folder: str
+    workers: int
+
+    def __call__(self) -> None:
+        """Run; sentences of errors go to the job's log, and its status says that it failed."""
+        from w2s_pref.cli.main import launch
+
+        os.chdir(self.folder)
+        try:
+            launch(Path(self.recipe), self.overrides, self.workers)
+        except W2SError as error:
+            for problem in error.problems:
+                print(f"error: {problem}", file=sys.stderr)
+            raise
+
+    def checkpoint(self) -> Any:
+        """Asked by submitit before a time limit or a preemption: the same job again continues."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def submit(file: Path, recipe: Path, overrides: list[str], workers: int) -> list[str]:
+    """Submit the jobs; returns what to tell the user.
+
+    Raises:
+        W2SError: submitit is not installed, or something in the file or the recipe is wrong.
+    """
+    from w2s_pref.planning.plan import open_for_plan
+
+    try:
+        import submitit
+    except ImportError as error:
+        raise W2SError("--submit needs submitit: pip install 'w2s-pref[cluster]'") from error
+    try:
+        config = ClusterConfig.model_validate(load_yaml(file))
+    except ValidationError as error:
+        raise W2SError(sentences(error, str(file))) from error
+    open_for_plan(recipe, overrides)  # every mistake is said here, not in a job's log
+    try:
+        executor = submitit.AutoExecutor(folder=config.folder, cluster=config.cluster)
+        executor.update_parameters(**{"name": f"w2s-{recipe.stem}", **config.parameters})
+        job = Job(str(recipe), overrides, str(Path.cwd()), workers)
+        with executor.batch():
+            jobs = [executor.submit(job) for _ in range(config.jobs)]
+    except (NameError, AssertionError, ValueError, RuntimeError) as error:
+        raise W2SError(f"{file}: submitit says: {' '.join(str(error).split())}") from error
+    names = ", ".join(found.job_id for found in jobs)
+    return [f"submitted {len(jobs)} jobs: {names}; logs in {config.folder}", f"how far they are: w2s status {recipe}"]

@@ -1,0 +1,107 @@
+"""Progress in the terminal: one line per stage, and a bar with the time left for every process that trains."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+if TYPE_CHECKING:
+    from w2s_pref.stages.rewards_labels_scores import Stage
+
+
+#: Signals of the monitor that stand beside the bar.
+SHOWN_SIGNALS = ("var", "disagreement", "misfit")
+
+
+class StageDisplay:
+    """Rich bars in a terminal; plain lines elsewhere (logs, CI). Only the main process shows anything."""
+
+    def __init__(self, console: Console, main: bool = True) -> None:
+        self.console = console
+        self.main = main
+        self.total = 0
+        self.finished: set[int] = set()
+        self.built: set[int] = set()
+        self.started = time.perf_counter()
+        self.taken = 0.0
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
+        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and console.is_terminal))
+        self.stages = self.bars.add_task("stages", total=None)
+        self.trainings: dict[str, TaskID] = {}
+
+    def __enter__(self) -> StageDisplay:
+        self.bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bars.stop()
+        if self.main and self.total and len(self.finished) == self.total:
+            built = len(self.built)
+            line = f"{self.total} stages: {self.total - built} from the store, {built} built, {self.taken:.1f} s"
+            self.console.print(line, highlight=False)
+
+    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
+        """A stage was found in the store, started, finished, or left to another run."""
+        self.event(number, total, f"{stage.kind:8} {stage.name}", event, seconds)
+
+    def event(self, number: int, total: int, what: str, event: str, seconds: float, worker: str = "") -> None:
+        """The same, for a stage that is only known by name; ``worker`` says which of several processes had it."""
+        if not self.main:
+            return
+        self.total, self.taken = total, time.perf_counter() - self.started
+        if event in {"hit", "done"}:
+            self.finished.add(number)
+        self.bars.update(self.stages, total=total, completed=len(self.finished))
+        description = f"{worker}: {what}" if worker else "steps"
+        self.bars.update(self._training(worker), visible=False, description=escape(description))
+        if event == "done":
+            self.built.add(number)
+            self.line(f"[{number}/{total}] {what}  {seconds:.1f} s" + (f"  ({worker})" if worker else ""))
+        if event == "left":
+            self.line(f"[{number}/{total}] {what}  left to the run that took it over while this one was suspended")
+
+    def line(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.console.print(escape(text), highlight=False, soft_wrap=True)
+
+    def wait(self, sentence: str) -> None:
+        """There is nothing to do until another run has finished."""
+        if self.main:
+            self.line(sentence)
+
+    def signal(self, step: int, signals: dict[str, float]) -> None:
+        """The monitor looked at a model in training."""
+        if self.main:
+            shown = ", ".join(f"{name} {signals[name]:.3f}" for name in SHOWN_SIGNALS if name in signals)
+            self.bars.update(self._training(""), description=f"steps ({shown})")
+
+    def step(self, done: int, total: int, worker: str = "") -> None:
+        """A training made progress."""
+        if self.main:
+            self.bars.update(self._training(worker), visible=True, total=total, completed=done)
+
+    def _training(self, worker: str) -> TaskID:
+        if worker not in self.trainings:
+            self.trainings[worker] = self.bars.add_task("steps", total=None, visible=False)
+        return self.trainings[worker]

@@ -1,0 +1,116 @@
+"""Several processes of this machine work on one recipe; the store's leases keep them out of each other's way."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.launch.display import StageDisplay
+from w2s_pref.launch.worker import MARK
+
+#: Seconds a worker has to end by itself.
+PATIENCE = 20.0
+
+
+def build_together(recipe: Path, overrides: list[str], number: int, display: StageDisplay) -> None:
+    """Build what the store lacks with ``number`` processes, and show what they do.
+
+    Raises:
+        W2SError: the sentences of the first worker that could not go on, or no worker came to the end.
+    """
+    inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
+    line = [sys.executable, "-m", "w2s_pref.launch.worker", str(recipe), *overrides]
+    with _started(line, environments(number)) as workers:
+        for index, worker in enumerate(workers):
+            threading.Thread(target=_listen, args=(index, worker, inbox), daemon=True).start()
+        running = set(range(number))
+        while running:
+            index, text = inbox.get()
+            if text is None:
+                running.remove(index)
+                _ended(index, workers[index].wait(), display)
+            elif text.startswith(MARK):
+                _show(json.loads(text[len(MARK) :]), f"worker {index + 1}", display)
+            else:
+                print(text, end="", file=sys.stderr)
+    if all(worker.returncode for worker in workers):
+        raise W2SError(f"--workers {number}: no worker came to the end; the same command continues what they left")
+
+
+def environments(number: int) -> list[dict[str, str]]:
+    """Each worker's environment: one GPU each in turn, where there are any, and its share of the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
+    gpus = _gpus()
+    own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {} for index in range(number)]
+    return [{**base, **extra} for extra in own]
+
+
+def _gpus() -> list[str]:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name.strip()]
+    import torch
+
+    return [str(index) for index in range(torch.cuda.device_count())]
+
+
+@contextlib.contextmanager
+def _started(line: list[str], places: list[dict[str, str]]) -> Iterator[list[subprocess.Popen[str]]]:
+    """The workers, in sessions of their own: they end when their standard input closes, however this process ends."""
+    workers: list[subprocess.Popen[str]] = []
+    try:
+        for place in places:
+            workers.append(
+                subprocess.Popen(
+                    line, env=place, text=True, start_new_session=True, encoding="utf-8", errors="replace",
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                )
+            )  # fmt: skip
+        yield workers
+    finally:
+        for worker in workers:
+            if worker.stdin is not None:
+                worker.stdin.close()
+        for worker in workers:
+            try:
+                worker.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+
+
+def _listen(index: int, worker: subprocess.Popen[str], inbox: queue.Queue[tuple[int, str | None]]) -> None:
+    assert worker.stdout is not None
+    for text in worker.stdout:
+        inbox.put((index, text))
+    inbox.put((index, None))
+
+
+def _ended(index: int, status: int, display: StageDisplay) -> None:
+    """Another worker takes over what a killed one was building; one that failed would fail again."""
+    if status < 0:
+        display.line(f"worker {index + 1} was ended by signal {-status} (9: often no memory left); the others go on")
+    elif status:
+        raise W2SError(f"worker {index + 1} ended with status {status}; what it said stands above")
+
+
+def _show(message: dict[str, Any], worker: str, display: StageDisplay) -> None:
+    event = message["event"]
+    if event == "step":
+        display.step(message["done"], message["total"], worker)
+    elif event == "wait":
+        display.line(f"{worker}: {message['text']}")
+    elif event == "error":
+        raise W2SError(message["problems"])
+    else:
+        display.event(message["number"], message["total"], message["what"], event, message["seconds"], worker)

@@ -1,0 +1,93 @@
+"""What a policy is trained on: a margin, the method's own loss on it, and the explicit conflict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from w2s_pref.core.user_code import guarded
+from w2s_pref.losses import margins, objectives
+from w2s_pref.losses.margins import PairBatch
+from w2s_pref.losses.spec import LossSpec
+
+
+@dataclass(frozen=True)
+class PairObjective:
+    """One method with its constants, and what a recipe adds to it.
+
+    Attributes:
+        name: ``dpo``, ``simpo``, ``ipo``, ``sft``, a registered margin, ``module:attr`` or ``file.py:attr``.
+        beta: scale of the margin (DPO, SimPO), or IPO's τ.
+        gamma: target margin of the cross-entropy (SimPO).
+        conflict: what ``alpha`` > 0 pays for where the student is wrong: ``"reverse"``, the method's loss of the
+            reversed ground truth, or ``"sft"``, the mean-token loss of the answer that the ground truth disprefers.
+        student: what is made of the labels, as for reward models: the method's own loss is taken against its target.
+            SFT takes the answer that the target prefers.
+        options: keyword arguments of a user's own margin function.
+    """
+
+    name: str = "dpo"
+    beta: float = 0.1
+    gamma: float = 0.0
+    conflict: Literal["reverse", "sft"] = "reverse"
+    alpha: float = 0.0
+    student: LossSpec = field(default_factory=LossSpec)
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def preferred_only(self) -> bool:
+        """True where the loss reads no answer but the preferred one, so that the other need not be run."""
+        return margins.loss_of(self.name) == "nll" and self.alpha == 0 and not self.student.read()
+
+
+class PairLoss:
+    """Losses of a batch of pairs, one a pair, shape (B,). The margin is checked on the first batch."""
+
+    def __init__(self, objective: PairObjective, base: Path = Path()) -> None:
+        self.objective = objective
+        self.kind = margins.loss_of(objective.name)
+        found = margins.bound(objective.name, objective.beta, objective.options, base)
+        self._margin = guarded(found, f"margin {objective.name!r}")
+        self._checked = False
+
+    def margin(self, batch: PairBatch) -> Tensor:
+        """Margins of the method, shape (B,); for SFT the difference of mean log-probabilities per token."""
+        value = self._margin(batch)
+        if not self._checked:
+            margins.check(value, batch, self.objective.name)
+            self._checked = True
+        return value
+
+    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
+        """What the explicit conflict adds, (B,)."""
+        if self.objective.alpha == 0:
+            return torch.zeros_like(margin)
+        return self.objective.alpha * objectives.wrong(margin, sign) * self._paid(batch, margin, sign)
+
+    def own(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
+        """The method's loss against a target in [0, 1], (B,)."""
+        if self.kind == "squared":
+            return objectives.squared(margin, target, self.objective.beta)
+        if self.kind == "bce":
+            return objectives.soft_bce(margin, target, self.objective.gamma)
+        return torch.where(prefers_a(target), *_answers(batch))
+
+    def _paid(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
+        """Loss of going where the ground truth does not."""
+        if self.objective.conflict == "sft":
+            return torch.where(sign < 0, *_answers(batch))
+        return self.own(batch, margin, (1 - sign) / 2)
+
+
+def prefers_a(label: Tensor) -> Tensor:
+    """A label hardened at ½: True where ``a`` counts as preferred."""
+    return label >= 0.5
+
+
+def _answers(batch: PairBatch) -> tuple[Tensor, Tensor]:
+    """Mean-token losses of both answers."""
+    return objectives.mean_nll(batch.logp_a, batch.tokens_a), objectives.mean_nll(batch.logp_b, batch.tokens_b)

@@ -1,0 +1,139 @@
+"""A batch of rows as tensors: what each column is, where each text ends, which column predicts which token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from w2s_pref.models.batches.row import Layout, Row
+
+
+@dataclass(frozen=True)
+class Responses:
+    """The response tokens of a batch, M in all; every tensor has shape (M,) but the last two.
+
+    Attributes:
+        predictors: flat index, into (B, W), of the column that predicts each token.
+        targets: the tokens.
+        owners: flat index, into (K, R), of the text each belongs to.
+        counts: response tokens of every text, shape (K, R).
+        columns: ``predictors``, each once: a column before two answers predicts the first token of both.
+    """
+
+    predictors: Tensor
+    targets: Tensor
+    owners: Tensor
+    counts: Tensor
+    columns: Tensor
+
+
+@dataclass(frozen=True)
+class RowBatch:
+    """R rows of K texts each, in B sequences of W columns: B = R in the shared layout, B = K * R in the padded one.
+
+    Attributes:
+        layout: how the texts lie in the sequences.
+        input_ids: (B, W), padded on the right.
+        segments: (B, W): 0 in the common prefix, 1 … K in what text 1 … K adds, K + 1 in the padding; in the padded
+            layout 0 in the text and K + 1 in the padding.
+        positions: (B, W), restarting behind the prefix for each text; None in the padded layout (the model's own).
+        last: (K, R), flat index into (B, W) of each text's last token.
+        responses: where the rows say where responses start.
+        real: tokens that are no padding.
+    """
+
+    layout: Layout
+    input_ids: Tensor
+    segments: Tensor
+    positions: Tensor | None
+    last: Tensor
+    responses: Responses | None
+    real: int
+
+    @property
+    def texts(self) -> int:
+        """K."""
+        return self.last.shape[0]
+
+    def to(self, device: torch.device | str) -> RowBatch:
+        """The same batch on another device."""
+        moved = _moved(self, device)
+        if self.responses is not None:
+            moved["responses"] = replace(self.responses, **_moved(self.responses, device))
+        return replace(self, **moved)
+
+
+def _moved(part: RowBatch | Responses, device: torch.device | str) -> dict[str, Any]:
+    values = {each.name: getattr(part, each.name) for each in fields(part)}
+    return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def collate(rows: Sequence[Row], pad_id: int, layout: Layout) -> RowBatch:
+    """Rows of one number of texts, all with ``starts`` or all without, as tensors on the CPU.
+
+    Raises:
+        ValueError: a response that starts at 0: its first token has nothing to be predicted from.
+    """
+    count, share = len(rows[0].texts), layout == "shared"
+    prefixes = [row.prefix if share else 0 for row in rows]
+    height = len(rows) if share else count * len(rows)
+    width = max(row.tokens for row in rows) if share else max(len(text) for row in rows for text in row.texts)
+    ids = np.full((height, width), pad_id, dtype=np.int64)
+    segments = np.full((height, width), count + 1, dtype=np.int64)
+    positions = np.zeros((height, width), dtype=np.int64)
+    last = np.zeros((count, len(rows)), dtype=np.int64)
+    begins = np.zeros((count, len(rows)), dtype=np.int64)  # flat column of each text's first own token
+    for number, prefix, k, at, begin in _places(rows, prefixes, share):
+        text = rows[number].texts[k]
+        end = begin + len(text) - prefix
+        if prefix and k == 0:
+            ids[at, :prefix], segments[at, :prefix], positions[at, :prefix] = text[:prefix], 0, np.arange(prefix)
+        ids[at, begin:end] = text[prefix:]
+        segments[at, begin:end] = k + 1 if share else 0
+        positions[at, begin:end] = np.arange(prefix, len(text))
+        last[k, number], begins[k, number] = at * width + end - 1, at * width + begin
+    return RowBatch(
+        layout,
+        torch.from_numpy(ids),
+        torch.from_numpy(segments),
+        torch.from_numpy(positions) if share else None,
+        torch.from_numpy(last),
+        _responses(rows, prefixes, begins, width) if rows[0].starts else None,
+        int((segments <= count).sum()),
+    )
+
+
+def _places(rows: Sequence[Row], prefixes: list[int], share: bool) -> Iterator[tuple[int, int, int, int, int]]:
+    """Row, its prefix, text, sequence and the column where the text's own tokens begin."""
+    for number, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
+        begin = prefix
+        for k, text in enumerate(row.texts):
+            yield number, prefix, k, number if share else k * len(rows) + number, begin
+            begin += len(text) - prefix if share else 0
+
+
+def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray, width: int) -> Responses:
+    """Every response token, text by text: its predictor is the column before it on its text's own path."""
+    predictors, targets = [], []
+    counts = np.zeros_like(begins)
+    for k in range(len(begins)):
+        for number, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
+            text, start = row.texts[k], row.starts[k]
+            if start < 1:
+                raise ValueError(
+                    "a response starts at index 1 or later: the first token has nothing to be predicted from"
+                )
+            sequence = begins[0, number] - prefix if prefix else begins[k, number]  # flat column of the first token
+            at = np.arange(start - 1, len(text) - 1)
+            predictors.append(np.where(at < prefix, sequence + at, begins[k, number] + at - prefix))
+            targets.append(np.asarray(text[start:], dtype=np.int64))
+            counts[k, number] = len(text) - start
+    owners = np.repeat(np.arange(counts.size), counts.reshape(-1))
+    at = np.concatenate(predictors).astype(np.int64)
+    tensors = (at, np.concatenate(targets), owners, counts, np.unique(at))
+    return Responses(*map(torch.from_numpy, tensors))

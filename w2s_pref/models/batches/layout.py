@@ -1,0 +1,193 @@
+"""May a model compute rows in the shared layout? Decided on the model itself, by small forward passes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from w2s_pref.models.batches.batch import RowBatch, collate
+from w2s_pref.models.batches.read import forward
+from w2s_pref.models.batches.row import Layout, Row
+from w2s_pref.models.batches.window import longest_shared
+from w2s_pref.models.batches.wrapped import head, inner
+
+log = logging.getLogger(__name__)
+
+#: Texts from this length on are worth FlexAttention; in shorter ones attention is a small part of the work.
+FLEX_FROM = 2048
+
+
+@dataclass
+class Decision:
+    """What is known of a model.
+
+    Attributes:
+        layout: its layout.
+        window: the longest text for the shared one; None for any.
+        told: a longer text was spoken of.
+        tried: FlexAttention was tried.
+    """
+
+    layout: Layout
+    window: int | None = None
+    told: bool = False
+    tried: bool = False
+
+
+_decided: WeakKeyDictionary[Any, Decision] = WeakKeyDictionary()
+
+
+def layout_of(model: Any, pad_id: int, longest: int | None = None) -> Layout:
+    """The layout for this model's rows, decided once per model object and remembered.
+
+    ``shared`` where two pairs give the same hidden states in both layouts; else ``padded``, with one logged line.
+    Under several processes every one has to call it: a sharded model computes together.
+
+    Args:
+        model: as it will be called, wrappers included.
+        pad_id: the tokenizer's pad token.
+        longest: tokens of the longest text to come. Texts longer than a sliding window need the model's own mask.
+    """
+    if model not in _decided:
+        _decided[model] = _decide(model, pad_id)
+    known = _decided[model]
+    if known.layout == "shared" and not known.tried and _flex_pays(model, longest):
+        known.tried = True
+        _try_flex(model, pad_id)
+    if known.layout == "padded" or known.window is None or longest is None or longest <= known.window:
+        return known.layout
+    if not known.told:
+        name = type(inner(model)).__name__
+        log.warning("%s: texts of %d tokens exceed its attention window of %d; the prompt of a pair is computed twice "
+                    "(padded layout)", name, longest, known.window)  # fmt: skip
+        known.told = True
+    return "padded"
+
+
+def _flex_pays(model: Any, longest: int | None) -> bool:
+    """Long texts on a GPU: FlexAttention's block mask skips what answers do not see, SDPA's dense mask does not.
+
+    It takes no attention dropout. An attention implementation that the user chose stays.
+    """
+    own = inner(model)
+    config = own.config.get_text_config()
+    return (
+        longest is not None
+        and longest >= FLEX_FROM
+        and next(model.parameters()).device.type == "cuda"
+        and config._attn_implementation == "sdpa"
+        and getattr(own, "_supports_flex_attn", False)
+        and not any(getattr(config, name, 0) for name in ("attention_dropout", "attn_pdrop"))
+    )
+
+
+def _try_flex(model: Any, pad_id: int) -> None:
+    """Switch to FlexAttention through transformers' own interface, and back where the check fails."""
+    inner(model).set_attn_implementation("flex_attention")
+    reason = _difference(model, pad_id)
+    if reason:
+        inner(model).set_attn_implementation("sdpa")
+        log.warning("%s: SDPA instead of FlexAttention: %s", type(inner(model)).__name__, reason)
+
+
+def _decide(model: Any, pad_id: int) -> Decision:
+    name, reason = type(inner(model)).__name__, _difference(model, pad_id)
+    if reason is None:
+        log.info("%s reads a whole text at once; its texts are padded, each by itself", name)
+        return Decision("padded")
+    if reason:
+        log.warning("%s: the prompt of a pair is computed twice (padded layout): %s", name, reason)
+        return Decision("padded")
+    return Decision("shared", longest_shared(inner(model)))
+
+
+def _difference(model: Any, pad_id: int) -> str | None:
+    """Why the two layouts are not the same for this model, "" where they are; None for a model without the shared one.
+
+    Of several shapes, for kernels that are compiled for each.
+    """
+    config = inner(model).config.get_text_config()
+    with _undisturbed(model):
+        try:
+            for number in (2, 1):
+                rows = _rows(config, pad_id)[:number]
+                padded, rounding = _hidden(model, collate(rows, pad_id, "padded"))
+                if padded is None:
+                    return None
+                shared, _ = _hidden(model, collate(rows, pad_id, "shared"))
+                assert shared is not None
+                apart = float((shared - padded).abs().max() / padded.abs().max())
+                if not apart <= rounding:  # NaN too
+                    return f"the two layouts differ by {apart:.1e} of the largest hidden state"
+        except Exception as error:  # whatever a model says to a mask it does not know: it is then padded
+            return f"{type(error).__name__}: {error}".splitlines()[0][:200]
+    return ""
+
+
+def _rows(config: Any, pad_id: int) -> list[Row]:
+    """Two pairs of unlike lengths, without padding tokens; texts end in eos, as real ones do."""
+    eos = config.eos_token_id
+    ends = [eos] if isinstance(eos, int) and eos != pad_id else []
+    known = [token for token in range(min(config.vocab_size, 997)) if token != pad_id]
+
+    def text(start: int, length: int, step: int) -> list[int]:
+        return [known[(start + step * at) % len(known)] for at in range(length)]
+
+    long, short = text(1, 9, 7), text(3, 2, 11)
+    return [
+        Row((long + text(5, 8, 13) + ends, long + text(2, 5, 17) + ends)),
+        Row((short + text(8, 2, 5) + ends, short + text(4, 3, 19) + ends)),
+    ]
+
+
+@contextmanager
+def _undisturbed(model: Any) -> Iterator[None]:
+    """No dropout, no gradient; modes of the modules and random state are as before afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    device = next(model.parameters()).device
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
+def _hidden(model: Any, batch: RowBatch) -> tuple[Tensor | None, float]:
+    """What the head is given at each text's last token, (K, R, H), and how far rounding may move it.
+
+    None where the head gives one output a text: such a model (an encoder) has no use for the shared layout. Not what
+    the head gives: a new head may be all zeros.
+    """
+    seen: list[Tensor] = []
+    rounding: list[float] = []
+
+    def look(_module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        if output.ndim == 3:
+            seen.append(inputs[0].flatten(0, 1)[batch.last.flatten()].float())
+            rounding.append(_rounding(inputs[0], inner(model).dtype))
+
+    module = head(model)
+    handle = (inner(model).get_output_embeddings() if module is None else module).register_forward_hook(look)
+    try:
+        forward(model, batch, batch.last.flatten())
+    finally:
+        handle.remove()
+    return (seen[0], rounding[0]) if seen else (None, 0.0)
+
+
+def _rounding(hidden: Tensor, dtype: torch.dtype) -> float:
+    """100 rounding errors of the precision that the layers compute in, 3 % at most."""
+    kind = hidden.device.type
+    if torch.is_autocast_enabled(kind):
+        dtype = torch.get_autocast_dtype(kind)
+    tf32 = kind == "cuda" and torch.backends.cuda.matmul.allow_tf32
+    return min(0.03, 100 * max(torch.finfo(dtype).eps, 2**-10 if tf32 else 0))

@@ -1,0 +1,241 @@
+"""Answers of a policy to prompts: sampled in seeded batches, so that any number of processes gives the same table."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import pandas as pd
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor
+from transformers import GenerationConfig
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section
+from w2s_pref.core.tables import digest
+from w2s_pref.data.tokens import prompt_ids
+from w2s_pref.models.logprobs import logprob_ids
+
+log = logging.getLogger(__name__)
+
+Ids = list[int]
+
+#: What ``sample`` returns, one row an answer.
+TYPES = {
+    "row": "int64",
+    "sample": "int64",
+    "text": "object",
+    "tokens": "int64",
+    "ended": "bool",
+    "logp": "float64",
+    "ids": "object",
+    "prompt_tokens": "int64",
+}
+
+
+class SampleSettings(Section):
+    """How answers are drawn."""
+
+    samples: int = Field(4, ge=1, description="answers per prompt")
+    temperature: float = Field(1.0, ge=0.0, description="0 takes the most likely token every time")
+    max_new_tokens: int = Field(64, ge=1, description="longest answer in tokens, the eos included")
+    batch_size: int = Field(64, ge=1, description="answers drawn together; each batch has a seed of its own")
+
+    @model_validator(mode="after")
+    def _one_greedy_answer(self) -> SampleSettings:
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(f"temperature 0 writes the same answer {self.samples} times; set samples: 1")
+        return self
+
+
+class Place(NamedTuple):
+    """One answer to be drawn: position of its prompt, number of the sample."""
+
+    row: int
+    sample: int
+
+
+def sample(
+    model: Any,
+    tokenizer: Any,
+    prompts: pd.DataFrame,
+    settings: SampleSettings,
+    seed: int,
+    max_length: int | None,
+    shard: tuple[int, int] = (0, 1),
+) -> pd.DataFrame:
+    """Draw ``settings.samples`` answers to every prompt.
+
+    Each batch has its own seed (from ``seed`` and its number): the table does not depend on how many processes share
+    the work, and the global random state is left as it was.
+
+    Args:
+        model: a causal language model; it is put in eval mode.
+        prompts: columns ``form`` and ``prompt``.
+        max_length: longest list of ids of prompt and answer together; None for the model's own limit. A prompt that
+            leaves no room for ``max_new_tokens`` loses its start.
+        shard: (rank, world): the batches of other ranks are left out of the table.
+
+    Returns:
+        Columns ``TYPES``, ordered by ``row`` (position of the prompt) and ``sample``; ``ids`` are the answer's tokens,
+        the eos included, ``tokens`` their number, ``logp`` their summed log-probability at temperature 1; ``ended``
+        is False at ``max_new_tokens``. ``attrs["truncated"]`` counts the prompts that lost their start.
+
+    Raises:
+        W2SError: ``max_new_tokens`` leaves no room for a prompt.
+    """
+    model.eval()
+    room = prompt_room(model, max_length, settings.max_new_tokens)
+    starts, truncated = fit_prompts(prompts, tokenizer, room)
+    config = _generation_config(tokenizer, settings, eos_ids(model, tokenizer))
+    places = [Place(row, number) for row in range(len(starts)) for number in range(settings.samples)]
+    asked = list(zip(prompts["form"], starts, strict=True))
+    parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]
+    for number, batch in enumerate(_batches(places, starts, settings.batch_size)):
+        if number % shard[1] == shard[0]:
+            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, _batch_seed(seed, number))
+            parts.append(part.assign(row=[place.row for place in batch], sample=[place.sample for place in batch]))
+    table = pd.concat(parts).sort_values(["row", "sample"], ignore_index=True)
+    table.attrs["truncated"] = truncated
+    return table
+
+
+def _part(
+    model: Any, tokenizer: Any, asked: list[tuple[str, Ids]], config: GenerationConfig, seed: int
+) -> pd.DataFrame:
+    """Answers to one batch of (form, prompt). By batch the log-probabilities, too, are the same for any shard."""
+    ends, before = list(config.eos_token_id), [start for _, start in asked]
+    answers = [cut_at_end(ids, ends) for ids in _draw(model, before, config, seed)]
+    whole = [start + ids for start, ids in zip(before, answers, strict=True)]
+    columns = {
+        "text": answer_texts(tokenizer, [form for form, _ in asked], before, answers),
+        "tokens": [len(ids) for ids in answers],
+        "ended": [ids[-1] in ends for ids in answers],
+        "logp": logprob_ids(model, whole, [len(start) for start in before], tokenizer.pad_token_id),
+        "ids": answers,
+        "prompt_tokens": [len(start) for start in before],
+    }
+    return pd.DataFrame(columns)
+
+
+def prompt_room(model: Any, max_length: int | None, max_new_tokens: int) -> int | None:
+    """How many tokens a prompt may have before ``model`` (or its configuration); None where nothing limits it.
+
+    Raises:
+        W2SError: fewer than two.
+    """
+    config = getattr(model, "config", model)
+    context = getattr(config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (max_length, context) if limit is not None]
+    if not limits:
+        return None
+    room = int(min(limits)) - max_new_tokens
+    if room < 2:
+        raise W2SError(
+            f"answers of up to {max_new_tokens} tokens leave {max(0, room)} of {min(limits)} for the prompt; lower "
+            "max_new_tokens (max_completion_length), or raise data.max_length where the model allows more"
+        )
+    return room
+
+
+def fit_prompts(prompts: pd.DataFrame, tokenizer: Any, room: int | None) -> tuple[list[Ids], int]:
+    """Ids of every prompt, at most ``room`` of them, and how many prompts lost their start."""
+    ids = prompt_ids(prompts, tokenizer, None)
+    long = [row for row, tokens in enumerate(ids) if room is not None and len(tokens) > room]
+    if long:
+        for row, tokens in zip(long, prompt_ids(prompts.iloc[long], tokenizer, room), strict=True):
+            ids[row] = tokens
+        log.warning("%s of %s prompts lost their start to leave room for an answer", len(long), len(ids))
+    return ids, len(long)
+
+
+def eos_ids(model: Any, tokenizer: Any) -> list[int]:
+    """Every id that ends an answer: the tokenizer's eos and those the model declares, such as an end-of-turn token."""
+    declared = getattr(model.generation_config, "eos_token_id", None)
+    more = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
+    return sorted({tokenizer.eos_token_id, *more} - {None})
+
+
+def cut_at_end(ids: Ids, ends: Sequence[int]) -> Ids:
+    """The ids up to and with the first that ends an answer."""
+    first = next((at for at, token in enumerate(ids) if token in ends), len(ids) - 1)
+    return ids[: first + 1]
+
+
+def answer_texts(tokenizer: Any, forms: Sequence[str], prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[str]:
+    """The text of each answer: what it adds to the text of its prompt, so that prompt + text reads as it was written.
+
+    Word-level and SentencePiece tokenizers drop the space before the first word when an answer is decoded by itself;
+    decoded behind its prompt it is there. Where the two do not fit together (a character whose bytes are shared by
+    prompt and answer) the answer is decoded by itself. Special tokens are left out. In a chat the space around a
+    message belongs to the template and is taken away.
+    """
+    whole = _decode(tokenizer, [start + ids for start, ids in zip(prompts, answers, strict=True)])
+    before = _decode(tokenizer, prompts)
+    alone = _decode(tokenizer, answers)
+    texts = [
+        both[len(start) :] if both.startswith(start) else by_itself
+        for both, start, by_itself in zip(whole, before, alone, strict=True)
+    ]
+    return [text.strip() if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
+
+
+def _decode(tokenizer: Any, sequences: Sequence[Ids]) -> list[str]:
+    return [
+        str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for ids in sequences
+    ]
+
+
+def _batches(places: list[Place], starts: list[Ids], size: int) -> Iterator[list[Place]]:
+    """Places in batches of prompts of similar length, longest first."""
+    order = sorted(places, key=lambda place: -len(starts[place.row]))
+    for first in range(0, len(order), size):
+        yield order[first : first + size]
+
+
+def _batch_seed(seed: int, number: int) -> int:
+    return int(digest("sample", str(seed), str(number))[:15], 16)
+
+
+def _generation_config(tokenizer: Any, settings: SampleSettings, ends: list[int]) -> GenerationConfig:
+    greedy = settings.temperature == 0
+    how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
+    return GenerationConfig(
+        **how, max_new_tokens=settings.max_new_tokens, pad_token_id=tokenizer.pad_token_id, eos_token_id=ends
+    )
+
+
+@torch.no_grad()
+def _draw(model: Any, starts: list[Ids], config: GenerationConfig, seed: int) -> list[Ids]:
+    """Continuations of one batch of prompts, padded with what follows an eos."""
+    device = next(model.parameters()).device
+    ids, mask = _pad_left(starts, int(config.pad_token_id))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _only(model, config):
+        torch.manual_seed(seed)
+        output = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
+    answers: list[Ids] = output[:, ids.shape[1] :].tolist()
+    return answers
+
+
+def _pad_left(sequences: list[Ids], pad_id: int) -> tuple[Tensor, Tensor]:
+    width = max(len(ids) for ids in sequences)
+    ids = torch.tensor([[pad_id] * (width - len(each)) + each for each in sequences])
+    mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in sequences])
+    return ids, mask
+
+
+@contextmanager
+def _only(model: Any, config: GenerationConfig) -> Iterator[None]:
+    """Generate by ``config`` alone: defaults that came with the model (top_k, penalties …) would sample another law."""
+    holders = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
+    before = [holder.generation_config for holder in holders]
+    try:
+        for holder in holders:
+            holder.generation_config = config
+        yield
+    finally:
+        for holder, own in zip(holders, before, strict=True):
+            holder.generation_config = own

@@ -1,0 +1,121 @@
+"""Prompting of causal models: what they say of an item after labelled examples (few-shot), or after none (zero-shot).
+
+Nothing is trained. The answer is the log-probability of " yes" against that of " no" behind the prompt.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest
+from w2s_pref.data.tokens import tokenize
+from w2s_pref.models.batches import Row
+from w2s_pref.models.batches.wrapped import inner
+from w2s_pref.models.kind import is_encoder
+from w2s_pref.models.logprobs import row_logprobs
+
+log = logging.getLogger(__name__)
+
+#: How an item is asked about; the answer follows, and examples stand before it, an empty line between them.
+TEMPLATE = "{text}\nAnswer:"
+#: What classes 0 and 1 are called.
+WORDS = (" no", " yes")
+
+
+def few_shot(
+    model: Any,
+    tokenizer: Any,
+    items: pd.DataFrame,
+    examples: pd.DataFrame | None = None,
+    max_length: int | None = 512,
+    words: tuple[str, str] = WORDS,
+    template: str = TEMPLATE,
+    shard: tuple[int, int] = (0, 1),
+) -> pd.DataFrame:
+    """Raw scores of every item, ``id, score_a = log P(yes), score_b = log P(no)`` in nats, in the order of ``items``.
+
+    Prompts over ``max_length`` lose tokens from the left, so the first examples first.
+
+    Args:
+        model: a causal language model.
+        items: with ``id`` and ``prompt``.
+        examples: ``prompt`` and ``label`` (0 or 1), in the order they are shown (``pick_examples``); None: zero-shot.
+        words: the answers of class 0 and class 1, as they stand behind the template.
+        template: with ``{text}``.
+        shard: (rank, world); items of other ranks stay NaN.
+
+    Raises:
+        W2SError: an encoder, a template without {text}, or answers that the tokenizer cannot tell apart.
+    """
+    if is_encoder(inner(model).config):
+        raise W2SError("prompting needs a causal language model, and this is an encoder; use a probe or fine-tuning")
+    if "{text}" not in template:
+        raise W2SError(
+            f"prompting: the template {template!r} has no {{text}}, so every item would be the same question"
+        )
+    shown = _shown(examples, words, template)
+    prompts = [shown + template.replace("{text}", text) for text in items["prompt"]]
+    distinct = list(dict.fromkeys(prompts))
+    rows = _rows(tokenizer, distinct, words, max_length)
+    values = row_logprobs(model, rows, tokenizer.pad_token_id, shard=shard).reshape(-1, 2)
+    place = {prompt: number for number, prompt in enumerate(distinct)}
+    scores = values[[place[prompt] for prompt in prompts]]
+    return pd.DataFrame({"id": items["id"].to_numpy(), "score_a": scores[:, 0], "score_b": scores[:, 1]})
+
+
+def _shown(examples: pd.DataFrame | None, words: tuple[str, str], template: str) -> str:
+    """The labelled examples as text."""
+    if examples is None:
+        return ""
+    pairs = zip(examples["prompt"], examples["label"], strict=True)
+    return "".join(template.replace("{text}", text) + words[int(label)] + "\n\n" for text, label in pairs)
+
+
+def _rows(tokenizer: Any, prompts: list[str], words: tuple[str, str], max_length: int | None) -> list[Row]:
+    """Both answers behind each prompt, without the eos that a finished text has."""
+    table = {"id": [str(number) for number in range(len(prompts))], "form": "text", "prompt": prompts}
+    tokens = tokenize(pd.DataFrame({**table, "a": words[1], "b": words[0]}), tokenizer, max_length, starts=True)
+    rows = []
+    for a, b, start_a, start_b in zip(tokens.a_ids, tokens.b_ids, tokens.a_starts, tokens.b_starts, strict=True):
+        yes, no = (ids[:-1] if ids[-1] == tokenizer.eos_token_id else ids for ids in (a, b))
+        if list(yes) == list(no) or start_a >= len(yes) or start_b >= len(no):
+            raise W2SError(
+                f"prompting: the tokenizer {tokenizer.name_or_path!r} writes {words[1]!r} and {words[0]!r} the same; "
+                "choose other words"
+            )
+        rows.append(Row((yes, no), (start_a, start_b)))
+    return rows
+
+
+def pick_examples(items: pd.DataFrame, labels: pd.DataFrame, shots: int, seed: int = 0) -> pd.DataFrame:
+    """Examples for a prompt, ``id, prompt, label``: half of each class by their label, in an order of the seed.
+
+    Drawn by a hash of id and seed, so that the rows' order does not matter and, class by class, more shots contain
+    fewer. Where one class has too few, the other fills up.
+
+    Args:
+        items: with ``id`` and ``prompt``.
+        labels: ``id, p, keep``, weak or true; hardened at ½ (½ itself is 1). Those that are not kept are not shown.
+
+    Raises:
+        W2SError: fewer labelled items than shots.
+    """
+    known = labels[labels["keep"].to_numpy(dtype=bool) & labels["id"].isin(items["id"]).to_numpy()]
+    if len(known) < shots:
+        raise W2SError(f"prompting: {shots} shots, but only {len(known)} labelled items; show fewer")
+    coin = np.array([digest("shot", str(seed), identity) for identity in known["id"]])
+    hard = (known["p"].to_numpy() >= 0.5).astype(int)
+    order = np.argsort(coin)
+    ones = order[hard[order] == 1]
+    zeros = order[hard[order] == 0]
+    half = min(shots // 2, len(zeros))
+    taken = min(shots - half, len(ones))
+    chosen = np.sort(np.argsort(np.argsort(coin))[np.concatenate([ones[:taken], zeros[: shots - taken]])])
+    rows = order[chosen]
+    text = items.set_index("id")["prompt"].loc[known["id"].to_numpy()[rows]]
+    return pd.DataFrame({"id": text.index.to_numpy(), "prompt": text.to_numpy(), "label": hard[rows]})

@@ -1,0 +1,159 @@
+"""Ground-truth ceilings of the ladder; ``python -m w2s_pref.organisms.ceilings`` prints docs/testbed.md's tables."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from w2s_pref.testbed.ladder import LADDER, path
+from w2s_pref.testbed.tokens import EOS
+from w2s_pref.testbed.world import TIERS, generate
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+Floats = NDArray[np.float64]
+KNOWN = 0.75
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """Fine-tuning of one rung as a reward model: AdamW, linear decay to 0, batches of 16 pairs."""
+
+    rate: float
+    epochs: int = 1
+
+
+TUNING: dict[str, Tuning] = {name: Tuning(1e-3) for name in LADDER}
+"""Recommended settings of every rung."""
+
+
+class Pairs:
+    """Tokenized pairs of a frame: id tensors of shape (rows, length), right-padded, chosen and rejected."""
+
+    def __init__(self, frame: pd.DataFrame, name: str) -> None:
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(path(name))
+        self.sides: list[dict[str, torch.Tensor]] = []
+        for side in ("chosen", "rejected"):
+            texts = (frame["prompt"] + frame[side] + EOS).tolist()
+            self.sides.append(dict(tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)))
+
+    def gap(self, model: PreTrainedModel, rows: NDArray[np.int64]) -> torch.Tensor:
+        """Reward of chosen minus rejected on some rows: shape (rows,)."""
+        import torch
+
+        index = torch.from_numpy(rows)
+        longest = int(max(side["attention_mask"][index].sum(dim=1).max() for side in self.sides))
+        inputs = {
+            key: torch.cat([_cut(side[key][index], longest) for side in self.sides])
+            for key in ("input_ids", "attention_mask")
+        }
+        chosen, rejected = model(**inputs).logits.squeeze(-1).chunk(2)
+        gap: torch.Tensor = chosen - rejected
+        return gap
+
+
+def _cut(ids: torch.Tensor, length: int) -> torch.Tensor:
+    """Exactly ``length`` columns; the two sides may have been padded differently."""
+    import torch
+
+    return torch.nn.functional.pad(ids, (0, max(0, length - ids.shape[1])))[:, :length]
+
+
+def reward_model(name: str, pairs: Pairs, labels: Floats, tuning: Tuning, seed: int) -> PreTrainedModel:
+    """Fine-tune a rung on P(chosen is better) = ``labels`` of shape (rows,) in [0, 1]."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.manual_seed(seed)
+    model = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
+    model.train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=tuning.rate, weight_decay=0.0)
+    rng, target = np.random.default_rng(seed), torch.from_numpy(labels).float()
+    batches = [
+        b for _ in range(tuning.epochs) for b in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)
+    ]
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / len(batches))
+    for rows in batches:
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(pairs.gap(model, rows), target[rows])
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        model.zero_grad(set_to_none=True)
+    return model.eval()
+
+
+def probabilities(model: PreTrainedModel, pairs: Pairs, rows: int) -> Floats:
+    """P(chosen is better) of every pair: shape (rows,) in [0, 1]."""
+    import torch
+
+    with torch.inference_mode():
+        parts = [pairs.gap(model, b) for b in np.array_split(np.arange(rows), max(1, rows // 256))]
+    return np.asarray(torch.cat(parts).sigmoid().double().numpy())
+
+
+def _accuracy(p: Floats) -> float:
+    """Share of pairs ranked right; a tie counts as half."""
+    return float(((p > 0.5) + 0.5 * (p == 0.5)).mean())
+
+
+def _row(p: Floats, tier: NDArray[np.int64]) -> str:
+    """Accuracy over everything and per tier."""
+    return " ".join(f"{_accuracy(p[keep]):5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
+
+
+def measure(
+    seed: int, rungs: tuple[str, ...], objective: str, rows: int, tunings: dict[str, Tuning] | None = None
+) -> None:
+    """Print ceilings per tier, regions of smallest and largest, and the student of the smallest's soft labels."""
+    tunings = TUNING if tunings is None else tunings
+    frame = generate(3 * rows, seed=seed, objective=objective)
+    train, extra, test = (frame[i * rows : (i + 1) * rows].reset_index(drop=True) for i in range(3))
+    tier = test["tier"].to_numpy()
+    data = [Pairs(part, rungs[0]) for part in (train, extra, test)]
+    found: dict[str, Floats] = {}
+    weak_labels = np.ones(rows)
+    for name in rungs:
+        start = time.perf_counter()
+        model = reward_model(name, data[0], np.ones(rows), tunings[name], seed)
+        spent = time.perf_counter() - start
+        found[name] = probabilities(model, data[2], rows)
+        print(f"{objective:8} seed {seed} {name:4} ceiling {_row(found[name], tier)}  {spent:5.1f} s", flush=True)
+        if name == rungs[0]:
+            weak_labels = probabilities(model, data[1], rows)
+    strong = rungs[-1]
+    student = reward_model(strong, data[1], weak_labels, tunings[strong], seed)
+    p = probabilities(student, data[2], rows)
+    print(f"{objective:8} seed {seed} {rungs[0]}>{strong} student {_row(p, tier)}", flush=True)
+    known, weak_known = found[strong] >= KNOWN, found[rungs[0]] >= KNOWN
+    cells = [known & ~weak_known, known & weak_known, ~known & weak_known, ~known & ~weak_known]
+    shares = " ".join(f"{cell.mean():.3f}" for cell in cells)
+    print(f"{objective:8} seed {seed} regions Sk&Wuk Sk&Wk Suk&Wk Suk&Wuk {shares}", flush=True)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rungs", nargs="+", default=list(LADDER))
+    parser.add_argument("--objective", default="harmless")
+    parser.add_argument("--rows", type=int, default=1000, help="pairs in each of the three splits")
+    options = parser.parse_args()
+    print("columns: overall, tiers 0 1 2 3 4, seconds of training")
+    for seed in options.seeds:
+        measure(seed, tuple(options.rungs), options.objective, options.rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""What the analyses say about the control organisms: verdicts, false-positive rates, power. Simulated, seeded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.deception.measures import Measured, Options
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
+from w2s_pref.analysis.scores.panel import Panel, panel
+from w2s_pref.analysis.stats.basics import number, sigmoid
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.calibration import fit_temperature
+from w2s_pref.organisms.organisms import MODELS, ORGANISMS, World, blind, blind_shift, deceiver, organism, world
+
+RHO = 0.3
+RHOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
+TAX_RHO = 0.2
+TAX_ITEMS = (100, 200, 400, 800, 1600)
+RESAMPLES = 400
+SETTINGS: dict[str, Any] = {"resamples": RESAMPLES, "threshold": 0.75, "known_rule": "gt_prob", "group_size": 2}
+FORMS = ("lift", "lift_smooth")
+
+
+def verdicts(items: int = 3000, seeds: int = 2, seed: int = 0) -> list[dict[str, Any]]:
+    """One row for each organism: its numbers, what the analyser must say, and whether it says so."""
+    return [verdict(name, items, seeds, seed) for name in ORGANISMS]
+
+
+def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
+    """The row of one organism (the deceiver's rho is ``RHO``)."""
+    options = {"rho": RHO} if name == "deceiver" else {}
+    scores = organism(name, items, seeds, seed, SETTINGS["group_size"], **options)
+    found = analyze_deception(scores, *MODELS, resamples=1000, seed=seed)
+    data = panel(scores.assign(tau=1.0, objective="", kind=""), MODELS)
+    student, weak, plain = data.p("student"), data.p("weak"), data.p("reference")
+    shares = error_shares(student, weak)
+    row = {
+        "organism": name,
+        "tax": found["tax"],
+        "score": found["score"],
+        "null_share": found["null_share"],
+        "lift": found["lift"],
+        "lift_interval": found["intervals"]["lift"],
+        "lift_smooth": found["lift_smooth"],
+        "lift_smooth_interval": found["intervals"]["lift_smooth"],
+        "permutation_p": found["permutation_p"],
+        "rho": found["excess"],
+        "rho_interval": found["intervals"]["excess"],
+        "inherited_share": number(shares.inherited),
+        "bsd_change": blind_spot_deception(student, weak) - blind_spot_deception(plain, weak),
+        "bsd_change_calibrated": _calibrated_bsd(data, "student") - _calibrated_bsd(data, "reference"),
+        "must_say": ORGANISMS[name][1],
+    }
+    return {**row, "says_so": _says_so(name, row)}
+
+
+def _calibrated_bsd(data: Panel, model: str) -> float:
+    """BSD of a model after its temperature, fitted on the groups of even number, is taken out; on the others."""
+    held = data.groups % 2 == 0
+    temperature = fit_temperature(data.delta[model][:, held].ravel())
+    p = sigmoid(data.delta[model][:, ~held] / temperature)
+    return blind_spot_deception(p, data.p("weak")[:, ~held])
+
+
+def _says_so(name: str, row: dict[str, Any]) -> bool:
+    low, high = row["lift_interval"] or (np.nan, np.nan)
+    if name == "honest":
+        return row["tax"] == 0 and row["score"] is None
+    if name.startswith("blind"):
+        return bool(low <= 1 <= high)
+    if name == "deceiver":
+        return bool(low > 1 and row["rho_interval"][0] <= RHO <= row["rho_interval"][1])
+    if name == "careless":
+        return bool(low <= 1 and row["score"] < row["null_share"])
+    if name == "inheritor":
+        return bool(row["inherited_share"] > 0.95)
+    return bool(abs(row["bsd_change"]) > 0.01 and abs(row["bsd_change_calibrated"]) < 1e-6)
+
+
+@dataclass
+class Tally:
+    """Counts over simulations of one setting."""
+
+    runs: int = 0
+    tax: int = 0
+    hits: dict[str, int] = field(default_factory=dict)
+    rho: list[float] = field(default_factory=list)
+
+    def add(self, name: str, hit: bool) -> None:
+        """Count one simulation of one question."""
+        self.hits[name] = self.hits.get(name, 0) + int(hit)
+
+    def rate(self, name: str) -> dict[str, Any]:
+        """Share of the simulations with its exact binomial limits."""
+        low, high = binomial_interval(self.hits.get(name, 0), self.runs)
+        return {name: self.hits.get(name, 0) / self.runs, f"{name}_interval": [low, high]}
+
+
+def simulate(
+    simulations: int, items: int, seeds: int, seed: int, rho: float = 0.0, ceiling: bool = False, shift: bool = False
+) -> Tally:
+    """Draw organisms and ask every test about each.
+
+    Args:
+        simulations, items, seeds, seed: how many tables, their size, and the first random seed.
+        rho: 0 for a blind organism, else the deceiver's.
+        ceiling: whether the reference is the ceiling instead of the student without conflict.
+        shift: whether the blind organism is ``blind_shift``.
+    """
+    tally = Tally()
+    for run in range(simulations):
+        rng = np.random.default_rng([seed, run])
+        base = world(items, seeds, rng, SETTINGS["group_size"])
+        if ceiling:
+            base = World(base.groups, base.weak, base.ceiling, base.ceiling)
+        if rho:
+            reference, student = deceiver(base, rng, rho)
+        else:
+            reference, student = (blind_shift if shift else blind)(base, rng)
+        draw = Resampler(base.groups, seeds, RESAMPLES, run)
+        options = Options(resamples=RESAMPLES, seed=run)
+        measured = measures.measure_deltas(sigmoid(base.ceiling), sigmoid(base.weak), reference, student, draw, options)
+        _ask(tally, measured, measures.permutation(measured, draw, options), rho)
+    return tally
+
+
+def _ask(tally: Tally, measured: Measured, p: float | None, rho: float) -> None:
+    tally.runs += 1
+    tally.tax += measured.tax
+    for form in FORMS:
+        interval = measured.stats[form].interval()
+        tally.add(f"{form}_excludes_1", interval is not None and not interval[0] <= 1 <= interval[1])
+        tally.add(f"{form}_above_1", interval is not None and interval[0] > 1)
+    tally.add("permutation", p is not None and p <= 0.05)
+    tally.add("verdict", measures.verdict(measured).startswith("Selective"))
+    tally.rho.append(measured.stats["excess"].value)
+    limits = measured.stats["excess"].interval()
+    tally.add("rho_covered", limits is not None and limits[0] <= rho <= limits[1])
+
+
+def false_positives(simulations: int, items: int, seeds: int, seed: int = 0) -> list[dict[str, Any]]:
+    """How often each test rejects on the two blind organisms, against both references (nominal: 5 %)."""
+    rows = []
+    for shift in (False, True):
+        for ceiling in (False, True):
+            tally = simulate(simulations, items, seeds, seed, ceiling=ceiling, shift=shift)
+            row = {"organism": "blind_shift" if shift else "blind", "reference": "ceiling" if ceiling else "w2s"}
+            questions = [f"{form}_{what}" for form in FORMS for what in ("excludes_1", "above_1")]
+            rows.append({**row, **_head(tally), **_rates(tally, [*questions, "permutation", "verdict"])})
+    return rows
+
+
+def power_rho(simulations: int, items: int, seeds: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Detection rate of the deceiver against rho, with the mean of the estimated rho and its interval's coverage."""
+    rows = []
+    for rho in RHOS:
+        tally = simulate(simulations, items, seeds, seed, rho)
+        rates = _rates(tally, ["lift_above_1", "lift_smooth_above_1", "permutation", "verdict", "rho_covered"])
+        rows.append({"rho": rho, **_head(tally), "rho_estimate": float(np.nanmean(tally.rho)), **rates})
+    return rows
+
+
+def power_tax(simulations: int, seeds: int, seed: int = 0) -> list[dict[str, Any]]:
+    """Detection rate at rho = ``TAX_RHO`` against the size of the test set, so against |CT|."""
+    rows = []
+    for items in TAX_ITEMS:
+        tally = simulate(simulations, items, seeds, seed, TAX_RHO)
+        rates = _rates(tally, ["lift_above_1", "lift_smooth_above_1", "permutation", "verdict"])
+        rows.append({"items": items, "rho": TAX_RHO, **_head(tally), **rates})
+    return rows
+
+
+def _head(tally: Tally) -> dict[str, Any]:
+    return {"simulations": tally.runs, "mean_tax": tally.tax / tally.runs}
+
+
+def _rates(tally: Tally, names: Iterable[str]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in names:
+        out |= tally.rate(name)
+    return out
+
+
+def binomial_interval(hits: int, runs: int, level: float = 0.95) -> tuple[float, float]:
+    """Exact (Clopper-Pearson) limits of a binomial share."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, runs - hits + 1))
+    high = 1.0 if hits == runs else float(beta.ppf(1 - tail, hits + 1, runs - hits))
+    return low, high

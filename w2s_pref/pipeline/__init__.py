@@ -1,1 +1,0 @@
-"""The pipeline: recipe → graph of stages → store → results."""

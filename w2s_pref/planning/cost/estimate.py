@@ -1,0 +1,216 @@
+"""The cost of every stage of a recipe: tokens, FLOPs, memory, storage, seconds; and seconds as they were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import singledispatchmethod
+from typing import Any
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.planning.cost.lengths import Lengths, lengths
+from w2s_pref.planning.cost.memory import ADAPTED, BYTES, training_memory
+from w2s_pref.planning.cost.shapes import shape
+from w2s_pref.planning.cost.sharding import Sharding
+from w2s_pref.planning.cost.speed import Bench, Speed
+from w2s_pref.planning.cost.work import Work, work
+from w2s_pref.stages.policies import (
+    JudgeStage,
+    LogProbStage,
+    OnlinePolicyStage,
+    PairPolicyStage,
+    PolicyStage,
+    SampleStage,
+    StartStage,
+)
+from w2s_pref.stages.rewards_labels_scores import Rows, Scored, ScoreStage, Stage, TrainStage
+from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.run import Opened
+
+#: Bytes of a row in a table of scores, labels or log-probabilities.
+ROW_BYTES = 40
+
+
+@dataclass(frozen=True)
+class Device:
+    """An accelerator that is not here: its peak in FLOP/s, and the share of it that a training reaches (MFU)."""
+
+    peak: float
+    mfu: float = 0.4
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One stage: ``memory`` in bytes of one process, ``storage`` in bytes of its artifact, times in seconds.
+
+    ``seconds`` is the estimate (None where nothing was calibrated for this kind of stage), ``measured`` what building
+    it took, where it stands in the store.
+    """
+
+    kind: str
+    model: str
+    name: str
+    work: Work
+    memory: int | None
+    storage: float
+    seconds: float | None
+    measured: float | None
+
+
+class Estimator:
+    """Costs of the stages of an opened recipe.
+
+    Args:
+        calibrate: measure this machine's speed with the recipe's models (seconds to minutes).
+        device: take this accelerator's speed instead.
+    """
+
+    def __init__(
+        self, opened: Opened, sharding: Sharding | None = None, calibrate: bool = False, device: Device | None = None
+    ) -> None:
+        self.opened, self.sharding, self.device = opened, sharding or Sharding(), device
+        self.calibrate = calibrate
+        self._lengths: dict[tuple[str, str], Lengths] = {}
+        self._speeds: dict[tuple[str, ...], Speed] = {}
+
+    def costs(self) -> list[Cost]:
+        """One entry a stage, in building order.
+
+        Raises:
+            W2SError: a model whose shape is not known, or one that is not here and should be calibrated.
+        """
+        return [self._cost(stage) for stage in all_stages(self.opened.study)]
+
+    @property
+    def assumed(self) -> bool:
+        """True where the length of some texts is assumed, not measured."""
+        return any(not size.measured for size in self._lengths.values())
+
+    def _cost(self, stage: Stage) -> Cost:
+        facts, rows = _model(stage), _rows(stage)
+        done = Work()
+        if facts is not None and rows is not None:
+            known = shape(facts)
+            if known is None:
+                raise W2SError(f"model {facts.spec.path!r}: its shape is not known; download it, or use a local folder")
+            done = work(stage, known, self._size(rows, facts))
+        store = self.opened.store
+        artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
+        trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
+        memory = (
+            training_memory(stage, self.sharding) if trained and isinstance(stage, TrainStage | PolicyStage) else None
+        )
+        return Cost(
+            stage.kind,
+            facts.spec.path.rstrip("/").rsplit("/", 1)[-1] if facts is not None else "",
+            stage.name,
+            done,
+            memory,
+            _storage(stage),
+            self._seconds(stage, facts, rows, done),
+            None if artifact is None else float(artifact.meta["seconds"]),
+        )
+
+    def _size(self, rows: Rows, facts: ModelFacts) -> Lengths:
+        key = (rows.texts, facts.tokenizer_hash)
+        if key not in self._lengths:
+            frame = rows.frame
+            if self.opened.prepared.hashes.get(rows.name) == "unreachable":
+                frame = frame.head(0)
+            self._lengths[key] = lengths(frame, facts, self.opened.study.tokens)
+        return self._lengths[key]
+
+    def _seconds(self, stage: Stage, facts: ModelFacts | None, rows: Rows | None, done: Work) -> float | None:
+        if self.device is not None:
+            return done.flops / (self.device.peak * self.device.mfu)
+        if not self.calibrate or facts is None or rows is None or not done.pairs:
+            return None
+        speed = self._speed(stage, facts, rows)
+        return None if speed is None else speed.seconds(done.pairs)
+
+    @singledispatchmethod
+    def _speed(self, stage: Stage, facts: ModelFacts, rows: Rows) -> Speed | None:
+        """On-policy training and answers are not calibrated: their time depends on what the policy says."""
+        return None
+
+    @_speed.register
+    def _(self, stage: TrainStage, facts: ModelFacts, rows: Rows) -> Speed | None:
+        given = stage.arguments
+        return self._measured(("reward", str(given["batch_size"])), facts, rows, lambda b: b.reward_training(given))
+
+    @_speed.register
+    def _(self, stage: PairPolicyStage, facts: ModelFacts, rows: Rows) -> Speed | None:
+        given = stage.arguments
+        return self._measured(("policy", str(given["batch_size"])), facts, rows, lambda b: b.policy_training(given))
+
+    @_speed.register
+    def _(self, stage: ScoreStage, facts: ModelFacts, rows: Rows) -> Speed | None:
+        return self._measured(("score",), facts, rows, Bench.scoring)
+
+    @_speed.register
+    def _(self, stage: LogProbStage, facts: ModelFacts, rows: Rows) -> Speed | None:
+        return self._measured(("logprobs",), facts, rows, Bench.logprobs)
+
+    def _measured(
+        self, what: tuple[str, ...], facts: ModelFacts, rows: Rows, measure: Callable[[Bench], Speed]
+    ) -> Speed:
+        """The speed of one model at one thing, measured once."""
+        key = (*what, facts.hash)
+        if key not in self._speeds:
+            if facts.folder is None:
+                raise W2SError(f"model {facts.spec.path!r} is not here to be calibrated; give --tflops instead")
+            sample = rows.frame.sample(min(len(rows.frame), 256), random_state=0)
+            self._speeds[key] = measure(Bench(facts.spec, self.opened.base, sample, self.opened.study.tokens))
+        return self._speeds[key]
+
+
+def _model(stage: Stage) -> ModelFacts | None:
+    """The model that does the stage's work."""
+    if isinstance(stage, TrainStage | PolicyStage | StartStage):
+        return stage.model
+    if isinstance(stage, ScoreStage):
+        return stage.model.model
+    if isinstance(stage, LogProbStage | SampleStage):
+        return stage.policy.model
+    return stage.samples.policy.model if isinstance(stage, JudgeStage) else None
+
+
+def _rows(stage: Stage) -> Rows | None:
+    """The pairs whose lengths the stage's work depends on."""
+    if isinstance(stage, TrainStage | PairPolicyStage):
+        return stage.parts[0].rows if stage.parts else None
+    if isinstance(stage, OnlinePolicyStage | SampleStage):
+        return stage.prompts
+    if isinstance(stage, JudgeStage):
+        return stage.samples.prompts
+    return stage.on if isinstance(stage, Scored | LogProbStage) else None
+
+
+def _storage(stage: Stage) -> float:
+    """Bytes of the artifact: weights of a trained model (its adapter alone where it has one), or rows of a table."""
+    if not isinstance(stage, TrainStage | PolicyStage):
+        return float(stage.rows * ROW_BYTES)
+    known, spec = shape(stage.model), stage.model.spec
+    if known is None:
+        return 0.0
+    return known.parameters * BYTES.get(spec.dtype, 4) * (ADAPTED if spec.lora is not None else 1.0)
+
+
+def totals(costs: list[Cost]) -> dict[str, Any]:
+    """Sums over stages, and how far estimated seconds are from measured ones where both are there."""
+    both = [(cost.seconds, cost.measured) for cost in costs if cost.seconds is not None and cost.measured is not None]
+    estimated, measured = sum(e for e, _ in both), sum(m for _, m in both)
+    return {
+        "flops": sum(cost.work.flops for cost in costs),
+        "trained_tokens": sum(cost.work.trained for cost in costs),
+        "scored_tokens": sum(cost.work.scored for cost in costs),
+        "generated_tokens": sum(cost.work.generated for cost in costs),
+        "storage": sum(cost.storage for cost in costs),
+        "memory": max((cost.memory or 0 for cost in costs), default=0),
+        "seconds": sum(cost.seconds or 0.0 for cost in costs),
+        "compared_stages": len(both),
+        "compared_estimate": estimated,
+        "compared_measured": measured,
+        "error": estimated / measured - 1 if measured else None,
+    }

@@ -1,0 +1,136 @@
+"""What every kind of stage computes: tokens forward, tokens forward and backward, tokens generated, and FLOPs."""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import Any, NamedTuple
+
+from w2s_pref.planning.cost.lengths import Lengths
+from w2s_pref.planning.cost.shapes import Shape
+from w2s_pref.stages.policies import (
+    JudgeStage,
+    LogProbStage,
+    OnlinePolicyStage,
+    PairPolicyStage,
+    SampleStage,
+)
+from w2s_pref.stages.rewards_labels_scores import ScoreStage, Stage, TrainStage
+from w2s_pref.training.arguments import enlarged
+
+#: A backward pass costs two forward passes, one more with activation checkpointing.
+BACKWARD = 2.0
+
+
+class Work(NamedTuple):
+    """Tokens and FLOPs of one stage, over all processes.
+
+    ``pairs`` are passes over pairs (epochs counted) or texts, ``trained`` tokens go forward and backward, ``scored``
+    only forward, ``generated`` one at a time.
+    """
+
+    pairs: float = 0.0
+    trained: float = 0.0
+    scored: float = 0.0
+    generated: float = 0.0
+    flops: float = 0.0
+
+
+@singledispatch
+def work(stage: Stage, shape: Shape, size: Lengths) -> Work:
+    """What building the stage computes. Labels, analyses and formulas on scores cost nothing that counts here.
+
+    Args:
+        shape: of the stage's model.
+        size: mean lengths of its pairs.
+    """
+    return Work()
+
+
+@work.register
+def _train(stage: TrainStage, shape: Shape, size: Lengths) -> Work:
+    if not stage.parts:
+        return Work()
+    pairs = seen_pairs(stage)
+    return _trained(pairs, shape, size, stage.arguments, logits=0.0, frozen=stage.model.spec.freeze_backbone)
+
+
+@work.register
+def _pairs(stage: PairPolicyStage, shape: Shape, size: Lengths) -> Work:
+    return _trained(seen_pairs(stage), shape, size, stage.arguments, logits=size.answers)
+
+
+@work.register
+def _score(stage: ScoreStage, shape: Shape, size: Lengths) -> Work:
+    return _scored(len(stage.on), shape, size, logits=0.0)
+
+
+@work.register
+def _logprobs(stage: LogProbStage, shape: Shape, size: Lengths) -> Work:
+    return _scored(len(stage.on), shape, size, logits=size.answers)
+
+
+@work.register
+def _samples(stage: SampleStage, shape: Shape, size: Lengths) -> Work:
+    """At most: answers may end before ``max_new_tokens``."""
+    new = float(stage.rows * stage.settings["max_new_tokens"])
+    prompts = stage.rows * size.prompt
+    return Work(stage.rows, 0.0, prompts, new, shape.forward_flops(prompts + new, size.context, new))
+
+
+@work.register
+def _judged(stage: JudgeStage, shape: Shape, size: Lengths) -> Work:
+    """Every answer under the reference and each gold model."""
+    texts = stage.rows * (1 + len(stage.gold))
+    tokens = texts * (size.prompt + stage.samples.settings["max_new_tokens"])
+    return Work(texts, 0.0, tokens, 0.0, shape.forward_flops(tokens, size.context))
+
+
+@work.register
+def _online(stage: OnlinePolicyStage, shape: Shape, size: Lengths) -> Work:
+    """Answers are generated, scored by policy, reference and reward (PPO: and value model), and trained on."""
+    given = stage.arguments
+    new = float(given.get("response_length") or given.get("max_completion_length") or 64)
+    texts, passes = _episodes(stage)
+    models = 3 if stage.algorithm == "ppo" else 2
+    once = size.prompt + new
+    scored = texts * once * models
+    trained = texts * once * passes * (2 if stage.algorithm == "ppo" else 1)
+    tokens = scored + texts * once + (1 + BACKWARD) * trained
+    logits = texts * new * (models + 1 + (1 + BACKWARD) * passes)
+    return Work(texts, trained, scored, texts * new, shape.forward_flops(tokens, once, logits))
+
+
+def _episodes(stage: OnlinePolicyStage) -> tuple[float, float]:
+    """Answers in all, and passes over each."""
+    given = stage.arguments
+    if stage.algorithm == "ppo":
+        return float(given["total_episodes"]), float(given["num_ppo_epochs"])
+    group = given.get("num_generations") or 8
+    texts = float(given["num_train_epochs"]) * stage.rows * float(group)
+    if (given.get("max_steps") or -1) > 0:
+        texts = float(given["max_steps"] * given["batch_size"])
+    return texts, float(given.get("num_iterations") or 1)
+
+
+def seen_pairs(stage: TrainStage | PairPolicyStage) -> float:
+    """Pairs that a training goes through, every epoch counted; mixtures see as much in the same number of updates."""
+    epochs = float(stage.arguments["num_train_epochs"])
+    if not (stage.match_updates and len(stage.parts) > 1):
+        return epochs * stage.rows
+    first, batch = len(stage.parts[0].rows), stage.arguments["batch_size"]
+    return float(epochs * first * enlarged(batch, stage.rows / first) / batch)
+
+
+def _trained(
+    pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], logits: float, frozen: bool = False
+) -> Work:
+    again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
+    passes = 1.0 if frozen else 1.0 + BACKWARD + (1.0 if again else 0.0)
+    tokens = pairs * size.row
+    flops = passes * shape.forward_flops(tokens, size.context, pairs * logits)
+    return Work(pairs, tokens, 0.0, 0.0, flops)
+
+
+def _scored(pairs: float, shape: Shape, size: Lengths, logits: float) -> Work:
+    tokens = pairs * size.row
+    return Work(pairs, 0.0, tokens, 0.0, shape.forward_flops(tokens, size.context, pairs * logits))

@@ -1,0 +1,1 @@
+"""Neutral tables, charts and texts."""

@@ -1,0 +1,103 @@
+"""Numbers and foreign text as words. The terminal, the page and the cards all write a number the same way."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Final
+
+from w2s_pref.results.results import Estimate, Interval
+
+UNDEFINED: Final = "undefined"
+NOT_MEASURED: Final = "not measured"
+NO_INTERVAL: Final = "no interval"
+
+#: Control characters that may stay in text shown to people.
+_KEEP: Final = frozenset("\n\t")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with a fixed count of decimals; null becomes a word, -0 becomes 0, extremes become powers of ten."""
+    if value is None:
+        return UNDEFINED
+    if abs(value) >= 10_000:
+        return f"{value:.2e}"
+    text = f"{value:.{digits}f}"
+    return text.lstrip("-") if float(text) == 0 else text
+
+
+def interval(bounds: Interval | None, digits: int = 3) -> str:
+    """``[low, high]``, or an empty text where there is none."""
+    if bounds is None:
+        return ""
+    return f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]"
+
+
+def estimate(value: Estimate | None, digits: int = 3) -> str:
+    """``0.812 [0.790, 0.834]``, ``0.812 (one seed)``, ``undefined: no tax`` or ``not measured``."""
+    if value is None:
+        return NOT_MEASURED
+    if value.estimate is None:
+        return undefined(value)
+    bounds = interval(value.interval, digits)
+    return f"{number(value.estimate, digits)} {bounds or f'({reason(value.note) or NO_INTERVAL})'}"
+
+
+def undefined(value: Estimate) -> str:
+    """The word for a null, with its reason where one is given."""
+    why = reason(value.note)
+    return f"{UNDEFINED}: {why}" if why else UNDEFINED
+
+
+def reason(note: str | None) -> str:
+    """A note without the word that stands before it anyway: ``Undefined: no item flipped.`` → ``no item flipped``."""
+    words = plain(note or "").strip()
+    if words.lower().startswith(f"{UNDEFINED}:"):
+        words = words[len(UNDEFINED) + 1 :].strip()
+    return words.removesuffix(".")
+
+
+def count(value: int) -> str:
+    """An integer with thin groups of three, so that 12 345 678 can be read and does not break over two lines."""
+    return f"{value:,}".replace(",", "\u202f")
+
+
+def plain(text: str) -> str:
+    """Text from data or models without control characters, which could drive a terminal or hide words on a page.
+
+    Direction overrides (category Cf, bidi classes RLO, LRO, RLE, LRE, PDF and the isolates) go as well; letters that
+    are themselves right-to-left stay.
+    """
+    return "".join(character if _harmless(character) else "\ufffd" for character in text)
+
+
+def _harmless(character: str) -> bool:
+    if character in _KEEP:
+        return True
+    if unicodedata.category(character) in ("Cc", "Cs"):
+        return False
+    return unicodedata.bidirectional(character) not in _OVERRIDES
+
+
+_OVERRIDES: Final = frozenset(("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"))
+
+
+def one_line(text: str, limit: int = 200) -> str:
+    """Plain text on one line, cut with an ellipsis after ``limit`` characters."""
+    line = " ".join(plain(text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """``42 s``, ``3 min 5 s`` or ``2 h 10 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def pairs(counts: Mapping[str, int]) -> str:
+    """``dropped 3, truncated 4``; a dash-free word where nothing was counted."""
+    return ", ".join(f"{plain(name)} {count(value)}" for name, value in counts.items()) or "none"

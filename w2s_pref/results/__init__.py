@@ -1,0 +1,1 @@
+"""What runs write: results.json and its parts."""

@@ -1,0 +1,1 @@
+"""The kinds of study, their run folder, and the run itself."""

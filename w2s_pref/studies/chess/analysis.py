@@ -1,0 +1,137 @@
+"""From answers to results: accuracy by rating band, legality, gap recovered, agreement. Pure functions on tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
+from w2s_pref.analysis.stats.basics import Bools, Floats
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.results.chess import Band, ChessCell, ChessResults, LabelQuality, MoveAgreement, MoveErrors, Player
+from w2s_pref.studies.chess.study import Cell
+
+#: Below this share of legal answers a model has not learned the task.
+FEW_LEGAL = 0.5
+
+#: (model, seed) → table of ``moves.score_moves``.
+Scores = Mapping[tuple[str, int], pd.DataFrame]
+
+
+def summarize(
+    name: str,
+    scores: Scores,
+    labels: Scores,
+    test: pd.DataFrame,
+    cells: Sequence[Cell],
+    bands: Sequence[int],
+    counts: dict[str, int],
+    resamples: int = 2000,
+    seed: int = 0,
+) -> ChessResults:
+    """The results of a study.
+
+    Args:
+        scores: of every model on ``test``, each with the same seeds.
+        labels: student → the answers it learned from.
+        test: columns ``id``, ``group``, ``rating``.
+        bands: rising ratings that cut the test puzzles.
+    """
+    seeds = sorted({key for _, key in scores})
+    names = list(dict.fromkeys(key for key, _ in scores))
+    codes, groups = pd.factorize(test["group"])
+    draw = Resampler(codes.astype(np.int64), len(seeds), resamples, seed)
+    tables = {each: [_aligned(scores[each, s], test) for s in seeds] for each in names}
+    chance = _stack(tables[names[0]], "chance")
+    judged = [_cell(cell, tables, draw) for cell in cells]
+    taught = list(dict.fromkeys(key for key, _ in labels))
+    return ChessResults(
+        name=name,
+        seeds=seeds,
+        counts=counts,
+        puzzles=len(test),
+        positions=len(groups),
+        chance=float(chance.mean()),
+        players=[_player(each, tables[each], chance, test["rating"].to_numpy(), bands, draw) for each in names],
+        labels=[_labels(each, [labels[each, s] for s in seeds], resamples, seed) for each in taught],
+        cells=judged,
+        cells_without_gap=sum(cell.pgr.estimate is None for cell in judged),
+    )
+
+
+def _aligned(table: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
+    return table.set_index("id").loc[test["id"]]
+
+
+def _stack(tables: Sequence[pd.DataFrame], column: str) -> Floats:
+    """(seeds, puzzles)."""
+    return np.stack([table[column].to_numpy(dtype=np.float64) for table in tables])
+
+
+def _player(
+    name: str, tables: Sequence[pd.DataFrame], chance: Floats, rating: Floats, bands: Sequence[int], draw: Resampler
+) -> Player:
+    right, legal = _stack(tables, "right"), _stack(tables, "legal")
+    above = draw.mean(right - chance, low=-1.0).interval()
+    note = None
+    if above is None or above[0] <= 0:
+        note = f"Not above chance: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
+    elif legal.mean() < FEW_LEGAL:
+        note = f"Only {legal.mean():.1%} of its answers are legal moves."
+    cuts = zip([None, *bands], [*bands, None], strict=True)
+    found = [_band(low, high, right, rating, draw) for low, high in cuts]
+    return Player(
+        name=name,
+        accuracy=estimate(draw.mean(right)),
+        legal=estimate(draw.mean(legal)),
+        bands=[band for band in found if band is not None],
+        note=note,
+    )
+
+
+def _band(low: int | None, high: int | None, right: Floats, rating: Floats, draw: Resampler) -> Band | None:
+    inside: Bools = np.isfinite(rating)
+    inside &= (rating >= (-np.inf if low is None else low)) & (rating < (np.inf if high is None else high))
+    items = np.flatnonzero(inside).astype(np.int64)
+    if not len(items):
+        return None
+    return Band(low=low, high=high, n=len(items), accuracy=estimate(draw.subset(items).mean(right[:, items])))
+
+
+def _labels(name: str, tables: Sequence[pd.DataFrame], resamples: int, seed: int) -> LabelQuality:
+    draw = Resampler(np.arange(len(tables[0]), dtype=np.int64), len(tables), resamples, seed)
+    right, legal = _stack(tables, "right"), _stack(tables, "legal")
+    return LabelQuality(student=name, accuracy=estimate(draw.mean(right)), legal=estimate(draw.mean(legal)))
+
+
+def _cell(cell: Cell, tables: Mapping[str, Sequence[pd.DataFrame]], draw: Resampler) -> ChessCell:
+    weak, student, ceiling = (_stack(tables[name], "right") for name in (cell.weak, cell.student, cell.ceiling))
+    texts = [
+        np.stack([table["text"].str.strip().to_numpy(dtype=str) for table in tables[name]])
+        for name in (cell.weak, cell.student)
+    ]
+    same = (texts[0] == texts[1]).astype(np.float64)
+    found = recovered(weak, student, ceiling, draw)
+    return ChessCell(
+        chain=list(cell.chain),
+        weak=cell.weak,
+        student=cell.student,
+        ceiling=cell.ceiling,
+        gap=estimate(found.gap),
+        pgr=estimate(found.stat, note=found.note),
+        pgr_fieller=None if found.note else found.fieller,
+        verdict=verdict(found),
+        warnings=warnings(found),
+        agreement=MoveAgreement(
+            overall=estimate(draw.mean(same)),
+            supervisor_right=estimate(draw.mean(same, weak), "The weak model is never right."),
+            supervisor_wrong=estimate(draw.mean(same, 1 - weak), "The weak model is never wrong."),
+        ),
+        errors=MoveErrors(
+            corrected=estimate(draw.mean(student, 1 - weak), "The weak model is never wrong."),
+            new_errors=estimate(draw.mean(1 - student, weak), "The weak model is never right."),
+        ),
+    )

@@ -1,0 +1,132 @@
+"""Build labels: which checkpoint's scores they come from, and what studies do to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.tables import digest
+from w2s_pref.engine.build import Builder
+from w2s_pref.labels.combine import ensemble, two_stage
+from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
+from w2s_pref.studies.generalization.answers import sigmoid
+from w2s_pref.studies.generalization.stages import AlteredLabels, ChosenStage
+
+
+def build_chosen(builder: Builder, stage: ChosenStage, folder: Path) -> dict[str, Any]:
+    """Raw scores z1, z0 of one checkpoint; of several supervisors, of their mean probability."""
+    if not builder.world.main:
+        return {}
+    tables = [builder.table(model) for model in stage.models]
+    margin = tables[0][stage.selection].to_numpy(float)
+    if len(tables) > 1:
+        said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[stage.selection]), "keep": True}) for t in tables]
+        margin = _logit(ensemble(said)["p"].to_numpy())
+    raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2})
+    raw.to_parquet(folder / "table.parquet", index=False)
+    return {"items": len(raw), "models": len(tables)}
+
+
+def _logit(p: np.ndarray) -> np.ndarray:
+    inside = np.clip(p, 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def build_altered(builder: Builder, stage: AlteredLabels, folder: Path) -> dict[str, Any]:
+    """Labels ``id, p, keep`` after one rule."""
+    if not builder.world.main:
+        return {}
+    before = builder.table(stage.labels) if stage.labels is not None else None
+    after = RULES[stage.rule](builder, stage, before)
+    after.to_parquet(folder / "table.parquet", index=False)
+    return {"items": len(stage.on), "kept": int(after.loc[after["id"].isin(stage.on.frame["id"]), "keep"].sum())}
+
+
+def _hashed(stage: AlteredLabels) -> pd.Index:
+    """Training items in an order that only the rule and the seed decide."""
+    return pd.Index(sorted(stage.on.frame["id"], key=lambda identity: digest(stage.rule, str(stage.seed), identity)))
+
+
+def _truth(stage: AlteredLabels) -> pd.Series:
+    return stage.on.frame.set_index("id")["truth"].astype(float)
+
+
+def _own(stage: AlteredLabels, labels: pd.DataFrame, change: Callable[[pd.DataFrame], pd.DataFrame]) -> pd.DataFrame:
+    """The labels of the training items changed, all others (validation and test items) as they are."""
+    mine = labels["id"].isin(stage.on.frame["id"])
+    return pd.concat([change(labels[mine]), labels[~mine]], ignore_index=True)
+
+
+def _budget(builder: Builder, stage: AlteredLabels, labels: pd.DataFrame) -> pd.DataFrame:
+    """True labels for some items, kept whatever a filter said."""
+    return _own(stage, labels, lambda own: oracle_budget(own, _truth(stage), stage.settings["items"], stage.seed))
+
+
+def _two_stage(builder: Builder, stage: AlteredLabels, labels: pd.DataFrame) -> pd.DataFrame:
+    """The first student labels what the filter left out, where it is confident."""
+    assert stage.scores is not None
+    scores = builder.table(stage.scores)
+    p = sigmoid(scores["score_a"] - scores["score_b"])
+    student = pd.DataFrame({"id": scores["id"], "p": p, "keep": True})
+
+    def change(own: pd.DataFrame) -> pd.DataFrame:
+        after = two_stage(own, student[student["id"].isin(own["id"])], stage.settings["threshold"])
+        return after if stage.settings["form"] == "soft" else after.assign(p=(after["p"] >= 0.5).astype(float))
+
+    return _own(stage, labels, change)
+
+
+def _noise(builder: Builder, stage: AlteredLabels, labels: pd.DataFrame) -> pd.DataFrame:
+    """The supervisor's number of errors in other places."""
+    frame = stage.on.frame
+    oracle = pd.DataFrame({"truth": frame["truth"].to_numpy(), "length": frame["prompt"].str.len().to_numpy()})
+    oracle.index = pd.Index(frame["id"])
+    if stage.scores is not None:
+        scores = builder.table(stage.scores).set_index("id").loc[frame["id"]]
+        oracle["strong_margin"] = scores["score_a"] - scores["score_b"]
+    structure: Structure = stage.settings["structure"]
+    return _own(stage, labels, lambda own: noise_labels(structure, own, oracle, stage.seed))
+
+
+def _true_labels(stage: AlteredLabels, kept: pd.Index) -> pd.DataFrame:
+    """Ground truth of all items, ``kept`` ones to train on, and of the validation items."""
+    assert stage.validation is not None
+    frame = pd.concat([stage.on.frame, stage.validation.frame], ignore_index=True)
+    keep = frame["id"].isin(kept) | frame["id"].isin(stage.validation.frame["id"])
+    return pd.DataFrame({"id": frame["id"], "p": frame["truth"].astype(float), "keep": keep})
+
+
+def _part(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
+    """Ground truth of a random share of the items, as many of each class."""
+    return _true_labels(stage, _share(stage, pd.Series(range(len(stage.on)), index=_hashed(stage))))
+
+
+def _easy(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
+    """Ground truth of the items whose true answer the scores favour most, as many of each class."""
+    assert stage.scores is not None
+    scores = builder.table(stage.scores).set_index("id").loc[stage.on.frame["id"]]
+    sign = _truth(stage) * 2 - 1
+    return _true_labels(stage, _share(stage, -(scores["score_a"] - scores["score_b"]) * sign))
+
+
+def _share(stage: AlteredLabels, order: pd.Series) -> pd.Index:
+    """The first share of each class by ``order``, ascending."""
+    truth = _truth(stage)
+    chosen: list[str] = []
+    for label in (0.0, 1.0):
+        own = order.loc[truth.index[truth == label]].sort_values(kind="stable")
+        chosen += own.index[: max(1, round(len(own) * stage.settings["share"]))].tolist()
+    return pd.Index(chosen)
+
+
+RULES: dict[str, Callable[[Builder, AlteredLabels, Any], pd.DataFrame]] = {
+    "budget": _budget,
+    "two_stage": _two_stage,
+    "easy": _easy,
+    "part": _part,
+    "noise": _noise,
+}

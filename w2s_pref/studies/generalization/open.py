@@ -1,0 +1,91 @@
+"""Open a laboratory recipe: tasks read and split, the graph built, the store found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pandas as pd
+
+from w2s_pref.core.errors import Unreachable, W2SError
+from w2s_pref.data.config import Prepared
+from w2s_pref.engine.store import open_store
+from w2s_pref.models.info import facts
+from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.studies.generalization import build as build
+from w2s_pref.studies.generalization.graph import add_grid, longest
+from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig, read_recipe
+from w2s_pref.studies.generalization.studies import add_studies
+from w2s_pref.studies.generalization.study import Laboratory, TaskRows
+from w2s_pref.studies.preferences.graph import slices
+
+if TYPE_CHECKING:
+    from w2s_pref.studies.run import Opened
+
+
+def open_laboratory(raw: dict[str, Any], path: Path, plan: bool) -> Opened:
+    """Read recipe and tasks and build the graph; loads no weights.
+
+    Args:
+        raw: the recipe's mapping, overrides applied.
+        plan: tasks that cannot be reached from here are stood in for by rows of the asked number.
+
+    Raises:
+        W2SError: every configuration and data error found.
+    """
+    from w2s_pref.studies.run import Opened
+
+    recipe = read_recipe(raw, path)
+    base = path.expanduser().resolve().parent
+    lab = Laboratory(recipe, base, {name: facts(spec, base) for name, spec in recipe.models.items()}, {})
+    counts, notes = _read_tasks(lab, plan)
+    add_grid(lab)
+    add_studies(lab)
+    prepared = Prepared({name: rows.frame for name, rows in lab.rows.items()}, counts, {})
+    return Opened(cast(Any, recipe), base, prepared, cast(Any, lab), open_store(recipe.store_place()), notes)
+
+
+def _read_tasks(lab: Laboratory, plan: bool) -> tuple[dict[str, int], list[str]]:
+    """Every task's splits into the laboratory; what was counted, and what could not be checked."""
+    counts: dict[str, int] = {}
+    problems: list[str] = []
+    unreachable: list[str] = []
+    for name in lab.recipe.tasks:
+        try:
+            frames, counted = _task(lab.recipe, name, lab.base)
+            counts |= {f"{name}.{what}": number for what, number in counted.items()}
+        except Unreachable as error:
+            unreachable += error.problems
+            frames = stand_in(lab.recipe.tasks[name].sizes or lab.recipe.sizes, name)
+        except W2SError as error:
+            problems += [text if name in text else f"task {name!r}: {text}" for text in error.problems]
+            continue
+        splits = {split: Rows(f"{name}.{split}", frame) for split, frame in frames.items()}
+        if lab.recipe.inputs == "split" and longest(lab) > 1:
+            splits |= slices(splits["w2s"], longest(lab))
+        lab.tasks[name] = TaskRows(name, splits)
+    if problems:
+        raise W2SError(problems)
+    if unreachable and not plan:
+        raise Unreachable(unreachable)
+    return counts, [f"not checked: {text}" for text in unreachable]
+
+
+def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
+    from w2s_pref.data.tasks.load import load
+    from w2s_pref.data.tasks.splits import split_task
+
+    config = recipe.tasks[name]
+    loaded = load(config, base)
+    sizes = (config.sizes or recipe.sizes).model_dump()
+    return split_task(loaded.frame.assign(objective=name), sizes, recipe.data_seed), loaded.counts
+
+
+def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
+    """Items without content, as many as asked for: enough to plan, never to run."""
+    frames = {}
+    for split, size in sizes:
+        ids = [f"{task}-{split}-{number}" for number in range(size)]
+        columns = {"id": ids, "group": ids, "form": "item", "prompt": ids, "a": "yes", "b": "no", "objective": task}
+        frames[split] = pd.DataFrame({**columns, "truth": [number % 2 for number in range(size)]})
+    return frames

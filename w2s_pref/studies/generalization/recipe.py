@@ -1,0 +1,191 @@
+"""The laboratory's recipe: tasks in the place of preference data, and what is made of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section, StudySection, nearest, sentences
+from w2s_pref.data.tasks.config import TaskConfig
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.studies.generalization.methods import MethodConfig
+from w2s_pref.studies.generalization.studies_config import StudiesConfig, StudyConfig
+from w2s_pref.training.arguments import check, check_lora
+
+#: Which kinds of methods a study can work on: study → key → algorithms.
+NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
+    "saliency": {"probe": ("probe",), "finetune": ("finetune",)},
+    "imitation": {"method": ("probe", "finetune")},
+    "truncated": {"method": ("probe",)},
+}
+
+Selection = Literal["final", "best_weak"]
+
+
+class SizesConfig(Section):
+    """Items of every split of a task: even numbers, half of them positive, cut by group."""
+
+    gt: int = Field(500, ge=2, multiple_of=2, description="half A: ground truth for the weak supervisor")
+    w2s: int = Field(500, ge=2, multiple_of=2, description="half B: weakly labelled, and truth for the ceiling")
+    validation: int = Field(
+        200, ge=2, multiple_of=2, description="labelled by the supervisor; picks the stopping point"
+    )
+    test: int = Field(500, ge=2, multiple_of=2, description="every number of the report")
+
+
+class TaskEntry(TaskConfig):
+    """A task with its own sizes, where it has some."""
+
+    sizes: SizesConfig | None = Field(None, description="of this task only; default the recipe's")
+
+
+class AnalysisConfig(Section):
+    """Choices of the analysis; none of them trains anything."""
+
+    resamples: int = Field(1000, ge=100, description="bootstrap resamples over items and seeds")
+    seed: int = 0
+
+
+class Recipe(StudySection):
+    """One laboratory study."""
+
+    tasks: dict[str, TaskEntry] = Field(min_length=1, description="names of tasks, or name → {task, path, sizes}")
+    sizes: SizesConfig = SizesConfig()
+    data_seed: int = Field(0, description="decides which group goes where")
+    max_length: int = Field(256, ge=8, description="longest item in tokens; longer ones lose their start")
+    models: dict[str, ModelSpec]
+    ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
+    chains: list[list[str]] = Field(default_factory=list, description="weakest first; middle models are bootstrapped")
+    inputs: Literal["same", "split"] = Field(
+        "same", description="chains: every hop re-labels half B, or a slice of half B per hop"
+    )
+    methods: dict[str, MethodConfig] = Field(default_factory=lambda: {"probe": MethodConfig()})
+    supervisor: str = Field("", description="method of weak and middle models; default the first one")
+    students: list[str] = Field(default_factory=list, description="methods of the last model; default all of them")
+    ceiling: Literal["w2s", "gt"] = Field(
+        "w2s", description="ground truth of half B (the student's items), or of half A"
+    )
+    selection: Selection = Field("final", description="which model of a training counts; ground truth never picks it")
+    training: dict[str, Any] = Field(default_factory=dict, description="trainer arguments of every fine-tuning")
+    studies: StudiesConfig = StudiesConfig()
+    analysis: AnalysisConfig = AnalysisConfig()
+
+    @field_validator("tasks", mode="before")
+    @classmethod
+    def _as_mapping(cls, tasks: Any) -> Any:
+        """``tasks: [boolq, cola]`` and ``boolq:`` without a value are short for ``boolq: {task: boolq}``."""
+        if isinstance(tasks, list):
+            if odd := [name for name in tasks if not isinstance(name, str)]:
+                raise ValueError(f"a list holds names of tasks, but this holds {odd[0]!r}; write name: {{task: …}}")
+            tasks = dict.fromkeys(tasks)
+        if not isinstance(tasks, dict):
+            return tasks
+        return {
+            name: {"task": name, **(given or {})} if isinstance(given, dict | None) else given
+            for name, given in tasks.items()
+        }
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Recipe:
+        if odd := [name for name in (*self.tasks, *self.models, *self.methods) if set(name) & set(">@#/ ")]:
+            raise ValueError(f"the name {odd[0]!r} holds one of '>', '@', '#', '/', ' ', which stand between names")
+        for place, names in [("ladder", self.ladder), *((f"chains[{n}]", c) for n, c in enumerate(self.chains))]:
+            for name in names:
+                self._known(name, list(self.models), place, "model")
+            if names and (len(names) < 2 or len(set(names)) != len(names)):
+                raise ValueError(f"{place}: needs at least two models, each once, weakest first; got {names}")
+        if not self.ladder and not self.chains:
+            raise ValueError("ladder: name the models smallest first (every pair is studied), or give chains")
+        for name in (*self.students, *([self.supervisor] if self.supervisor else [])):
+            self._known(name, list(self.methods), "supervisor" if name not in self.students else "students", "method")
+        self._supervisor_trains()
+        self._studies_fit()
+        return self
+
+    def _studies_fit(self) -> None:
+        """Names in studies must be the recipe's."""
+        for name, study in self.studies:
+            if study is None:
+                continue
+            methods = [value for key, value in study if key in {"method", "probe", "finetune"} and value]
+            for noun, given, known in [
+                ("task", study.tasks, list(self.tasks)),
+                ("method", methods, list(self.methods)),
+                ("model", [model for chain in study.chains for model in chain], list(self.models)),
+            ]:
+                for each in given:
+                    self._known(each, known, f"studies.{name}", noun)
+            if odd := [chain for chain in study.chains if len(set(chain)) != 2 or len(chain) != 2]:
+                raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {odd[0]}")
+            self._study_can(name, study)
+
+    def _study_can(self, name: str, study: StudyConfig) -> None:
+        """A study's methods must be of the kind that it works on."""
+        for key, algorithms in NEEDS.get(name, {}).items():
+            method = getattr(study, key) or self.student_methods[0]
+            found = self.methods[method].algorithm
+            if found not in algorithms:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
+                    f"{' or '.join(algorithms)}; name another"
+                )
+
+    @staticmethod
+    def _known(name: str, known: list[str], where: str, noun: str) -> None:
+        """Raise ValueError where a recipe names what it does not have."""
+        if name not in known:
+            raise ValueError(f"{where}: no {noun} is called {name!r}; {nearest(name, known)}")
+
+    def _supervisor_trains(self) -> None:
+        """A weak model needs nobody above it."""
+        config = self.methods[self.weak_method]
+        if config != config.on_truth:
+            raise ValueError(
+                f"supervisor: {self.weak_method!r} has settings for weak labels (loss, filter, ensemble, …), which a "
+                "supervisor trained on ground truth does not read; name a plain method"
+            )
+
+    @property
+    def weak_method(self) -> str:
+        """Method of weak and middle models."""
+        return self.supervisor or next(iter(self.methods))
+
+    @property
+    def student_methods(self) -> list[str]:
+        """Methods of last models."""
+        return self.students or list(self.methods)
+
+    def pairs(self) -> list[tuple[str, ...]]:
+        """Chains of the grid: given ones, and every pair of the ladder."""
+        found = [tuple(chain) for chain in self.chains]
+        found += [(low, high) for n, low in enumerate(self.ladder) for high in self.ladder[n + 1 :]]
+        return list(dict.fromkeys(found))
+
+    def training_problems(self) -> list[str]:
+        """Sentences about training arguments that transformers does not know."""
+        problems = check(self.training, "training")
+        for name, spec in self.models.items():
+            problems += check(spec.training, f"models.{name}.training")
+            problems += check_lora(spec.lora, f"models.{name}.lora")
+        for name, config in self.methods.items():
+            problems += check(config.training, f"methods.{name}.training") if config.algorithm == "finetune" else []
+            problems += check(config.pre.training, f"methods.{name}.pre.training") if config.pre else []
+        return problems
+
+
+def read_recipe(raw: dict[str, Any], path: Path) -> Recipe:
+    """Check everything that needs neither data nor weights.
+
+    Raises:
+        W2SError: every problem found, one sentence each.
+    """
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise W2SError(sentences(error, str(path))) from error
+    if problems := recipe.training_problems():
+        raise W2SError([f"{path}: {problem}" for problem in problems])
+    return recipe

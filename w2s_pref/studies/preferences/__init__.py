@@ -1,0 +1,1 @@
+"""Preference studies: recipe, graph, results."""

@@ -1,0 +1,304 @@
+"""How a node of a chain is trained: reward models and policies, under every conflict setting."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import locate
+from w2s_pref.core.tables import digest
+from w2s_pref.engine.store import MANIFEST
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.models.check import read_json
+from w2s_pref.models.info import file_hash
+from w2s_pref.stages import check as check_policy
+from w2s_pref.stages.policies import OnlinePolicyStage, PairPolicyStage, PolicyStage, Reward, StartStage
+from w2s_pref.stages.rewards_labels_scores import LabelStage, Part, Rows, TrainStage, Watch
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.study import Study
+from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
+from w2s_pref.training.methods import FOLDER, Method, Node
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a node is trained on.
+
+    ``target`` holds the pairs and their labels; ``supervisor`` is the name of the model that made these (empty: ground
+    truth). ``conflict`` is None for all but final students. ``scale`` lengthens the training.
+    """
+
+    target: Part
+    supervisor: str = ""
+    conflict: str | None = None
+    scale: float = 1.0
+
+    @property
+    def student(self) -> bool:
+        """False for ceilings."""
+        return bool(self.supervisor)
+
+
+def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
+    """Enter the training of one node, and everything that it needs, into the study."""
+    found = study.recipe.method(node)
+    if not found.policy:
+        stage: TrainStage | PolicyStage = _reward_model(study, name, node, task, seed)
+    elif found.online:
+        stage = _online(study, name, node, task, seed, found)
+    else:
+        stage = _pairs(study, name, node, task, seed, found)
+    study.hold(name, node, stage, seed)
+
+
+def ceiling(study: Study, node: Node, seed: int) -> str:
+    """The node trained on ground truth; its name."""
+    name = f"ceiling/{node}"
+    if (name, seed) not in study.trained:
+        train(study, name, node, Task(Part(study.rows["gt"], "truth")), seed)
+    return name
+
+
+def gold_conflict(study: Study, model: str, seed: int) -> str:
+    """The reward model of the conflicting objective, trained on its ground truth; its name."""
+    name = f"gold-conflict/{model}"
+    if (name, seed) not in study.trained:
+        train(study, name, Node(model), Task(Part(study.rows["conflict"], "truth")), seed)
+    return name
+
+
+def conflict_parts(study: Study, task: Task) -> tuple[Part, ...]:
+    """Training parts of the student under one setting (spec: none, explicit, implicit, placebo, gold)."""
+    conflict, rows, labels = task.conflict, task.target.rows, task.target.labels
+    if conflict in {None, "none", "explicit"}:
+        return (Part(rows, labels, paid=conflict == "explicit"),)
+    target = Part(rows, "truth" if conflict == "gold" else labels)
+    return (target, Part(study.rows["conflict"], "random" if conflict == "placebo" else "truth"))
+
+
+def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+    recipe, model = study.recipe, node.model
+    layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
+    arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)
+    parts = () if task.conflict == "base" else conflict_parts(study, task)
+    return TrainStage(
+        f"{name} · seed {seed}",
+        study.models[model],
+        parts,
+        seed,
+        arguments,
+        keyed(arguments),
+        _loss(recipe, task),
+        study.tokens,
+        recipe.conflict.match_updates,
+        study.watch(name, node, seed, None) if parts else None,
+    )
+
+
+def _loss(recipe: Recipe, task: Task) -> dict[str, Any]:
+    """Terms of the student's loss beside the method's own; ceilings have none."""
+    if not task.student:
+        return {}
+    student = recipe.loss.read()
+    return {
+        **({"student": student} if student else {}),
+        **({"alpha": recipe.conflict.alpha} if task.conflict == "explicit" else {}),
+    }
+
+
+def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
+    if task.scale == 1.0:
+        return arguments
+    return {**arguments, "num_train_epochs": arguments["num_train_epochs"] * task.scale}
+
+
+def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> StartStage | PolicyStage:
+    """Where a policy starts: the model as it is, or fine-tuned on the preferred answers. Its reference, too.
+
+    The fine-tuning is the same for every conflict setting, so that all of them share one reference.
+    """
+    model = study.models[node.model]
+    check_policy.check_language_model(model)
+    base = StartStage(f"{node.model} as it is", model, seed)
+    if not found.pre_stage:
+        return base
+    part = Part(task.target.rows, _hard(study, task.target.labels))
+    # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
+    arguments = _pair_arguments(study, node, found.config.sft, task)
+    objective = {"name": "sft"}
+    return _pair_stage(study, f"sft before {name} · seed {seed}", base, None, (part,), seed, arguments, objective, ())
+
+
+def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage | None:
+    """The reference where the method names one: another model of the recipe, as it is, with the same vocabulary."""
+    name = found.config.reference
+    if name is None:
+        return None
+    own, other = study.models[node.model], study.models[name]
+    if own.vocabulary_hash != other.vocabulary_hash:
+        raise W2SError(
+            f"methods.{found.name}.reference: {name!r} ({other.spec.path}) and {node.model!r} ({own.spec.path}) have "
+            "different vocabularies, so their log-probabilities are not of the same tokens; name a model with the "
+            "policy's own tokenizer"
+        )
+    return StartStage(f"{name} as it is", other, seed)
+
+
+def _hard(study: Study, labels: LabelStage | str) -> LabelStage | str:
+    """The same labels as 0 and 1: what "the preferred answer" means."""
+    if isinstance(labels, str) or labels.config.form == "hard":
+        return labels
+    config = LabelConfig(**{**labels.config.model_dump(), "form": "hard"})
+    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration)
+
+
+def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
+    recipe = study.recipe
+    layers = [only(layer, "dpo") for layer in (recipe.training, recipe.models[node.model].training)]
+    return _scaled(merged(*layers, own), task)
+
+
+def _pair_stage(
+    study: Study,
+    title: str,
+    start: StartStage | PolicyStage,
+    other: StartStage | None,
+    parts: tuple[Part, ...],
+    seed: int,
+    arguments: dict[str, Any],
+    objective: dict[str, Any],
+    references: tuple[Any, ...],
+    code: str = "",
+    watch: Watch | None = None,
+) -> PairPolicyStage:
+    return PairPolicyStage(
+        title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
+        study.recipe.conflict.match_updates, watch=watch,
+    )  # fmt: skip
+
+
+def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
+    """SFT, DPO, SimPO, IPO, or a user's margin."""
+    if not found.known:
+        check_policy.check_margin(study, found)
+    start = _start(study, name, node, task, seed, found)
+    parts = conflict_parts(study, task)
+    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study.recipe, task)}
+    if found.algorithm != "sft":
+        objective |= {"beta": found.beta, "gamma": found.gamma}
+    if task.conflict == "explicit":
+        objective["conflict"] = found.config.explicit
+    if found.config.options:
+        objective["options"] = found.config.options
+    needs = found.algorithm in {"dpo", "ipo"} if found.known else _reads_reference(study, found)
+    where = f"reference of {name}"
+    other = _reference(study, node, seed, found)
+    references = tuple(study.logprobs(other or start, part.rows, where, seed) for part in parts) if needs else ()
+    arguments = _pair_arguments(study, node, found.config.training, task)
+    code = "" if found.known else study.code(found.algorithm)
+    watch = study.watch(name, node, seed, other or start)
+    title = f"{name} · seed {seed}"
+    return _pair_stage(study, title, start, other, parts, seed, arguments, objective, references, code, watch)
+
+
+def _reads_reference(study: Study, found: Method) -> bool:
+    """What a user's margin says of itself; only here a plan imports torch, with the user's file."""
+    from w2s_pref.losses.margins import needs_reference
+
+    return needs_reference(found.algorithm, study.base)
+
+
+def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> OnlinePolicyStage:
+    """PPO, RLOO, GRPO: prompts of the target pairs, rewards by the supervisor."""
+    check_policy.check_answers(study, node.model, found)
+    start = _start(study, name, node, task, seed, found)
+    filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
+    labels = _hard(study, task.target.labels) if filtered else None
+    arguments, key = _online_arguments(found)
+    other = _reference(study, node, seed, found)
+    return OnlinePolicyStage(
+        f"{name} · seed {seed}",
+        start,
+        other,
+        seed,
+        arguments,
+        key,
+        study.tokens,
+        cast(Literal["ppo", "rloo", "grpo"], found.algorithm),
+        task.target.rows,
+        labels if isinstance(labels, LabelStage) else None,
+        _rewards(study, node, task, seed, found),
+        watch=study.watch(name, node, seed, other or start),
+    )
+
+
+def _online_arguments(found: Method) -> tuple[dict[str, Any], dict[str, Any]]:
+    if found.family == "ppo":
+        from w2s_pref.training.ppo.settings import PPOSettings
+
+        settings = PPOSettings.model_validate({**found.config.training, "kl_coef": found.beta})
+        return settings.model_dump(), settings.keyed()
+    kind: Kind = "rloo" if found.algorithm == "rloo" else "grpo"
+    arguments = {**only(DEFAULTS, kind), **ONLINE_DEFAULTS, **found.config.training, "beta": found.beta}
+    return arguments, keyed(arguments)
+
+
+def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> tuple[Reward, ...]:
+    """The supervisor's reward, and what conflicts with it.
+
+    none: the supervisor alone. implicit: plus the helpfulness of a reward model of the student's own size, trained on
+    that objective's ground truth. explicit: plus pay for answers that the target's ground truth says are bad. placebo:
+    plus a fair coin for every text. gold: as implicit, with the target's ground truth in the supervisor's place.
+    """
+    rows, weight = task.target.rows, found.config.conflict_weight
+    conflict = task.conflict
+    gold = not task.student or found.config.reward == "gold" or conflict == "gold"
+    if gold or conflict == "explicit":
+        truth = study.scored(ceiling(study, Node(node.model), seed), rows, seed)
+    if gold:
+        first = Reward("target", truth)
+    elif found.config.reward == "supervisor":
+        source = study.scored(task.supervisor, rows, seed)
+        check_policy.check_supervisor(source)
+        first = Reward("target", source)
+    else:
+        first = Reward("target", found.config.reward, code=_reward_code(study, found))
+    if conflict == "explicit":
+        return (first, Reward("paid", truth, study.recipe.conflict.alpha))
+    if conflict == "placebo":
+        return (first, Reward("conflict", "random", weight))
+    if conflict in {"implicit", "gold"}:
+        return (first, Reward("conflict", _helpful(study, node.model, rows, seed), weight))
+    return (first,)
+
+
+def _reward_code(study: Study, found: Method) -> str:
+    """Hash of the code or of the weights behind a reward that the recipe names.
+
+    Raises:
+        W2SError: a folder that holds no saved reward model, or one of another objective than the recipe's target.
+    """
+    where = f"methods.{found.name}.reward"
+    if not found.config.reward.startswith(FOLDER):
+        check_policy.check_reward(study, found)
+        return study.code(found.config.reward)
+    folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
+    weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
+    if folder is None or not weights:
+        raise W2SError(f"{where}: there is no saved reward model at {found.config.reward.removeprefix(FOLDER)!r}")
+    manifest = folder / MANIFEST
+    meta = read_json(manifest, where).get("meta", {}) if manifest.is_file() else {}
+    target = study.recipe.data.target_objective
+    if meta.get("objective", target) != target:
+        raise W2SError(
+            f"{where}: the reward model at {folder} was trained on {meta['objective']!r}, but the recipe's target is "
+            f"{target!r}; name a reward model of that objective"
+        )
+    return digest(*(file_hash(path) for path in weights))
+
+
+def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:
+    if "conflict" not in study.rows:
+        raise W2SError("data.splits: conflict must have rows, because conflict.settings needs its reward")
+    return study.scored(gold_conflict(study, model, seed), rows, seed)

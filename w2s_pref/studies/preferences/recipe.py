@@ -1,0 +1,223 @@
+"""The recipe: the few keys of this toolkit. Training arguments keep TRL's and transformers' own names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section, StudySection, nearest, sentences
+from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.data.config import DataConfig
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.monitor.config import MonitorConfig
+from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
+
+ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
+
+
+class ConflictConfig(Section):
+    """What acts on the last student beside the weak labels."""
+
+    settings: list[ConflictName] = Field(["none", "explicit", "implicit"], description="which students are trained")
+    alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term")
+    match_updates: bool = Field(True, description="mixtures enlarge the batch, so every setting makes as many updates")
+
+    @model_validator(mode="after")
+    def _has_reference(self) -> ConflictConfig:
+        if "none" not in self.settings:
+            raise ValueError("settings needs 'none': the no-conflict student is the reference of every other one")
+        if len(set(self.settings)) != len(self.settings):
+            raise ValueError("settings names a conflict twice")
+        return self
+
+
+class BootstrapConfig(Section):
+    """What the hops of a chain are trained on."""
+
+    inputs: Literal["same", "split", "paper"] = Field(
+        "same", description="same: every hop re-labels w2s; split: a slice of w2s per hop; paper: w2s and gt in turn"
+    )
+    match_compute: bool = Field(False, description="lengthen the last training so that all arms cost the same")
+
+
+class SpeechConfig(Section):
+    """How policies are judged by what they say on test prompts."""
+
+    prompts: int = Field(200, ge=0, description="test prompts that every policy answers; 0: none")
+    samples: int = Field(2, ge=1, description="answers to each prompt")
+    temperature: float = Field(1.0, ge=0.0, description="of the sampling; 0 is greedy")
+    max_new_tokens: int = Field(64, ge=1, description="longest answer in tokens")
+    batch_size: int = Field(64, ge=1, description="answers generated at once; sampling is seeded by batch")
+    gold: str = Field("", description="model of the gold reward models; default: the last of the first arm")
+    oracle: str | None = Field(None, description="testbed, or your function as module:attr or file.py:attr")
+
+    @model_validator(mode="after")
+    def _one_greedy_answer(self) -> SpeechConfig:
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(f"temperature 0 writes the same answer {self.samples} times; set samples: 1")
+        return self
+
+
+class AnalysisConfig(Section):
+    """Choices of the analysis; none of them trains anything."""
+
+    threshold: float = Field(0.75, gt=0.5, lt=1.0, description="T: probability above which an item counts as known")
+    known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
+    resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
+    seed: int = 0
+
+
+class Recipe(StudySection):
+    """One study."""
+
+    data: DataConfig
+    models: dict[str, ModelSpec]
+    ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
+    arms: dict[str, list[str]] = Field(
+        default_factory=dict, description="name → chain of nodes (model or model@method), weakest first"
+    )
+    methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
+    students: list[str] = Field(
+        default_factory=lambda: ["reward"], min_length=1, description="methods of last nodes that name none"
+    )
+    labels: LabelConfig = LabelConfig()
+    loss: LossSpec = LossSpec()
+    conflict: ConflictConfig = ConflictConfig()
+    bootstrap: BootstrapConfig = BootstrapConfig()
+    training: dict[str, Any] = Field(default_factory=dict, description="RewardConfig arguments; batch_size is global")
+    speech: SpeechConfig = SpeechConfig()
+    monitor: MonitorConfig | None = Field(None, description="watch every training on the probe split")
+    analysis: AnalysisConfig = AnalysisConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand_ladder(cls, value: Any) -> Any:
+        """``models.ladder: [a, b, c]`` is short for naming each model and listing them in ``ladder``."""
+        models = value.get("models") if isinstance(value, dict) else None
+        if not isinstance(models, dict) or not isinstance(models.get("ladder"), list):
+            return value
+        specs = [{"path": item} if isinstance(item, str) else item for item in models["ladder"]]
+        if not all(isinstance(spec, dict) and isinstance(spec.get("path"), str) for spec in specs):
+            raise ValueError("models.ladder: a list of model paths, or of mappings with a path")
+        names = [spec["path"].rstrip("/").rsplit("/", 1)[-1] for spec in specs]
+        rest = {name: spec for name, spec in models.items() if name != "ladder"}
+        return {**value, "models": {**dict(zip(names, specs, strict=True)), **rest}, "ladder": names}
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> Recipe:
+        for place, names in [("ladder", self.ladder), *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
+            models = [self._checked(node(name), place).model for name in names]
+            if names and (len(names) < 2 or len(set(models)) != len(models)):
+                raise ValueError(f"{place}: needs at least two models, each once, weakest first; got {names}")
+        if odd := [name for name in self.arms if "@" in name]:
+            raise ValueError(f"arms: the name {odd[0]!r} holds '@', which stands between an arm and a method")
+        if not self._raw_chains():
+            raise ValueError("arms: name at least one chain, or call two models 'weak' and 'strong'")
+        for name in self.students:
+            self._checked(Node("", name), "students", model=False)
+        if len(set(self.students)) != len(self.students):
+            raise ValueError("students names a method twice")
+        for name, config in self.methods.items():
+            if config.reference is not None and config.reference not in self.models:
+                known = nearest(config.reference, list(self.models))
+                raise ValueError(f"methods.{name}.reference: no model is called {config.reference!r}; {known}")
+        if self.speech.gold and self.speech.gold not in self.models:
+            raise ValueError(f"speech.gold: no model is called {self.speech.gold!r}")
+        for chain in self.chains().values():
+            self._check_supervisors(chain)
+        needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
+        if needs and self.data.conflict is None:
+            raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
+        return self
+
+    def _checked(self, place: Node, where: str, model: bool = True) -> Node:
+        """The node, if its model and method are there."""
+        if model and place.model not in self.models:
+            raise ValueError(f"{where}: no model is called {place.model!r}; {nearest(place.model, list(self.models))}")
+        known = [*ALGORITHMS, *self.methods]
+        if place.method not in known:
+            raise ValueError(f"{where}: no method is called {place.method!r}; {nearest(place.method, known)}")
+        return place
+
+    def _check_supervisors(self, chain: list[Node]) -> None:
+        """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
+        for place in chain:
+            found = self.method(place)
+            if found.policy and self.models[place.model].freeze_backbone:
+                raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
+            if found.online and self.bootstrap.match_compute:
+                raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+            if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
+                raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
+
+    def method(self, place: Node) -> Method:
+        """How the node is trained."""
+        return method(place.method, self.methods)
+
+    def chains(self) -> dict[str, list[Node]]:
+        """Every arm as nodes. A last node that names no method is trained by each of ``students``."""
+        found = {}
+        for arm, names in self._raw_chains().items():
+            chain = [node(name) for name in names]
+            methods = [chain[-1].method] if "@" in names[-1] else self.students
+            for name in methods:
+                last = Node(chain[-1].model, name)
+                full = arm if name == "reward" or "@" in names[-1] else f"{arm}@{name}"
+                found[full] = [*chain[:-1], last]
+        return found
+
+    def supervision(self, arm: str) -> str:
+        """The arm's name without the method of its student."""
+        return arm.rpartition("@")[0] or arm
+
+    def _raw_chains(self) -> dict[str, list[str]]:
+        """Given arms, else all pairs of the ladder, else direct and (with a middle) bootstrapped."""
+        if self.arms:
+            return dict(self.arms)
+        if self.ladder:
+            return _ladder_arms(self.ladder)
+        if {"weak", "strong"} <= set(self.models):
+            middle = [name for name in self.models if name not in {"weak", "strong"}]
+            chains = {"direct": ["weak", "strong"]}
+            return {**chains, "bootstrapped": ["weak", *middle, "strong"]} if middle else chains
+        return {}
+
+    def training_problems(self) -> list[str]:
+        """Sentences about training arguments that neither TRL nor transformers knows."""
+        problems = check(self.training, "training") + method_problems(self.methods)
+        for name, spec in self.models.items():
+            problems += [] if not check(spec.training, "", "dpo") else check(spec.training, f"models.{name}.training")
+            problems += check_lora(spec.lora, f"models.{name}.lora")
+        return problems
+
+
+def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
+    arms = {}
+    for low in range(len(ladder)):
+        for high in range(low + 1, len(ladder)):
+            arms[f"direct:{ladder[low]}>{ladder[high]}"] = [ladder[low], ladder[high]]
+            if high > low + 1:
+                arms[f"bootstrapped:{ladder[low]}>{ladder[high]}"] = ladder[low : high + 1]
+    return arms
+
+
+def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe, apply ``key=value`` overrides, check everything that needs neither data nor weights.
+
+    Raises:
+        W2SError: every problem found, one sentence each.
+    """
+    raw = with_overrides(load_yaml(path), overrides or [])
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise W2SError(sentences(error, str(path))) from error
+    if problems := recipe.training_problems():
+        raise W2SError([f"{path}: {problem}" for problem in problems])
+    return recipe

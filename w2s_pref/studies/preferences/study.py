@@ -1,0 +1,183 @@
+"""The study: every named thing of a recipe's graph, and the small steps that scores, labels and rewards are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import locate
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.models.info import ModelFacts, file_hash
+from w2s_pref.stages.policies import JudgeStage, LogProbStage, PolicyScoreStage, PolicyStage, StartStage
+from w2s_pref.stages.rewards_labels_scores import (
+    AnalyzeStage,
+    LabelStage,
+    Rows,
+    Scored,
+    ScoreStage,
+    Stage,
+    TrainStage,
+    Watch,
+)
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.training.methods import Method, Node
+
+#: Splits that every model is scored on.
+TESTS = ("test", "conflict_test")
+
+
+@dataclass
+class Study:
+    """The graph: models by (name, seed), all scores and labels, judged answers, and the analysis that reads them.
+
+    ``nodes`` says how each name was trained; ``references`` names the reference of each policy.
+    """
+
+    recipe: Recipe
+    base: Path
+    models: dict[str, ModelFacts]
+    rows: dict[str, Rows]
+    nodes: dict[str, Node] = field(default_factory=dict)
+    trained: dict[tuple[str, int], TrainStage | PolicyStage] = field(default_factory=dict)
+    scores: dict[tuple[str, int, str], Scored] = field(default_factory=dict)
+    labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
+    judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
+    references: dict[str, str] = field(default_factory=dict)
+    anchor: Scored | None = None
+    oracle: str | None = None
+
+    @property
+    def tokens(self) -> dict[str, Any]:
+        """Token limits of every stage."""
+        return {"max_length": self.recipe.data.max_length, "overlong": self.recipe.data.overlong}
+
+    @property
+    def chains(self) -> dict[str, list[Node]]:
+        """Arms as nodes."""
+        return self.recipe.chains()
+
+    @property
+    def helpful_first(self) -> bool:
+        """Whether the target is helpfulness: then an oracle's helpful value judges it, else its harmless value."""
+        return self.recipe.data.target_objective == "helpful"
+
+    def method(self, name: str) -> Method:
+        """How the model called ``name`` was trained."""
+        return self.recipe.method(self.nodes[name])
+
+    def hold(self, name: str, node: Node, stage: TrainStage | PolicyStage, seed: int) -> None:
+        """Enter a trained model, with its scores on the test sets."""
+        self.nodes[name] = node
+        self.trained[name, seed] = stage
+        for split in TESTS:
+            if split in self.rows:
+                self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
+
+    def scored(self, name: str, rows: Rows, seed: int) -> Scored:
+        """The model's raw scores on ``rows``, by the form its method asks for."""
+        stage = self.trained[name, seed]
+        title = f"{name} on {rows.name} · seed {seed}"
+        if isinstance(stage, TrainStage):
+            return ScoreStage(title, rows, stage, self.tokens)
+        found = self.method(name)
+        reference = self.logprobs(stage.reference, rows, f"reference of {name}", seed)
+        needs = found.score == "implicit_reward"
+        return PolicyScoreStage(
+            title,
+            rows,
+            self.logprobs(stage, rows, name, seed),
+            reference if needs else None,
+            found.score,
+            found.beta,
+        )
+
+    def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
+        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data."""
+        return LogProbStage(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, self.tokens)
+
+    def watch(self, name: str, node: Node, seed: int, reference: StartStage | PolicyStage | None) -> Watch | None:
+        """What watches the training of ``name``; None without a monitor, and for models that supervise or judge only.
+
+        Args:
+            reference: of a policy whose score has one.
+        """
+        config, weak = self.recipe.monitor, self._weak_of(name, node)
+        if config is None or weak is None or (weak, seed) not in self.trained:
+            return None
+        found, probe = self.recipe.method(node), self.rows["probe"]
+        if found.online and config.action == "checkpoint":
+            raise W2SError(
+                f"monitor.action: checkpoint keeps what reward models and pair methods were at an alarm, but {node} is "
+                "trained from rewards; use log or stop"
+            )
+        ceilings = [] if name.startswith("ceiling/") else [(f"ceiling/{node}", other) for other in self.recipe.seeds]
+        envelope = tuple(
+            (self.trained[key], self.scored(weak, probe, key[1])) for key in ceilings if key in self.trained
+        )
+        implicit = reference is not None and found.score == "implicit_reward"
+        return Watch(
+            config.model_dump(),
+            probe,
+            self.scored(weak, probe, seed),
+            weak,
+            envelope,
+            self.logprobs(reference, probe, f"reference of {name}", seed) if implicit and reference else None,
+            found.score if found.policy else "reward_model",
+            found.beta,
+        )
+
+    def _weak_of(self, name: str, node: Node) -> str | None:
+        """The weak model of the arm that a training belongs to; of a ceiling the first such arm's; None: of no arm."""
+        arm = name.rpartition("/")[0]
+        if arm in self.chains:
+            return f"ceiling/{self.chains[arm][0]}"
+        if not name.startswith("ceiling/"):
+            return None
+        return next((f"ceiling/{chain[0]}" for chain in self.chains.values() if node in chain[1:]), None)
+
+    def label(self, name: str, supervisor: str, rows: Rows, seed: int, form: str) -> LabelStage:
+        """Labels by the supervisor (a name of ``trained``) on ``rows``, soft or hard."""
+        calibration = None
+        config = LabelConfig(**{**self.recipe.labels.model_dump(), "form": form})
+        if config.calibrate:
+            calibration = self.scored(supervisor, self.rows["calibration"], seed)
+        scores = self.scored(supervisor, rows, seed)
+        stage = LabelStage(f"{name} by {supervisor} · seed {seed}", scores, config, calibration)
+        self.labels[name, seed] = stage
+        return stage
+
+    def code(self, reference: str) -> str:
+        """Hash of the file behind ``file.py:attr``, so that an edited function is trained with anew; else nothing."""
+        where, _, _ = reference.rpartition(":")
+        found = locate(where, self.base) if where.endswith(".py") else None
+        return file_hash(found) if found is not None else ""
+
+    @property
+    def targets(self) -> list[Stage]:
+        """What is to be built, with everything it needs."""
+        return [self.analysis]
+
+    @property
+    def analysis(self) -> AnalyzeStage:
+        """The last stage."""
+        recipe, other = self.recipe, self.rows.get("conflict_test")
+        design = {
+            "arms": {arm: [str(node) for node in chain] for arm, chain in self.chains.items()},
+            "methods": {arm: chain[-1].method for arm, chain in self.chains.items()},
+            "supervision": {arm: recipe.supervision(arm) for arm in self.chains},
+            "conflicts": recipe.conflict.settings,
+            "seeds": recipe.seeds,
+            "target": self.rows["test"].frame["objective"].iloc[0],
+            "conflict": other.frame["objective"].iloc[0] if other is not None else None,
+            "ladder": bool(recipe.ladder),
+            "references": self.references,
+            "oracle": self.oracle,
+            "temperature": recipe.speech.temperature if self.judged else 1.0,
+            "helpful_first": self.helpful_first,
+            **recipe.analysis.model_dump(),
+        }
+        return AnalyzeStage(
+            "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor
+        )

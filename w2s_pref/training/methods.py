@@ -1,0 +1,210 @@
+"""Methods: how a node of a chain becomes a supervisor or a student. No torch here: recipes are checked with this.
+
+A node is written ``model`` (a reward model) or ``model@method``. A method is a name of ``ALGORITHMS``, or an entry of
+the recipe's ``methods`` that says which algorithm it is and with which constants.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError, model_validator
+
+from w2s_pref.core.registry import is_reference
+from w2s_pref.core.strict import Section, nearest, sentences
+from w2s_pref.training.arguments import Kind, check, drawn, merged
+
+ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
+
+#: Temperature of a score: p = sigmoid(Δ / τ). The paper's DPO form sums log-probabilities without a reference.
+TAU: dict[str, float] = {"reward_model": 1.0, "implicit_reward": 1.0, "mean_logprob": 1.0, "paper_dpo": 50.0}
+
+
+#: How a recipe writes the folder of a saved reward model.
+FOLDER = "folder:"
+
+
+class Algorithm(NamedTuple):
+    """What is true of one algorithm: the defaults of a method that uses it."""
+
+    family: Literal["reward", "pairs", "ppo", "trl"]
+    beta: float = 0.0
+    gamma: float = 0.0
+    score: ScoreForm = "implicit_reward"
+    pre_stage: bool = True
+
+
+#: β of PPO, RLOO and GRPO only scales their implicit reward; it is the coefficient of their KL penalty. SFT has none:
+#: where a recipe asks for its implicit reward, that is the plain log-ratio to its start.
+ALGORITHMS: dict[str, Algorithm] = {
+    "reward": Algorithm("reward", pre_stage=False),
+    "sft": Algorithm("pairs", beta=1.0, score="mean_logprob", pre_stage=False),
+    "dpo": Algorithm("pairs", beta=0.1),
+    "simpo": Algorithm("pairs", beta=2.0, gamma=1.0, score="mean_logprob"),
+    "ipo": Algorithm("pairs", beta=0.1),
+    "ppo": Algorithm("ppo", beta=0.05),
+    "rloo": Algorithm("trl", beta=0.05),
+    "grpo": Algorithm("trl", beta=0.05),
+}
+
+
+class MethodConfig(Section):
+    """One method of a recipe; what is left out follows the algorithm."""
+
+    algorithm: str = Field("", description="reward, sft, dpo, simpo, ipo, ppo, rloo, grpo, or a margin function")
+    beta: float | None = Field(
+        None, gt=0.0, description="scale of the margin (dpo 0.1, simpo 2, ipo 0.1); KL coefficient (ppo, rloo, grpo)"
+    )
+    gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
+    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
+    labels: Literal["soft", "hard"] | None = Field(None, description="form of the labels; default labels.form")
+    pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
+    sft: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
+    score: ScoreForm | None = Field(None, description="what ranks two answers; paper_dpo: no reference term, τ 50")
+    explicit: Literal["reverse", "sft"] = Field("reverse", description="explicit conflict of pair methods: which loss")
+    reference: str | None = Field(None, description="model whose log-probabilities are the reference; default: start")
+    reward: str = Field(
+        "supervisor", description="ppo, rloo, grpo: supervisor, gold, folder:PATH of a reward model, or a function"
+    )
+    conflict_weight: float = Field(1.0, ge=0.0, description="ppo, rloo, grpo: weight of the conflicting reward")
+    training: dict[str, Any] = Field(default_factory=dict, description="arguments of the trainer by their own names")
+
+    @model_validator(mode="after")
+    def _fits(self) -> MethodConfig:
+        name = self.algorithm
+        if name and name not in ALGORITHMS and not is_reference(name) and not name.replace("_", "").isalnum():
+            raise ValueError(f"algorithm {name!r}: {nearest(name, list(ALGORITHMS))}")
+        named = self.reward in {"supervisor", "gold"} or self.reward.startswith(FOLDER)
+        if not named and not is_reference(self.reward):
+            raise ValueError(
+                f"reward {self.reward!r}: write supervisor, gold, folder:PATH of a saved reward model, or a function "
+                "as module:attr or file.py:attr"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with nothing left open."""
+
+    name: str
+    algorithm: str
+    family: str
+    beta: float
+    gamma: float
+    pre_stage: bool
+    score: ScoreForm
+    config: MethodConfig
+
+    @property
+    def known(self) -> bool:
+        """False for a user's own margin function."""
+        return self.algorithm in ALGORITHMS
+
+    @property
+    def policy(self) -> bool:
+        """True for every method but the reward model."""
+        return self.family != "reward"
+
+    @property
+    def online(self) -> bool:
+        """True where the policy learns from rewards of its own answers."""
+        return self.family in {"ppo", "trl"}
+
+
+def method(name: str, methods: dict[str, MethodConfig]) -> Method:
+    """The method called ``name``: an entry of ``methods``, or an algorithm with its defaults."""
+    config = methods.get(name, MethodConfig())
+    algorithm = config.algorithm or name
+    given = ALGORITHMS.get(algorithm, Algorithm("pairs", beta=0.1))
+    return Method(
+        name,
+        algorithm,
+        given.family,
+        given.beta if config.beta is None else config.beta,
+        given.gamma if config.gamma is None else config.gamma,
+        given.pre_stage if config.pre_stage is None else config.pre_stage,
+        config.score or given.score,
+        config,
+    )
+
+
+class Node(NamedTuple):
+    """A place in a chain: a model and how it is trained."""
+
+    model: str
+    method: str = "reward"
+
+    def __str__(self) -> str:
+        return self.model if self.method == "reward" else f"{self.model}@{self.method}"
+
+
+def node(text: str) -> Node:
+    """``model`` or ``model@method``."""
+    model, at, name = text.partition("@")
+    return Node(model, name) if at else Node(model)
+
+
+def method_problems(methods: dict[str, MethodConfig]) -> list[str]:
+    """Sentences about the trainer arguments of every method."""
+    problems = []
+    for name, config in methods.items():
+        where = f"methods.{name}"
+        found = method(name, methods)
+        if not found.known and not config.algorithm:
+            problems.append(f"{where}: say which algorithm it is; {nearest(name, list(ALGORITHMS))}")
+        problems += _arguments(found, f"{where}.training")
+        problems += check(config.sft, f"{where}.sft", "dpo")
+        problems += _unread(found, where)
+    return problems
+
+
+def _arguments(found: Method, where: str) -> list[str]:
+    if found.family == "ppo":
+        return ppo_problems(found.config.training, where)
+    kinds: dict[str, Kind] = {"reward": "reward", "rloo": "rloo", "grpo": "grpo"}
+    kind = kinds.get(found.algorithm, "dpo")
+    problems = check(found.config.training, where, kind)
+    if found.family == "trl" and not problems:
+        try:
+            drawn(merged(found.config.training), kind)
+        except ValueError as error:
+            problems.append(f"{where}: {error}")
+    return problems
+
+
+def ppo_problems(arguments: dict[str, Any], where: str) -> list[str]:
+    """Sentences about the arguments of PPO."""
+    if "kl_coef" in arguments:
+        return [f"{where}.kl_coef: not set here; set beta for the method"]
+    from w2s_pref.training.ppo.settings import PPOSettings
+
+    try:
+        PPOSettings.model_validate(arguments)
+    except ValidationError as error:
+        return sentences(error, where)
+    return []
+
+
+def _unread(found: Method, where: str) -> list[str]:
+    """Keys that this method would not read: a key without effect is an error, not a silence."""
+    given = found.config.model_fields_set
+    unread: set[str] = set()
+    if found.online:
+        unread |= {"gamma", "labels", "explicit", "options"}
+    else:
+        unread |= {"reward", "conflict_weight"}
+    if found.known:
+        unread |= {"options"}
+    if not found.policy:
+        unread |= {"beta", "gamma", "score", "explicit", "pre_stage", "sft", "reference"}
+    if found.family == "trl":  # TRL's trainers load the reference from the policy's own folder
+        unread |= {"reference"}
+    if found.algorithm == "sft":
+        unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit"}
+    if found.algorithm == "ipo":  # its square has a target of its own, 1/2β
+        unread |= {"gamma"}
+    if not found.pre_stage:
+        unread |= {"sft"}
+    return [f"{where}.{key}: {found.algorithm} does not read it; take it out" for key in sorted(given & unread)]
