@@ -17,11 +17,13 @@ import pandas as pd
 from policies_shared import Record
 
 from w2s_pref.data.tokens import tokenize
-from w2s_pref.engine.build import CHECKED_PAIRS
+from w2s_pref.engine.stage import Stage
 from w2s_pref.models.batches import Row, row_length
 from w2s_pref.models.load import load_tokenizer
 from w2s_pref.planning.cost.work import seen_pairs
-from w2s_pref.stages.rewards_labels_scores import Rows, ScoreStage, Stage, TrainStage
+from w2s_pref.stages.reload import CHECKED_PAIRS
+from w2s_pref.stages.rewards import ScoreStage, TrainStage
+from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.preferences.graph import all_stages
 from w2s_pref.studies.run import open_recipe, run
 

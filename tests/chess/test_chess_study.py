@@ -13,7 +13,7 @@ import yaml
 from chess_helpers import random_puzzles, tiny_model, write_model
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.stages.rewards_labels_scores import Stage
+from w2s_pref.engine.stage import Stage
 from w2s_pref.studies.chess.analysis import summarize
 from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
 from w2s_pref.studies.chess.puzzles import puzzles
@@ -206,9 +206,8 @@ def student(folder: Path, override: str) -> MoveModelStage:
 
 def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
     from w2s_pref.engine.build import Builder
-    from w2s_pref.engine.store import open_store
+    from w2s_pref.engine.places import open_store
     from w2s_pref.parallel.world import World
-    from w2s_pref.studies.chess.build import taught
 
     recipe = load_chess_recipe(folder / "tiny.yaml")
     builder = Builder(open_store(recipe.store_place()), World(), folder)
@@ -217,9 +216,9 @@ def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
     assert kept.key != dropped.key
     assert kept.labels is not None
     written = builder.table(kept.labels).sort_values("row")["text"].str.strip()
-    assert taught(builder, kept)["answer"].str.strip().tolist() == written.tolist()
+    assert kept.taught(builder)["answer"].str.strip().tolist() == written.tolist()
     legal = score_moves(kept.on.frame, written.tolist())["legal"]
-    assert len(taught(builder, dropped)) == legal.sum() < len(written)
+    assert len(dropped.taught(builder)) == legal.sum() < len(written)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
 from w2s_pref.planning.cost.work import seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan
-from w2s_pref.stages.rewards_labels_scores import Part, Rows, ScoreStage, TrainStage
+from w2s_pref.stages.labels import Part
+from w2s_pref.stages.rewards import ScoreStage, TrainStage
+from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import DEFAULTS
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from lab_helpers import TUNED, keys, laboratory, write_lab
 
-from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.methods import MethodConfig
 from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.studies.preferences.graph import all_stages

@@ -12,9 +12,10 @@ import pytest
 from lab_helpers import TUNED, laboratory, make_items, write_lab
 
 from w2s_pref.engine.store import Store
-from w2s_pref.stages.rewards_labels_scores import LabelStage
-from w2s_pref.studies.generalization.answers import SELECTIONS, sigmoid
-from w2s_pref.studies.generalization.stages import AlteredLabels, Classified, ProbeStage
+from w2s_pref.stages.labels import LabelStage
+from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
+from w2s_pref.studies.generalization.labels import AlteredLabels
+from w2s_pref.studies.generalization.probes import ProbeStage
 from w2s_pref.studies.preferences.graph import all_stages
 from w2s_pref.studies.run import run
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
-from w2s_pref.stages.rewards_labels_scores import TrainStage
+from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.preferences.graph import Study
 from w2s_pref.studies.run import open_recipe
 from w2s_pref.training.methods import MethodConfig, method, method_problems

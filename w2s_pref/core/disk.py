@@ -1,8 +1,9 @@
-"""Files and disks: a user's file whole or not at all, and what a disk's error means."""
+"""Files and disks: a user's file whole or not at all, the hash of a file, and what a disk's error means."""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 from pathlib import Path
@@ -33,6 +34,15 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
         return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
     return error
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in blocks. The hub's cache names large files by it: then nothing is read."""
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and len(blob.name) == 64:
+        return blob.name
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def write_text(path: Path, text: str) -> None:

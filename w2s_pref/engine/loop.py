@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.build import Builder
 from w2s_pref.engine.locks import Held, Lease, LeaseLost
-from w2s_pref.stages.policies import PolicyScoreStage
-from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, LabelStage, Stage
+from w2s_pref.engine.stage import Stage
 
 
 class Display(Protocol):
@@ -29,10 +29,8 @@ class Display(Protocol):
         """There is nothing to do until another run has finished."""
 
 
-#: Stages that compute nothing with a model: the main process builds them alone.
-ON_MAIN = (LabelStage, AnalyzeStage, PolicyScoreStage)
-#: Looks at what another run is building before a sentence says who it is.
-LOOKS = 3
+#: Times that a run has found nothing to do before a sentence says whom it waits for.
+PATIENCE = 3
 #: What the main process chose: the number of a stage, and what to do with it.
 Choice = tuple[int, Literal["hit", "build", "wait"]]
 
@@ -45,7 +43,7 @@ class Loop:
         self.store, self.world = builder.store, builder.world
         self.total = len(stages)
         self.left = dict(enumerate(stages, 1))
-        self.looked: set[int] = set()
+        self.tried: set[int] = set()
         self.last = 0
         self.held: Held | None = None
         self.waited = 0
@@ -83,15 +81,28 @@ class Loop:
         for number in sorted(self.left, key=lambda number: (number <= self.last, number)):
             stage = self.left[number]
             ready = all(parent.key not in waiting for parent in stage.inputs.values())
-            if number in self.looked and not ready:
+            if number in self.tried and not ready:
                 continue
-            self.looked.add(number)
-            if self.store.get(stage.kind, stage.key) is not None:
+            self.tried.add(number)
+            if self._stands(stage):
                 return number, "hit"
             if ready and (choice := self._take(number, stage, busy)):
                 return choice
         self._wait(busy)
         return 0, "wait"
+
+    @cached_property
+    def _read(self) -> set[str]:
+        """Keys of the stages that will be read: inputs of what is missing, and what no other stage reads."""
+        inputs = {stage.key: {parent.key for parent in stage.inputs.values()} for stage in self.left.values()}
+        missing = [stage.key for stage in self.left.values() if not self.store.has(stage.kind, stage.key)]
+        return set().union(*(inputs[key] for key in missing)) | (inputs.keys() - set().union(*inputs.values()))
+
+    def _stands(self, stage: Stage) -> bool:
+        """Whether it is in the store. What will be read is fetched and checked now, while it can be built again."""
+        if stage.key in self._read:
+            return self.store.get(stage.kind, stage.key) is not None
+        return self.store.stands(stage.kind, stage.key)
 
     def _take(self, number: int, stage: Stage, busy: list[tuple[Stage, Lease]]) -> Choice | None:
         self.held = self.store.take(stage.kind, stage.key)
@@ -107,7 +118,7 @@ class Loop:
     def _wait(self, busy: list[tuple[Stage, Lease]]) -> None:
         """Say once who is waited for, unless it takes a moment only, and sleep a little."""
         self.waited += 1
-        if busy and self.waited >= LOOKS and self.told not in {lease.token for _, lease in busy}:
+        if busy and self.waited >= PATIENCE and self.told not in {lease.token for _, lease in busy}:
             stage, lease = busy[0]
             self.told = lease.token
             more = f" and {len(busy) - 1} more" if len(busy) > 1 else ""
@@ -141,7 +152,7 @@ class Loop:
 
     def _build(self, stage: Stage) -> None:
         started = time.perf_counter()
-        if isinstance(stage, ON_MAIN):
+        if stage.on_main:
             self.world.on_main(lambda: self._write(stage, started))
             return
         if self.world.size == 1:
@@ -164,22 +175,10 @@ class Loop:
     def _made(self, stage: Stage, folder: Path) -> dict[str, Any]:
         """What the stage says about itself. Where it fails, every sentence names the stage."""
         try:
-            if isinstance(stage, ON_MAIN):
-                return self.builder.build(stage, folder)
-            return self._counted(stage, folder)
+            return stage.build(self.builder, folder)
         except W2SError as error:
             named = [text if text.startswith(stage.name) else f"{stage.name}: {text}" for text in error.problems]
             raise W2SError(named) from error
-
-    def _counted(self, stage: Stage, folder: Path) -> dict[str, Any]:
-        """Build it with token ids from the cache, and add what all processes computed: tokens, padding and without."""
-        from w2s_pref.data.token_cache import kept_in
-        from w2s_pref.models.batches.count import counting
-
-        with kept_in(self.store.root / "tokens"), counting() as seen:
-            meta = self.builder.build(stage, folder)
-        parts = self.world.gather((seen.positions, seen.real))
-        return {**meta, "computed_tokens": sum(p for p, _ in parts), "real_tokens": sum(real for _, real in parts)}
 
     def _write_together(self, stage: Stage, started: float) -> None:
         """All processes build; they share the main process's temporary folder, which alone commits."""

@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from w2s_pref.core.disk import file_hash
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.identity import myself
 from w2s_pref.engine.locks import Lease, Locks
-from w2s_pref.engine.store import MANIFEST, Artifact, Store, move_in
-from w2s_pref.models.info import file_hash
+from w2s_pref.engine.store import MANIFEST, Artifact, Store, meta_of, move_in
 
 #: Extras of this package by protocol.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -164,13 +164,32 @@ class RemoteStore(Store):
         super().__init__(cache_folder(url))
         self.remote = Remote(url)
         self.locks = Locks(LeaseObjects(self.remote), beat=BEAT)
+        self._metas: dict[str, dict[str, Any] | None] = {}
 
     def __str__(self) -> str:
         return self.remote.url
 
     def has(self, kind: str, key: str) -> bool:
-        """True where a manifest stands at the URL."""
-        return self.remote.read(kind, key, MANIFEST) is not None
+        """True where a manifest stands at the URL. One that was there is not asked for twice: requests take time."""
+        if key not in self._metas:
+            manifest = self.remote.read(kind, key, MANIFEST)
+            if manifest is None:
+                return False
+            self._metas[key] = meta_of(manifest)
+        return True
+
+    def meta(self, kind: str, key: str) -> dict[str, Any] | None:
+        """From the cache where it is there, else from the manifest at the URL; nothing else comes down."""
+        local = super().meta(kind, key)
+        return self._metas[key] if local is None and self.has(kind, key) else local
+
+    def stands(self, kind: str, key: str) -> bool:
+        """True where a readable manifest stands at the URL: its files come down, and are checked, when they are read.
+
+        What is in the cache is checked now, as in a local store.
+        """
+        cached = super().meta(kind, key) is not None
+        return (not cached and self.meta(kind, key) is not None) or super().stands(kind, key)
 
     def get(self, kind: str, key: str) -> Artifact | None:
         """The artifact from the cache, else from the URL. What the cache alone has (an upload failed) goes up now."""
@@ -233,6 +252,7 @@ class RemoteStore(Store):
     def _set_aside_remote(self, kind: str, key: str, data: bytes) -> None:
         """Move the manifest first: without it nothing stands; then the files it names, for who wants to look."""
         target = f"{kind}-{key}-{time.time_ns()}"
+        self._metas.pop(key, None)
         self.remote.move((kind, key, MANIFEST), ("corrupted", target, MANIFEST))
         with contextlib.suppress(ValueError, KeyError, AttributeError):
             for name in json.loads(data)["files"]:

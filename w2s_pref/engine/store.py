@@ -16,12 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import disk_sentence, system_error
+from w2s_pref.core.disk import disk_sentence, file_hash, system_error
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.engine.lease_files import LeaseFolder
 from w2s_pref.engine.locks import Held, Lease, Locks
-from w2s_pref.models.info import file_hash
 
 MANIFEST = "manifest.json"
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
@@ -66,6 +65,19 @@ class Store:
     def has(self, kind: str, key: str) -> bool:
         """True where a manifest stands (files are checked by ``get``)."""
         return (self.place(kind, key) / MANIFEST).is_file()
+
+    def stands(self, kind: str, key: str) -> bool:
+        """True where the artifact is there and nothing speaks against it: here, every file is checked."""
+        return self.get(kind, key) is not None
+
+    def meta(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What the stage wrote about itself, or None where there is no artifact. No file is read but the manifest."""
+        if key in self._verified:
+            return self._verified[key].meta
+        try:
+            return meta_of((self.place(kind, key) / MANIFEST).read_bytes())
+        except (FileNotFoundError, NotADirectoryError):
+            return None
 
     def get(self, kind: str, key: str) -> Artifact | None:
         """The artifact, every file checked against its hash, or None where there is none.
@@ -162,17 +174,12 @@ class Store:
                     path.unlink()
 
 
-def open_store(place: str) -> Store:
-    """The store of a folder, or of a URL that fsspec knows (``s3://``, ``gs://``, …).
-
-    Raises:
-        W2SError: a URL whose file system is not installed or not known.
-    """
-    if "://" not in place:
-        return Store(Path(place).expanduser())
-    from w2s_pref.engine.remote import RemoteStore
-
-    return RemoteStore(place)
+def meta_of(manifest: bytes) -> dict[str, Any] | None:
+    """What a manifest says of the stage; None where it cannot be read."""
+    try:
+        return dict(json.loads(manifest)["meta"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def verify(folder: Path) -> dict[str, Any] | None:

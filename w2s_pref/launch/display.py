@@ -19,7 +19,7 @@ from rich.progress import (
 )
 
 if TYPE_CHECKING:
-    from w2s_pref.stages.rewards_labels_scores import Stage
+    from w2s_pref.engine.stage import Stage
 
 
 #: Signals of the monitor that stand beside the bar.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from w2s_pref.core.errors import W2SError
 
 if TYPE_CHECKING:
-    from w2s_pref.stages.rewards_labels_scores import Stage
+    from w2s_pref.engine.stage import Stage
 
 #: Begins every line that is not something a library printed (RFC 7464's record separator).
 MARK = "\x1e"

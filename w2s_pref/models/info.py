@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from w2s_pref.core.disk import file_hash
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models.check import check_pad, read_json
@@ -104,15 +104,6 @@ def _vocabulary(folder: Path, tokenizer: str) -> str:
     content = read_json(file, f"tokenizer {folder}")
     tokens = [[each.get("id"), each.get("content")] for each in content.get("added_tokens") or []]
     return digest(canonical([(content.get("model") or {}).get("vocab"), tokens]))
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read in blocks. The hub's cache names large files by it: then nothing is read."""
-    blob = path.resolve()
-    if blob.parent.name == "blobs" and len(blob.name) == 64:
-        return blob.name
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _parameters(path: Path) -> int:

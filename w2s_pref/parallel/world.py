@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.parallel import heartbeat
-from w2s_pref.training.sharding import division, refuse_impossible
+from w2s_pref.parallel.division import division, refuse_impossible
 
 T = TypeVar("T")
 

@@ -15,10 +15,11 @@ from rich.table import Table
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.config import DataConfig, Prepared
+from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.results.results import SCHEMA_VERSION, Results
 from w2s_pref.stages.policies import PolicyStage
-from w2s_pref.stages.rewards_labels_scores import Stage, TrainStage
+from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.preferences.graph import all_stages
 from w2s_pref.studies.run import Opened
 

@@ -1,21 +1,26 @@
-"""What would fail in a policy only after hours of training, told before anything is built. Reads no weights."""
+"""What would fail in a model only after hours, told before anything is built. Reads no weights."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from typing import Any, Protocol
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import resolve
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.policies import PolicyScoreStage
-from w2s_pref.stages.rewards_labels_scores import Scored
-from w2s_pref.studies.preferences.study import Study
-from w2s_pref.training.arguments import ONLINE_DEFAULTS
-from w2s_pref.training.methods import Method
+from w2s_pref.parallel.division import division
 
 #: How architectures are called that read a text in both directions.
 NOT_CAUSAL = ("ForMaskedLM", "ForPreTraining")
+
+
+class _Training(Protocol):
+    """A stage that trains a model."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def model(self) -> ModelFacts: ...
+    @property
+    def arguments(self) -> dict[str, Any]: ...
 
 
 def check_language_model(model: ModelFacts) -> None:
@@ -35,91 +40,38 @@ def check_language_model(model: ModelFacts) -> None:
     )
 
 
-def check_room(study: Study, model: str, answer: int, where: str) -> None:
-    """The rule of ``generation.prompt_room``, from the configuration alone.
+def check_training(stage: _Training, batch: int, processes: int) -> None:
+    """What a launch of so many processes must be for a training.
+
+    Every effective batch must be shared equally. TRL casts what is trained beside quantized weights to bfloat16, so
+    such a training must compute in it.
 
     Raises:
-        W2SError: answers of ``answer`` tokens leave less than two for the prompt.
+        W2SError: it is not so.
     """
-    config = study.models[model].config
-    context = (config.get("text_config") or config).get("max_position_embeddings")
-    limits = {"data.max_length": study.recipe.data.max_length, f"the context of {model!r}": context}
-    name, limit = min(((name, int(n)) for name, n in limits.items() if n is not None), key=lambda item: item[1])
-    if limit - answer < 2:
+    if batch % processes:
         raise W2SError(
-            f"{where} is {answer}, which leaves no room for a prompt: {name} is {limit} tokens for prompt and answer "
-            "together; lower the one or raise the other"
+            f"{stage.name}: its effective batch of {batch} cannot be shared equally by {processes} processes; "
+            "choose training.batch_size (and the size of the conflict split) so that it can, or other processes"
         )
+    if stage.model.spec.quantization is None:
+        return
+    if division() is not None:
+        raise W2SError(f"{stage.name}: quantized models train data parallel; launch with accelerate_configs/ddp.yaml")
+    if not stage.arguments.get("bf16"):
+        raise W2SError(f"{stage.name}: adapters of quantized models are bfloat16; set training.bf16: true")
 
 
-def check_answers(study: Study, model: str, found: Method) -> None:
-    """Room for the answers that an on-policy method samples while it trains."""
-    given, where = found.config.training, f"methods.{found.name}.training"
-    if found.family == "ppo":
-        from w2s_pref.training.ppo.settings import PPOSettings
-
-        answer = given.get("response_length", PPOSettings.model_fields["response_length"].default)
-        check_room(study, model, answer, f"{where}.response_length")
-    else:
-        answer = (ONLINE_DEFAULTS | given)["max_completion_length"]
-        if answer is None:
-            raise W2SError(f"{where}.max_completion_length: should be a number, so that prompts can leave room for it")
-        check_room(study, model, answer, f"{where}.max_completion_length")
-
-
-def check_margin(study: Study, found: Method) -> None:
-    """A margin of the user's own is there and takes its options.
+def check_ppo(stage: _Training) -> None:
+    """PPO keeps the whole model in every process, and its precision is the model's own.
 
     Raises:
-        W2SError: it is not, or it does not.
+        W2SError: the launch divides models (DeepSpeed, FSDP), or the model is quantized.
     """
-    from w2s_pref.losses import margins
-
-    with _said_of(f"methods.{found.name}.algorithm"):
-        margins.bound(found.algorithm, found.beta, found.config.options, study.base)
-
-
-def check_reward(study: Study, found: Method) -> None:
-    """A reward function is there.
-
-    Raises:
-        W2SError: no such file, module or function.
-    """
-    name = found.config.reward
-    with _said_of(f"methods.{found.name}.reward"):
-        if not callable(resolve(name, study.base)):
-            raise W2SError(f"{name} is no function")
-
-
-def check_supervisor(source: Scored) -> None:
-    """Scores of pairs by a supervisor that can reward any answer.
-
-    Raises:
-        W2SError: it is a policy whose score is not its implicit reward.
-    """
-    if isinstance(source, PolicyScoreStage) and source.reference is None:
+    if stage.model.spec.quantization is not None:
+        raise W2SError(f"{stage.name}: quantized models do not train with PPO; choose rloo or grpo")
+    if division() is not None:
         raise W2SError(
-            f"{source.name}: answers are rewarded by a reward model or by a policy's implicit reward; "
-            f"{source.form} is neither. Set score: implicit_reward for that method, or take another supervisor"
+            f"{stage.name}: PPO trains data parallel only, every process holds the whole model; launch with "
+            "accelerate_configs/ddp.yaml (what was built under another configuration is taken from the store)"
         )
-
-
-def check_oracle(study: Study, name: str) -> None:
-    """An oracle is there.
-
-    Raises:
-        W2SError: no such name, file, module or function.
-    """
-    from w2s_pref.stages import judging
-
-    with _said_of("speech.oracle"):
-        judging.find_oracle(name, study.base)
-
-
-@contextmanager
-def _said_of(where: str) -> Iterator[None]:
-    """Every sentence names the key of the recipe."""
-    try:
-        yield
-    except W2SError as error:
-        raise W2SError([f"{where}: {text}" for text in error.problems]) from error

@@ -1,44 +1,41 @@
-"""The stages of policies: log-probabilities, training on pairs and from rewards, answers, and their judgement."""
+"""Policies: log-probabilities, their scores, and training on labelled pairs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.arrays import Floats
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.rewards_labels_scores import (
-    LabelStage,
-    Part,
-    Rows,
-    Scored,
-    Stage,
-    TrainStage,
-    Watch,
-    model_payload,
-)
+from w2s_pref.stages.check import check_training
+from w2s_pref.stages.labels import Part, Scored, label_inputs
+from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
+from w2s_pref.stages.reload import CHECKED_ANSWERS, check_reload
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import CausalStage, StartStage
+from w2s_pref.stages.watch import Watch, copy_record, monitor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.stages.model_stage import Loaded
+    from w2s_pref.training.fit_policy import PolicyJob
+
+#: Columns of log-probabilities.
+LOGPS = ["logp_a", "logp_b"]
 
 
 @dataclass(frozen=True, eq=False)
-class StartStage(Stage):
-    """The causal model that a policy starts from: files of the recipe, never built and never stored."""
-
-    kind: ClassVar[str] = "start"
-    model: ModelFacts
-    seed: int
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The model; the seed only where it draws the weights."""
-        return {
-            "model": model_payload(self.model),
-            "seed": self.seed if self.model.spec.from_config is not None else None,
-        }
-
-
-@dataclass(frozen=True, eq=False)
-class PolicyStage(Stage):
+class PolicyStage(ModelStage, CausalStage):
     """A trained policy. ``start`` is where it started, and its reference where ``other`` names none."""
 
     kind: ClassVar[str] = "policy"
@@ -75,9 +72,48 @@ class PolicyStage(Stage):
             other["watch"] = self.watch.payload
         return {"start": start, "seed": self.seed, "arguments": self.keyed, "tokens": self.tokens, **other}
 
+    def check(self, processes: int) -> None:
+        """See ``check_training``."""
+        check_training(self, int(self.arguments["batch_size"]), processes)
+
+    def _read(self, builder: Builder, trainable: bool) -> Loaded:
+        return self._saved(builder.artifact(self).folder, trainable)
+
+    def _saved(self, folder: Path, trainable: bool = False) -> Loaded:
+        from w2s_pref.models.policy import load_saved_policy
+
+        return load_saved_policy(folder, self.model.spec.trust_remote_code, trainable=trainable)
+
+    def check_saved(
+        self,
+        builder: Builder,
+        model: PreTrainedModel | None,
+        tokenizer: PreTrainedTokenizerBase,
+        folder: Path,
+        frame: pd.DataFrame,
+    ) -> float | None:
+        """Load what was saved, compare log-probabilities of a few pairs, and leave it in memory.
+
+        Under several processes the trained weights may be divided: then only that the saved ones give numbers.
+
+        Args:
+            model: None where the training left none to ask.
+        """
+        from w2s_pref.models.logprobs import logprob_pairs
+
+        loaded, sample = self._saved(folder), frame.head(CHECKED_ANSWERS)
+
+        def logps(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Floats:
+            return logprob_pairs(model, tokenizer, sample, **self.tokens)[LOGPS].to_numpy(dtype=float)
+
+        trained = logps(model.eval(), tokenizer) if model is not None and builder.world.alone else None
+        difference = check_reload(trained, logps(*loaded), self.model.spec.dtype, summed=True)
+        builder.remember(self.key, loaded)
+        return difference
+
 
 @dataclass(frozen=True, eq=False)
-class LogProbStage(Stage):
+class LogProbStage(ModelStage):
     """Summed log-probabilities of both answers of every pair under one policy, and their numbers of tokens."""
 
     kind: ClassVar[str] = "logprobs"
@@ -101,6 +137,20 @@ class LogProbStage(Stage):
         """Pairs to score."""
         return len(self.on)
 
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b."""
+        from w2s_pref.models.logprobs import logprob_pairs
+
+        world = builder.world
+        loaded = self.policy.recalled(builder)
+        table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
+        if not np.isfinite(table[LOGPS].to_numpy()).all():
+            raise W2SError("a log-probability is not a number; the model diverged or its dtype overflows")
+        if world.main:
+            table.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(table), "dropped": len(self.on) - len(table)}
+
 
 @dataclass(frozen=True, eq=False)
 class PairPolicyStage(PolicyStage):
@@ -115,9 +165,8 @@ class PairPolicyStage(PolicyStage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Start, label stages, and reference log-probabilities of the parts."""
-        labels = {f"labels{n}": part.labels for n, part in enumerate(self.parts) if isinstance(part.labels, Stage)}
         references = {f"reference{n}": stage for n, stage in enumerate(self.references)}
-        return {**super().inputs, **labels, **references}
+        return {**super().inputs, **label_inputs(self.parts), **references}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -131,64 +180,52 @@ class PairPolicyStage(PolicyStage):
         """Training pairs."""
         return sum(len(part.rows) for part in self.parts)
 
+    def check(self, processes: int) -> None:
+        """See ``check_training``."""
+        check_training(self, planned_batch(self), processes)
 
-@dataclass(frozen=True)
-class Reward:
-    """One reward of on-policy training.
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """A model folder, ``history.json``, and what the monitor saw."""
+        from w2s_pref.training.fit_policy import fit_policy
 
-    ``source`` is a reward model or policy whose scores (on the training prompts' pairs) standardise it, the folder of a
-    saved reward model, the name of a Python function, or "random". ``role`` says what it is for: "target", "conflict"
-    (added with ``weight``) or "paid" (explicit conflict: the target's ground truth, whose badness is paid for with
-    ``weight``).
-    """
+        builder.forget_models()
+        model, tokenizer = self.start.load(builder, trainable=True)
+        job, counts = self._job(builder, tokenizer)
+        work, rows = work_folder(builder, self), [part.rows for part in self.parts]
+        job.monitor = monitor(builder, self.watch, rows, tokenizer, self.tokens["max_length"], work)
+        done = fit_policy(model, tokenizer, job, work, folder)
+        done |= copy_record(job.monitor, work, folder, builder.world.main)
+        write_history(builder, folder, done.pop("history"))
+        difference = self.check_saved(builder, model, tokenizer, folder, rows[0].frame)
+        return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
-    role: str
-    source: Scored | str
-    weight: float = 1.0
-    code: str = ""
+    def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:
+        from w2s_pref.losses.spec import with_spec
+        from w2s_pref.training.fit_policy import PairObjective, PolicyJob
 
-
-@dataclass(frozen=True, eq=False)
-class OnlinePolicyStage(PolicyStage):
-    """A policy trained on rewards of its own answers: PPO, RLOO, GRPO."""
-
-    algorithm: Literal["ppo", "rloo", "grpo"]
-    prompts: Rows
-    labels: LabelStage | None
-    rewards: tuple[Reward, ...]
-
-    @property
-    def inputs(self) -> dict[str, Stage]:
-        """Start, labels (their filter chooses the prompts), and the scores that standardise the rewards."""
-        found: dict[str, Stage] = {
-            f"reward{n}": r.source for n, r in enumerate(self.rewards) if isinstance(r.source, Scored)
-        }
-        return {**super().inputs, **found, **({"labels": self.labels} if self.labels is not None else {})}
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """Start, algorithm, prompts, and the rewards' roles and weights."""
-        rewards = [
-            {
-                "role": r.role,
-                "weight": r.weight,
-                "source": r.source if isinstance(r.source, str) else "",
-                "code": r.code,
-            }
-            for r in self.rewards
-        ]
-        return {**super().payload, "algorithm": self.algorithm, "prompts": self.prompts.texts, "rewards": rewards}
-
-    @property
-    def rows(self) -> int:
-        """Prompts."""
-        return len(self.prompts)
+        pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
+        arguments, updates = sized(self, pairs.sizes)
+        spec = self.model.spec
+        job = PolicyJob(
+            **pairs.ids,
+            columns=pairs.columns,
+            arguments=arguments,
+            objective=PairObjective(**with_spec(self.objective)),
+            seed=self.seed,
+            updates=updates,
+            lora=spec.lora,
+            base_path=str(self.model.folder or spec.path),
+            progress=builder.progress,
+            base=builder.base,
+        )
+        return job, pairs.counts
 
 
 @dataclass(frozen=True, eq=False)
 class PolicyScoreStage(Scored):
     """Scores of a policy from its log-probabilities, and those of its reference where the form has one."""
 
+    on_main: ClassVar[bool] = True
     logprobs: LogProbStage
     reference: LogProbStage | None
     score: str
@@ -212,61 +249,17 @@ class PolicyScoreStage(Scored):
         """The formula."""
         return {"form": self.score, "beta": self.beta if self.score == "implicit_reward" else None}
 
-
-@dataclass(frozen=True, eq=False)
-class SampleStage(Stage):
-    """Answers of one policy to test prompts."""
-
-    kind: ClassVar[str] = "samples"
-    policy: StartStage | PolicyStage
-    prompts: Rows
-    settings: dict[str, Any]
-    seed: int
-    tokens: dict[str, Any]
-
-    @property
-    def inputs(self) -> dict[str, Stage]:
-        """The policy, where it was trained."""
-        return {"policy": self.policy} if isinstance(self.policy, PolicyStage) else {}
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """Prompts and sampling."""
-        start = self.policy.payload if isinstance(self.policy, StartStage) else None
-        ids = [list(row) for row in zip(self.prompts.frame["form"], self.prompts.frame["prompt"], strict=True)]
-        return {"start": start, "prompts": ids, "settings": self.settings, "seed": self.seed, "tokens": self.tokens}
-
-    @property
-    def rows(self) -> int:
-        """Answers."""
-        return len(self.prompts) * int(self.settings["samples"])
-
-
-@dataclass(frozen=True, eq=False)
-class JudgeStage(Stage):
-    """Answers under the reference policy, the gold reward models and the oracle."""
-
-    kind: ClassVar[str] = "judged"
-    samples: SampleStage
-    reference: StartStage | PolicyStage
-    gold: Mapping[str, TrainStage]
-    oracle: str | None
-    helpful_first: bool = False
-    code: str = ""
-
-    @property
-    def inputs(self) -> dict[str, Stage]:
-        """Samples, reference, gold models."""
-        reference = {"reference": self.reference} if isinstance(self.reference, PolicyStage) else {}
-        return {"samples": self.samples, **reference, **{f"gold {name}": stage for name, stage in self.gold.items()}}
-
-    @property
-    def payload(self) -> dict[str, Any]:
-        """The oracle and which of its values is the target; the reference where it was not trained."""
-        start = self.reference.payload if isinstance(self.reference, StartStage) else None
-        return {"reference": start, "oracle": self.oracle, "helpful": self.helpful_first, "code": self.code}
-
-    @property
-    def rows(self) -> int:
-        """Answers."""
-        return self.samples.rows
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: id, score_a, score_b from log-probabilities (spec: the table of Δ); no model is loaded."""
+        own = builder.table(self.logprobs)
+        scores = {}
+        for side in ("a", "b"):
+            logp = own[f"logp_{side}"].to_numpy()
+            if self.score == "mean_logprob":
+                logp = logp / own[f"tokens_{side}"].to_numpy().clip(min=1)
+            elif self.reference is not None:
+                reference = builder.table(self.reference).set_index("id").loc[own["id"], f"logp_{side}"].to_numpy()
+                logp = self.beta * (logp - reference)
+            scores[f"score_{side}"] = logp
+        pd.DataFrame({"id": own["id"], **scores}).to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(own), "dropped": len(self.on) - len(own)}

@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from w2s_pref.engine.stage import Stage
 from w2s_pref.monitor.other_weak import against
-from w2s_pref.stages.policies import OnlinePolicyStage, PairPolicyStage
-from w2s_pref.stages.rewards_labels_scores import Rows, Scored, Stage, TrainStage, Watch
+from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from w2s_pref.engine.build import Builder
     from w2s_pref.monitor import RiskMonitor
+    from w2s_pref.monitor.alarms import Envelope
+    from w2s_pref.monitor.scorers import PolicyMargins
 
 log = logging.getLogger(__name__)
 
@@ -27,49 +33,89 @@ FILE = "monitor.parquet"
 #: Reference trainings below which there is no envelope, so no alarm.
 FEWEST = 3
 
-Watched = TrainStage | PairPolicyStage | OnlinePolicyStage
+
+@dataclass(frozen=True, eq=False)
+class Watch:
+    """What watches a training: the probe, the weak model's scores on it, and the trainings that alarms compare with.
+
+    ``weak_name`` is the model that supervises the arm (of a ceiling: the first arm it belongs to). ``envelope`` holds
+    the ceilings of the same node, each with the weak model's scores of its own seed; with fewer than three there are
+    no alarms. ``reference`` is the policy's reference on the probe, where its score has one.
+    """
+
+    config: dict[str, Any]
+    probe: Rows
+    weak: Scored
+    weak_name: str
+    envelope: tuple[tuple[Stage, Scored], ...]
+    reference: Stage | None = None
+    form: str = "reward_model"
+    beta: float = 1.0
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Scores and trainings it reads."""
+        found: dict[str, Stage] = {f"watched{n}": stage for n, (stage, _) in enumerate(self.envelope)}
+        weak: dict[str, Stage] = {f"probe{n}": scores for n, (_, scores) in enumerate(self.envelope)}
+        return {"probe": self.weak, **found, **weak, **({"probe reference": self.reference} if self.reference else {})}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The settings, the form of the watched scores, and the probe with its truth, which labelled signals show."""
+        return {
+            "version": 2,  # of what the monitor leaves in the artifact: 2 keeps the probe's margins
+            "config": self.config,
+            "form": self.form,
+            "probe": [self.probe.texts, self.probe.truth],
+        }
 
 
-def monitor(builder: Builder, stage: Watched, tokenizer: Any, work: Path) -> RiskMonitor | None:
-    """The monitor of a stage, writing under ``work``; None where the recipe asks for none."""
+def monitor(
+    builder: Builder,
+    watch: Watch | None,
+    rows: list[Rows],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    work: Path,
+) -> RiskMonitor | None:
+    """The monitor of a training on ``rows``, writing under ``work``; None where the recipe asks for none."""
     from w2s_pref.monitor import RiskMonitor
 
-    watch = stage.watch
     if watch is None:
         return None
     envelope = _envelope(builder, watch)
     return RiskMonitor(
         watch.probe.frame,
         weak_scores(builder, watch.weak),
-        training_groups=_groups(stage),
+        training_groups=pd.concat([each.frame["group"] for each in rows]),
         folder=work,
         every=watch.config["every"],
         tokenizer=tokenizer,
-        score=_scorer(builder, watch, tokenizer, stage.tokens["max_length"]),
-        max_length=stage.tokens["max_length"],
+        score=_scorer(builder, watch, tokenizer, max_length),
+        max_length=max_length,
         envelope=envelope,
-        watch=_watched(watch, envelope),
+        watch=_alarming(watch, envelope),
         action=watch.config["action"],
         on_signal=builder.signal,
         keep_margins=True,
     )
 
 
-def keep(found: RiskMonitor | None, work: Path, folder: Path, main: bool) -> dict[str, Any]:
-    """Copy the table into the artifact; what the manifest says: alarms, cost, looks."""
+def copy_record(found: RiskMonitor | None, work: Path, folder: Path, main: bool) -> dict[str, Any]:
+    """Copy the monitor's table into the artifact; what the manifest says of it: alarms, cost, looks."""
     if found is None:
         return {}
     if main:
         shutil.copyfile(work / FILE, folder / FILE)
         for step in {alarm.step for alarm in found.alarms if found.action == "checkpoint"}:
-            _keep_checkpoint(work / f"checkpoint-{step}", folder / f"alarm-{step}")
+            _copy_checkpoint(work / f"checkpoint-{step}", folder / f"alarm-{step}")
     alarms = [vars(alarm) for alarm in found.alarms]
     return {
         "monitor": {"alarms": alarms, "cost": found.cost, "looks": len(found.table), "judged": bool(found.envelope)}
     }
 
 
-def _keep_checkpoint(checkpoint: Path, place: Path) -> None:
+def _copy_checkpoint(checkpoint: Path, place: Path) -> None:
     """The model as it was at an alarm, without the optimiser's pickles."""
     place.mkdir()
     for file in checkpoint.iterdir():
@@ -77,7 +123,7 @@ def _keep_checkpoint(checkpoint: Path, place: Path) -> None:
             shutil.copyfile(file, place / file.name)
 
 
-def looks(found: RiskMonitor | None, updates: int) -> Callable[[int, Any], bool] | None:
+def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any], bool] | None:
     """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
     if found is None:
         return None
@@ -86,13 +132,13 @@ def looks(found: RiskMonitor | None, updates: int) -> Callable[[int, Any], bool]
     return Loop(found, updates)
 
 
-def _watched(watch: Watch, envelope: Any) -> list[str]:
+def _alarming(watch: Watch, envelope: Envelope | None) -> list[str]:
     """The signals that raise alarms: of those asked for, the ones that the ceilings showed throughout."""
     wanted: list[str] = watch.config["watch"]
-    held = wanted if envelope is None else [name for name in wanted if name in envelope.bands]
-    if held != wanted:
-        log.warning("monitor: the ceilings give no band for %s: no alarms on it", ", ".join(set(wanted) - set(held)))
-    return held
+    bounded = wanted if envelope is None else [name for name in wanted if name in envelope.bands]
+    if bounded != wanted:
+        log.warning("monitor: the ceilings give no band for %s: no alarms on it", ", ".join(set(wanted) - set(bounded)))
+    return bounded
 
 
 def curve(builder: Builder, stage: Stage, weak: Scored, probe: Rows) -> pd.DataFrame:
@@ -109,13 +155,9 @@ def weak_scores(builder: Builder, weak: Scored) -> pd.DataFrame:
     return pd.DataFrame({"id": table["id"], "p": np.exp(-np.logaddexp(0.0, -margin))})
 
 
-def _groups(stage: Watched) -> pd.Series:
-    rows = [stage.prompts] if isinstance(stage, OnlinePolicyStage) else [part.rows for part in stage.parts]
-    groups: pd.Series = pd.concat([each.frame["group"] for each in rows])
-    return groups
-
-
-def _scorer(builder: Builder, watch: Watch, tokenizer: Any, max_length: int | None) -> Any:
+def _scorer(
+    builder: Builder, watch: Watch, tokenizer: PreTrainedTokenizerBase, max_length: int | None
+) -> PolicyMargins | None:
     """Margins in units of the score's temperature, as the analysis reads them; None: a reward model's."""
     from w2s_pref.monitor.scorers import PolicyMargins
 
@@ -128,7 +170,7 @@ def _scorer(builder: Builder, watch: Watch, tokenizer: Any, max_length: int | No
     return PolicyMargins(watch.probe.frame, tokenizer, max_length, beta=beta, reference=reference)
 
 
-def _envelope(builder: Builder, watch: Watch) -> Any:
+def _envelope(builder: Builder, watch: Watch) -> Envelope | None:
     """What the ceilings of the same node look like while they train; None with fewer than three of them."""
     from w2s_pref.monitor.alarms import Envelope
 

@@ -12,18 +12,16 @@ from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.build import Builder
 from w2s_pref.engine.loop import Display, Loop
-from w2s_pref.engine.store import Store, open_store
+from w2s_pref.engine.places import open_store
+from w2s_pref.engine.store import Store
 from w2s_pref.models import quantized
 from w2s_pref.parallel.world import TIMEOUT_S, World
 from w2s_pref.results.generalization import LabResults
 from w2s_pref.results.results import Results
-from w2s_pref.stages.policies import OnlinePolicyStage, PairPolicyStage, PolicyStage
-from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, Stage, TrainStage
-from w2s_pref.studies.generalization.stages import FinishStage
+from w2s_pref.studies.generalization.analyze import FinishStage
+from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.graph import Study, all_stages, build_study
 from w2s_pref.studies.preferences.recipe import Recipe, load_recipe
-from w2s_pref.training.arguments import enlarged
-from w2s_pref.training.sharding import division
 
 if TYPE_CHECKING:
     from w2s_pref.results.chess import ChessResults
@@ -90,53 +88,14 @@ def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, B
     _refuse_unreachable(opened.study)
     check_places(opened)
     stages = all_stages(opened.study)
-    _check_shares(stages, world.size)
-    _check_quantized(stages)
-    _check_division(stages)
+    for stage in stages:
+        stage.check(world.size)
     world.form(float(opened.recipe.training.get("ddp_timeout", TIMEOUT_S)))
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
     Loop(stages, builder, display).run()
     return opened, builder
-
-
-def _check_shares(stages: list[Stage], processes: int) -> None:
-    """Every effective batch, also of the mixtures, must be shared equally by the processes."""
-    for stage in stages:
-        if not isinstance(stage, TrainStage | PolicyStage):
-            continue
-        batch = stage.arguments["batch_size"]
-        if isinstance(stage, TrainStage | PairPolicyStage) and stage.match_updates and len(stage.parts) > 1:
-            batch = enlarged(batch, stage.rows / len(stage.parts[0].rows))
-        if batch % processes:
-            raise W2SError(
-                f"{stage.name}: its effective batch of {batch} cannot be shared equally by {processes} processes; "
-                "choose training.batch_size (and the size of the conflict split) so that it can, or other processes"
-            )
-
-
-def _check_quantized(stages: list[Stage]) -> None:
-    """TRL casts what is trained beside quantized weights to bfloat16, so the training must compute in it."""
-    for stage in stages:
-        if not isinstance(stage, TrainStage | PolicyStage) or stage.model.spec.quantization is None:
-            continue
-        if division() is not None or (isinstance(stage, OnlinePolicyStage) and stage.algorithm == "ppo"):
-            raise W2SError(f"{stage.name}: quantized models train data parallel (ddp.yaml), and not with PPO")
-        if not stage.arguments.get("bf16"):
-            raise W2SError(f"{stage.name}: adapters of quantized models are bfloat16; set training.bf16: true")
-
-
-def _check_division(stages: list[Stage]) -> None:
-    """A launch that divides models (DeepSpeed, FSDP) must not pretend to where a training cannot be divided."""
-    if division() is None:
-        return
-    for stage in stages:
-        if isinstance(stage, OnlinePolicyStage) and stage.algorithm == "ppo":
-            raise W2SError(
-                f"{stage.name}: PPO trains data parallel only, every process holds the whole model; launch with "
-                "accelerate_configs/ddp.yaml (what was built under another configuration is taken from the store)"
-            )
 
 
 def _finish(opened: Opened, builder: Builder, command: str, folder: Path) -> AnyResults:

@@ -14,7 +14,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from w2s_pref.models.info import file_hash
+from w2s_pref.core.disk import file_hash
 
 MARKER = "w2s-complete.json"
 

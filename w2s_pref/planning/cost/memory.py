@@ -6,8 +6,9 @@ from math import ceil
 
 from w2s_pref.planning.cost.shapes import Shape, shape
 from w2s_pref.planning.cost.sharding import Sharding
-from w2s_pref.stages.policies import OnlinePolicyStage, PolicyStage
-from w2s_pref.stages.rewards_labels_scores import TrainStage
+from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.rewards import TrainStage
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import Any, NamedTuple
 
+from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.lengths import Lengths
 from w2s_pref.planning.cost.shapes import Shape
-from w2s_pref.stages.policies import (
-    JudgeStage,
-    LogProbStage,
-    OnlinePolicyStage,
-    PairPolicyStage,
-    SampleStage,
-)
-from w2s_pref.stages.rewards_labels_scores import ScoreStage, Stage, TrainStage
+from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
+from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.training.arguments import enlarged
 
 #: A backward pass costs two forward passes, one more with activation checkpointing.

@@ -19,7 +19,7 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.problems import Problems
 from w2s_pref.data.readers import Part, Request, read
 from w2s_pref.data.split import split
-from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.chess.notation import Form, board_of, facing, moves_text, position_text, read_move, replay, turned
 
 log = logging.getLogger(__name__)

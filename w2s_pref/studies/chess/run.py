@@ -11,9 +11,8 @@ import yaml
 from w2s_pref.core.disk import write_text
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.build import Builder
-from w2s_pref.engine.store import open_store
+from w2s_pref.engine.places import open_store
 from w2s_pref.results.chess import ChessResults
-from w2s_pref.studies.chess import build  # noqa: F401 - teaches the builder the stages
 from w2s_pref.studies.chess.analysis import summarize
 from w2s_pref.studies.chess.recipe import load_chess_recipe
 from w2s_pref.studies.chess.study import ChessStudy, open_study

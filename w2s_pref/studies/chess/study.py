@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.models.info import ModelFacts, facts
+from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.check import check_language_model
-from w2s_pref.stages.policies import SampleStage, StartStage
-from w2s_pref.stages.rewards_labels_scores import Stage, ordered
+from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.chess.puzzles import Puzzles, cut, puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
 from w2s_pref.studies.chess.stages import MoveModelStage, MoveScoreStage

@@ -1,28 +1,100 @@
-"""What trainings read and write: labels joined by id, answers of every item, evaluations on the way."""
+"""What every classifier reads and writes: labels joined by id, answers to every item, evaluations on the way."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.build import Builder
-from w2s_pref.stages.rewards_labels_scores import Stage
-from w2s_pref.studies.generalization.stages import Split
+from w2s_pref.engine.stage import Stage
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.rows import Rows
 
+if TYPE_CHECKING:
+    from w2s_pref.engine.build import Builder
+
+#: Where labels come from: ground truth, or a stage with a table ``id, p, keep``.
+Labels = Stage | Literal["truth"]
 #: The checkpoints of one training: the last one, the best by weak validation labels, the best by truth (an oracle).
 SELECTIONS = ("final", "best_weak", "best_truth")
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What one training learns from, and what picks its stopping point.
+
+    ``labels`` cover the training and the validation items. ``pick`` is set where every item has two texts (ids
+    ``ID|0`` and ``ID|1``) and a weak label says which of them is read.
+    """
+
+    train: Rows
+    validation: Rows
+    labels: Labels
+    pick: LabelStage | None = None
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Label stages."""
+        labels = {"labels": self.labels} if isinstance(self.labels, Stage) else {}
+        return {**labels, **({"pick": self.pick} if self.pick is not None else {})}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Items, and the ground truth that is read.
+
+        Ground truth of the training items only where it is the label. That of the validation items is always in: it
+        marks the checkpoint ``best_truth``, an oracle that no label and no main table reads.
+        """
+        truth = self.train.truth if self.labels == "truth" else None
+        return {
+            "train": self.train.texts,
+            "truth": truth,
+            "validation": self.validation.texts,
+            "oracle": self.validation.truth,
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Classified(Scored):
+    """A classifier trained on items, and its answers: margins z1 - z0 of every item at three points of the training.
+
+    Its table has columns ``id, final, best_weak, best_truth``; ``curve.parquet`` holds the evaluations on the way.
+    """
+
+    kind: ClassVar[str] = "classifier"
+    split: Split
+    model: ModelFacts
+    seed: int
+    settings: dict[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Labels."""
+        return self.split.inputs
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Items, settings, seed."""
+        return {"on": self.on.texts, "split": self.split.payload, "settings": self.settings, "seed": self.seed}
+
+    @property
+    def rows(self) -> int:
+        """Training items."""
+        return len(self.split.train)
 
 
 class Targets(NamedTuple):
     """Labels of the training items, P(y = 1), shape (n,); which of them are kept; labels of the validation items."""
 
-    p: np.ndarray
-    keep: np.ndarray
-    validation_p: np.ndarray
+    p: Floats
+    keep: Bools
+    validation_p: Floats
 
 
 def targets(builder: Builder, split: Split) -> Targets:
@@ -51,7 +123,7 @@ def picked(builder: Builder, split: Split, ids: pd.Series) -> np.ndarray:
     return np.char.add(own, np.where(label, "|1", "|0"))
 
 
-def write_answers(folder: Path, ids: pd.Series, margins: dict[str, np.ndarray], curve: list[dict[str, float]]) -> None:
+def write_answers(folder: Path, ids: pd.Series, margins: dict[str, Floats], curve: list[dict[str, float]]) -> None:
     """``table.parquet`` (id, a column of margins for every selection) and ``curve.parquet``.
 
     Raises:
@@ -64,6 +136,6 @@ def write_answers(folder: Path, ids: pd.Series, margins: dict[str, np.ndarray], 
     pd.DataFrame(curve).to_parquet(folder / "curve.parquet", index=False)
 
 
-def sigmoid(margin: Any) -> np.ndarray:
+def sigmoid(margin: Any) -> Floats:
     """P(y = 1) from z1 - z0."""
     return np.asarray(np.exp(-np.logaddexp(0.0, -np.asarray(margin, dtype=float))))

@@ -1,84 +1,22 @@
-"""The last stage: tables of answers, cells and curves, and the analysis that reads nothing else."""
+"""Write the run folder of a finished study."""
 
 from __future__ import annotations
 
 import shutil
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
-
-import pandas as pd
+from typing import TYPE_CHECKING, cast
 
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.build import Builder
 from w2s_pref.results.generalization import Headline, LabResults
 from w2s_pref.results.lab import LabBody
 from w2s_pref.results.results import SplitInfo
-from w2s_pref.stages.rewards_labels_scores import Rows
-from w2s_pref.studies.generalization.answers import SELECTIONS, sigmoid
-from w2s_pref.studies.generalization.stages import Classified, FinishStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.analyze import TABLES, FinishStage
 from w2s_pref.studies.preferences.outputs import fresh_folder, model_infos, provenance, write_facts
 
 if TYPE_CHECKING:
     from w2s_pref.studies.generalization.study import Laboratory
     from w2s_pref.studies.run import Opened
-
-#: Tables beside results.json.
-TABLES = ("predictions", "cells", "curves")
-
-
-def build_analysis(builder: Builder, stage: FinishStage, folder: Path) -> dict[str, Any]:
-    """Write ``predictions``, ``cells`` and ``curves`` as Parquet, and the body of the results as JSON."""
-    if not builder.world.main:
-        return {}
-    from w2s_pref.analysis.lab.study import summarize
-
-    predictions, cells, curves = predictions_of(builder, stage), pd.DataFrame(stage.cells), curves_of(builder, stage)
-    for name, table in zip(TABLES, (predictions, cells, curves), strict=True):
-        table.to_parquet(folder / f"{name}.parquet", index=False)
-    body = summarize(predictions, cells, curves, stage.settings)
-    (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
-    return {"rows": len(predictions)}
-
-
-def predictions_of(builder: Builder, stage: FinishStage) -> pd.DataFrame:
-    """``task, split, id, group, truth, name, seed, p``: p is P(y = 1) of the recipe's selection.
-
-    On the test split students also stand there as ``NAME#final``, ``NAME#best_weak`` and ``NAME#best_truth``.
-    """
-    parts = []
-    for (task, name, seed), model in stage.named.items():
-        table = builder.table(model).set_index("id")
-        for split, rows in stage.tests[task].items():
-            parts.append(_answers(table[stage.settings["selection"]], rows, task, split, name, seed))
-            if split == "test" and not name.startswith(("floor/", "ceiling/")):
-                parts += [_answers(table[each], rows, task, split, f"{name}#{each}", seed) for each in SELECTIONS]
-    found = pd.concat(parts, ignore_index=True)
-    return found.astype(dict.fromkeys(("task", "split", "name"), "category"))
-
-
-def _answers(margins: pd.Series, rows: Rows, task: str, split: str, name: str, seed: int) -> pd.DataFrame:
-    items = rows.frame[["id", "group", "truth"]]
-    p = sigmoid(margins.loc[items["id"]])
-    return pd.DataFrame({"task": task, "split": split, **items, "name": name, "seed": seed, "p": p})
-
-
-def curves_of(builder: Builder, stage: FinishStage) -> pd.DataFrame:
-    """Evaluations on the validation items while classifiers trained.
-
-    ``task, name, seed``, the training's own columns (``epoch``, ``progress``, …, ``weak_agreement``,
-    ``truth_accuracy``), and ``picked``: which selections were taken at that point.
-    """
-    parts = [_curve(builder, model, task, name, seed) for (task, name, seed), model in stage.named.items()]
-    parts = [part for part in parts if len(part)]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"task": [], "name": [], "seed": []})
-
-
-def _curve(builder: Builder, model: Classified, task: str, name: str, seed: int) -> pd.DataFrame:
-    curve = pd.read_parquet(builder.artifact(model).folder / "curve.parquet")
-    curve.insert(0, "task", task)
-    curve.insert(1, "name", name)
-    curve.insert(2, "seed", seed)
-    return curve
 
 
 def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str) -> LabResults:

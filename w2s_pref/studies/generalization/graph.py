@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
-from w2s_pref.stages.rewards_labels_scores import LabelStage, Rows, Stage
+from w2s_pref.stages.labels import LabelStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.answers import Classified
+from w2s_pref.studies.generalization.labels import AlteredLabels
 from w2s_pref.studies.generalization.methods import MethodConfig
-from w2s_pref.studies.generalization.stages import AlteredLabels, Classified
 from w2s_pref.studies.generalization.study import Laboratory
 
 Chain = tuple[str, ...]

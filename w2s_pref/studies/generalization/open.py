@@ -9,15 +9,13 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.store import open_store
+from w2s_pref.engine.places import open_store
 from w2s_pref.models.info import facts
-from w2s_pref.stages.rewards_labels_scores import Rows
-from w2s_pref.studies.generalization import build as build
+from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.generalization.graph import add_grid, longest
 from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig, read_recipe
 from w2s_pref.studies.generalization.studies import add_studies
 from w2s_pref.studies.generalization.study import Laboratory, TaskRows
-from w2s_pref.studies.preferences.graph import slices
 
 if TYPE_CHECKING:
     from w2s_pref.studies.run import Opened

@@ -9,7 +9,9 @@ import pandas as pd
 
 from w2s_pref.labels.combine import with_opinion
 from w2s_pref.labels.make import LabelConfig
-from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.answers import Classified, Split
+from w2s_pref.studies.generalization.finetune import FinetuneStage
 from w2s_pref.studies.generalization.graph import (
     Chain,
     add_cell,
@@ -20,7 +22,7 @@ from w2s_pref.studies.generalization.graph import (
     student_rows,
     weak_labels,
 )
-from w2s_pref.studies.generalization.stages import AlteredLabels, Classified, FinetuneStage, Split
+from w2s_pref.studies.generalization.labels import AlteredLabels
 from w2s_pref.studies.generalization.studies_config import StudyConfig
 from w2s_pref.studies.generalization.study import Laboratory
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
-
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.config import Prepared
+from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.models.info import backbone_parameters, facts
-from w2s_pref.stages.rewards_labels_scores import Part, Rows, Stage, ordered
+from w2s_pref.stages.labels import Part
+from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.preferences.nodes import Task, ceiling, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.speech import add_speech, base_scores
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.methods import Node
 
-__all__ = ["Study", "all_stages", "build_study", "slices"]
+__all__ = ["Study", "all_stages", "build_study"]
 
 
 def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
@@ -52,16 +52,6 @@ def _check_splits(recipe: Recipe, rows: dict[str, Rows]) -> None:
         raise W2SError("monitor: give data.splits.probe a number of rows, at least 30: the pairs it looks at")
     if recipe.labels.calibrate and "calibration" not in rows:
         raise W2SError("labels.calibrate needs held-out ground truth; give data.splits.calibration a number of rows")
-
-
-def slices(w2s: Rows, hops: int) -> dict[str, Rows]:
-    """w2s cut by group into one slice per hop, in the order of the groups' hashes."""
-    groups = sorted(w2s.frame["group"].unique())
-    share = pd.Series({group: number * hops // len(groups) for number, group in enumerate(groups)})
-    cut = w2s.frame["group"].map(share)
-    return {
-        f"w2s/{hop + 1}": Rows(f"w2s/{hop + 1}", w2s.frame[cut == hop].reset_index(drop=True)) for hop in range(hops)
-    }
 
 
 def _hop_rows(study: Study, hop: int, hops: int) -> Rows:

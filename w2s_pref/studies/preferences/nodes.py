@@ -5,16 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from w2s_pref.core.disk import file_hash
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import locate
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.models.check import read_json
-from w2s_pref.models.info import file_hash
-from w2s_pref.stages import check as check_policy
-from w2s_pref.stages.policies import OnlinePolicyStage, PairPolicyStage, PolicyStage, Reward, StartStage
-from w2s_pref.stages.rewards_labels_scores import LabelStage, Part, Rows, TrainStage, Watch
+from w2s_pref.stages.check import check_language_model
+from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.online import OnlinePolicyStage, Reward
+from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
+from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import StartStage
+from w2s_pref.stages.watch import Watch
+from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
@@ -119,7 +125,7 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     The fine-tuning is the same for every conflict setting, so that all of them share one reference.
     """
     model = study.models[node.model]
-    check_policy.check_language_model(model)
+    check_language_model(model)
     base = StartStage(f"{node.model} as it is", model, seed)
     if not found.pre_stage:
         return base
@@ -181,7 +187,7 @@ def _pair_stage(
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
     """SFT, DPO, SimPO, IPO, or a user's margin."""
     if not found.known:
-        check_policy.check_margin(study, found)
+        check_margin(study, found)
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task)
     objective: dict[str, Any] = {"name": found.algorithm, **_loss(study.recipe, task)}
@@ -211,7 +217,7 @@ def _reads_reference(study: Study, found: Method) -> bool:
 
 def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> OnlinePolicyStage:
     """PPO, RLOO, GRPO: prompts of the target pairs, rewards by the supervisor."""
-    check_policy.check_answers(study, node.model, found)
+    check_answers(study, node.model, found)
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
     labels = _hard(study, task.target.labels) if filtered else None
@@ -260,7 +266,7 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
         first = Reward("target", truth)
     elif found.config.reward == "supervisor":
         source = study.scored(task.supervisor, rows, seed)
-        check_policy.check_supervisor(source)
+        check_supervisor(source)
         first = Reward("target", source)
     else:
         first = Reward("target", found.config.reward, code=_reward_code(study, found))
@@ -281,7 +287,7 @@ def _reward_code(study: Study, found: Method) -> str:
     """
     where = f"methods.{found.name}.reward"
     if not found.config.reward.startswith(FOLDER):
-        check_policy.check_reward(study, found)
+        check_reward(study, found)
         return study.code(found.config.reward)
     folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
     weights = sorted(folder.glob("*.safetensors")) if folder is not None else []

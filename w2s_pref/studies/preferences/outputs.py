@@ -22,9 +22,12 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import environment
 from w2s_pref.results.results import Body, Curve, ModelInfo, MonitorAlarm, MonitorCurve, Provenance, Results, SplitInfo
-from w2s_pref.stages.policies import OnlinePolicyStage, PolicyStage
-from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, Scored, TrainStage
+from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.watch import curve
+from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.graph import all_stages
 
 if TYPE_CHECKING:
@@ -71,7 +74,7 @@ def provenance(opened: Opened, builder: Builder, command: str, stages: dict[str,
 
 def _computing_time(opened: Opened, builder: Builder) -> float:
     """Seconds that building every stage of the study took, whenever that was."""
-    return float(sum(builder.artifact(stage).meta["seconds"] for stage in all_stages(opened.study)))
+    return float(sum(builder.meta(stage)["seconds"] for stage in all_stages(opened.study)))
 
 
 def _objectives(opened: Opened) -> dict[str, str]:
@@ -100,7 +103,7 @@ def _token_notes(opened: Opened, builder: Builder) -> list[str]:
     study, seed, notes = opened.study, opened.recipe.seeds[0], []
     told: set[str] = set()
     for name in [name for name in study.nodes if name.startswith("ceiling/")]:
-        model, meta = study.nodes[name].model, builder.artifact(study.trained[name, seed]).meta
+        model, meta = study.nodes[name].model, builder.meta(study.trained[name, seed])
         counts = meta.get("counts", {})
         if model not in told and (
             any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable"))
@@ -109,7 +112,7 @@ def _token_notes(opened: Opened, builder: Builder) -> list[str]:
             notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
             told.add(model)
         spoken = study.judged.get((name, seed))
-        said = builder.artifact(spoken.samples).meta if spoken is not None else {}
+        said = builder.meta(spoken.samples) if spoken is not None else {}
         for what, cut in (("training", meta.get("prompts_truncated")), ("test", said.get("prompts_truncated"))):
             if cut:
                 notes.append(f"{study.nodes[name]}: {cut} {what} prompts lost their start to leave room for an answer")
@@ -144,7 +147,7 @@ def _monitors(opened: Opened, builder: Builder) -> list[MonitorCurve]:
     for (name, seed), stage in opened.study.trained.items():
         if stage.watch is None:
             continue
-        meta, action = builder.artifact(stage).meta["monitor"], stage.watch.config["action"]
+        meta, action = builder.meta(stage)["monitor"], stage.watch.config["action"]
         alarms = [
             MonitorAlarm(step=each["step"], signal=each["signal"], action=action, statistic=each["statistic"])
             for each in meta["alarms"]

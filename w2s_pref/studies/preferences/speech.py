@@ -5,9 +5,12 @@ from __future__ import annotations
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.sources import Source
-from w2s_pref.stages.check import check_oracle, check_room
-from w2s_pref.stages.policies import JudgeStage, PolicyScoreStage, PolicyStage, SampleStage, StartStage
-from w2s_pref.stages.rewards_labels_scores import Rows, TrainStage
+from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
+from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import StartStage
+from w2s_pref.studies.preferences.check import check_oracle, check_room
 from w2s_pref.studies.preferences.nodes import Task, ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.study import TESTS, Study
 from w2s_pref.training.methods import Node

@@ -6,21 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from w2s_pref.core.disk import file_hash
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import locate
+from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
-from w2s_pref.models.info import ModelFacts, file_hash
-from w2s_pref.stages.policies import JudgeStage, LogProbStage, PolicyScoreStage, PolicyStage, StartStage
-from w2s_pref.stages.rewards_labels_scores import (
-    AnalyzeStage,
-    LabelStage,
-    Rows,
-    Scored,
-    ScoreStage,
-    Stage,
-    TrainStage,
-    Watch,
-)
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.answers import JudgeStage
+from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
+from w2s_pref.stages.rewards import ScoreStage, TrainStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import StartStage
+from w2s_pref.stages.watch import Watch
+from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.training.methods import Method, Node
 

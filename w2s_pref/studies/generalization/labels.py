@@ -1,49 +1,112 @@
-"""Build labels: which checkpoint's scores they come from, and what studies do to them."""
+"""Labels: which checkpoint's scores they come from, and what studies do to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.build import Builder
+from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.combine import ensemble, two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
-from w2s_pref.studies.generalization.answers import sigmoid
-from w2s_pref.studies.generalization.stages import AlteredLabels, ChosenStage
+from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.answers import Classified, sigmoid
+
+if TYPE_CHECKING:
+    from w2s_pref.engine.build import Builder
 
 
-def build_chosen(builder: Builder, stage: ChosenStage, folder: Path) -> dict[str, Any]:
-    """Raw scores z1, z0 of one checkpoint; of several supervisors, of their mean probability."""
-    if not builder.world.main:
-        return {}
-    tables = [builder.table(model) for model in stage.models]
-    margin = tables[0][stage.selection].to_numpy(float)
-    if len(tables) > 1:
-        said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[stage.selection]), "keep": True}) for t in tables]
-        margin = _logit(ensemble(said)["p"].to_numpy())
-    raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2})
-    raw.to_parquet(folder / "table.parquet", index=False)
-    return {"items": len(raw), "models": len(tables)}
+@dataclass(frozen=True, eq=False)
+class ChosenStage(Scored):
+    """One selection of a classifier as raw scores, averaged over several supervisors: what labels are made from."""
+
+    on_main: ClassVar[bool] = True
+    models: tuple[Classified, ...]
+    selection: str
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The supervisors."""
+        return {f"model{number}": model for number, model in enumerate(self.models)}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Which of the checkpoints, and the items."""
+        return {"selection": self.selection, "rows": self.on.texts}
+
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """Raw scores z1, z0 of one checkpoint; of several supervisors, of their mean probability."""
+        tables = [builder.table(model) for model in self.models]
+        margin = tables[0][self.selection].to_numpy(float)
+        if len(tables) > 1:
+            said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[self.selection]), "keep": True}) for t in tables]
+            margin = _logit(ensemble(said)["p"].to_numpy())
+        raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2})
+        raw.to_parquet(folder / "table.parquet", index=False)
+        return {"items": len(raw), "models": len(tables)}
 
 
-def _logit(p: np.ndarray) -> np.ndarray:
+def _logit(p: Floats) -> Floats:
     inside = np.clip(p, 1e-12, 1 - 1e-12)
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
-def build_altered(builder: Builder, stage: AlteredLabels, folder: Path) -> dict[str, Any]:
-    """Labels ``id, p, keep`` after one rule."""
-    if not builder.world.main:
-        return {}
-    before = builder.table(stage.labels) if stage.labels is not None else None
-    after = RULES[stage.rule](builder, stage, before)
-    after.to_parquet(folder / "table.parquet", index=False)
-    return {"items": len(stage.on), "kept": int(after.loc[after["id"].isin(stage.on.frame["id"]), "keep"].sum())}
+@dataclass(frozen=True, eq=False)
+class AlteredLabels(Stage):
+    """Labels that a study changed. ``rule`` says how; what else it reads is in ``scores`` and ``settings``.
+
+    Rules: ``budget`` (some labels are true), ``two_stage`` (a first student re-labels what the filter left out),
+    ``easy`` and ``part`` (ground truth of some items only), ``noise`` (the supervisor's number of errors elsewhere).
+    Every rule but ``two_stage`` reads the ground truth of ``on``, and says so in its key. ``easy`` and ``part`` start
+    from no labels: the ``validation`` items get their true ones.
+    """
+
+    kind: ClassVar[str] = "labels"
+    on_main: ClassVar[bool] = True
+    rule: Literal["budget", "two_stage", "easy", "part", "noise"]
+    on: Rows
+    labels: Stage | None
+    scores: Scored | None = None
+    validation: Rows | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The labels before, and the scores that say which ones are changed."""
+        labels = {"labels": self.labels} if self.labels is not None else {}
+        return {**labels, **({"scores": self.scores} if self.scores is not None else {})}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Rule, items, and their ground truth where it is read."""
+        return {
+            "rule": self.rule,
+            "rows": self.on.texts,
+            "truth": None if self.rule == "two_stage" else self.on.truth,
+            "validation": [self.validation.texts, self.validation.truth] if self.validation is not None else None,
+            "settings": self.settings,
+            "seed": self.seed,
+        }
+
+    @property
+    def rows(self) -> int:
+        """Items."""
+        return len(self.on)
+
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """Labels ``id, p, keep`` after one rule."""
+        before = builder.table(self.labels) if self.labels is not None else None
+        after = RULES[self.rule](builder, self, before)
+        after.to_parquet(folder / "table.parquet", index=False)
+        return {"items": len(self.on), "kept": int(after.loc[after["id"].isin(self.on.frame["id"]), "keep"].sum())}
 
 
 def _hashed(stage: AlteredLabels) -> pd.Index:

@@ -1,0 +1,171 @@
+"""Answers that policies write, and what judges say of them: gold reward models, the reference, an oracle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pandas as pd
+
+from w2s_pref.core.arrays import Floats
+from w2s_pref.core.user_code import guarded
+from w2s_pref.engine.stage import Stage
+from w2s_pref.stages.model_stage import ModelStage
+from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import StartStage
+
+if TYPE_CHECKING:
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.stages.judging import Oracle
+
+
+@dataclass(frozen=True, eq=False)
+class SampleStage(ModelStage):
+    """Answers of one policy to test prompts."""
+
+    kind: ClassVar[str] = "samples"
+    policy: StartStage | PolicyStage
+    prompts: Rows
+    settings: dict[str, Any]
+    seed: int
+    tokens: dict[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The policy, where it was trained."""
+        return {"policy": self.policy} if isinstance(self.policy, PolicyStage) else {}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Prompts and sampling."""
+        start = self.policy.payload if isinstance(self.policy, StartStage) else None
+        ids = [list(row) for row in zip(self.prompts.frame["form"], self.prompts.frame["prompt"], strict=True)]
+        return {"start": start, "prompts": ids, "settings": self.settings, "seed": self.seed, "tokens": self.tokens}
+
+    @property
+    def rows(self) -> int:
+        """Answers."""
+        return len(self.prompts) * int(self.settings["samples"])
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: one row an answer, as ``generation.sample`` returns it."""
+        from w2s_pref.models.generation import SampleSettings, sample
+
+        world = builder.world
+        model, tokenizer = self.policy.recalled(builder)
+        prompts = self.prompts.frame[["form", "prompt"]].reset_index(drop=True)
+        settings, shard = SampleSettings(**self.settings), (world.rank, world.size)
+        own = sample(model, tokenizer, prompts, settings, self.seed, self.tokens["max_length"], shard=shard)
+        table = pd.concat(world.gather(own)).sort_values(["row", "sample"]).reset_index(drop=True)
+        if world.main:
+            table.to_parquet(folder / "table.parquet", index=False)
+        cut = own.attrs["truncated"]
+        return {"answers": len(table), "ended": float(table["ended"].mean()), "prompts_truncated": cut}
+
+
+@dataclass(frozen=True, eq=False)
+class JudgeStage(ModelStage):
+    """Answers under the reference policy, the gold reward models and the oracle."""
+
+    kind: ClassVar[str] = "judged"
+    samples: SampleStage
+    reference: StartStage | PolicyStage
+    gold: Mapping[str, TrainStage]
+    oracle: str | None
+    helpful_first: bool = False
+    code: str = ""
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Samples, reference, gold models."""
+        reference = {"reference": self.reference} if isinstance(self.reference, PolicyStage) else {}
+        return {"samples": self.samples, **reference, **{f"gold {name}": stage for name, stage in self.gold.items()}}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The oracle and which of its values is the target; the reference where it was not trained."""
+        start = self.reference.payload if isinstance(self.reference, StartStage) else None
+        return {"reference": start, "oracle": self.oracle, "helpful": self.helpful_first, "code": self.code}
+
+    @property
+    def rows(self) -> int:
+        """Answers."""
+        return self.samples.rows
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: one row an answer, with every judge's value and the reference's log-probability."""
+        table = judged_table(builder, self)
+        if builder.world.main:
+            table.to_parquet(folder / "table.parquet", index=False)
+        return {"answers": len(table)}
+
+
+def judged_table(builder: Builder, stage: JudgeStage) -> pd.DataFrame:
+    """One row an answer: ``id, group, sample, text, tokens, ended, logp, ref_logp`` and what every judge says of it.
+
+    ``gold_target``, ``gold_conflict``: rewards by models trained on ground truth. ``oracle_target``,
+    ``oracle_conflict``: the truth, where somebody knows it. ``refusal``, ``unparseable``: by the oracle or by phrases.
+    """
+    from w2s_pref.stages import judging
+    from w2s_pref.training import rewards
+
+    world = builder.world
+    samples = builder.table(stage.samples)
+    prompts = stage.samples.prompts.frame.reset_index(drop=True)
+    mine = samples.iloc[world.rank :: world.size].reset_index(drop=True)
+    judges = {}
+    for role, gold in stage.gold.items():
+        judges[f"gold_{role}"] = rewards.reward_model(*gold.load(builder), gold.tokens["max_length"])
+    found = judging.judge(mine, prompts, judges)
+    found = judging.consult(found, prompts, _oracle(stage.oracle or "phrases", builder.base))
+    found = found.rename(columns={value: f"oracle_{role}" for role, value in values_of(stage.helpful_first).items()})
+    found["ref_logp"] = _under_reference(builder, stage, mine)
+    for name in ("group", "id"):
+        found.insert(0, name, prompts.loc[mine["row"], name].to_numpy())
+    everyone = pd.concat(world.gather(found.drop(columns=["ids", "prompt_tokens"])))
+    return everyone.sort_values(["row", "sample"]).drop(columns=["row"]).reset_index(drop=True)
+
+
+def values_of(helpful_first: bool) -> dict[str, str]:
+    """Which of an oracle's two values is the target and which the conflicting objective."""
+    target, conflict = ("helpful", "harmless") if helpful_first else ("harmless", "helpful")
+    return {"target": target, "conflict": conflict}
+
+
+def _under_reference(builder: Builder, stage: JudgeStage, samples: pd.DataFrame) -> Floats:
+    """Log-probability of exactly these tokens under the reference; of a reference's own answers, what stands there."""
+    from w2s_pref.models.generation import fit_prompts, prompt_room
+    from w2s_pref.models.logprobs import logprob_ids
+
+    if stage.samples.policy.key == stage.reference.key:
+        return samples["logp"].to_numpy(dtype=float)
+    model, tokenizer = stage.reference.recalled(builder)
+    settings, limit = stage.samples.settings, stage.samples.tokens["max_length"]
+    room = prompt_room(model, limit, settings["max_new_tokens"])
+    starts, _ = fit_prompts(stage.samples.prompts.frame, tokenizer, room)
+    before = [starts[row] for row in samples["row"]]
+    whole = [[*start, *ids] for start, ids in zip(before, samples["ids"], strict=True)]
+    return logprob_ids(model, whole, [len(start) for start in before], tokenizer.pad_token_id)
+
+
+def _oracle(name: str, base: Path) -> Oracle:
+    from w2s_pref.stages import judging
+
+    return guarded(judging.find_oracle(name, base), f"speech.oracle {name!r}")
+
+
+def oracle_anchors(builder: Builder, oracle: str, frame: pd.DataFrame, helpful_first: bool) -> pd.DataFrame:
+    """What the oracle says of both answers of every pair about the target objective: ``id, value_a, value_b``."""
+    from w2s_pref.stages import judging
+
+    truth, name = _oracle(oracle, builder.base), values_of(helpful_first)["target"]
+    values = {}
+    for side in ("a", "b"):
+        asked, answers = judging.as_answers(frame, side)
+        answered = pd.DataFrame({"row": range(len(answers)), "text": answers})
+        values[f"value_{side}"] = judging.consult(answered, asked, truth)[name].to_numpy()
+    return pd.DataFrame({"id": frame["id"].to_numpy(), **values})

@@ -1,0 +1,106 @@
+"""Scores of pairs, the labels made from them, and the parts that trainings learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from w2s_pref.core.tables import orient
+from w2s_pref.engine.stage import Stage
+from w2s_pref.labels.make import LabelConfig, make_labels
+from w2s_pref.stages.rows import Rows
+from w2s_pref.training.methods import TAU
+
+if TYPE_CHECKING:
+    from w2s_pref.engine.build import Builder
+
+
+@dataclass(frozen=True, eq=False)
+class Scored(Stage):
+    """Raw scores ``id, score_a, score_b`` of one model on one split, of any kind."""
+
+    kind: ClassVar[str] = "scores"
+    on: Rows
+
+    @property
+    def form(self) -> str:
+        """Kind of score: a key of ``methods.TAU``. Scales are not comparable across kinds."""
+        return "reward_model"
+
+    @property
+    def rows(self) -> int:
+        """Pairs to score."""
+        return len(self.on)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelStage(Stage):
+    """Labels ``id, p, keep`` from a supervisor's scores."""
+
+    kind: ClassVar[str] = "labels"
+    on_main: ClassVar[bool] = True
+    scores: Scored
+    config: LabelConfig
+    calibration: Scored | None = None
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Scores on the pairs to label, and on the calibration slice where one is used."""
+        extra = {"calibration": self.calibration} if self.calibration is not None else {}
+        return {"scores": self.scores, **extra}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Configuration; ground truth of the labelled pairs only for the oracle filter."""
+        return {
+            "config": self.config.model_dump(exclude={"threshold"} if self.config.filter == "none" else set()),
+            "oracle": self.scores.on.truth if self._oracle else None,
+            "calibration": self.calibration.on.truth if self.calibration is not None else None,
+        }
+
+    @property
+    def rows(self) -> int:
+        """Pairs to label."""
+        return len(self.scores.on)
+
+    @property
+    def _oracle(self) -> bool:
+        return self.config.filter.startswith("oracle")
+
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: the labels."""
+        temperature = TAU[self.scores.form]
+        if self.calibration is not None:
+            from w2s_pref.analysis.stats.calibration import fit_temperature
+
+            delta = orient(builder.table(self.calibration), self.calibration.on.frame)["delta"]
+            temperature = float(fit_temperature(delta.to_numpy()))
+        truth = self.scores.on.frame.set_index("id")["truth"] if self._oracle else None
+        labels = make_labels(builder.table(self.scores), self.config, temperature, truth)
+        labels.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Training pairs and where their labels come from.
+
+    ``labels`` is "truth", "random", or the label stage. ``paid`` gives the loss the true sign (explicit conflict).
+    """
+
+    rows: Rows
+    labels: LabelStage | str
+    paid: bool = False
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What decides the training, beside the label stage's key."""
+        labels = self.labels if isinstance(self.labels, str) else "stage"
+        seen = self.rows.truth if self.paid or labels == "truth" else None
+        return {"rows": self.rows.texts, "labels": labels, "truth": seen, "paid": self.paid}
+
+
+def label_inputs(parts: tuple[Part, ...]) -> dict[str, Stage]:
+    """Label stages of the parts, as a training names them among its inputs."""
+    return {f"labels{n}": part.labels for n, part in enumerate(parts) if isinstance(part.labels, Stage)}

@@ -1,0 +1,149 @@
+"""What a training on labelled pairs reads: token ids, labels and signs of all its parts, and its effective batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.labels.make import random_labels
+from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.watch import Watch
+from w2s_pref.training.arguments import enlarged
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from w2s_pref.data.tokens import Tokenized
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.engine.stage import Stage
+
+
+class _PairTraining(Protocol):
+    """A training on the pairs of its parts."""
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def parts(self) -> tuple[Part, ...]: ...
+    @property
+    def arguments(self) -> dict[str, Any]: ...
+    @property
+    def tokens(self) -> dict[str, Any]: ...
+    @property
+    def match_updates(self) -> bool: ...
+    @property
+    def watch(self) -> Watch | None: ...
+
+
+@dataclass
+class Pairs:
+    """The parts of a training, one after another.
+
+    Attributes:
+        ids: lists by the names of ``Tokenized``: ``a_ids``, ``b_ids`` and, for policies, ``a_starts``, ``b_starts``.
+        columns: ``p`` (label), ``sign`` (±1, or 0) and, where a margin reads them, ``ref_a`` and ``ref_b``.
+        counts: what tokenisation cut and dropped.
+        sizes: pairs of each part.
+    """
+
+    ids: dict[str, list[Any]]
+    columns: dict[str, list[float]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
+
+    def add(self, tokens: Tokenized, table: pd.DataFrame) -> None:
+        """One part more."""
+        for name, values in self.ids.items():
+            values += getattr(tokens, name)
+        for column, entries in table.to_dict("list").items():
+            self.columns.setdefault(str(column), []).extend(entries)
+        self.sizes.append(len(table))
+        self.counts = {name: self.counts.get(name, 0) + value for name, value in tokens.counts.items()}
+
+    def __len__(self) -> int:
+        return sum(self.sizes)
+
+
+def training_pairs(
+    builder: Builder,
+    stage: _PairTraining,
+    tokenizer: PreTrainedTokenizerBase,
+    starts: bool = False,
+    references: tuple[Stage, ...] = (),
+) -> Pairs:
+    """All parts of a training, kept pairs only.
+
+    Args:
+        starts: with the places where the responses begin.
+        references: log-probabilities of each part under the reference; may be empty.
+    """
+    pairs = Pairs({name: [] for name in ("a_ids", "b_ids", *(("a_starts", "b_starts") if starts else ()))})
+    for number, part in enumerate(stage.parts):
+        tokens, table = _read(builder, part, stage, tokenizer, starts)
+        if references:
+            logprobs = builder.table(references[number]).set_index("id").loc[list(tokens.ids)]
+            table = table.assign(ref_a=logprobs["logp_a"].to_numpy(), ref_b=logprobs["logp_b"].to_numpy())
+        pairs.add(tokens, table)
+    return pairs
+
+
+def _read(
+    builder: Builder, part: Part, stage: _PairTraining, tokenizer: PreTrainedTokenizerBase, starts: bool
+) -> tuple[Tokenized, pd.DataFrame]:
+    """Token ids, labels and signs of one part, joined by id."""
+    from w2s_pref.data.tokens import tokenize
+
+    frame = part.rows.frame
+    truth = frame.set_index("id")["truth"]
+    labels = _labels(builder, part, stage.seed)
+    if not set(labels["id"]) <= set(frame["id"]):
+        raise W2SError("labels name pairs that are not there; the label stage is stale")
+    # Pairs that were too long for the supervisor have no label and are left out here too.
+    labels = labels[labels["keep"]].set_index("id")
+    tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
+    ids = list(tokens.ids)
+    sign = (truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))
+    return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
+
+
+def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
+    if isinstance(part.labels, LabelStage):
+        return builder.table(part.labels)
+    frame = part.rows.frame
+    if part.labels == "random":
+        return random_labels(frame["id"], seed)
+    return pd.DataFrame({"id": frame["id"], "p": frame["truth"].astype(float), "keep": True})
+
+
+def sized(stage: _PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | None]:
+    """Arguments, with the enlarged batch and the fixed number of updates of a mixture.
+
+    Raises:
+        W2SError: the first part has no pair.
+    """
+    from w2s_pref.training.fit import planned_updates
+
+    if sizes[0] == 0:
+        raise W2SError("no training pair is left (the label filter or overlong: drop took them all)")
+    arguments = dict(stage.arguments)
+    if stage.watch is not None and stage.watch.config["action"] == "checkpoint":
+        arguments["save_total_limit"] = None  # or the alarm's checkpoint would be gone at the end
+    if not (stage.match_updates and len(sizes) > 1):
+        return arguments, None
+    updates = planned_updates(sizes[0], arguments["batch_size"], arguments["num_train_epochs"])
+    arguments["batch_size"] = enlarged(arguments["batch_size"], sum(sizes) / sizes[0])
+    return arguments, updates
+
+
+def planned_batch(stage: _PairTraining) -> int:
+    """The effective batch before any pair is dropped, a mixture's enlarged one included."""
+    batch = int(stage.arguments["batch_size"])
+    if stage.match_updates and len(stage.parts) > 1:
+        return enlarged(batch, stage.rows / len(stage.parts[0].rows))
+    return batch

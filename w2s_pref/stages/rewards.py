@@ -1,0 +1,173 @@
+"""Reward models: trained on the pairs of their parts, and their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.arrays import Floats
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.check import check_training
+from w2s_pref.stages.labels import Part, Scored, label_inputs
+from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
+from w2s_pref.stages.reload import CHECKED_PAIRS, check_reload
+from w2s_pref.stages.start import model_payload
+from w2s_pref.stages.watch import Watch, copy_record, monitor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.stages.model_stage import Loaded
+    from w2s_pref.training.fit import FitJob
+
+
+@dataclass(frozen=True, eq=False)
+class TrainStage(ModelStage):
+    """A reward model: base weights plus parts. No parts: the untrained model with its new head."""
+
+    kind: ClassVar[str] = "model"
+    version: ClassVar[int] = 2  # dropout is off in every architecture, OPT's too
+    model: ModelFacts
+    parts: tuple[Part, ...]
+    seed: int
+    arguments: dict[str, Any]
+    keyed: dict[str, Any]
+    loss: dict[str, Any]
+    tokens: dict[str, Any]
+    match_updates: bool = True
+    watch: Watch | None = None
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Label stages of the parts, and what the monitor reads."""
+        return {**label_inputs(self.parts), **(self.watch.inputs if self.watch is not None else {})}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Model, data, arguments, loss, seed."""
+        return {
+            "model": model_payload(self.model),
+            "parts": [part.payload for part in self.parts],
+            "seed": self.seed,
+            **({"arguments": self.keyed, "loss": self.loss, "tokens": self.tokens} if self.parts else {}),
+            **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
+            **({"watch": self.watch.payload} if self.watch is not None else {}),
+        }
+
+    @property
+    def rows(self) -> int:
+        """Training pairs."""
+        return sum(len(part.rows) for part in self.parts)
+
+    def check(self, processes: int) -> None:
+        """See ``check_training``."""
+        check_training(self, planned_batch(self), processes)
+
+    def load(self, builder: Builder) -> Loaded:
+        """The finished model and its tokenizer."""
+        return self._saved(builder.artifact(self).folder)
+
+    def _saved(self, folder: Path) -> Loaded:
+        from w2s_pref.models.load import load_saved
+
+        return load_saved(folder, self.model.spec.trust_remote_code)
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """A model folder; of trained models also ``history.json`` and what the monitor saw."""
+        from w2s_pref.models.load import load_base
+        from w2s_pref.training.fit import fit
+
+        builder.forget_models()
+        model, tokenizer = load_base(self.model.spec, builder.base, self.seed)
+        if not self.parts:
+            if builder.world.main:
+                model.save_pretrained(folder)
+                tokenizer.save_pretrained(folder)
+            builder.world.barrier()
+            return {"steps": 0, "pairs": 0}
+        job, counts = self._job(builder, tokenizer)
+        work, rows = work_folder(builder, self), [part.rows for part in self.parts]
+        job.monitor = monitor(builder, self.watch, rows, tokenizer, self.tokens["max_length"], work)
+        done = fit(model, tokenizer, job, work, folder) | copy_record(job.monitor, work, folder, builder.world.main)
+        write_history(builder, folder, done.pop("history"))
+        objective = str(rows[0].frame["objective"].iloc[0])
+        meta = {**done, "counts": counts, "pairs": len(job.a_ids), "objective": objective}
+        return {**meta, "reload_difference": self._check_reload(builder, model, tokenizer, folder)}
+
+    def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[FitJob, dict[str, int]]:
+        from w2s_pref.losses.spec import with_spec
+        from w2s_pref.training.fit import FitJob
+        from w2s_pref.training.reward import Loss
+
+        pairs = training_pairs(builder, self, tokenizer)
+        arguments, updates = sized(self, pairs.sizes)
+        spec = self.model.spec
+        job = FitJob(
+            **pairs.ids,
+            columns=pairs.columns,
+            arguments=arguments,
+            loss=Loss(**with_spec(self.loss)),
+            seed=self.seed,
+            updates=updates,
+            lora=spec.lora,
+            base_path=str(self.model.folder or spec.path),
+            progress=builder.progress,
+        )
+        return job, pairs.counts
+
+    def _check_reload(
+        self, builder: Builder, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+    ) -> float | None:
+        """Under several processes the trained weights may be divided: then only that the saved ones score."""
+        from w2s_pref.models.scoring import score_pairs
+
+        sample = self.parts[0].rows.frame.head(CHECKED_PAIRS)
+        trained = _scores(score_pairs(model, tokenizer, sample, **self.tokens)) if builder.world.alone else None
+        loaded = self._saved(folder)
+        difference = check_reload(trained, _scores(score_pairs(*loaded, sample, **self.tokens)), self.model.spec.dtype)
+        builder.remember(self.key, loaded)
+        return difference
+
+
+@dataclass(frozen=True, eq=False)
+class ScoreStage(ModelStage, Scored):
+    """Raw scores of a reward model."""
+
+    model: TrainStage
+    tokens: dict[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The model."""
+        return {"model": self.model}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Texts (no ground truth) and token limits."""
+        return {"rows": self.on.texts, "tokens": self.tokens}
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: id, score_a, score_b; pairs that are too long may be left out."""
+        from w2s_pref.models.scoring import score_pairs
+
+        world = builder.world
+        loaded = builder.recall(self.model.key, lambda: self.model.load(builder))
+        raw = score_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        raw[["score_a", "score_b"]] = np.nanmax(np.stack(world.gather(_scores(raw))), axis=0)
+        if not np.isfinite(_scores(raw)).all():
+            raise W2SError("a score is not a number; the model diverged or its dtype overflows")
+        if world.main:
+            raw.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(raw), "dropped": len(self.on) - len(raw)}
+
+
+def _scores(raw: pd.DataFrame) -> Floats:
+    return raw[["score_a", "score_b"]].to_numpy(dtype=float)

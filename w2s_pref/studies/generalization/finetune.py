@@ -1,0 +1,154 @@
+"""Fine-tuned classifiers: their checkpoints answer every item; weights stay only where another stage reads them."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.arrays import Floats
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.stages.check import check_training
+from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.policies import PairPolicyStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.start import model_payload
+from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, picked, targets, write_answers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from w2s_pref.engine.build import Builder
+    from w2s_pref.stages.model_stage import Loaded
+    from w2s_pref.training.classify import ClassifyJob
+
+#: How the head starts, as ``models.classifier`` reads it, which imports torch.
+Head = Literal["zeros", "normal", "unembedding"]
+#: The checkpoint that later stages read, and that stays in the artifact for them.
+SAVED = "final"
+
+
+@dataclass(frozen=True, eq=False)
+class FinetuneStage(ModelStage, Classified):
+    """A whole model fine-tuned.
+
+    ``pre`` is its generative fine-tuning; ``keep``: the final weights are saved, because another stage reads them;
+    ``texts`` holds both texts of every item where a label picks one.
+    """
+
+    kind: ClassVar[str] = "finetune"
+    head: Head
+    loss: dict[str, Any]
+    arguments: dict[str, Any]
+    tokens: dict[str, Any]
+    pre: PairPolicyStage | None = None
+    keep: bool = False
+    texts: Rows | None = None
+    patience: int | None = None
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Labels, and the generatively fine-tuned model where there is one."""
+        return {**super().inputs, **({"pre": self.pre} if self.pre is not None else {})}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Model, head, loss, arguments, and when it stops early."""
+        more = {"model": model_payload(self.model), "head": self.head, "loss": self.loss, "tokens": self.tokens}
+        told = {"texts": self.texts.texts} if self.texts is not None else {}
+        early = {"patience": self.patience} if self.patience is not None else {}
+        return {**super().payload, **more, "keep": self.keep, **told, **early}
+
+    def check(self, processes: int) -> None:
+        """See ``check_training``."""
+        check_training(self, int(self.arguments["batch_size"]), processes)
+
+    def load(self, builder: Builder) -> Loaded:
+        """The classifier that the artifact holds.
+
+        Raises:
+            W2SError: it holds none.
+        """
+        from w2s_pref.models.classifier import load_saved_classifier
+
+        if not self.keep:
+            raise W2SError(f"{self.name}: its weights were not kept")
+        return load_saved_classifier(builder.artifact(self).folder / SAVED, self.model.spec.trust_remote_code)
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """Train on the labels, then answer every item with each of the selected checkpoints."""
+        from w2s_pref.models.classifier import load_classifier
+        from w2s_pref.training.classify import fit_classifier
+
+        builder.forget_models()
+        spec = self._start(builder)
+        model, tokenizer = load_classifier(spec, builder.base, self.seed, self.head)
+        done = fit_classifier(
+            model, tokenizer, _job(builder, self, spec, tokenizer), work_folder(builder, self), folder
+        )
+        del model
+        margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
+        curve, history = done.pop("curve"), done.pop("history")
+        write_history(builder, folder, history)
+        if builder.world.main:
+            write_answers(folder, self.on.frame["id"], margins, curve)
+            for name in SELECTIONS:
+                if not (self.keep and name == SAVED):
+                    shutil.rmtree(folder / name)
+        builder.world.barrier()
+        return {**done, "items": self.rows}
+
+    def _start(self, builder: Builder) -> ModelSpec:
+        """The model as the recipe names it, or after its generative fine-tuning."""
+        if self.pre is None:
+            return self.model.spec
+        trained = str(builder.artifact(self.pre).folder.resolve())
+        return self.model.spec.model_copy(update={"path": trained, "revision": None, "from_config": None})
+
+
+def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> ClassifyJob:
+    from w2s_pref.data.items import item_ids
+    from w2s_pref.training.classify import ClassifyJob
+    from w2s_pref.training.selection import ValidationItems
+
+    own, split, longest = targets(builder, stage.split), stage.split, stage.tokens["max_length"]
+    train, validation = (_prompts(builder, stage, rows.frame["id"]) for rows in (split.train, split.validation))
+    kept = np.flatnonzero(own.keep)
+    held_out = ValidationItems(
+        item_ids(validation, tokenizer, longest),
+        own.validation_p.tolist(),
+        split.validation.frame["truth"].tolist(),
+        patience=stage.patience,
+    )
+    return ClassifyJob(
+        item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(), stage.arguments,
+        LossSpec.model_validate(stage.loss), stage.seed, held_out, lora=spec.lora,
+        base_path=str(stage.model.folder or spec.path), progress=builder.progress,
+    )  # fmt: skip
+
+
+def _prompts(builder: Builder, stage: FinetuneStage, ids: pd.Series) -> list[str]:
+    """Texts of items; where a label picks the text, the one with that label."""
+    frame = stage.on.frame if stage.texts is None else stage.texts.frame
+    known = pd.concat([frame, stage.split.train.frame]) if stage.texts is None else frame
+    prompts = known.drop_duplicates("id").set_index("id")["prompt"]
+    return prompts.loc[picked(builder, stage.split, ids)].tolist()
+
+
+def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
+    """z1 - z0 of every item by the classifier in ``folder``."""
+    from w2s_pref.models.classifier import load_saved_classifier, score_items
+
+    loaded = load_saved_classifier(folder, stage.model.spec.trust_remote_code)
+    items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
+    shard = (builder.world.rank, builder.world.size)
+    raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
+    own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
+    return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))
