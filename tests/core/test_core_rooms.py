@@ -24,7 +24,7 @@ FORBIDDEN = [
     ),
     (
         "report/__init__.py",
-        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from w2s_pref.analysis.scores.table import read_scores",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import w2s_pref.analysis.scores.table",
         "w2s_pref.report -> w2s_pref.analysis.scores.table",
     ),
     ("core/errors.py", "import w2s_pref.core.registry", "No cycles are allowed in w2s_pref.core."),
