@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 import pytest
 from lab_helpers import TUNED, laboratory, make_items, write_lab
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.store import Store
 from w2s_pref.stages.labels import LabelStage
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
 from w2s_pref.studies.generalization.labels import AlteredLabels
 from w2s_pref.studies.generalization.probes import ProbeStage
 from w2s_pref.studies.preferences.graph import all_stages
-from w2s_pref.studies.run import run
+from w2s_pref.studies.run import build, run
 
 STUDIES = [
     "seeds=[0]",
@@ -205,3 +206,13 @@ def test_the_ensemble_is_the_mean_probability(done: Path) -> None:
     assert len(p) == 2
     assert not np.allclose(p[0], p[1])
     np.testing.assert_allclose(table(done, labels)["p"], np.mean(p, axis=0))
+
+
+def test_a_fine_tuning_that_the_launch_cannot_share_is_refused_before_anything_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    recipe, store, display = write_lab(tmp_path), tmp_path / "store", cast(Any, None)
+    with pytest.raises(W2SError, match="effective batch of 8 cannot be shared equally by 3 processes"):
+        build(recipe, ["ladder=[weak, strong]", TUNED, f"store={store}"], display)
+    assert not store.exists()
