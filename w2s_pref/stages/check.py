@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import resolve
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.policies import PolicyScoreStage
 from w2s_pref.stages.rewards_labels_scores import Scored
-from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import ONLINE_DEFAULTS
 from w2s_pref.training.methods import Method
+
+if TYPE_CHECKING:
+    from w2s_pref.studies.preferences.study import Study
 
 #: How architectures are called that read a text in both directions.
 NOT_CAUSAL = ("ForMaskedLM", "ForPreTraining")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import pandas as pd
 
@@ -14,13 +14,12 @@ from w2s_pref.results.generalization import Headline, LabResults
 from w2s_pref.results.lab import LabBody
 from w2s_pref.results.results import SplitInfo
 from w2s_pref.stages.rewards_labels_scores import Rows
+from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.generalization.answers import SELECTIONS, sigmoid
+from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.studies.generalization.stages import Classified, FinishStage
-from w2s_pref.studies.preferences.outputs import fresh_folder, model_infos, provenance, write_facts
-
-if TYPE_CHECKING:
-    from w2s_pref.studies.generalization.study import Laboratory
-    from w2s_pref.studies.run import Opened
+from w2s_pref.studies.generalization.study import Laboratory
+from w2s_pref.studies.kind import Opened
 
 #: Tables beside results.json.
 TABLES = ("predictions", "cells", "curves")
@@ -81,28 +80,26 @@ def _curve(builder: Builder, model: Classified, task: str, name: str, seed: int)
     return curve
 
 
-def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str) -> LabResults:
-    """Write the run folder, its pages with it; returns what results.json says."""
+def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, command: str) -> LabResults:
+    """Write tables and pages into ``folder``; returns what results.json says."""
     from w2s_pref.report.lab.pages import write_pages
 
-    lab, made = cast("Laboratory", opened.study), builder.artifact(analysis).folder
+    lab, recipe = opened.study, opened.recipe
+    made = builder.artifact(lab.analysis).folder
     body = LabBody.model_validate_json((made / "body.json").read_text(encoding="utf-8"))
-    results = LabResults(
-        name=opened.recipe.name,
-        seeds=opened.recipe.seeds,
+    for name in TABLES:
+        shutil.copyfile(made / f"{name}.parquet", folder / f"{name}.parquet")
+    shutil.copyfile(made / "body.json", folder / "generalization.json")
+    write_pages(recipe.name, body, folder)
+    return LabResults(
+        name=recipe.name,
+        seeds=recipe.seeds,
         tasks={task: {name: _split(rows) for name, rows in each.splits.items()} for task, each in lab.tasks.items()},
         models=model_infos(lab.models),
         verdict=Headline(headline=body.verdict[0]),
-        recipe=opened.recipe.model_dump(mode="json"),
-        provenance=provenance(opened, builder, command, {"analysis": analysis.key}),
+        recipe=recipe.model_dump(mode="json"),
+        provenance=provenance(opened, builder, command, {"analysis": lab.analysis.key}),
     )
-    with builder.store.guard(), fresh_folder(opened) as fresh:
-        for name in TABLES:
-            shutil.copyfile(made / f"{name}.parquet", fresh / f"{name}.parquet")
-        shutil.copyfile(made / "body.json", fresh / "generalization.json")
-        write_pages(results.name, body, fresh)
-        write_facts(opened, builder, results, fresh)
-    return results
 
 
 def _split(rows: Rows) -> SplitInfo:
