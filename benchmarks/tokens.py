@@ -24,7 +24,7 @@ from w2s_pref.planning.cost.work import seen_pairs
 from w2s_pref.stages.reload import CHECKED_PAIRS
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe, run
 
 RECIPE = Path(__file__).parent.parent / "recipes" / "quickstart.yaml"

@@ -11,8 +11,9 @@ from conftest import ROOT
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import prepare
 from w2s_pref.planning.plan import open_for_plan, rows_of
-from w2s_pref.studies.preferences.graph import all_stages
-from w2s_pref.studies.preferences.recipe import load_recipe
+from w2s_pref.studies.kind import all_stages
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.recipe import load_recipe
 
 #: Those of the laboratory have tests of their own.
 RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "generalization")
@@ -46,7 +47,7 @@ def test_there_are_recipes() -> None:
 
 @pytest.mark.parametrize("path", RISK, ids=lambda path: path.stem)
 def test_a_pipeline_of_the_risk_study_is_what_its_name_says(path: Path) -> None:
-    recipe = load_recipe(path)
+    recipe = load_recipe(Recipe, path)
     weak, strong = path.stem.split("_")[1:]
     assert recipe.arms == {f"{weak}-{strong}": [f"weak@{weak}", f"strong@{strong}"]}
     assert recipe.name == f"risk-{path.stem.replace('_', '-')}"
@@ -57,7 +58,7 @@ def test_a_pipeline_of_the_risk_study_is_what_its_name_says(path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["local", "local_hh"])
 def test_the_local_risk_recipes_hold_all_four_pipelines(name: str) -> None:
-    recipe = load_recipe(ROOT / "recipes" / "risk" / f"{name}.yaml")
+    recipe = load_recipe(Recipe, ROOT / "recipes" / "risk" / f"{name}.yaml")
     assert recipe.arms == {
         f"{weak}-{strong}": [f"weak@{weak}", f"strong@{strong}"]
         for weak in ("sft", "rlhf")
@@ -79,7 +80,7 @@ def test_a_recipe_plans(path: Path) -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_splits_share_no_prompt(path: Path) -> None:
     skip_without_files(path)
-    recipe = load_recipe(path)
+    recipe = load_recipe(Recipe, path)
     try:
         prepared = prepare(recipe.data, path.parent)
     except Unreachable:

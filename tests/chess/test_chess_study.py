@@ -17,11 +17,13 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.studies.chess.analysis import summarize
 from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
 from w2s_pref.studies.chess.puzzles import puzzles
-from w2s_pref.studies.chess.recipe import load_chess_recipe
+from w2s_pref.studies.chess.recipe import ChessRecipe
 from w2s_pref.studies.chess.stages import MoveModelStage
 from w2s_pref.studies.chess.study import Cell, chess_stages, open_study
 from w2s_pref.studies.chess.tables import band_name, parts
 from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.kind import all_stages
+from w2s_pref.studies.recipe import load_recipe
 from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import merged
 
@@ -180,9 +182,9 @@ def test_a_whole_study_is_computed_once(folder: Path) -> None:
 
 
 def test_every_hop_is_fresh_and_students_see_no_solution(folder: Path) -> None:
-    recipe = load_chess_recipe(folder / "tiny.yaml")
+    recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")
     study = open_study(recipe, folder)
-    models = {stage.name.split(" ")[0]: stage for stage in study.stages if isinstance(stage, MoveModelStage)}
+    models = {stage.name.split(" ")[0]: stage for stage in all_stages(study) if isinstance(stage, MoveModelStage)}
     used = {name: stage.on.name for name, stage in models.items()}
     assert used == {
         "floor/a": "gt", "student/a>c": "hop2", "ceiling/c": "hop2", "student/a>b>c/hop1": "hop1",
@@ -193,14 +195,14 @@ def test_every_hop_is_fresh_and_students_see_no_solution(folder: Path) -> None:
         split = study.splits[name]
         swapped[name] = type(split)(name, split.frame.assign(answer=split.frame["answer"].to_numpy()[::-1]))
     other = chess_stages(recipe, swapped, study.models, study.counts)
-    keys = {stage.name.split(" ")[0]: stage.key for stage in other.stages if isinstance(stage, MoveModelStage)}
+    keys = {stage.name.split(" ")[0]: stage.key for stage in all_stages(other) if isinstance(stage, MoveModelStage)}
     for name, stage in models.items():
         assert (keys[name] == stage.key) == (not name.startswith("ceiling")), name
 
 
 def student(folder: Path, override: str) -> MoveModelStage:
-    study = open_study(load_chess_recipe(folder / "tiny.yaml", [override]), folder)
-    models = [stage for stage in study.stages if isinstance(stage, MoveModelStage)]
+    study = open_study(load_recipe(ChessRecipe, folder / "tiny.yaml", [override]), folder)
+    models = [stage for stage in all_stages(study) if isinstance(stage, MoveModelStage)]
     return next(stage for stage in models if stage.name.startswith("student/a>c"))
 
 
@@ -209,7 +211,7 @@ def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
     from w2s_pref.engine.places import open_store
     from w2s_pref.parallel.world import World
 
-    recipe = load_chess_recipe(folder / "tiny.yaml")
+    recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")
     builder = Builder(open_store(recipe.store_place()), World(), folder)
     run(folder / "tiny.yaml", [], Recorder(), "w2s run")
     kept, dropped = (student(folder, f"chess.illegal={how}") for how in ("keep", "drop"))
@@ -234,10 +236,12 @@ def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
 )
 def test_a_bad_recipe_is_a_sentence(folder: Path, change: str, sentence: str) -> None:
     with pytest.raises(W2SError, match=sentence):
-        load_chess_recipe(folder / "tiny.yaml", [change])
+        load_recipe(ChessRecipe, folder / "tiny.yaml", [change])
 
 
 def test_the_local_recipe_reads() -> None:
-    recipe = load_chess_recipe(Path(__file__).parent.parent.parent / "recipes" / "generalization" / "chess_local.yaml")
+    recipe = load_recipe(
+        ChessRecipe, Path(__file__).parent.parent.parent / "recipes" / "generalization" / "chess_local.yaml"
+    )
     assert recipe.hops == 2
     assert {name for chain in recipe.chains for name in chain} == set(recipe.models)

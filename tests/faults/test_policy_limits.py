@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 
 from w2s_pref.models.load import load_saved
 from w2s_pref.models.scoring import score_pairs
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 
 

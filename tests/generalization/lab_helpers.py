@@ -10,7 +10,7 @@ import pandas as pd
 from conftest import WORDS, save_tiny
 
 from w2s_pref.studies.generalization.study import Laboratory
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 
 RECIPE = """

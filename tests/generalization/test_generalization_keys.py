@@ -11,7 +11,7 @@ from lab_helpers import TUNED, keys, laboratory, write_lab
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.methods import MethodConfig
 from w2s_pref.studies.generalization.recipe import Recipe
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from w2s_pref.stages.labels import LabelStage
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
 from w2s_pref.studies.generalization.labels import AlteredLabels
 from w2s_pref.studies.generalization.probes import ProbeStage
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import build, run
 
 STUDIES = [

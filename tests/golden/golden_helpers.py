@@ -61,7 +61,7 @@ class Key(NamedTuple):
 def plan(recipe: Path, overrides: list[str]) -> list[Key]:
     """Every stage of a recipe in building order. The only place here that knows the package."""
     from w2s_pref.planning.plan import open_for_plan
-    from w2s_pref.studies.preferences.graph import all_stages
+    from w2s_pref.studies.kind import all_stages
 
     opened = open_for_plan(recipe, ["output=/nonexistent", *overrides])
     return [Key(stage.kind, stage.version, stage.key, stage.name) for stage in all_stages(opened.study)]

@@ -9,7 +9,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, pinned_file
+from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, pinned_file  # noqa: E402 - after the environment is set
 
 
 def pin_keys(only: list[str]) -> None:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
-from w2s_pref.losses.named import LossSpec, harden, loss, mean_loss
-from w2s_pref.losses.spec import LOSSES
+from w2s_pref.losses.named import harden, loss, mean_loss
+from w2s_pref.losses.spec import LOSSES, LossSpec
 
 LOGITS = torch.tensor([[1.2, -0.3], [0.1, 0.4], [-0.7, 0.9], [0.5, 0.2], [2.0, -1.0], [-0.2, -0.1]]).double()
 MARGIN = LOGITS[:, 1] - LOGITS[:, 0]

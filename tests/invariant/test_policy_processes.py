@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, copy_tiny
 
-from w2s_pref.cli.main import launch
+from w2s_pref.launch.here import launch
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SETTINGS = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import RECIPE, make_rows, save_tiny
 
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 
 STUDENTS = ["dpo", "ppo", "rloo"]

@@ -10,7 +10,7 @@ import pytest
 from conftest import make_pairs, make_rows
 
 from w2s_pref.labels.make import LabelConfig, make_labels, random_labels
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 
 

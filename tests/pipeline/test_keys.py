@@ -12,7 +12,7 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.rows import rows_hash, truth_hash
-from w2s_pref.studies.preferences.graph import all_stages
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.preferences.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
 from w2s_pref.studies.run import open_recipe
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.studies.preferences.recipe import Recipe, load_recipe
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.recipe import load_recipe
 
 BASE = """
 name: study
@@ -62,13 +63,15 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
 )
 def test_mistakes_are_sentences(tmp_path: Path, change: str, words: str) -> None:
     with pytest.raises(W2SError, match=words) as caught:
-        load_recipe(recipe(tmp_path), [change])
+        load_recipe(Recipe, recipe(tmp_path), [change])
     assert "Traceback" not in str(caught.value)
 
 
 def test_several_mistakes_are_all_named(tmp_path: Path) -> None:
     with pytest.raises(W2SError) as caught:
-        load_recipe(recipe(tmp_path), ["training.learning_rat=1", "training.bf16=2", "models.weak.training.seed=1"])
+        load_recipe(
+            Recipe, recipe(tmp_path), ["training.learning_rat=1", "training.bf16=2", "models.weak.training.seed=1"]
+        )
     assert len(caught.value.problems) == 3
 
 
@@ -84,16 +87,16 @@ def test_several_mistakes_are_all_named(tmp_path: Path) -> None:
 )
 def test_unreadable_recipes(tmp_path: Path, text: str, words: str) -> None:
     with pytest.raises(W2SError, match=words):
-        load_recipe(recipe(tmp_path, text))
+        load_recipe(Recipe, recipe(tmp_path, text))
     with pytest.raises(W2SError, match="cannot be read"):
-        load_recipe(tmp_path / "none.yaml")
+        load_recipe(Recipe, tmp_path / "none.yaml")
 
 
 def test_extends_and_overrides_merge(tmp_path: Path) -> None:
     recipe(tmp_path)
     child = tmp_path / "child.yaml"
     child.write_text("extends: recipe.yaml\nname: child\ntraining: {num_train_epochs: 2}\n")
-    loaded = load_recipe(child, ["training.bf16=true"])
+    loaded = load_recipe(Recipe, child, ["training.bf16=true"])
     assert loaded.name == "child"
     assert loaded.training == {"learning_rate": 1e-3, "num_train_epochs": 2, "bf16": True}
 
@@ -107,15 +110,15 @@ def test_null_takes_away_and_overrides_replace(tmp_path: Path) -> None:
     recipe(tmp_path, BASE + "arms: {one: [weak, strong], other: [strong, weak]}\n")
     child = tmp_path / "child.yaml"
     child.write_text("extends: recipe.yaml\narms: null\n")
-    assert chains(load_recipe(child)) == {"direct": ["weak", "strong"]}
-    assert list(chains(load_recipe(tmp_path / "recipe.yaml", ["arms={mine: [weak, strong]}"]))) == ["mine"]
+    assert chains(load_recipe(Recipe, child)) == {"direct": ["weak", "strong"]}
+    assert list(chains(load_recipe(Recipe, tmp_path / "recipe.yaml", ["arms={mine: [weak, strong]}"]))) == ["mine"]
 
 
 def test_arms(tmp_path: Path) -> None:
-    assert chains(load_recipe(recipe(tmp_path))) == {"direct": ["weak", "strong"]}
-    middle = load_recipe(recipe(tmp_path), ["models.middle={path: ladder/s}"])
+    assert chains(load_recipe(Recipe, recipe(tmp_path))) == {"direct": ["weak", "strong"]}
+    middle = load_recipe(Recipe, recipe(tmp_path), ["models.middle={path: ladder/s}"])
     assert chains(middle) == {"direct": ["weak", "strong"], "bootstrapped": ["weak", "middle", "strong"]}
-    ladder = load_recipe(recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s, {path: ladder/m}]}"])
+    ladder = load_recipe(Recipe, recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s, {path: ladder/m}]}"])
     assert ladder.ladder == ["xs", "s", "m"]
     assert chains(ladder) == {
         "direct:xs>s": ["xs", "s"],
@@ -128,6 +131,6 @@ def test_arms(tmp_path: Path) -> None:
 def test_a_resolved_recipe_reads_back_the_same(tmp_path: Path) -> None:
     import yaml
 
-    first = load_recipe(recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s]}"])
-    again = load_recipe(recipe(tmp_path, yaml.safe_dump(first.model_dump(mode="json"))))
+    first = load_recipe(Recipe, recipe(tmp_path), ["models={ladder: [ladder/xs, ladder/s]}"])
+    again = load_recipe(Recipe, recipe(tmp_path, yaml.safe_dump(first.model_dump(mode="json"))))
     assert again == first

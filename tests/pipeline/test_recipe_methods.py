@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.studies.preferences.recipe import Recipe, load_recipe
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.recipe import load_recipe
 from w2s_pref.training.methods import Node, method, node
 
 TEXT = """
@@ -23,7 +24,7 @@ models: {weak: {path: ladder/xs}, middle: {path: ladder/s}, strong: {path: ladde
 def load(folder: Path, *overrides: str) -> Recipe:
     path = folder / "recipe.yaml"
     path.write_text(TEXT, encoding="utf-8")
-    return load_recipe(path, list(overrides))
+    return load_recipe(Recipe, path, list(overrides))
 
 
 def problem(folder: Path, *overrides: str) -> str:

@@ -18,8 +18,8 @@ def main(folder: Path) -> None:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from policy_helpers import job, train
 
+    from w2s_pref.losses.pairs import PairObjective
     from w2s_pref.losses.spec import LossSpec
-    from w2s_pref.training.fit_policy import PairObjective
 
     aux = {"name": "simpo", "beta": 2.0, "gamma": 1.0, "student": LossSpec(name="aux_confidence")}
     settings = [{"alpha": 0.5}, aux, {"name": "sft"}]

@@ -12,10 +12,11 @@ from conftest import make_tokenizer
 from policy_helpers import ARGUMENTS, both, decoder, job, make_policy, train, weights
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.losses.pairs import PairObjective
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training import policy
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit_policy import PairObjective, PolicyJob
+from w2s_pref.training.fit_policy import PolicyJob
 from w2s_pref.training.policy import policy_rows
 
 

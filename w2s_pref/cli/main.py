@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,64 +37,14 @@ def run(
 ) -> None:
     """Run a recipe: build what is missing, analyse, write OUTPUT/NAME (report.html, results.json, scores.parquet)."""
     if submit is None:
+        from w2s_pref.launch.here import launch
+
         launch(recipe, overrides or [], workers)
         return
     from w2s_pref.launch.cluster import submit as submit_jobs
 
     for line in submit_jobs(submit, recipe, overrides or [], workers):
         print(line)
-
-
-def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
-    """What `w2s run` and recipes/run.py both do, on one process or many."""
-    from w2s_pref.launch.display import StageDisplay
-    from w2s_pref.parallel.world import World
-    from w2s_pref.studies.run import run as run_recipe
-
-    terminal, world = console(), World()
-    command = shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
-    if workers > 1 and world.size > 1:
-        raise user_error(
-            f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "
-            "use either, or start several such launches on one store"
-        )
-    with StageDisplay(terminal, world.main) as display:
-        try:
-            if workers > 1:
-                from w2s_pref.launch.workers import build_together
-
-                build_together(recipe, overrides, workers, display)
-            results, folder = run_recipe(recipe, overrides, display, command)
-        except KeyboardInterrupt:
-            display.bars.stop()
-            again = command if world.size == 1 else "the same accelerate launch command"
-            print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
-            raise SystemExit(130) from None
-    if world.main:
-        show_run(results, folder)
-
-
-def show_run(results: Any, folder: Path) -> None:
-    """Print the tables of a run, of whichever kind, and where its report is."""
-    from w2s_pref.report.terminal import show as print_tables
-    from w2s_pref.results.results import Results
-
-    terminal = console()
-    if isinstance(results, Results):
-        print_tables(results, terminal)
-        terminal.print(f"\nreport: {(folder / 'report.html').resolve().as_uri()}", soft_wrap=True, highlight=False)
-        return
-    from w2s_pref.results.generalization import LabResults
-
-    if isinstance(results, LabResults):
-        from w2s_pref.studies.generalization.show import show as show_laboratory
-
-        show_laboratory(results, folder, terminal)
-        return
-    from w2s_pref.studies.chess.tables import show as show_chess
-
-    show_chess(results, terminal)
-    terminal.print(f"\n{(folder / 'results.json').resolve()}", soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -150,19 +99,18 @@ def status(
 @app.command()
 def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder or results.json")]) -> None:
     """Print the tables of a finished run again."""
-    from w2s_pref.planning.plan import load_any
+    from w2s_pref.studies.finished import show_run
 
-    show_run(*load_any(run_folder))
+    show_run(run_folder, console())
 
 
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(help="run folders or results.json files")]) -> None:
     """Put several runs side by side, and say where they must not be compared."""
-    from w2s_pref.planning.plan import load_results
-    from w2s_pref.report.compare import compare as render
+    from w2s_pref.studies.finished import compare_runs
 
     terminal = console()
-    for part in render([load_results(path) for path in runs]):
+    for part in compare_runs(runs):
         terminal.print(part)
 
 
@@ -175,7 +123,7 @@ def inspect_data(
     rows: Annotated[int, typer.Option(min=1, help="pairs to show")] = 3,
 ) -> None:
     """Show decoded tokens of a few pairs, with the scored position marked."""
-    from w2s_pref.planning.inspect import show_data
+    from w2s_pref.planning.show_data import show_data
 
     show_data(recipe, overrides or [], split, model, rows, console())
 
@@ -229,7 +177,7 @@ def score(
     append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
 ) -> None:
     """Score any pairs with any saved reward model → a score table for `w2s analyze`."""
-    from w2s_pref.planning.inspect import score_to_table
+    from w2s_pref.cli.score import score_to_table
 
     columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
     table = score_to_table(model, pairs, out, name, seed, objective, columns, max_length, append)
@@ -275,19 +223,17 @@ def organisms(
 
 
 @app.command()
-def schema(what: Annotated[Literal["recipe", "results"], typer.Argument(help="which")] = "recipe") -> None:
+def schema(
+    what: Annotated[Literal["recipe", "results"], typer.Argument(help="which")] = "recipe",
+    kind: Annotated[str, typer.Option(help="kind of study: preferences, generalization, chess, or your folder")] = (
+        "preferences"
+    ),
+) -> None:
     """Print the JSON schema of recipes (for editors) or of results.json."""
-    from pydantic import BaseModel
+    from w2s_pref.studies.kind import find
 
-    if what == "recipe":
-        from w2s_pref.studies.preferences.recipe import Recipe
-
-        model: type[BaseModel] = Recipe
-    else:
-        from w2s_pref.results.results import Results
-
-        model = Results
-    print(json.dumps(model.model_json_schema(), indent=2))
+    found = find(kind, Path.cwd())
+    print(json.dumps((found.recipe if what == "recipe" else found.results).model_json_schema(), indent=2))
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from w2s_pref.analysis.risk.runs import design_of_run, settings_of_runs
 from w2s_pref.analysis.risk.settings import read_settings
 from w2s_pref.analysis.scores.table import read_scores
 from w2s_pref.core.errors import W2SError
-from w2s_pref.planning.plan import load_results
+from w2s_pref.results.read import load_results
 from w2s_pref.results.results import Results
 
 

@@ -71,6 +71,8 @@ def _load_module(reference: str, name: str) -> ModuleType:
                 f"path/to/{name.rpartition('.')[2]}.py:{reference.rpartition(':')[2]}"
             ) from None
         raise W2SError(f"{reference}: importing {name} failed: {error}") from error
+    except W2SError:  # a sentence of its own, such as what to install
+        raise
     except Exception as error:
         raise W2SError(f"{reference}: importing {name} failed: {type(error).__name__}: {error}") from error
 
@@ -82,7 +84,8 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     name = f"w2s_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    inside = [str(path.parent)] if path.name == "__init__.py" else None  # a package: its files import each other
+    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
     if spec is None or spec.loader is None:
         raise W2SError(f"{reference}: {path} cannot be read as Python code")
     module = importlib.util.module_from_spec(spec)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from w2s_pref.core.errors import W2SError
+
+S = TypeVar("S", bound=BaseModel)
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -52,6 +56,22 @@ class StudySection(Section):
     def store_place(self) -> str:
         """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""
         return self.store or str(Path(self.output) / "store")
+
+    def problems(self) -> list[str]:
+        """Sentences about what the schema cannot know: a kind's own checks that need neither data nor weights."""
+        return []
+
+
+def read_section(section: type[S], value: Any, where: str) -> S:
+    """The section that ``value`` describes.
+
+    Raises:
+        W2SError: every problem found, one sentence each, after ``where``.
+    """
+    try:
+        return section.model_validate(value)
+    except ValidationError as error:
+        raise W2SError(sentences(error, where)) from error
 
 
 def sentences(error: ValidationError, where: str) -> list[str]:

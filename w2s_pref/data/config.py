@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -126,11 +126,13 @@ class Prepared:
             there is a conflicting objective: pairs in neutral order, ids unique over all splits, groups in one split.
         counts: what was read, dropped and cut, as ``target.read``, ``conflict.duplicates``, ``split.gt.rows`` …
         hashes: split -> SHA-256 over its pairs, ground truth included, whatever their order.
+        notes: sentences about what could not be checked, where a plan goes on without it.
     """
 
-    splits: dict[str, pd.DataFrame]
-    counts: dict[str, int]
-    hashes: dict[str, str]
+    splits: dict[str, pd.DataFrame] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def prepare(config: DataConfig, base: Path = Path()) -> Prepared:

@@ -8,8 +8,8 @@ import sys
 import traceback
 from pathlib import Path
 
-from w2s_pref.cli.main import launch
 from w2s_pref.core.errors import W2SError
+from w2s_pref.launch.here import launch
 from w2s_pref.parallel import heartbeat
 
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section, sentences
+from w2s_pref.core.strict import Section, read_section
 from w2s_pref.core.yaml_io import load_yaml
 
 
@@ -35,7 +35,7 @@ class Job:
 
     def __call__(self) -> None:
         """Run; sentences of errors go to the job's log, and its status says that it failed."""
-        from w2s_pref.cli.main import launch
+        from w2s_pref.launch.here import launch
 
         os.chdir(self.folder)
         try:
@@ -64,10 +64,7 @@ def submit(file: Path, recipe: Path, overrides: list[str], workers: int) -> list
         import submitit
     except ImportError as error:
         raise W2SError("--submit needs submitit: pip install 'w2s-pref[cluster]'") from error
-    try:
-        config = ClusterConfig.model_validate(load_yaml(file))
-    except ValidationError as error:
-        raise W2SError(sentences(error, str(file))) from error
+    config = read_section(ClusterConfig, load_yaml(file), str(file))
     open_for_plan(recipe, overrides)  # every mistake is said here, not in a job's log
     try:
         executor = submitit.AutoExecutor(folder=config.folder, cluster=config.cluster)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from w2s_pref.results.results import Estimate, Interval, Model
+from w2s_pref.results.generalization import Headline
+from w2s_pref.results.results import SCHEMA_VERSION, Estimate, Interval, Model, ModelInfo, Provenance, SplitInfo
 
 
 class Band(Model):
@@ -65,10 +66,9 @@ class ChessCell(Model):
     errors: MoveErrors
 
 
-class ChessResults(Model):
-    """One study. ``chance`` is what random legal moves get on the test puzzles."""
+class ChessBody(Model):
+    """What the answers to the test puzzles say. ``chance`` is what random legal moves get on them."""
 
-    kind: Literal["chess"] = "chess"
     name: str
     seeds: list[int]
     counts: dict[str, int]
@@ -79,3 +79,15 @@ class ChessResults(Model):
     labels: list[LabelQuality]
     cells: list[ChessCell]
     cells_without_gap: int
+
+
+class ChessResults(ChessBody):
+    """``results.json``."""
+
+    kind: Literal["chess"] = "chess"
+    schema_version: Literal[1] = SCHEMA_VERSION
+    splits: dict[str, SplitInfo]
+    models: dict[str, ModelInfo]
+    verdict: Headline
+    recipe: dict[str, Any]
+    provenance: Provenance

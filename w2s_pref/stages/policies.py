@@ -200,8 +200,9 @@ class PairPolicyStage(PolicyStage):
         return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:
+        from w2s_pref.losses.pairs import PairObjective
         from w2s_pref.losses.spec import with_spec
-        from w2s_pref.training.fit_policy import PairObjective, PolicyJob
+        from w2s_pref.training.fit_policy import PolicyJob
 
         pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
         arguments, updates = sized(self, pairs.sizes)

@@ -1,118 +1,82 @@
-"""Run a recipe: build what the store lacks, analyse, write the run folder."""
+"""Run a recipe of any kind of study: open it, build what the store lacks, write the run folder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
-from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.build import Builder
 from w2s_pref.engine.loop import Display, Loop
 from w2s_pref.engine.places import open_store
-from w2s_pref.engine.store import Store
 from w2s_pref.models import quantized
 from w2s_pref.parallel.world import TIMEOUT_S, World
-from w2s_pref.results.generalization import LabResults
-from w2s_pref.results.results import Results
-from w2s_pref.studies.generalization.analyze import FinishStage
-from w2s_pref.studies.preferences.analyze import AnalyzeStage
-from w2s_pref.studies.preferences.graph import Study, all_stages, build_study
-from w2s_pref.studies.preferences.recipe import Recipe, load_recipe
-
-if TYPE_CHECKING:
-    from w2s_pref.results.chess import ChessResults
-
-    AnyResults = Results | LabResults | ChessResults
+from w2s_pref.studies.folder import check_places, fresh_folder, write_facts
+from w2s_pref.studies.kind import AnyOpened, Opened, Study, kind_of_recipe, lasting
+from w2s_pref.studies.recipe import read_recipe
 
 
-@dataclass
-class Opened:
-    """A recipe with its data read, its graph built and its store found."""
-
-    recipe: Recipe
-    base: Path
-    prepared: Prepared
-    study: Study
-    store: Store
-    notes: list[str] = field(default_factory=list)
-
-
-def open_recipe(
-    path: Path, overrides: list[str], prepare_data: Callable[[DataConfig, Path], Prepared] = prepare
-) -> Opened:
-    """Read recipe and data and build the graph; loads no weights. ``tasks`` or ``chess`` makes it the laboratory's.
-
-    Raises:
-        W2SError: every configuration and data error found.
-    """
-    raw = with_overrides(load_yaml(path), overrides)
-    if "tasks" in raw:
-        from w2s_pref.studies.generalization.open import open_laboratory
-
-        return open_laboratory(raw, path, plan=prepare_data is not prepare)
-    if "chess" in raw:
-        from w2s_pref.studies.chess.run import open_chess
-
-        return open_chess(path, overrides)
-    recipe = load_recipe(path, overrides)
-    base = path.expanduser().resolve().parent
-    prepared = prepare_data(recipe.data, base)
-    return Opened(recipe, base, prepared, build_study(recipe, prepared, base), open_store(recipe.store_place()))
-
-
-def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[AnyResults, Path]:
+def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
+
+    Args:
+        command: what the user typed, for the provenance.
 
     Returns:
         The results and the run folder.
     """
     opened, builder = build(path, overrides, display)
     world = builder.world
-    folder = Path(opened.recipe.output).expanduser() / opened.recipe.name
-    done = world.broadcast(world.on_main(lambda: _finish(opened, builder, command, folder)))
-    assert done is not None
-    return done, folder
+    results = world.broadcast(world.on_main(lambda: write_run(opened, builder, command)))
+    assert results is not None
+    return results, opened.folder
 
 
-def build(path: Path, overrides: list[str], display: Display) -> tuple[Opened, Builder]:
+def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened, Builder]:
     """Build every stage that is missing, and write no run folder."""
-    from w2s_pref.studies.preferences.outputs import check_places
-
     world = World()
+    # First everything that can be refused: the recipe and its data, the launch, models out of reach, places.
     opened = open_recipe(path, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
     check_places(opened)
-    stages = all_stages(opened.study)
-    for stage in stages:
+    for stage in opened.stages:
         stage.check(world.size)
-    world.form(float(opened.recipe.training.get("ddp_timeout", TIMEOUT_S)))
+    # From here on processes wait for each other, and the store changes.
+    training = dict(opened.recipe).get("training", {})  # where the kind has trainings
+    world.form(float(training.get("ddp_timeout", TIMEOUT_S)))
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
-    Loop(stages, builder, display).run()
+    Loop(opened.stages, builder, display).run()
     return opened, builder
 
 
-def _finish(opened: Opened, builder: Builder, command: str, folder: Path) -> AnyResults:
-    analysis = all_stages(opened.study)[-1]
-    if isinstance(analysis, FinishStage):
-        from w2s_pref.studies.generalization.finish import finish
+def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> AnyOpened:
+    """Read recipe and data and build the graph; loads no weights.
 
-        return finish(opened, analysis, builder, command)
-    if not isinstance(analysis, AnalyzeStage):
-        from w2s_pref.studies.chess.run import finish as finish_chess
+    Args:
+        planning: data that cannot be reached from here may be stood in for.
 
-        return finish_chess(cast(Any, opened.study), builder, folder)
-    from w2s_pref.studies.preferences.outputs import assemble, write_run
+    Raises:
+        W2SError: every configuration and data error found.
+    """
+    raw = with_overrides(load_yaml(path), overrides)
+    base = path.expanduser().resolve().parent
+    kind = kind_of_recipe(raw, base)
+    named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""
+    recipe = read_recipe(kind.recipe, raw, path)
+    study, prepared = kind.open(recipe, base, planning)
+    return Opened(kind, recipe, base, prepared, study, open_store(recipe.store_place()), named)
 
-    results = assemble(opened, analysis, builder, command)
-    with builder.store.guard():
-        write_run(opened, analysis, builder, results)
+
+def write_run(opened: AnyOpened, builder: Builder, command: str) -> BaseModel:
+    """Write the run folder, whole or not at all; returns what its results.json says."""
+    with builder.store.guard(), fresh_folder(opened.folder) as fresh:
+        results: BaseModel = opened.kind.finish(opened, builder, fresh, command)
+        write_facts(opened, builder.world, results, fresh)
     return results
 
 

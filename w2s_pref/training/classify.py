@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.fit import FitJob, Progress, fit
+from w2s_pref.training.fit import FitJob, fit
+from w2s_pref.training.progress import Progress
 from w2s_pref.training.reward import Loss
 from w2s_pref.training.selection import Selection, ValidationItems
 

@@ -12,8 +12,9 @@ from trl import DPOConfig
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses import margins
 from w2s_pref.losses.pairs import PairObjective
-from w2s_pref.training.fit import Batch, Progress, adapter, callbacks, configuration, readable, run
+from w2s_pref.training.fit import Batch, adapter, callbacks, configuration, readable, run
 from w2s_pref.training.policy import PolicyTrainer, policy_rows
+from w2s_pref.training.progress import Progress
 
 __all__ = ["PairObjective", "PolicyJob", "fit_policy"]
 

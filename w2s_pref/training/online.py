@@ -26,7 +26,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, fit_prompts, prompt_room
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
-from w2s_pref.training.fit import Batch, Progress, adapter, callbacks, configuration, readable, run
+from w2s_pref.training.fit import Batch, adapter, callbacks, configuration, readable, run
+from w2s_pref.training.progress import Progress
 from w2s_pref.training.rewards import RewardFunction, checked
 
 log = logging.getLogger(__name__)

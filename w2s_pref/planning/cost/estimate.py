@@ -23,8 +23,7 @@ from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.start import StartStage
-from w2s_pref.studies.preferences.graph import all_stages
-from w2s_pref.studies.run import Opened
+from w2s_pref.studies.kind import AnyOpened
 
 #: Bytes of a row in a table of scores, labels or log-probabilities.
 ROW_BYTES = 40
@@ -42,6 +41,7 @@ class Device:
 class Cost:
     """One stage: ``memory`` in bytes of one process, ``storage`` in bytes of its artifact, times in seconds.
 
+    ``memory`` and ``storage`` are None where the model's shape is not known, ``memory`` also where nothing is trained.
     ``seconds`` is the estimate (None where nothing was calibrated for this kind of stage), ``measured`` what building
     it took, where it stands in the store.
     """
@@ -51,7 +51,7 @@ class Cost:
     name: str
     work: Work
     memory: int | None
-    storage: float
+    storage: float | None
     seconds: float | None
     measured: float | None
 
@@ -65,7 +65,11 @@ class Estimator:
     """
 
     def __init__(
-        self, opened: Opened, sharding: Sharding | None = None, calibrate: bool = False, device: Device | None = None
+        self,
+        opened: AnyOpened,
+        sharding: Sharding | None = None,
+        calibrate: bool = False,
+        device: Device | None = None,
     ) -> None:
         self.opened, self.sharding, self.device = opened, sharding or Sharding(), device
         self.calibrate = calibrate
@@ -78,7 +82,7 @@ class Estimator:
         Raises:
             W2SError: a model whose shape is not known, or one that is not here and should be calibrated.
         """
-        return [self._cost(stage) for stage in all_stages(self.opened.study)]
+        return [self._cost(stage) for stage in self.opened.stages]
 
     @property
     def assumed(self) -> bool:
@@ -185,26 +189,30 @@ def _rows(stage: Stage) -> Rows | None:
     return stage.on if isinstance(stage, Scored | LogProbStage) else None
 
 
-def _storage(stage: Stage) -> float:
+def _storage(stage: Stage) -> float | None:
     """Bytes of the artifact: weights of a trained model (its adapter alone where it has one), or rows of a table."""
     if not isinstance(stage, TrainStage | PolicyStage):
         return float(stage.rows * ROW_BYTES)
     known, spec = shape(stage.model), stage.model.spec
     if known is None:
-        return 0.0
+        return None
     return known.parameters * BYTES.get(spec.dtype, 4) * (ADAPTED if spec.lora is not None else 1.0)
 
 
 def totals(costs: list[Cost]) -> dict[str, Any]:
-    """Sums over stages, and how far estimated seconds are from measured ones where both are there."""
+    """Sums over stages, and how far estimated seconds are from measured ones where both are there.
+
+    ``storage`` sums what is known; None where nothing is.
+    """
     both = [(cost.seconds, cost.measured) for cost in costs if cost.seconds is not None and cost.measured is not None]
     estimated, measured = sum(e for e, _ in both), sum(m for _, m in both)
+    sizes = [cost.storage for cost in costs if cost.storage is not None]
     return {
         "flops": sum(cost.work.flops for cost in costs),
         "trained_tokens": sum(cost.work.trained for cost in costs),
         "scored_tokens": sum(cost.work.scored for cost in costs),
         "generated_tokens": sum(cost.work.generated for cost in costs),
-        "storage": sum(cost.storage for cost in costs),
+        "storage": sum(sizes) if sizes else None,
         "memory": max((cost.memory or 0 for cost in costs), default=0),
         "seconds": sum(cost.seconds or 0.0 for cost in costs),
         "compared_stages": len(both),

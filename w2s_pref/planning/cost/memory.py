@@ -35,8 +35,8 @@ def training_memory(stage: TrainStage | PolicyStage, sharding: Sharding | None =
     over, size = sharding or Sharding(), BYTES.get(stage.model.spec.dtype, 4)
     adapted = stage.model.spec.lora is not None or stage.model.spec.freeze_backbone
     trained = known.parameters * (ADAPTED if adapted else 1.0)
-    weights = known.parameters * size / over.share(3)
-    state = trained * (size / over.share(2) + 8 / over.share(1))
+    weights = known.parameters * size / over.parts(3)
+    state = trained * (size / over.parts(2) + 8 / over.parts(1))
     if isinstance(stage, OnlinePolicyStage):
         state *= 2 if stage.algorithm == "ppo" else 1
         weights *= (2 if stage.algorithm == "ppo" else 1) + (0 if adapted else 1)

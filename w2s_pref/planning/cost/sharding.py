@@ -13,7 +13,7 @@ from w2s_pref.core.errors import W2SError
 
 @dataclass(frozen=True)
 class Sharding:
-    """Processes, and which of weights, gradients and optimizer state each of them holds only a share of.
+    """Processes, and which of weights, gradients and optimizer state each of them has only a part of.
 
     ``stage`` is ZeRO's: 0 nothing, 1 the optimizer state, 2 gradients too, 3 weights too (as FSDP).
     """
@@ -22,8 +22,8 @@ class Sharding:
     stage: int = 0
     name: str = "one process"
 
-    def share(self, what: int) -> int:
-        """Among how many processes the optimizer state (1), the gradients (2) or the weights (3) are divided."""
+    def parts(self, what: int) -> int:
+        """Into how many parts the optimizer state (1), the gradients (2) or the weights (3) are divided."""
         return self.processes if self.stage >= what else 1
 
 

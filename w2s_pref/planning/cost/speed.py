@@ -66,9 +66,10 @@ class Bench:
 
     def policy_training(self, arguments: dict[str, Any]) -> Speed:
         """Training of a policy on pairs with its reference's log-probabilities given."""
+        from w2s_pref.losses.pairs import PairObjective
         from w2s_pref.models.logprobs import logprob_pairs
         from w2s_pref.models.policy import load_policy, load_saved_policy
-        from w2s_pref.training.fit_policy import PairObjective, PolicyJob, fit_policy
+        from w2s_pref.training.fit_policy import PolicyJob, fit_policy
 
         def once(steps: int, work: Path) -> int:
             model, tokenizer = load_policy(self.spec, self.base, 0)

@@ -50,10 +50,11 @@ def _line(kind: str, model: str, group: list[Cost]) -> list[str]:
 
 def sentences(sums: dict[str, Any], estimator: Estimator) -> list[str]:
     """The totals, what they rest on, and the error where stages were measured."""
+    stored = "unknown size" if sums["storage"] is None else scaled(sums["storage"], "B") or "0 B"
     found = [
         f"{scaled(sums['flops']) or 0} FLOPs, {scaled(sums['trained_tokens']) or 0} tokens trained, "
         f"{scaled(sums['scored_tokens']) or 0} scored, {scaled(sums['generated_tokens']) or 0} generated; "
-        f"{scaled(sums['storage'], 'B')} of artifacts; {scaled(sums['memory'], 'B')} a process at most"
+        f"{stored} of artifacts; {scaled(sums['memory'], 'B')} a process at most"
     ]
     if estimator.device is not None:
         found.append(_on_device(sums, estimator.device))
@@ -77,8 +78,8 @@ def _on_device(sums: dict[str, Any], device: Device) -> str:
     )
 
 
-def scaled(value: float, unit: str = "") -> str:
-    """A number with three digits and a prefix: 1.23 G."""
+def scaled(value: float | None, unit: str = "") -> str:
+    """A number with three digits and a prefix: 1.23 G. Nothing for zero and for what is not known."""
     if not value:
         return ""
     steps = min(max(0, int(log10(value * 1.0005) // 3)), len(PREFIXES) - 1)

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from w2s_pref.report.draw.blocks import Block, Cell, Code, Facts, Fold, Section, Table, TableGroup
 from w2s_pref.report.draw.format import duration, plain
 from w2s_pref.report.draw.svg import el
 from w2s_pref.report.recipe import recipe_text
-from w2s_pref.results.results import Results
+from w2s_pref.results.results import Provenance
 
 
-def section(results: Results) -> Section:
+class Run(Protocol):
+    """What results of every kind of study say about themselves."""
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Of the recipe."""
+
+    @property
+    def schema_version(self) -> int:
+        """Of results.json."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """As it was read."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the numbers come from."""
+
+
+def section(results: Run) -> Section:
     """Facts, then three folds."""
     source = results.provenance
     facts = [

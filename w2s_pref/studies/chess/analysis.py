@@ -11,7 +11,7 @@ from w2s_pref.analysis.preferences.generalization import recovered, verdict, war
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Bools, Floats
-from w2s_pref.results.chess import Band, ChessCell, ChessResults, LabelQuality, MoveAgreement, MoveErrors, Player
+from w2s_pref.results.chess import Band, ChessBody, ChessCell, LabelQuality, MoveAgreement, MoveErrors, Player
 from w2s_pref.studies.chess.study import Cell
 
 #: Below this share of legal answers a model has not learned the task.
@@ -31,7 +31,7 @@ def summarize(
     counts: dict[str, int],
     resamples: int = 2000,
     seed: int = 0,
-) -> ChessResults:
+) -> ChessBody:
     """The results of a study.
 
     Args:
@@ -48,7 +48,7 @@ def summarize(
     chance = _stack(tables[names[0]], "chance")
     judged = [_cell(cell, tables, draw) for cell in cells]
     taught = list(dict.fromkeys(key for key, _ in labels))
-    return ChessResults(
+    return ChessBody(
         name=name,
         seeds=seeds,
         counts=counts,

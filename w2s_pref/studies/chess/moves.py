@@ -55,7 +55,8 @@ def fit_moves(model: Any, tokenizer: Any, job: MoveJob, work: Path, save_to: Pat
 def _policy_job(tokenizer: Any, job: MoveJob) -> tuple[PolicyJob, dict[str, int]]:
     """Supervised fine-tuning reads the preferred answer of a pair only: the other is empty."""
     from w2s_pref.data.tokens import tokenize
-    from w2s_pref.training.fit_policy import PairObjective, PolicyJob
+    from w2s_pref.losses.pairs import PairObjective
+    from w2s_pref.training.fit_policy import PolicyJob
 
     pairs = job.frame[["id", "form", "prompt"]].assign(a=job.frame["answer"], b="")
     tokens = tokenize(pairs, tokenizer, **job.tokens, starts=True)

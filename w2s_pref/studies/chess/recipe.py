@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section, StudySection, nearest, sentences
-from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.core.strict import Section, StudySection
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.studies.chess.notation import Form
-from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, training_problems
 
 
 class SizesConfig(Section):
@@ -47,13 +44,6 @@ class ChessConfig(Section):
         return bands
 
 
-class AnalysisConfig(Section):
-    """Choices of the analysis; none of them trains anything."""
-
-    resamples: int = Field(2000, ge=100, description="bootstrap resamples over puzzles and seeds")
-    seed: int = 0
-
-
 class ChessRecipe(StudySection):
     """One study."""
 
@@ -61,20 +51,13 @@ class ChessRecipe(StudySection):
     models: dict[str, ModelSpec]
     chains: list[list[str]] = Field(min_length=1, description="models, weakest first; middle ones are bootstrapped")
     training: dict[str, Any] = Field(default_factory=dict, description="trainer arguments; batch_size is global")
-    analysis: AnalysisConfig = AnalysisConfig()
+    analysis: ResamplingConfig = ResamplingConfig()
 
     @model_validator(mode="after")
     def _names_fit(self) -> ChessRecipe:
-        if odd := [name for name in self.models if set(name) & set(">@#/ ")]:
-            raise ValueError(f"models: the name {odd[0]!r} holds one of '>', '@', '#', '/', ' '; take another")
+        refuse_signs(self.models)
         for number, chain in enumerate(self.chains):
-            for name in chain:
-                if name not in self.models:
-                    raise ValueError(
-                        f"chains[{number}]: no model is called {name!r}; {nearest(name, list(self.models))}"
-                    )
-            if len(chain) < 2 or len(set(chain)) != len(chain):
-                raise ValueError(f"chains[{number}]: needs at least two models, each once, weakest first; got {chain}")
+            check_chain(chain, self.models, f"chains[{number}]")
         return self
 
     @property
@@ -84,23 +67,4 @@ class ChessRecipe(StudySection):
 
     def problems(self) -> list[str]:
         """Sentences about training arguments that no trainer knows."""
-        found = check(self.training, "training", "dpo")
-        for name, spec in self.models.items():
-            found += check(spec.training, f"models.{name}.training", "dpo")
-            found += check_lora(spec.lora, f"models.{name}.lora")
-        return found
-
-
-def load_chess_recipe(path: Path, overrides: list[str] | None = None) -> ChessRecipe:
-    """Read a recipe, apply ``key=value`` overrides, check everything that needs neither data nor weights.
-
-    Raises:
-        W2SError: every problem found, one sentence each.
-    """
-    try:
-        recipe = ChessRecipe.model_validate(with_overrides(load_yaml(path), overrides or []))
-    except ValidationError as error:
-        raise W2SError(sentences(error, str(path))) from error
-    if problems := recipe.problems():
-        raise W2SError([f"{path}: {problem}" for problem in problems])
-    return recipe
+        return training_problems(self.models, self.training, "dpo")

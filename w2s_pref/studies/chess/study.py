@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.engine.stage import Stage, ordered
+from w2s_pref.data.config import Prepared
+from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts, facts
 from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.check import check_language_model
@@ -53,11 +54,6 @@ class ChessStudy:
     def targets(self) -> list[Stage]:
         """What the whole study needs."""
         return [*self.labels.values(), *self.scores.values()]
-
-    @property
-    def stages(self) -> list[Stage]:
-        """Everything to build, inputs first."""
-        return ordered(self.targets)
 
     @property
     def rows(self) -> Mapping[str, Puzzles]:
@@ -109,6 +105,12 @@ class ChessStudy:
     def _judge(self, name: str, policy: Policy, seed: int) -> None:
         answers = self.answers(f"{policy.name} · test", policy, "test")
         self.scores[name, seed] = MoveScoreStage(f"{policy.name} · test", answers, self.splits["test"])
+
+
+def open_chess(recipe: ChessRecipe, base: Path, planning: bool) -> tuple[ChessStudy, Prepared]:
+    """Read the puzzles and build the graph; loads no weights. Puzzles are never stood in for."""
+    study = open_study(recipe, base)
+    return study, Prepared({name: split.frame for name, split in study.splits.items()}, study.counts)
 
 
 def open_study(recipe: ChessRecipe, base: Path) -> ChessStudy:

@@ -9,16 +9,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from w2s_pref.report.draw.format import count, estimate, number
-from w2s_pref.results.chess import Band, ChessResults
+from w2s_pref.results.chess import Band, ChessBody
 
 
-def show(results: ChessResults, console: Console) -> None:
+def show(results: ChessBody, console: Console) -> None:
     """Print models, labels, chains and what to beware of."""
     for part in parts(results):
         console.print(part)
 
 
-def parts(results: ChessResults) -> Iterator[RenderableType]:
+def parts(results: ChessBody) -> Iterator[RenderableType]:
     """The same, piece by piece."""
     none = results.cells_without_gap
     yield f"{count(results.puzzles)} test puzzles, {len(results.seeds)} seeds; random legal moves {results.chance:.3f}"
@@ -39,7 +39,7 @@ def band_name(band: Band) -> str:
     return f"≥ {band.low}" if band.high is None else f"{band.low}-{band.high}"
 
 
-def _players(results: ChessResults) -> Table:
+def _players(results: ChessBody) -> Table:
     bands = results.players[0].bands
     heads = [f"{band_name(band)} ({count(band.n)})" for band in bands]
     table = Table("model", "right", "legal", *heads, box=None)
@@ -49,14 +49,14 @@ def _players(results: ChessResults) -> Table:
     return table
 
 
-def _labels(results: ChessResults) -> Table:
+def _labels(results: ChessBody) -> Table:
     table = Table("labels of", "right", "legal", box=None)
     for each in results.labels:
         table.add_row(each.student, estimate(each.accuracy), number(each.legal.estimate))
     return table
 
 
-def _cells(results: ChessResults) -> Table:
+def _cells(results: ChessBody) -> Table:
     accuracy = {player.name: player.accuracy.estimate for player in results.players}
     table = Table("chain", "weak", "student", "ceiling", "PGR", "same move", "if right", "if wrong", box=None)
     for cell in results.cells:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING, cast
+from pathlib import Path
 
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.build import Builder
@@ -11,36 +11,33 @@ from w2s_pref.results.generalization import Headline, LabResults
 from w2s_pref.results.lab import LabBody
 from w2s_pref.results.results import SplitInfo
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.analyze import TABLES, FinishStage
-from w2s_pref.studies.preferences.outputs import fresh_folder, model_infos, provenance, write_facts
+from w2s_pref.studies.folder import model_infos, provenance
+from w2s_pref.studies.generalization.analyze import TABLES
+from w2s_pref.studies.generalization.recipe import Recipe
+from w2s_pref.studies.generalization.study import Laboratory
+from w2s_pref.studies.kind import Opened
 
-if TYPE_CHECKING:
-    from w2s_pref.studies.generalization.study import Laboratory
-    from w2s_pref.studies.run import Opened
 
-
-def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str) -> LabResults:
-    """Write the run folder, its pages with it; returns what results.json says."""
+def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, command: str) -> LabResults:
+    """Write tables and pages into ``folder``; returns what results.json says."""
     from w2s_pref.report.lab.pages import write_pages
 
-    lab, made = cast("Laboratory", opened.study), builder.artifact(analysis).folder
+    lab, recipe = opened.study, opened.recipe
+    made = builder.artifact(lab.analysis).folder
     body = LabBody.model_validate_json((made / "body.json").read_text(encoding="utf-8"))
-    results = LabResults(
-        name=opened.recipe.name,
-        seeds=opened.recipe.seeds,
+    for name in TABLES:
+        shutil.copyfile(made / f"{name}.parquet", folder / f"{name}.parquet")
+    shutil.copyfile(made / "body.json", folder / "generalization.json")
+    write_pages(recipe.name, body, folder)
+    return LabResults(
+        name=recipe.name,
+        seeds=recipe.seeds,
         tasks={task: {name: _split(rows) for name, rows in each.splits.items()} for task, each in lab.tasks.items()},
         models=model_infos(lab.models),
         verdict=Headline(headline=body.verdict[0]),
-        recipe=opened.recipe.model_dump(mode="json"),
-        provenance=provenance(opened, builder, command, {"analysis": analysis.key}),
+        recipe=recipe.model_dump(mode="json"),
+        provenance=provenance(opened, builder, command, {"analysis": lab.analysis.key}),
     )
-    with builder.store.guard(), fresh_folder(opened) as fresh:
-        for name in TABLES:
-            shutil.copyfile(made / f"{name}.parquet", fresh / f"{name}.parquet")
-        shutil.copyfile(made / "body.json", fresh / "generalization.json")
-        write_pages(results.name, body, fresh)
-        write_facts(opened, builder, results, fresh)
-    return results
 
 
 def _split(rows: Rows) -> SplitInfo:

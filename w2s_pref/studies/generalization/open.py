@@ -1,49 +1,38 @@
-"""Open a laboratory recipe: tasks read and split, the graph built, the store found."""
+"""Open a laboratory recipe: tasks read and split, the graph built."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.places import open_store
 from w2s_pref.models.info import facts
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.generalization.graph import add_grid, longest
-from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig, read_recipe
+from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig
 from w2s_pref.studies.generalization.studies import add_studies
 from w2s_pref.studies.generalization.study import Laboratory, TaskRows
 
-if TYPE_CHECKING:
-    from w2s_pref.studies.run import Opened
 
-
-def open_laboratory(raw: dict[str, Any], path: Path, plan: bool) -> Opened:
-    """Read recipe and tasks and build the graph; loads no weights.
+def open_laboratory(recipe: Recipe, base: Path, planning: bool) -> tuple[Laboratory, Prepared]:
+    """Read the tasks and build the graph; loads no weights.
 
     Args:
-        raw: the recipe's mapping, overrides applied.
-        plan: tasks that cannot be reached from here are stood in for by rows of the asked number.
+        planning: tasks that cannot be reached from here are stood in for by rows of the asked number.
 
     Raises:
-        W2SError: every configuration and data error found.
+        W2SError: every data error found.
     """
-    from w2s_pref.studies.run import Opened
-
-    recipe = read_recipe(raw, path)
-    base = path.expanduser().resolve().parent
     lab = Laboratory(recipe, base, {name: facts(spec, base) for name, spec in recipe.models.items()}, {})
-    counts, notes = _read_tasks(lab, plan)
+    counts, notes = _read_tasks(lab, planning)
     add_grid(lab)
     add_studies(lab)
-    prepared = Prepared({name: rows.frame for name, rows in lab.rows.items()}, counts, {})
-    return Opened(cast(Any, recipe), base, prepared, cast(Any, lab), open_store(recipe.store_place()), notes)
+    return lab, Prepared({name: rows.frame for name, rows in lab.rows.items()}, counts, notes=notes)
 
 
-def _read_tasks(lab: Laboratory, plan: bool) -> tuple[dict[str, int], list[str]]:
+def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[str]]:
     """Every task's splits into the laboratory; what was counted, and what could not be checked."""
     counts: dict[str, int] = {}
     problems: list[str] = []
@@ -64,7 +53,7 @@ def _read_tasks(lab: Laboratory, plan: bool) -> tuple[dict[str, int], list[str]]
         lab.tasks[name] = TaskRows(name, splits)
     if problems:
         raise W2SError(problems)
-    if unreachable and not plan:
+    if unreachable and not planning:
         raise Unreachable(unreachable)
     return counts, [f"not checked: {text}" for text in unreachable]
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section, StudySection, nearest, sentences
+from w2s_pref.core.strict import Section, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.studies.generalization.methods import MethodConfig
 from w2s_pref.studies.generalization.studies_config import StudiesConfig, StudyConfig
-from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, refuse_unknown, training_problems
+from w2s_pref.training.arguments import check
 
 #: Which kinds of methods a study can work on: study → key → algorithms.
 NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -42,11 +41,10 @@ class TaskEntry(TaskConfig):
     sizes: SizesConfig | None = Field(None, description="of this task only; default the recipe's")
 
 
-class AnalysisConfig(Section):
+class AnalysisConfig(ResamplingConfig):
     """Choices of the analysis; none of them trains anything."""
 
     resamples: int = Field(1000, ge=100, description="bootstrap resamples over items and seeds")
-    seed: int = 0
 
 
 class Recipe(StudySection):
@@ -90,17 +88,14 @@ class Recipe(StudySection):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
-        if odd := [name for name in (*self.tasks, *self.models, *self.methods) if set(name) & set(">@#/ ")]:
-            raise ValueError(f"the name {odd[0]!r} holds one of '>', '@', '#', '/', ' ', which stand between names")
+        refuse_signs((*self.tasks, *self.models, *self.methods))
         for place, names in [("ladder", self.ladder), *((f"chains[{n}]", c) for n, c in enumerate(self.chains))]:
-            for name in names:
-                self._known(name, list(self.models), place, "model")
-            if names and (len(names) < 2 or len(set(names)) != len(names)):
-                raise ValueError(f"{place}: needs at least two models, each once, weakest first; got {names}")
+            if names:
+                check_chain(names, self.models, place)
         if not self.ladder and not self.chains:
             raise ValueError("ladder: name the models smallest first (every pair is studied), or give chains")
         for name in (*self.students, *([self.supervisor] if self.supervisor else [])):
-            self._known(name, list(self.methods), "supervisor" if name not in self.students else "students", "method")
+            refuse_unknown(name, self.methods, "supervisor" if name not in self.students else "students", "method")
         self._supervisor_trains()
         self._studies_fit()
         return self
@@ -117,7 +112,7 @@ class Recipe(StudySection):
                 ("model", [model for chain in study.chains for model in chain], list(self.models)),
             ]:
                 for each in given:
-                    self._known(each, known, f"studies.{name}", noun)
+                    refuse_unknown(each, known, f"studies.{name}", noun)
             if odd := [chain for chain in study.chains if len(set(chain)) != 2 or len(chain) != 2]:
                 raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {odd[0]}")
             self._study_can(name, study)
@@ -132,12 +127,6 @@ class Recipe(StudySection):
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
                     f"{' or '.join(algorithms)}; name another"
                 )
-
-    @staticmethod
-    def _known(name: str, known: list[str], where: str, noun: str) -> None:
-        """Raise ValueError where a recipe names what it does not have."""
-        if name not in known:
-            raise ValueError(f"{where}: no {noun} is called {name!r}; {nearest(name, known)}")
 
     def _supervisor_trains(self) -> None:
         """A weak model needs nobody above it."""
@@ -164,28 +153,10 @@ class Recipe(StudySection):
         found += [(low, high) for n, low in enumerate(self.ladder) for high in self.ladder[n + 1 :]]
         return list(dict.fromkeys(found))
 
-    def training_problems(self) -> list[str]:
+    def problems(self) -> list[str]:
         """Sentences about training arguments that transformers does not know."""
-        problems = check(self.training, "training")
-        for name, spec in self.models.items():
-            problems += check(spec.training, f"models.{name}.training")
-            problems += check_lora(spec.lora, f"models.{name}.lora")
+        problems = training_problems(self.models, self.training, "reward")
         for name, config in self.methods.items():
             problems += check(config.training, f"methods.{name}.training") if config.algorithm == "finetune" else []
             problems += check(config.pre.training, f"methods.{name}.pre.training") if config.pre else []
         return problems
-
-
-def read_recipe(raw: dict[str, Any], path: Path) -> Recipe:
-    """Check everything that needs neither data nor weights.
-
-    Raises:
-        W2SError: every problem found, one sentence each.
-    """
-    try:
-        recipe = Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise W2SError(sentences(error, str(path))) from error
-    if problems := recipe.training_problems():
-        raise W2SError([f"{path}: {problem}" for problem in problems])
-    return recipe

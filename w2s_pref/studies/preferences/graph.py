@@ -6,10 +6,10 @@ from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.models.info import backbone_parameters, facts
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.rows import Rows, slices
+from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.preferences.nodes import Task, ceiling, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.speech import add_speech, base_scores
@@ -105,8 +105,3 @@ def _compute_factors(study: Study) -> dict[str, float]:
         rivals = [sum(costs[a]) for a, c in study.chains.items() if (c[0], c[-1]) == (chain[0], chain[-1])]
         factors[arm] = 1 + (max(rivals) - sum(costs[arm])) / costs[arm][-1]
     return factors
-
-
-def all_stages(study: Study) -> list[Stage]:
-    """Every stage in building order; the analysis is last."""
-    return ordered(study.targets)

@@ -55,7 +55,7 @@ def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
         stage = _online(study, name, node, task, seed, found)
     else:
         stage = _pairs(study, name, node, task, seed, found)
-    study.hold(name, node, stage, seed)
+    study.add_trained(name, node, stage, seed)
 
 
 def ceiling(study: Study, node: Node, seed: int) -> str:

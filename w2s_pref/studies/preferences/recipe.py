@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section, StudySection, nearest, sentences
-from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.core.strict import Section, StudySection
 from w2s_pref.data.config import DataConfig
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
 
 ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
@@ -112,23 +109,23 @@ class Recipe(StudySection):
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
         for place, names in [("ladder", self.ladder), *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
-            models = [self._checked(node(name), place).model for name in names]
-            if names and (len(names) < 2 or len(set(models)) != len(models)):
-                raise ValueError(f"{place}: needs at least two models, each once, weakest first; got {names}")
+            if names:
+                check_chain([node(name).model for name in names], self.models, place)
+            for name in names:
+                self._check_method(node(name).method, place)
         if odd := [name for name in self.arms if "@" in name]:
             raise ValueError(f"arms: the name {odd[0]!r} holds '@', which stands between an arm and a method")
         if not self._raw_chains():
             raise ValueError("arms: name at least one chain, or call two models 'weak' and 'strong'")
         for name in self.students:
-            self._checked(Node("", name), "students", model=False)
+            self._check_method(name, "students")
         if len(set(self.students)) != len(self.students):
             raise ValueError("students names a method twice")
         for name, config in self.methods.items():
-            if config.reference is not None and config.reference not in self.models:
-                known = nearest(config.reference, list(self.models))
-                raise ValueError(f"methods.{name}.reference: no model is called {config.reference!r}; {known}")
-        if self.speech.gold and self.speech.gold not in self.models:
-            raise ValueError(f"speech.gold: no model is called {self.speech.gold!r}")
+            if config.reference is not None:
+                refuse_unknown(config.reference, self.models, f"methods.{name}.reference", "model")
+        if self.speech.gold:
+            refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():
             self._check_supervisors(chain)
         needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
@@ -136,14 +133,8 @@ class Recipe(StudySection):
             raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
         return self
 
-    def _checked(self, place: Node, where: str, model: bool = True) -> Node:
-        """The node, if its model and method are there."""
-        if model and place.model not in self.models:
-            raise ValueError(f"{where}: no model is called {place.model!r}; {nearest(place.model, list(self.models))}")
-        known = [*ALGORITHMS, *self.methods]
-        if place.method not in known:
-            raise ValueError(f"{where}: no method is called {place.method!r}; {nearest(place.method, known)}")
-        return place
+    def _check_method(self, name: str, where: str) -> None:
+        refuse_unknown(name, [*ALGORITHMS, *self.methods], where, "method")
 
     def _check_supervisors(self, chain: list[Node]) -> None:
         """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
@@ -188,13 +179,9 @@ class Recipe(StudySection):
             return {**chains, "bootstrapped": ["weak", *middle, "strong"]} if middle else chains
         return {}
 
-    def training_problems(self) -> list[str]:
+    def problems(self) -> list[str]:
         """Sentences about training arguments that neither TRL nor transformers knows."""
-        problems = check(self.training, "training") + method_problems(self.methods)
-        for name, spec in self.models.items():
-            problems += [] if not check(spec.training, "", "dpo") else check(spec.training, f"models.{name}.training")
-            problems += check_lora(spec.lora, f"models.{name}.lora")
-        return problems
+        return training_problems(self.models, self.training, "reward", "dpo") + method_problems(self.methods)
 
 
 def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
@@ -205,19 +192,3 @@ def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
             if high > low + 1:
                 arms[f"bootstrapped:{ladder[low]}>{ladder[high]}"] = ladder[low : high + 1]
     return arms
-
-
-def load_recipe(path: Path, overrides: list[str] | None = None) -> Recipe:
-    """Read a recipe, apply ``key=value`` overrides, check everything that needs neither data nor weights.
-
-    Raises:
-        W2SError: every problem found, one sentence each.
-    """
-    raw = with_overrides(load_yaml(path), overrides or [])
-    try:
-        recipe = Recipe.model_validate(raw)
-    except ValidationError as error:
-        raise W2SError(sentences(error, str(path))) from error
-    if problems := recipe.training_problems():
-        raise W2SError([f"{path}: {problem}" for problem in problems])
-    return recipe

@@ -66,7 +66,7 @@ class Study:
         """How the model called ``name`` was trained."""
         return self.recipe.method(self.nodes[name])
 
-    def hold(self, name: str, node: Node, stage: TrainStage | PolicyStage, seed: int) -> None:
+    def add_trained(self, name: str, node: Node, stage: TrainStage | PolicyStage, seed: int) -> None:
         """Enter a trained model, with its scores on the test sets."""
         self.nodes[name] = node
         self.trained[name, seed] = stage

@@ -16,7 +16,6 @@ from torch import Tensor
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.training import checkpoints
-from w2s_pref.training.fit import Progress
 from w2s_pref.training.ppo import draws as chance
 from w2s_pref.training.ppo import maths, position
 from w2s_pref.training.ppo.learner import Learner
@@ -25,6 +24,7 @@ from w2s_pref.training.ppo.position import Position
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
 from w2s_pref.training.ppo.scores import checked
 from w2s_pref.training.ppo.settings import PPOSettings
+from w2s_pref.training.progress import Progress
 from w2s_pref.training.rewards import RewardFunction
 
 log = logging.getLogger(__name__)

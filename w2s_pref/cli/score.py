@@ -1,46 +1,15 @@
-"""Commands that look at one thing: the data as a model sees it, the scores of one saved model."""
+"""``w2s score``: pairs and a saved reward model → a score table."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import nearest, sentences
+from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import orient
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-
-def show_data(
-    recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console
-) -> None:
-    """Print ``rows`` pairs of a split as the model's tokenizer sees them."""
-    from w2s_pref.data.inspect import render_counts, show, show_items
-    from w2s_pref.models.load import load_tokenizer
-    from w2s_pref.models.spec import resolve
-    from w2s_pref.studies.run import open_recipe
-
-    opened = open_recipe(recipe_path, overrides)
-    if split not in opened.study.rows:
-        raise W2SError(f"--split {split!r}: {nearest(split, list(opened.study.rows))}")
-    name = model or next(iter(opened.recipe.models))
-    if name not in opened.recipe.models:
-        raise W2SError(f"--model {name!r}: {nearest(name, list(opened.recipe.models))}")
-    spec = opened.recipe.models[name]
-    tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
-    tokens = opened.study.tokens
-    frame = opened.study.rows[split].frame
-    console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
-    title = f"{split} as {name} sees it"
-    if (frame["form"] == "item").all():
-        show_items(frame, tokenizer, tokens["max_length"], rows, console, title)
-        return
-    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title)
 
 
 def score_to_table(
@@ -59,8 +28,6 @@ def score_to_table(
     Raises:
         W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
     """
-    from pydantic import ValidationError
-
     from w2s_pref.data.sources import Source, load
     from w2s_pref.models.load import load_saved
     from w2s_pref.models.scoring import score_pairs
@@ -73,10 +40,7 @@ def score_to_table(
     if out.exists() and not append:
         raise W2SError(f"--out {out}: is there already; give another name, or --append")
     _check_model(model)
-    try:
-        source = Source(source=pairs, objective=objective, columns=columns)
-    except ValidationError as error:
-        raise W2SError(sentences(error, "w2s score")) from error
+    source = read_section(Source, {"source": pairs, "objective": objective, "columns": columns}, "w2s score")
     frame = load(source, Path.cwd()).frame
     quiet()
     reward_model, tokenizer = load_saved(model)

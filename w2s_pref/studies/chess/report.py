@@ -1,0 +1,80 @@
+"""The report of a chess study: verdicts, chains, models by rating, labels, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from w2s_pref.report.draw.blocks import Guide, Points, Section, Table, TableGroup, Warnings
+from w2s_pref.report.draw.format import count, estimate, number, plain
+from w2s_pref.report.sections import provenance
+from w2s_pref.report.study import write_study
+from w2s_pref.results.chess import ChessResults
+from w2s_pref.studies.chess.tables import band_name
+
+ABOUT: Final = "Intervals are 95 %, bootstrapped by position, nested over seeds. “Undefined” and “no gap” are results."
+
+
+def write_report(results: ChessResults, path: Path) -> None:
+    """Write the page at ``path``."""
+    every = [_verdicts(results), _chains(results), _models(results), _labels(results), provenance.section(results)]
+    write_study(results.name, "Weak-to-strong generalization: chess puzzles", every, ABOUT, path)
+
+
+def _verdicts(results: ChessResults) -> Section:
+    said = [f"{_chain(cell.chain)}: {cell.verdict}" for cell in results.cells]
+    warned = [f"{_chain(c.chain)}: {text}" for c in results.cells for text in c.warnings if text != c.verdict]
+    warned += [f"{player.name}: {player.note}" for player in results.players if player.note]
+    size = (
+        f"{count(results.puzzles)} test puzzles of {count(results.positions)} positions, {len(results.seeds)} seeds; a "
+        f"random legal move is right {number(results.chance)} of the time."
+    )
+    blocks = [Points([plain(text) for text in (results.verdict.headline + ".", size, *said)])]
+    warnings = [Warnings([plain(text) for text in warned])] if warned else []
+    return Section("verdict", "Verdict", [*blocks, *warnings])
+
+
+def _chains(results: ChessResults) -> Section:
+    accuracy = {player.name: player.accuracy for player in results.players}
+    rows = [
+        (_chain(cell.chain), *(estimate(accuracy[name]) for name in (cell.weak, cell.student, cell.ceiling)),
+         estimate(cell.pgr), estimate(cell.agreement.overall), estimate(cell.agreement.supervisor_right),
+         estimate(cell.agreement.supervisor_wrong), estimate(cell.errors.corrected), estimate(cell.errors.new_errors))
+        for cell in results.cells
+    ]  # fmt: skip
+    head = ("Chain", "Weak", "Student", "Ceiling", "PGR", "Same move", "Weak right", "Weak wrong", "Corrected", "New")
+    guide = Guide(
+        "Puzzles solved; PGR is the part of the gap between weak model and ceiling that the student recovers; then how "
+        "often the student writes its weak model's very move: on all puzzles, where that is right, where it is wrong; "
+        "last the weak errors it solves and the weak successes it loses.",
+        "The student above its weak model, and the same move more often where that is right.",
+    )
+    return Section("chains", "Chains", [_table("Student, weak model and ceiling of every chain.", head, rows, guide)])
+
+
+def _models(results: ChessResults) -> Section:
+    head = ("Model", "Right", "Legal", *(f"{band_name(b)} ({count(b.n)})" for b in results.players[0].bands))
+    rows = [
+        (player.name, estimate(player.accuracy), estimate(player.legal), *(estimate(b.accuracy) for b in player.bands))
+        for player in results.players
+    ]
+    guide = Guide("First solution moves found, answers that are legal moves, and accuracy by the puzzles' rating.",
+                  "Nearly all answers legal, accuracy falling with the rating.")  # fmt: skip
+    return Section("models", "Models", [_table("Every model on the test puzzles.", head, rows, guide)])
+
+
+def _labels(results: ChessResults) -> Section:
+    rows = [(each.student, estimate(each.accuracy), estimate(each.legal)) for each in results.labels]
+    table = _table("What every student learned from.", ("Labels of", "Right", "Legal"), rows)
+    return Section("labels", "Labels", [table])
+
+
+def _chain(names: Sequence[str]) -> str:
+    return " > ".join(names)
+
+
+def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], guide: Guide | None = None) -> Table:
+    """A table of words; names come from recipes, so control characters are taken out."""
+    cells = [[plain(cell) for cell in row] for row in rows]
+    return Table(caption, [plain(name) for name in head], [TableGroup("", cells)], guide, stack=True)

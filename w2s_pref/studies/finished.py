@@ -1,0 +1,75 @@
+"""Finished runs of any kind of study: read, shown, compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pydantic import BaseModel
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.yaml_io import load_yaml
+from w2s_pref.results.read import kind_named, read_file, results_file
+from w2s_pref.studies.kind import NAMES, AnyKind, find, known
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class Finished(NamedTuple):
+    """A finished run: its kind, what its results.json says, and its folder."""
+
+    kind: AnyKind
+    results: Any
+    folder: Path
+
+
+def read_run(path: Path) -> Finished:
+    """A run folder or its results.json.
+
+    Raises:
+        W2SError: not there, damaged, written by another version of the schema, or of a kind that is not here.
+    """
+    file = results_file(path)
+    kind = _kind(path, file)
+    model: type[BaseModel] = kind.results
+    return Finished(kind, read_file(file, model, path), file.parent)
+
+
+def _kind(path: Path, file: Path) -> AnyKind:
+    """By the name that results.json has for it, or as the recipe beside it names it."""
+    name = kind_named(file)
+    if NAMES.get(name, name) in known():
+        return find(name, file.parent)
+    recipe = file.with_name("recipe.yaml")
+    named = load_yaml(recipe).get("kind") if recipe.is_file() else None
+    if named is None:
+        raise W2SError(
+            f"run {path}: a study of kind {name!r}, which is neither built in nor installed; install the package that "
+            f"offers it, or name its folder in {recipe}: kind: FOLDER"
+        )
+    return find(str(named), file.parent)
+
+
+def show_run(path: Path, console: Console) -> None:
+    """Print a finished run."""
+    kind, results, folder = read_run(path)
+    kind.show(results, folder, console)
+
+
+def compare_runs(paths: Sequence[Path]) -> Iterable[RenderableType]:
+    """Runs of one kind side by side.
+
+    Raises:
+        W2SError: a run that cannot be read, runs of several kinds, or of a kind that has no comparison.
+    """
+    runs = [read_run(path) for path in paths]
+    kinds = {run.kind.name: run.kind for run in runs}
+    if len(kinds) > 1:
+        each = ", ".join(f"{path}: {run.kind.name}" for path, run in zip(paths, runs, strict=True))
+        raise W2SError(f"compare: these are different kinds of study ({each}); compare runs of one kind")
+    ((name, kind),) = kinds.items()
+    if kind.compare is None:
+        raise W2SError(f"compare: studies of kind {name} have no comparison; `w2s show {paths[0]}` prints one run")
+    return kind.compare([run.results for run in runs])

@@ -1,0 +1,129 @@
+"""The run folder of any kind of study: whole or not there, with results, recipe, machine and where all came from."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel
+
+from w2s_pref.core.disk import disk_sentence
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.build import Builder
+from w2s_pref.engine.identity import Identity, alive, myself
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.parallel.world import World, environment
+from w2s_pref.results.results import ModelInfo, Provenance
+from w2s_pref.studies.kind import AnyOpened
+
+
+def check_places(opened: AnyOpened) -> None:
+    """Refuse places where a run folder would take the place of something else, before anything is built.
+
+    Raises:
+        W2SError: output or store is a file, the run folder would hold the store, or what stands there is no run.
+    """
+    folder, store = opened.folder, opened.store.root
+    for key, path in (("output", folder.parent), ("store", store)):
+        for part in (path, *path.parents):
+            if part.exists() and not part.is_dir():
+                raise W2SError(f"{key}: {part} is a file, not a folder; give another: {key}=FOLDER")
+    if store.resolve().is_relative_to(folder.resolve()) or folder.resolve().is_relative_to(store.resolve()):
+        raise W2SError(f"name: the run folder {folder} would stand in the place of the store {store}; choose another")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "results.json").is_file():
+        raise W2SError(f"output: {folder} is there and is not a run folder; give another name or output=FOLDER")
+    if folder.exists() and not folder.is_dir():
+        raise W2SError(f"output: {folder} is a file, not a run folder; give another name or output=FOLDER")
+
+
+@contextlib.contextmanager
+def fresh_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside ``folder``, put in its place at the end, so that no reader meets half a run.
+
+    Its name says whose it is. What runs that were killed left beside it is removed.
+    """
+    fresh = folder.with_name(f".{folder.name}-{myself().tag}")
+    try:
+        _sweep(folder)
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        yield fresh
+        _swap(fresh, folder)
+    except OSError as error:
+        raise disk_sentence(error, "output", folder) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove half-written folders of runs of this name whose process is gone. Other machines' are not judged."""
+    for path in folder.parent.glob(".*"):
+        process = Identity.of_name(path.name)
+        mine = process is not None and path.name.removesuffix(f"-{process.tag}") in _hidden_names(folder)
+        if process is not None and mine and alive(process) is False:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _hidden_names(folder: Path) -> tuple[str, str]:
+    """Of a run being written, and of the one before it, moved aside for a moment."""
+    return f".{folder.name}", f".{folder.name}.old"
+
+
+def _swap(fresh: Path, folder: Path) -> None:
+    """Put ``fresh`` in the place of ``folder``; another run of the same recipe may be doing the same."""
+    old = folder.with_name(f"{_hidden_names(folder)[1]}-{myself().tag}")
+    while True:
+        try:
+            fresh.rename(folder)
+            return
+        except OSError as error:
+            if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_facts(opened: AnyOpened, world: World, results: BaseModel, folder: Path) -> None:
+    """What every run folder holds: results, the recipe as it was read, the machine."""
+    named = {"kind": opened.named} if opened.named else {}
+    recipe = {**named, **opened.recipe.model_dump(mode="json")}
+    texts = {
+        "recipe.yaml": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
+        "environment.json": json.dumps(environment(world), indent=1),
+        "results.json": results.model_dump_json(indent=1),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+
+
+def provenance(opened: AnyOpened, builder: Builder, command: str, stages: Mapping[str, str]) -> Provenance:
+    """How this run came about, and the keys of the stages to name. ``seconds``: building all of it, whenever that was.
+
+    Args:
+        stages: name → key.
+    """
+    here = environment(builder.world)
+    return Provenance(
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(sum(float(builder.meta(stage)["seconds"]) for stage in opened.stages), 2),
+        world_size=here["world_size"],
+        versions=here["versions"],
+        machine=here["machine"],
+        stages=dict(stages),
+    )
+
+
+def model_infos(models: Mapping[str, ModelFacts]) -> dict[str, ModelInfo]:
+    """The recipe's models as results name them."""
+    return {
+        name: ModelInfo(path=facts.spec.path, parameters=facts.parameters, hash=facts.hash, revision=facts.revision)
+        for name, facts in models.items()
+    }

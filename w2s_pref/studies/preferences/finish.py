@@ -1,0 +1,173 @@
+"""The end of a study of preferences: its results, its report, its students with their cards."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+
+from w2s_pref.engine.build import Builder
+from w2s_pref.results.results import Body, Curve, MonitorAlarm, MonitorCurve, Results, SplitInfo
+from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.watch import curve
+from w2s_pref.studies.folder import model_infos, provenance
+from w2s_pref.studies.kind import Opened
+from w2s_pref.studies.preferences.analyze import AnalyzeStage
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.study import Study
+
+Preferences = Opened[Recipe, Study]
+
+
+def finish(opened: Preferences, builder: Builder, folder: Path, command: str) -> Results:
+    """Write tables, report and students into ``folder``; returns what results.json says."""
+    from w2s_pref.report.draw.html import write as write_report
+
+    analysis = opened.study.analysis
+    tables = builder.artifact(analysis).folder
+    results = assemble(opened, analysis, builder, command)
+    for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
+        if (tables / name).is_file():
+            shutil.copyfile(tables / name, folder / name)
+    write_report(results, folder / "report.html")
+    _students(opened, builder, results, folder / "students")
+    return results
+
+
+def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:
+    """The analysis's body plus everything that says where it comes from."""
+    body = Body.model_validate_json((builder.artifact(analysis).folder / "body.json").read_text("utf-8"))
+    trained = {stage.name: stage.key for stage in opened.study.trained.values()}
+    return Results(
+        **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
+        warnings=body.warnings + _token_notes(opened, builder),
+        name=opened.recipe.name,
+        seeds=opened.recipe.seeds,
+        objectives={role: analysis.design[role] for role in ("target", "conflict") if analysis.design[role]},
+        splits=_splits(opened),
+        models=model_infos(opened.study.models),
+        curves=_curves(opened, builder),
+        monitors=_monitors(opened, builder),
+        recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
+        provenance=provenance(opened, builder, command, trained | {"analysis": analysis.key}),
+    )
+
+
+def _splits(opened: Preferences) -> dict[str, SplitInfo]:
+    return {
+        name: SplitInfo(
+            objective=str(rows.frame["objective"].iloc[0]),
+            rows=len(rows),
+            groups=int(rows.frame["group"].nunique()),
+            hash=opened.prepared.hashes[name],
+            counts={what: n for what, n in opened.prepared.counts.items() if what.startswith(f"split.{name}.")},
+        )
+        for name, rows in opened.study.rows.items()
+        if name in opened.prepared.hashes
+    }
+
+
+def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
+    """What tokenisation cut, dropped or could not tell apart in each model's training pairs (ground truth, seed 1)."""
+    from w2s_pref.data.tokens import describe
+
+    study, seed, notes = opened.study, opened.recipe.seeds[0], []
+    told: set[str] = set()
+    for name in [name for name in study.nodes if name.startswith("ceiling/")]:
+        model, meta = study.nodes[name].model, builder.meta(study.trained[name, seed])
+        counts = meta.get("counts", {})
+        if model not in told and (
+            any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable"))
+            or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
+        ):
+            notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
+            told.add(model)
+        spoken = study.judged.get((name, seed))
+        said = builder.meta(spoken.samples) if spoken is not None else {}
+        for what, cut in (("training", meta.get("prompts_truncated")), ("test", said.get("prompts_truncated"))):
+            if cut:
+                notes.append(f"{study.nodes[name]}: {cut} {what} prompts lost their start to leave room for an answer")
+    return notes
+
+
+def _curves(opened: Preferences, builder: Builder) -> list[Curve]:
+    curves = []
+    for (name, seed), stage in opened.study.trained.items():
+        if isinstance(stage, TrainStage) and not stage.parts:
+            continue
+        path = builder.artifact(stage).folder / "history.json"
+        history = json.loads(path.read_text(encoding="utf-8"))
+        what = "reward" if isinstance(stage, OnlinePolicyStage) else "loss"
+        points = [entry for entry in history if what in entry]
+        steps, values = [int(e["step"]) for e in points], [float(e[what]) for e in points]
+        curves.append(Curve(name=name, seed=seed, step=steps, loss=values, quantity=what))
+    return curves
+
+
+def _monitors(opened: Preferences, builder: Builder) -> list[MonitorCurve]:
+    """What the monitor saw of every training it watched, a ceiling against each weak model it is compared with."""
+    curves = []
+    for (name, seed), stage in opened.study.trained.items():
+        if stage.watch is None:
+            continue
+        meta, action = builder.meta(stage)["monitor"], stage.watch.config["action"]
+        alarms = [
+            MonitorAlarm(step=each["step"], signal=each["signal"], action=action, statistic=each["statistic"])
+            for each in meta["alarms"]
+        ]
+        for weak, scores in _weak_models(opened, stage).items():
+            table = curve(builder, stage, scores, stage.watch.probe)
+            signals = {
+                str(column): [None if pd.isna(value) else float(value) for value in table[column]]
+                for column in table.columns.difference(["step", "fraction"], sort=False)
+            }
+            steps = [int(step) for step in table["step"]]
+            about = {"name": name, "seed": seed, "weak": weak, "alarms": alarms, "cost": meta["cost"]}
+            curves.append(MonitorCurve(steps=steps, signals=signals, **about))
+    return curves
+
+
+def _weak_models(opened: Preferences, stage: TrainStage | PolicyStage) -> dict[str, Scored]:
+    """The weak models that a training's signals are about: its own, and a ceiling's students' ones."""
+    assert stage.watch is not None
+    found = {stage.watch.weak_name: stage.watch.weak}
+    for other in opened.study.trained.values():
+        for ceiling, scores in other.watch.envelope if other.watch is not None else ():
+            if ceiling is stage and other.watch is not None:
+                found[other.watch.weak_name] = scores
+    return found
+
+
+def _students(opened: Preferences, builder: Builder, results: Results, folder: Path) -> None:
+    """A folder per student: its model card, and a link to its weights in the store."""
+    from w2s_pref.report.cards import model_card
+
+    for arm in opened.study.chains:
+        for conflict in opened.recipe.conflict.settings:
+            for seed in opened.recipe.seeds:
+                stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
+                if stage is None:
+                    continue
+                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
+                place.mkdir(parents=True)
+                (place / "README.md").write_text(model_card(results, arm, conflict, seed), encoding="utf-8")
+                _link(builder, stage, place / "model")
+
+
+def _link(builder: Builder, stage: TrainStage | PolicyStage, place: Path) -> None:
+    target = builder.store.place(stage.kind, stage.key).resolve()
+    try:
+        place.symlink_to(target, target_is_directory=True)
+    except OSError:  # file systems without links
+        place.with_suffix(".txt").write_text(f"{target}\n", encoding="utf-8")
+
+
+def safe_name(text: str) -> str:
+    """A file name for an arm or run: letters, digits, dot, dash; everything else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

@@ -1,0 +1,82 @@
+"""What recipes of several kinds of study share: how a file is read, and checks of models, chains and names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import Field
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import Section, StudySection, nearest, read_section
+from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.training.arguments import Kind, check, check_lora
+
+R = TypeVar("R", bound=StudySection)
+
+#: Signs that stand between names in a table, so that no name may hold one.
+BETWEEN_NAMES = set(">@#/ ")
+
+
+class ResamplingConfig(Section):
+    """Choices of an analysis that is nothing but a bootstrap; none of them trains anything."""
+
+    resamples: int = Field(2000, ge=100, description="bootstrap resamples over items and seeds")
+    seed: int = 0
+
+
+def training_problems(models: Mapping[str, ModelSpec], training: dict[str, Any], *trainers: Kind) -> list[str]:
+    """Sentences about trainer arguments and adapters.
+
+    Args:
+        trainers: a model's own argument is fine where one of these has it; sentences are the first one's, which also
+            reads ``training``.
+    """
+    found = check(training, "training", trainers[0])
+    for name, spec in models.items():
+        tried = [check(spec.training, f"models.{name}.training", trainer) for trainer in trainers]
+        found += tried[0] if all(tried) else []
+        found += check_lora(spec.lora, f"models.{name}.lora")
+    return found
+
+
+def check_chain(names: Sequence[str], models: Iterable[str], where: str) -> None:
+    """Raise ValueError for a chain of models with a stranger in it, too short, or with one model twice."""
+    for name in names:
+        refuse_unknown(name, models, where, "model")
+    if len(names) < 2 or len(set(names)) != len(names):
+        raise ValueError(f"{where}: needs at least two models, each once, weakest first; got {list(names)}")
+
+
+def refuse_unknown(name: str, known: Iterable[str], where: str, noun: str) -> None:
+    """Raise ValueError where a recipe names what it does not have."""
+    names = list(known)
+    if name not in names:
+        raise ValueError(f"{where}: no {noun} is called {name!r}; {nearest(name, names)}")
+
+
+def refuse_signs(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that holds a sign which stands between names."""
+    if odd := [name for name in names if set(name) & BETWEEN_NAMES]:
+        raise ValueError(
+            f"the name {odd[0]!r} holds one of '>', '@', '#', '/', ' ', which stand between names; take another"
+        )
+
+
+def load_recipe(recipe: type[R], path: Path, overrides: Sequence[str] = ()) -> R:
+    """Read a file, apply ``key=value`` overrides, check everything that needs neither data nor weights.
+
+    Raises:
+        W2SError: every problem found, one sentence each.
+    """
+    return read_recipe(recipe, with_overrides(load_yaml(path), list(overrides)), path)
+
+
+def read_recipe(recipe: type[R], raw: Mapping[str, Any], path: Path) -> R:
+    """The same from a mapping; ``path`` is only named in the sentences."""
+    found = read_section(recipe, raw, str(path))
+    if problems := found.problems():
+        raise W2SError([f"{path}: {problem}" for problem in problems])
+    return found
