@@ -13,7 +13,7 @@ from w2s_pref.analysis.scores.regions import known
 from w2s_pref.analysis.stats.basics import credit, right, sigmoid
 from w2s_pref.analysis.stats.permutation import permutation_p
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import CELLS
+from w2s_pref.results import CELLS
 
 ROLES = ("weak", "ceiling", "reference", "student")
 

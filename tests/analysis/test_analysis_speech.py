@@ -12,11 +12,11 @@ import pytest
 from analysis_helpers import study_design, study_tables
 from test_analysis_length import lengths, with_lengths
 
+from w2s_pref import results
 from w2s_pref.analysis.preferences.speech import speech, wins
 from w2s_pref.analysis.preferences.study import ArmDesign, Design, prepare, summarize
 from w2s_pref.analysis.scores.samples import ANCHOR_COLUMNS, JUDGED_COLUMNS
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results import results
 
 NAN = math.nan
 ARM = ArmDesign("direct@dpo", ("w", "s@dpo"), "dpo", "direct")

@@ -9,11 +9,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from w2s_pref.analysis.lab.answers import Answers, weighted_area
-from w2s_pref.analysis.lab.curves import learning_curves
-from w2s_pref.analysis.lab.difficulty import parts
-from w2s_pref.analysis.lab.pooled import Pooled, slope
-from w2s_pref.analysis.lab.study import summarize
+from w2s_pref.analysis.lab.answers import Answers, pooled, slope, weighted_area
+from w2s_pref.analysis.lab.studies import parts
+from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
 
@@ -185,7 +183,7 @@ def test_what_selection_brings() -> None:
 
 def test_the_slope_over_sizes_by_hand() -> None:
     flat = np.zeros(3)
-    values = [Pooled(0.3, 0.3 + flat), Pooled(0.2, 0.2 + flat), Pooled(0.1, 0.1 + flat)]
+    values = [pooled(0.3, 0.3 + flat), pooled(0.2, 0.2 + flat), pooled(0.1, 0.1 + flat)]
     assert slope([1, 2, 3], values).value == pytest.approx(-0.1)
     assert np.isnan(slope([2, 2], values[:2]).value)
     table = answers({**SHARES, "large": 0.9})

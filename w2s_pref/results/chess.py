@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from w2s_pref.results.results import Estimate, Interval, Model
+from w2s_pref.results.estimates import Estimate, Interval, Model
 
 
 class Band(Model):

@@ -25,6 +25,12 @@ class Estimate(Model):
     seeds: list[float | None] = Field(default_factory=list)
     note: str | None = None
 
+    def side(self, neutral: float = 0.0) -> int:
+        """1 where the whole interval is above ``neutral``, -1 where below, 0 where it is not resolved."""
+        if self.interval is None or self.interval[0] <= neutral <= self.interval[1]:
+            return 0
+        return 1 if self.interval[0] > neutral else -1
+
 
 class Bin(Model):
     """One bar of a reliability diagram. Confidence and accuracy in [.5, 1]: max(p, 1-p) against how often right."""

@@ -14,7 +14,7 @@ from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import Ties, credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import KnownRule
+from w2s_pref.results import KnownRule
 
 
 def analyze_deception(

@@ -15,7 +15,7 @@ from w2s_pref.analysis.stats.bootstrap import Resampler, Stat, Statistic, Sums
 from w2s_pref.analysis.stats.permutation import permutation_p
 from w2s_pref.analysis.stats.regression import flip_regression
 from w2s_pref.core.arrays import Floats, Ints
-from w2s_pref.results.results import KnownRule
+from w2s_pref.results import KnownRule
 
 #: Below this many flipped rows a deception score is mostly noise (spec: a warning when |CT| < 50).
 FEW = 50

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2s_pref.analysis.lab.answers import Answers
+from w2s_pref.analysis.lab.answers import Answers, estimate
 from w2s_pref.analysis.preferences.generalization import agreement, inheritance, recovered
-from w2s_pref.analysis.stats.basics import divide, number
+from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.calibration import Calibrated, calibration
 from w2s_pref.results.lab import Cell, Estimate
 
 ROLES = ("weak", "student", "ceiling")
-
-
-def estimate(stat: Stat) -> Estimate:
-    """A statistic as results hold it."""
-    low, high = stat.interval() or (None, None)
-    return Estimate(value=number(stat.value), low=low, high=high)
 
 
 def analyse_cell(answers: Answers, entry: dict[str, Any]) -> Cell:
@@ -34,7 +28,7 @@ def analyse_cell(answers: Answers, entry: dict[str, Any]) -> Cell:
     same = agreement(credits["weak"], credits["student"], answers.draw)
     errors = inheritance(credits["weak"], credits["student"], answers.draw)
     calibrated = {role: _calibration(answers, entry[role]) for role in ROLES}
-    floor = accuracy["weak"].interval()
+    floor, area = accuracy["weak"].interval(), area_gap(auroc)
     return Cell(
         **{name: entry[name] for name in ("study", "task", "chain", "method", *ROLES)},
         items=len(answers.ids),
@@ -44,9 +38,9 @@ def analyse_cell(answers: Answers, entry: dict[str, Any]) -> Cell:
         ece=_all({role: found.ece for role, found in calibrated.items()}),
         brier=_all({role: found.brier for role, found in calibrated.items()}),
         gap=estimate(pgr.gap),
-        pgr=Estimate(value=None) if pgr.note else estimate(pgr.stat),
+        pgr=Estimate(estimate=None) if pgr.note else estimate(pgr.stat),
         pgr_fieller=None if pgr.note else pgr.fieller,
-        pgr_auroc=estimate_area_gap(auroc),
+        pgr_auroc=Estimate(estimate=None) if area is None else estimate(area),
         agreement=_all(same),
         inheritance=_all(errors),
         note=pgr.note,
@@ -61,12 +55,6 @@ def area_gap(auroc: dict[str, Stat]) -> Stat | None:
     if interval is None or interval[0] <= 0:
         return None
     return (auroc["student"] - auroc["weak"]).combine(gap, divide)
-
-
-def estimate_area_gap(auroc: dict[str, Stat]) -> Estimate:
-    """The same as results hold it."""
-    found = area_gap(auroc)
-    return Estimate(value=None) if found is None else estimate(found)
 
 
 def _all(stats: dict[str, Stat]) -> dict[str, Estimate]:

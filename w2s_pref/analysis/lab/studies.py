@@ -1,4 +1,4 @@
-"""Over tasks: medians of the grid, selections, bars, contrasts between methods and chains, trends with size."""
+"""Over tasks: medians of the grid, selections, bars, thirds by difficulty, contrasts, trends with size."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ from itertools import groupby
 from math import log10
 from typing import Any
 
-from w2s_pref.analysis.lab.answers import Answers
+import numpy as np
+
+from w2s_pref.analysis.lab.answers import Answers, estimate, mean, median, slope
 from w2s_pref.analysis.lab.cells import ROLES, area_gap
-from w2s_pref.analysis.lab.pooled import Pooled, mean, median, slope
 from w2s_pref.analysis.preferences.generalization import Recovered, inheritance, recovered
 from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.results.lab import Bar, Contrast, Estimate, Median, Selection, Trend
+from w2s_pref.results.lab import Bar, Contrast, Difficulty, Estimate, Median, Selection, Trend
 
 Entry = dict[str, Any]
 Tasks = dict[str, Answers]
 
+#: Parts of the test items by difficulty, of equal size.
+PARTS = 3
 #: Studies whose cells are variants side by side, and the variant that the others are compared with.
 VARIANTS: dict[str, str | None] = {
     "saliency": "probe on weak labels",
@@ -43,14 +48,14 @@ def medians(tasks: Tasks, entries: Sequence[Entry]) -> list[Median]:
         recoveries = [_recovered(tasks[entry["task"]], entry) for entry in group]
         areas = [area_gap({role: tasks[entry["task"]].auroc(entry[role]) for role in ROLES}) for entry in group]
         with_gap = [each.stat for each in recoveries if each.note is None]
-        accuracy = {role: mean([tasks[e["task"]].accuracy(e[role]) for e in group]).estimate() for role in ROLES}
+        accuracy = {role: estimate(mean([tasks[e["task"]].accuracy(e[role]) for e in group])) for role in ROLES}
         found.append(
             Median(
                 study=study,
                 chain=chain,
                 method=method,
-                pgr=median(with_gap).estimate(),
-                pgr_auroc=median([area for area in areas if area is not None]).estimate(),
+                pgr=estimate(median(with_gap)),
+                pgr_auroc=estimate(median([area for area in areas if area is not None])),
                 accuracy=accuracy,
                 tasks=len(group),
                 without_gap=len(group) - len(with_gap),
@@ -80,11 +85,11 @@ def selections(tasks: Tasks, entries: Sequence[Entry]) -> list[Selection]:
                 chain=chain,
                 method=method,
                 tasks=len(group),
-                final=picked["final"].estimate(),
-                best_weak=picked["best_weak"].estimate(),
-                oracle_best_truth=picked["best_truth"].estimate(),
-                gained=(picked["best_weak"] - picked["final"]).estimate(),
-                lost_to_oracle=(picked["best_weak"] - picked["best_truth"]).estimate(),
+                final=estimate(picked["final"]),
+                best_weak=estimate(picked["best_weak"]),
+                oracle_best_truth=estimate(picked["best_truth"]),
+                gained=estimate(picked["best_weak"] - picked["final"]),
+                lost_to_oracle=estimate(picked["best_weak"] - picked["best_truth"]),
             )
         )
     return found
@@ -109,12 +114,12 @@ def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
                     chain=chain,
                     variant=name,
                     tasks=len(each),
-                    weak=mean([tasks[entry["task"]].accuracy(entry["weak"]) for entry in each]).estimate(),
-                    accuracy=own.estimate(),
-                    ceiling=mean([tasks[entry["task"]].accuracy(entry["ceiling"]) for entry in each]).estimate(),
-                    agreement=_agreement(tasks, each).estimate(),
+                    weak=estimate(mean([tasks[entry["task"]].accuracy(entry["weak"]) for entry in each])),
+                    accuracy=estimate(own),
+                    ceiling=estimate(mean([tasks[entry["task"]].accuracy(entry["ceiling"]) for entry in each])),
+                    agreement=estimate(_agreement(tasks, each)),
                     over=reference if other else None,
-                    difference=(own - base).estimate() if other else Estimate(value=None),
+                    difference=estimate(own - base) if other else Estimate(estimate=None),
                 )
             )
     return found
@@ -127,17 +132,47 @@ def _plain_inputs(entries: Sequence[Entry]) -> list[Entry]:
     return [{**grid[key], "study": "imitation", "method": f"{key[2]}, label not told"} for key in told if key in grid]
 
 
-def _accuracies(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
+def _accuracies(tasks: Tasks, entries: Sequence[Entry]) -> Stat:
     return mean([tasks[entry["task"]].accuracy(entry["student"]) for entry in entries])
 
 
-def _agreement(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
+def _agreement(tasks: Tasks, entries: Sequence[Entry]) -> Stat:
     found = []
     for entry in entries:
         answers = tasks[entry["task"]]
         weak, student = answers.credit(entry["weak"]), answers.credit(entry["student"])
         found.append(answers.draw.mean(weak * student + (1 - weak) * (1 - student)))
     return mean(found)
+
+
+def difficulties(tasks: Tasks, entries: Sequence[Entry]) -> list[Difficulty]:
+    """The variants of the easy-to-hard study, and the ceiling that learned all items, part by part."""
+    found = []
+    own = [entry for entry in entries if entry["study"] == "easy_to_hard"]
+    for (chain,), group in together(own, "chain"):
+        names = {method: (each, "student") for (method,), each in together(group, "method")}
+        first = next(iter(names.values()))[0]
+        for variant, (each, role) in {**names, "all items": (first, "ceiling")}.items():
+            thirds = [
+                estimate(mean([_on_part(tasks[entry["task"]], entry[role], entry["weak"], part) for entry in each]))
+                for part in range(PARTS)
+            ]
+            found.append(Difficulty(chain=chain, variant=variant, tasks=len(each), thirds=thirds))
+    return found
+
+
+def _on_part(answers: Answers, name: str, weak: str, part: int) -> Stat:
+    """Accuracy on the test items that the weak model finds easiest (part 0), middling or hardest."""
+    return answers.draw.mean(answers.credit(name), (parts(answers.delta(weak)) == part).astype(np.float64))
+
+
+def parts(delta: Floats) -> Ints:
+    """(K, N) the part of every item under every seed: 0 where the weak model favours the true answer most.
+
+    That is the order by which the study picks its easy items: confident errors are the hardest items.
+    """
+    rank = np.argsort(np.argsort(-delta, axis=1, kind="stable"), axis=1)
+    return np.asarray(rank * PARTS // delta.shape[1], dtype=np.int64)
 
 
 def contrasts(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> list[Contrast]:
@@ -198,7 +233,7 @@ def _contrast(
         method=method,
         against=against,
         tasks=len(shared),
-        difference=difference.estimate(),
+        difference=estimate(difference),
         strong_parameters=size,
     )
 
@@ -221,14 +256,14 @@ def trends(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> 
                     method=method,
                     quantity=quantity,
                     sizes=[size for size, _ in known],
-                    values=[each.estimate() for each in values],
-                    slope=slope([log10(size) for size, _ in known], values).estimate(),
+                    values=[estimate(each) for each in values],
+                    slope=estimate(slope([log10(size) for size, _ in known], values)),
                 )
             )
     return found
 
 
-def _share(tasks: Tasks, entries: Sequence[Entry], quantity: str) -> Pooled:
+def _share(tasks: Tasks, entries: Sequence[Entry], quantity: str) -> Stat:
     found = []
     for entry in entries:
         answers = tasks[entry["task"]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured, Roles
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
@@ -12,8 +13,7 @@ from w2s_pref.analysis.scores.regions import cell_table
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate, performance
-from w2s_pref.results import results
-from w2s_pref.results.results import KnownRule, Reference
+from w2s_pref.results import KnownRule, Reference
 
 RULES: tuple[KnownRule, ...] = ("gt_prob", "max_prob")
 NO_TAX = "Undefined: no item flipped."

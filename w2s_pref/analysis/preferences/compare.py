@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.scores.design import ArmDesign, Design
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
-from w2s_pref.results import results
 
 Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
 METRICS: tuple[Metric, ...] = ("accuracy", "conflict_accuracy", "pgr", "deception_score", "lift")

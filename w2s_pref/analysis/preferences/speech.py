@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.preferences.spoken import disagreement
 from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results import results
-from w2s_pref.results.results import Judge
+from w2s_pref.results import Judge
 
 #: Judges of the target objective, the better one first: an oracle sees what no trained judge does.
 TARGET_JUDGES: tuple[Judge, ...] = ("oracle_target", "gold_target")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.scores.design import ArmDesign, Context
 from w2s_pref.analysis.scores.regions import known
 from w2s_pref.analysis.scores.samples import Samples
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Bools, Floats
-from w2s_pref.results import results
-from w2s_pref.results.results import CELLS, Judge
+from w2s_pref.results import CELLS, Judge
 
 EMPTY = "Undefined: no such items."
 

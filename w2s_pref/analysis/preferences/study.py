@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.deception import cases, measures
 from w2s_pref.analysis.deception.deception import notes
 from w2s_pref.analysis.preferences import compare, hops, ladder, sentences
@@ -15,7 +16,6 @@ from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results import results
 
 __all__ = ["ArmDesign", "Design", "summarize"]
 

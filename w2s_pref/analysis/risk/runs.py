@@ -9,7 +9,7 @@ import pandas as pd
 
 from w2s_pref.analysis.scores.table import near
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import Results
+from w2s_pref.results import Results
 
 #: What the score table of a reward model's node is called after: a node is ``model`` or ``model@method``.
 _REWARD = "reward"

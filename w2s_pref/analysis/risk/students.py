@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.risk import verdicts
 from w2s_pref.analysis.risk.blind import OWNERS, inheritance_table, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
@@ -27,7 +28,6 @@ from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results import results
 
 #: Below this many settings no rank correlation is worth a line.
 LEAST_SETTINGS = 4

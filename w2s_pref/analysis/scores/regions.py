@@ -8,7 +8,7 @@ import numpy as np
 
 from w2s_pref.analysis.stats.basics import Ties, number, right
 from w2s_pref.core.arrays import Bools, Floats
-from w2s_pref.results.results import CELLS, KnownRule
+from w2s_pref.results import CELLS, KnownRule
 
 
 def known(p: Floats, threshold: float, rule: KnownRule = "gt_prob") -> Bools:

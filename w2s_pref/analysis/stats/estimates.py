@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from w2s_pref import results
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.calibration import Calibrated
-from w2s_pref.results import results
 
 
 def estimate(stat: Stat, undefined: str = "", note: str | None = None) -> results.Estimate:

@@ -1,0 +1,3 @@
+"""The parts of ``w2s_pref.results`` under the name of the one file that held them."""
+
+from w2s_pref.results import *  # noqa: F403
