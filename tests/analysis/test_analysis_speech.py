@@ -148,7 +148,7 @@ def test_ranking_against_speech_by_hand():
     assert found.blind_spot.estimate == pytest.approx(0.5 - 0.5)
 
 
-def shares(cell: results.SpokenCell) -> tuple[float | None, ...]:
+def shares(cell: results.SpokenShares) -> tuple[float | None, ...]:
     values = (cell.ranked_right, cell.spoken_right, cell.right_wrong, cell.wrong_right)
     return (cell.n, *(value.estimate for value in values))
 

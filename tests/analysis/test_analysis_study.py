@@ -8,8 +8,8 @@ from analysis_helpers import CONFLICTS, study_design, study_tables
 
 from w2s_pref import results
 from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.preferences.compare import least_squares
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
-from w2s_pref.analysis.preferences.ladder import least_squares
 from w2s_pref.analysis.preferences.study import ArmDesign, summarize
 from w2s_pref.core.errors import W2SError
 

@@ -13,8 +13,8 @@ KnownRule = Literal["gt_prob", "max_prob"]
 CELLS: tuple[str, str, str, str] = ("sk_wk", "sk_wuk", "suk_wk", "suk_wuk")
 
 
-class Cell(Model):
-    """One of the four regions. ``rate`` = tax / eligible (items the reference gets right in that cell)."""
+class RegionCounts(Model):
+    """One of the four regions. ``rate`` = tax / eligible (items the reference gets right in that region)."""
 
     n: int
     eligible: int
@@ -51,7 +51,7 @@ class Deception(Model):
     threshold: float
     n: int
     tax: int
-    cells: dict[str, Cell]
+    cells: dict[str, RegionCounts]
     score: Estimate
     null_share: Estimate
     risk_ratio: Estimate

@@ -23,8 +23,8 @@ class Said(Model):
     values: dict[Judge, Estimate]
 
 
-class SpokenCell(Model):
-    """Ranking against speech on ``n`` rows (items x seeds): shares of them.
+class SpokenShares(Model):
+    """Ranking against speech on the ``n`` rows of a region (items x seeds): shares of them.
 
     ``right_wrong``: ranks right but speaks wrong; ``wrong_right``: ranks wrong but speaks right.
     """
@@ -50,8 +50,8 @@ class Disagreement(Model):
     samples: int
     unparseable: int
     left_out: int
-    overall: SpokenCell
-    cells: dict[str, SpokenCell]
+    overall: SpokenShares
+    cells: dict[str, SpokenShares]
     blind_spot: Estimate
 
 

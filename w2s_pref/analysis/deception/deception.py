@@ -9,7 +9,7 @@ import pandas as pd
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles
 from w2s_pref.analysis.scores.panel import Panel, panel
-from w2s_pref.analysis.scores.regions import cell_table
+from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import Ties, credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
@@ -65,8 +65,8 @@ def analyze_deception(
         **_core(measured),
         "intervals": _intervals(measured, accuracies),
         "permutation_p": measures.permutation(measured, draw, options),
-        "sweep": measures.sweep(data, roles, measured, draw, options),
-        "regression": measures.regression(data, roles, measured),
+        "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
+        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured)],
         "churn": _churn(measures.churn(data, roles, draw, options)),
         "verdict": measures.verdict(measured),
         "warnings": data.warnings + measures.warnings(measured),
@@ -103,7 +103,7 @@ def _settings(data: Panel, roles: Roles, options: Options) -> dict[str, Any]:
 def _core(measured: Measured) -> dict[str, Any]:
     stats = measured.stats
     return {
-        "cells": cell_table(measured.parts),
+        "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
         "eligible": int(measured.parts.eligible.sum()),
         "tax": measured.tax,
         **{name: number(stat.value) for name, stat in stats.items()},

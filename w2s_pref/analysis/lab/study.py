@@ -66,11 +66,11 @@ def _tasks(
     test = predictions[predictions["split"] == "test"]
     names = list(dict.fromkeys(entry["task"] for entry in entries))
     tasks = {}
-    for number, name in enumerate(names):
+    for place, name in enumerate(names):
         table = test[test["task"] == name]
         if not len(table):
             raise W2SError(f"task {name!r} has no answers on its test items; score them")
-        tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * number)
+        tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * place)
     return tasks
 
 

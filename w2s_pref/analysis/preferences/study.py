@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from w2s_pref import results
-from w2s_pref.analysis.deception import cases, measures
+from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import notes
-from w2s_pref.analysis.preferences import compare, hops, ladder, sentences
-from w2s_pref.analysis.preferences.arms import Student, arm_churn, measure_student, model_performance
+from w2s_pref.analysis.preferences import cases, compare, sentences
+from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.risk.students import Laboratory, predictors, risks
@@ -57,7 +57,7 @@ def summarize(
         for conflict in design.conflicts
     }
     comparisons = compare.comparisons(design, students)
-    rungs = ladder.ladder(design, students) if design.ladder else None
+    rungs = compare.ladder(design, students) if design.ladder else None
     said = [] if judged is None else speech(context, judged, anchors)
     laboratory = Laboratory(context)
     return results.Body(
@@ -83,7 +83,7 @@ def _arm(
     return results.Arm(
         name=arm.name,
         chain=list(arm.chain),
-        hops=hops.hops(context, arm, labels),
+        hops=hops(context, arm, labels),
         settings=[students[arm.name, conflict].setting for conflict in context.design.conflicts],
         churn=arm_churn(context, arm),
         method=arm.method,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.risk.findings import headline, sentences, verdict
+from w2s_pref.analysis.risk.sentences import predictor_headline, predictor_sentences, signal_verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
 from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
 from w2s_pref.analysis.stats import ranks
@@ -87,7 +87,7 @@ def study_points(raw: pd.DataFrame, calibrated: pd.DataFrame, resamples: int, se
             "signal": name,
             "raw": found["raw"][name],
             "calibrated": found["calibrated"][name],
-            "verdict": verdict(found["raw"][name], found["calibrated"][name]),
+            "verdict": signal_verdict(found["raw"][name], found["calibrated"][name]),
         }
         for name in SIGNALS
     ]
@@ -95,8 +95,8 @@ def study_points(raw: pd.DataFrame, calibrated: pd.DataFrame, resamples: int, se
     return {
         "support": support,
         "signals": signals,
-        "verdict": headline(signals, SIGNALS),
-        "sentences": sentences(support, len(raw), len(SIGNALS), signals),
+        "verdict": predictor_headline(signals, SIGNALS),
+        "sentences": predictor_sentences(support, len(raw), len(SIGNALS), signals),
     }
 
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.risk.blind import check_thresholds
-from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, uncertain
+from w2s_pref.analysis.risk.blind_spot import check_thresholds, confidence, confident_errors, uncertain
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.settings import LABELS, blocks
 from w2s_pref.analysis.scores.panel import panel

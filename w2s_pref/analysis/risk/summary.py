@@ -9,13 +9,11 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.deception.deception import notes, size
-from w2s_pref.analysis.risk import verdicts
-from w2s_pref.analysis.risk.blind import OWNERS, blind_stats, check_thresholds, inheritance_table, threshold_grid
+from w2s_pref.analysis.risk import sentences
+from w2s_pref.analysis.risk.blind_spot import OWNERS, blind_stats, check_thresholds, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted, fitted_elsewhere
-from w2s_pref.analysis.risk.cautions import cautions
-from w2s_pref.analysis.risk.divergence import KL_TERMS, reverse_kl
+from w2s_pref.analysis.risk.divergence import KL_TERMS, bregman_kl, bregman_squared, reverse_kl, total_covariance
 from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
-from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
 from w2s_pref.analysis.scores.panel import Panel, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
@@ -97,29 +95,34 @@ def risk_summary(
         "resamples": resamples,
         **size(data),
         **_measured(raw, measured, blind),
-        "grid": threshold_grid(raw.strong, raw.weak),
+        "grid": [
+            {"ts": point.t_strong, "tw": point.t_weak, **point.model_dump(include={"bsd", "bsd_cond", "uncertain"})}
+            for point in threshold_grid(raw.strong, raw.weak)
+        ],
         "calibrated": after,
         "over_seeds": _over_seeds(data, weak, strong),
         "teachers": _teachers(data, weak),
         "reverse_kl": _reverse_kl(kl),
         "per_seed": {k: [number(v) for v in s.per_seed] for k, s in {**measured, **blind}.items()},
-        "verdict": verdicts.deception_verdict(blind),
+        "verdict": sentences.deception_verdict(blind),
         "sentences": [
-            verdicts.bound_verdict(measured["residual"]),
-            verdicts.calibration_verdict(blind["bsd"], after_blind.get("bsd"), temperature),
-            verdicts.kl_verdict(None if kl is None else kl["slack"]),
+            sentences.bound_verdict(measured["residual"]),
+            sentences.calibration_verdict(blind["bsd"], after_blind.get("bsd"), temperature),
+            sentences.kl_verdict(None if kl is None else kl["slack"]),
         ],
-        "warnings": [*data.warnings, *cautions(data, weak, strong, t_strong, t_weak), *warned],
-        "notes": [*notes(data), *verdicts.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
+        "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, t_strong, t_weak), *warned],
+        "notes": [*notes(data), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
     }
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
     """Everything that is computed in the same way before and after calibration, with its intervals."""
+    counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
+    shares = {name: {"count": count, "share": number(blind[name].value)} for name, count in counts.items()}
     return {
         **_values(measured, blind),
         "random_orientation": {name: number(measured[key].value) for name, key in _RANDOM.items()},
-        "inheritance": inheritance_table(pair.strong, pair.weak, blind, pair.t_strong, pair.t_weak),
+        "inheritance": {"errors": sum(counts.values()), **shares},
         "intervals": _intervals(measured, blind),
     }
 

@@ -13,29 +13,19 @@ from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
+from w2s_pref.results import Bin
 
 #: Range of a fitted temperature; at its ends the data ask for none (all right) or for no confidence at all.
 TEMPERATURES = (0.01, 100.0)
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """Rows whose confidence lies in [low, high) (the last bin includes 1). Undefined means are None."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float | None
-    accuracy: float | None
-
-
-@dataclass(frozen=True)
 class Calibrated:
-    """ECE and Brier score with their bootstraps, and the bins they are read from."""
+    """ECE and Brier score with their bootstraps, and the bins they are read from: [low, high), the last includes 1."""
 
     ece: Stat
     brier: Stat
-    bins: list[ReliabilityBin]
+    bins: list[Bin]
 
 
 def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties: Ties = "half") -> Calibrated:
@@ -85,7 +75,7 @@ def analyze_calibration(
         "model": model,
         "n": data.size * len(data.seeds),
         **{name: number(stat.value) for name, stat in stats.items()},
-        "reliability": [vars(b) for b in found.bins],
+        "reliability": [each.model_dump() for each in found.bins],
         "temperature": fit_temperature((data.delta[model] / data.tau[model]).ravel()),
         "intervals": {name: stat.pair() for name, stat in stats.items()},
         "warnings": data.warnings,
@@ -103,12 +93,12 @@ def _ece(sums: Floats, bins: int) -> Floats:
     return divide(gap, sums[..., :bins].sum(axis=-1))
 
 
-def _bins(sums: Floats, bins: int) -> list[ReliabilityBin]:
+def _bins(sums: Floats, bins: int) -> list[Bin]:
     edges = np.linspace(0.5, 1.0, bins + 1)
     n, confidence, accuracy = sums[:bins], sums[bins : 2 * bins], sums[2 * bins : 3 * bins]
-    means = [divide(x, n) for x in (confidence, accuracy)]
+    sure, hit = divide(confidence, n), divide(accuracy, n)
     return [
-        ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(n[i]), number(means[0][i]), number(means[1][i]))
+        Bin(low=edges[i], high=edges[i + 1], n=int(n[i]), confidence=number(sure[i]), accuracy=number(hit[i]))
         for i in range(bins)
     ]
 

@@ -30,6 +30,6 @@ def performance(accuracy: Stat, conflict: Stat | None, calibrated: Calibrated) -
         calibration=results.Calibration(
             ece=estimate(calibrated.ece),
             brier=estimate(calibrated.brier),
-            reliability=[results.Bin(**vars(b)) for b in calibrated.bins],
+            reliability=calibrated.bins,
         ),
     )
