@@ -11,7 +11,8 @@ from w2s_pref.results.estimates import Estimate, Interval, Model
 Bound = Literal["triangle", "minkowski", "charikar"]
 Owner = Literal["inherited", "blind_spot", "strong_only"]
 KLTerm = Literal["kl_target_strong", "kl_target_weak", "kl_strong_weak", "slack"]
-#: Signals that might warn of blind-spot deception: name -> how a reader is told it. Mean confidence, logit scale, confident errors and accuracy are the strong model's.
+#: Signals that might warn of blind-spot deception: name -> how a reader is told it. Mean confidence, logit scale,
+#: confident errors and accuracy are the strong model's.
 SIGNALS = {
     "var_strong": "Var strong",
     "cov": "Cov(strong, weak)",
