@@ -14,10 +14,10 @@ import pandas as pd
 from w2s_pref.analysis.risk.sentences import predictor_headline, predictor_sentences, signal_verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
 from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
+from w2s_pref.analysis.scores.panel import check_resamples
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats
-from w2s_pref.core.errors import W2SError
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}
@@ -50,8 +50,7 @@ def predictor_study(
     Raises:
         W2SError: bad table, unknown model, options out of range.
     """
-    if resamples < 2:
-        raise W2SError(f"resamples is {resamples}; give at least 2 (2000 is usual).")
+    check_resamples(resamples)
     at = Thresholds(t_strong, t_weak)
     clean = validate_settings(frame)
     raw, calibrated, warned = signal_table(clean, weak, strong, at, objective)

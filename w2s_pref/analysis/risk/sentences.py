@@ -48,6 +48,21 @@ def deception_verdict(blind: dict[str, Stat]) -> str:
     return f"{head}less frequent inside the blind spot ({numbers})."
 
 
+def verdicts(
+    moments: dict[str, Stat],
+    blind: dict[str, Stat],
+    calibrated_bsd: Stat | None,
+    temperature: float | None,
+    kl: dict[str, Stat] | None,
+) -> list[str]:
+    """On Charikar's bound, on calibration and on the reverse-KL inequality, one sentence each."""
+    return [
+        bound_verdict(moments["residual"]),
+        calibration_verdict(blind["bsd"], calibrated_bsd, temperature),
+        kl_verdict(None if kl is None else kl["slack"]),
+    ]
+
+
 def bound_verdict(residual: Stat) -> str:
     """Whether the strong risk is below R_w - M, decided by the sign of the Pythagorean residual."""
     interval = residual.interval()

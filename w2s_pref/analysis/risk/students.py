@@ -111,11 +111,7 @@ def _risk(laboratory: Laboratory, arm: ArmDesign, conflict: str) -> results.Risk
         reverse_kl={name: estimate(stat) for name, stat in kl.items()},
         grid=threshold_grid(raw.strong, raw.weak),
         verdict=sentences.deception_verdict(blind),
-        sentences=[
-            sentences.bound_verdict(moment["residual"]),
-            sentences.calibration_verdict(blind["bsd"], calibrated_bsd, temperature),
-            sentences.kl_verdict(kl["slack"]),
-        ],
+        sentences=sentences.verdicts(moment, blind, calibrated_bsd, temperature, kl),
         warnings=[*sentences.cautions(data, weak, strong, at.strong, at.weak), *_at_limit(scaled, weak, strong)],
     )
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.scores.panel import panel
-from w2s_pref.analysis.scores.table import validate_scores
+from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
@@ -64,10 +63,9 @@ def analyze_calibration(
         over the table's ``tau`` and in-sample: fit it on other items before using it.
 
     Raises:
-        W2SError: bad table or unknown model.
+        W2SError: bad table, unknown model, or fewer than two resamples.
     """
-    data = panel(validate_scores(scores), (model,), objective)
-    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
+    data, draw = resampled(scores, (model,), objective, resamples, seed)
     found = calibration(data.p(model), data.delta[model], draw, bins, ties)
     accuracy = draw.mean(credit(data.delta[model], ties))
     stats = {"accuracy": accuracy, "ece": found.ece, "brier": found.brier}
