@@ -71,7 +71,7 @@ class Loaded:
     """Pairs and what became of the rows.
 
     Attributes:
-        frame: ``types.PAIR_COLUMNS``, then extra columns; one row a pair, ids unique, in the order of the files.
+        frame: ``tables.PAIR_COLUMNS``, then extra columns; one row a pair, ids unique, in the order of the files.
         counts: ``read`` and ``rows``, and where not zero ``dropped.REASON``, ``duplicates`` (later copies of a pair,
             left out) and ``contradictory`` (rows of a pair preferred both ways, all left out).
     """

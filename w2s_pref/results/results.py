@@ -3,4 +3,5 @@
 from w2s_pref.results import *  # noqa: F403
 from w2s_pref.results import RegionCounts, SpokenShares
 
-Cell, SpokenCell = RegionCounts, SpokenShares
+Cell = RegionCounts
+SpokenCell = SpokenShares

@@ -15,7 +15,7 @@ from w2s_pref.analysis.scores.design import ArmDesign, Context
 from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.stats.basics import credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
-from w2s_pref.analysis.stats.estimates import estimate, performance
+from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results import KnownRule, Reference
@@ -50,7 +50,14 @@ class Student:
 
 def model_performance(context: Context, model: str) -> results.Performance:
     """Performance of any model of the study."""
-    return performance(context.accuracy(model), context.conflict_accuracy(model), context.calibration(model))
+    conflict, calibrated = context.conflict_accuracy(model), context.calibration(model)
+    return results.Performance(
+        accuracy=estimate(context.accuracy(model)),
+        conflict_accuracy=None if conflict is None else estimate(conflict),
+        calibration=results.Calibration(
+            ece=estimate(calibrated.ece), brier=estimate(calibrated.brier), reliability=calibrated.bins
+        ),
+    )
 
 
 def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
