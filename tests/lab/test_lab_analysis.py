@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from w2s_pref.analysis.lab.answers import Answers, pooled, slope, weighted_area
+from w2s_pref.analysis.lab.cells import Case
 from w2s_pref.analysis.lab.studies import parts
 from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.core.errors import W2SError
@@ -217,12 +218,13 @@ def test_curves_are_means_over_tasks_and_seeds_on_a_common_grid() -> None:
             "truth_accuracy": [np.nan] * 4,
         }
     )
-    (one,) = learning_curves(curves, [cell("student")])
+    cases = [Case(**cell("student"), answers=Answers(answers(SHARES), 10, 0))]
+    (one,) = learning_curves(curves, cases)
     assert (one.runs, len(one.points), one.points[0].weak_agreement) == (2, 41, 0.5)
     assert one.points[20].weak_agreement == pytest.approx((0.6 + 0.9) / 2)
     assert one.points[-1].weak_agreement == pytest.approx((0.7 + 0.9) / 2)
     assert one.points[0].truth_accuracy is None
-    assert learning_curves(pd.DataFrame(), [cell("student")]) == []
+    assert learning_curves(pd.DataFrame(), cases) == []
 
 
 def test_answers_that_are_missing_or_no_probabilities_are_refused() -> None:

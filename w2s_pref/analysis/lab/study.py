@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.lab.answers import Answers
-from w2s_pref.analysis.lab.cells import analyse_cell
+from w2s_pref.analysis.lab.cells import ROLES, Case, analyse_cell
 from w2s_pref.analysis.lab.studies import bars, contrasts, difficulties, medians, selections, together, trends
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats
@@ -37,57 +37,52 @@ def summarize(
     Raises:
         W2SError: a cell names a classifier that did not answer, or answers that are no probabilities.
     """
-    entries: list[dict[str, Any]] = [
-        {str(key): value for key, value in row.items()} for row in cells.to_dict("records")
-    ]
-    tasks = _tasks(predictions, entries, settings)
-    found = [analyse_cell(tasks[entry["task"]], entry) for entry in entries]
-    grid = [entry for entry in entries if entry["study"] in {"grid", "bootstrapping"}]
-    middle = medians(tasks, grid)
-    compared, sizes = contrasts(tasks, entries, settings), trends(tasks, entries, settings)
+    cases = _cases(predictions, cells, settings)
+    found = [analyse_cell(case) for case in cases]
+    middle = medians([case for case in cases if case.study in {"grid", "bootstrapping"}])
+    compared, sizes = contrasts(cases, settings), trends(cases, settings)
     return LabBody(
         settings=settings,
         cells=found,
         medians=middle,
-        selections=selections(tasks, [entry for entry in entries if entry["study"] == "grid"]),
-        bars=bars(tasks, entries),
-        difficulties=difficulties(tasks, entries),
+        selections=selections([case for case in cases if case.study == "grid"]),
+        bars=bars(cases),
+        difficulties=difficulties(cases),
         contrasts=compared,
         trends=sizes,
-        curves=learning_curves(curves, entries),
+        curves=learning_curves(curves, cases),
         verdict=verdict(found, middle, compared, sizes),
         warnings=warnings(found),
     )
 
 
-def _tasks(
-    predictions: pd.DataFrame, entries: Sequence[dict[str, Any]], settings: dict[str, Any]
-) -> dict[str, Answers]:
+def _cases(predictions: pd.DataFrame, cells: pd.DataFrame, settings: dict[str, Any]) -> list[Case]:
     test = predictions[predictions["split"] == "test"]
-    names = list(dict.fromkeys(entry["task"] for entry in entries))
-    tasks = {}
-    for place, name in enumerate(names):
+    tasks: dict[str, Answers] = {}
+    for place, name in enumerate(dict.fromkeys(cells["task"])):
         table = test[test["task"] == name]
         if not len(table):
             raise W2SError(f"task {name!r} has no answers on its test items; score them")
         tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * place)
-    return tasks
+    names = ("study", "task", "chain", "method", *ROLES)
+    rows = cells.to_dict("records")
+    return [Case(**{name: row[name] for name in names}, answers=tasks[row["task"]]) for row in rows]
 
 
-def learning_curves(curves: pd.DataFrame, entries: Sequence[dict[str, Any]]) -> list[LearningCurve]:
+def learning_curves(curves: pd.DataFrame, cases: Sequence[Case]) -> list[LearningCurve]:
     """One mean curve for every study, chain and method.
 
     Args:
         curves: ``task, name, seed, progress, weak_agreement, truth_accuracy``; progress in [0, 1] of the longest
             training that the settings allow.
-        entries: the cells; a curve belongs to the student of a cell.
+        cases: the cells; a curve belongs to the student of a cell.
     """
     if "progress" not in curves:
         return []
     runs = dict(iter(curves.groupby(["task", "name"], observed=True)))
     found = []
-    for (study, chain, method), group in together(entries, "study", "chain", "method"):
-        parts = [runs[entry["task"], entry["student"]] for entry in group if (entry["task"], entry["student"]) in runs]
+    for (study, chain, method), group in together(cases, "study", "chain", "method"):
+        parts = [runs[case.task, case.student] for case in group if (case.task, case.student) in runs]
         each = [one for part in parts for _, one in part.groupby("seed")]
         if each:
             points = _mean_curve(each)
