@@ -121,14 +121,14 @@ def test_a_method_is_compared_with_plain_cross_entropy_item_by_item() -> None:
     assert one.difference.value == pytest.approx(
         found.cells[1].accuracy["student"].value - found.cells[0].accuracy["student"].value
     )
-    assert one.difference.resolved
+    assert one.difference.side() != 0
 
 
 def test_bootstrapped_chains_stand_against_the_direct_one() -> None:
     cells = [cell("student", "bootstrapping"), cell("student", "bootstrapping", chain="w>m>s")]
     (one,) = body(answers(SHARES), cells).contrasts
     assert (one.chain, one.against, one.difference.value) == ("w>m>s", "w>s", 0.0)
-    assert not one.difference.resolved
+    assert one.difference.side() == 0
 
 
 def test_variants_stand_against_their_reference() -> None:
@@ -203,7 +203,7 @@ def test_copying_less_is_not_agreeing_less() -> None:
     table = pd.concat([table, wise, small])
     for large, sentence in (("wise", "yes in 1; in 0 they also"), ("coin", "yes in 0; in 1 they also")):
         found = body(table, [cell("student", chain="w>m"), cell(large, chain="w>s")])
-        assert [each.slope.resolved for each in found.trends[:2]] == [True, True]
+        assert all(each.slope.side() for each in found.trends[:2])
         assert sentence in found.verdict[-1]
 
 

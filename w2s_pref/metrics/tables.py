@@ -13,7 +13,9 @@ from w2s_pref.core.errors import W2SError
 
 
 def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:
-    """One-seed score table: item i is the i-th entry of every list; without ``groups`` each item is its own.
+    """One-seed score table (``id, group, model, seed, delta``): item i is the i-th entry of every list.
+
+    Without ``groups`` each item is its own.
 
     Raises:
         W2SError: lists of different lengths.

@@ -121,7 +121,7 @@ def _flip(reference: Floats, flipped: Bools) -> Floats:
 def organism(
     name: str, items: int = 1000, seeds: int = 2, seed: int = 0, group_size: int = 2, **options: float
 ) -> pd.DataFrame:
-    """Score table of one organism, ``items`` x ``seeds`` rows for each of ``MODELS``.
+    """Score table (``id, group, model, seed, delta``) of one organism, ``items`` x ``seeds`` rows for each model.
 
     Args:
         name: one of ``ORGANISMS``.
@@ -142,7 +142,7 @@ def organism(
 
 
 def table(deltas: dict[str, Floats], groups: Ints) -> pd.DataFrame:
-    """Long score table from (K, N) score gaps by model."""
+    """Long score table (``id, group, model, seed, delta``) from (K, N) score gaps by model."""
     seeds, items = next(iter(deltas.values())).shape
     ids = np.array([f"item{i:06d}" for i in range(items)], dtype=object)
     names = np.array([f"group{g:06d}" for g in groups], dtype=object)

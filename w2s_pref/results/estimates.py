@@ -25,11 +25,6 @@ class Estimate(Model):
     seeds: list[float | None] = Field(default_factory=list)
     note: str | None = None
 
-    @property
-    def resolved(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.side() != 0
-
     def side(self, neutral: float = 0.0) -> int:
         """1 where the whole interval is above ``neutral``, -1 where below, 0 where it is not resolved."""
         if self.interval is None or self.interval[0] <= neutral <= self.interval[1]:

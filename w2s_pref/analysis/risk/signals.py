@@ -58,6 +58,8 @@ def signal_table(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """One row for each setting, step and seed: raw, after temperature calibration, and warnings.
 
+    Columns of both tables: ``setting, pipeline, dataset, step, seed``, every one of ``SIGNALS``, and ``bsd``.
+
     Temperatures are cross-fitted within each setting, step and seed (see ``cross_fitted``); a setting of one group has
     no calibrated row values (NaN).
 

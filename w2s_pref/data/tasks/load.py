@@ -46,7 +46,7 @@ class LoadedTask:
 
 
 def load_task(config: str | TaskConfig | Mapping[str, Any], base: Path = Path()) -> pd.DataFrame:
-    """Balanced items of a task: ``load(config, base).frame``."""
+    """Balanced items of a task, columns ``tables.ITEM_COLUMNS``: ``load(config, base).frame``."""
     return load(config, base).frame
 
 

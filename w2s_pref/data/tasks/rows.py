@@ -47,7 +47,7 @@ def _keys(group: Group) -> tuple[str, ...]:
 
 
 def table(rows: Iterable[TaskRow], name: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Rows as a table of form ``item``, without copies, and what was left out.
+    """Rows as a table with the columns ``ITEM_COLUMNS``, without copies, and what was left out.
 
     Ids are hashes of task and text, so they carry no label. Of rows that say the same one stays, of the test part if
     there is one; of a text with both labels none does (``duplicates``, ``contradictory``).
