@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.basics import Z95, number
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results import Coefficient
+
+#: Coefficients of the regression, in order.
+NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
+#: Sign flips: sums that differ by less are equal but for rounding; draws made at once, to bound memory.
+_ROUNDING, _CHUNK = 1e-9, 500
+#: Newton's method: done when no coefficient moves by more, longest step of one, steps.
+_DONE, _STEP, _ITERATIONS = 1e-8, 3.0, 60
+#: Nothing is fitted where the information matrix is singular to float64, a coefficient of a scaled column runs away
+#: (flips are separated), or margins cannot be squared.
+_SINGULAR, _MAX_LOG_ODDS, _MAX_MARGIN = 1e12, 200.0, 1e100
+#: Log-odds beyond which a rate is 0 or 1.
+_SATURATED = 40.0
 
 
 def permutation_p(
@@ -58,19 +70,13 @@ def _sign_flips(parts: Floats, draws: int, rng: np.random.Generator) -> float | 
     """One-sided p of sum(parts) against random signs, in blocks to bound memory."""
     if not len(parts):
         return None
-    observed = parts.sum() - 1e-9
+    observed = parts.sum() - _ROUNDING
     above = 0
-    for start in range(0, draws, 500):
-        count = min(500, draws - start)
+    for start in range(0, draws, _CHUNK):
+        count = min(_CHUNK, draws - start)
         signs = rng.integers(0, 2, size=(count, len(parts)), dtype=np.int8).astype(np.float32) * 2 - 1
         above += int((signs @ parts.astype(np.float32) >= observed).sum())
     return float((1 + above) / (1 + draws))
-
-
-NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
-_Z = 1.959963984540054
-_MAX_LOG_ODDS = 200.0
-_MAX_MARGIN = 1e100
 
 
 def flip_regression(p_strong: Floats, p_weak: Floats, margin: Floats, flip: Floats, groups: Ints) -> list[Coefficient]:
@@ -107,27 +113,27 @@ def flip_regression(p_strong: Floats, p_weak: Floats, margin: Floats, flip: Floa
     error = np.sqrt(np.maximum(np.diag(covariance), 0.0)) / scale
     estimate = weights / scale
     return [
-        Coefficient(name=n, estimate=number(b), interval=(float(b - _Z * e), float(b + _Z * e)))
+        Coefficient(name=n, estimate=number(b), interval=(float(b - Z95 * e), float(b + Z95 * e)))
         for n, b, e in zip(NAMES, estimate, error, strict=True)
     ]
 
 
 def _rate(design: Floats, weights: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(design @ weights, -40.0, 40.0))))
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(design @ weights, -_SATURATED, _SATURATED))))
 
 
 def _logit(design: Floats, outcome: Floats) -> tuple[Floats, Floats] | None:
     """Newton's method; (weights, inverse information), or None where it does not converge to a finite optimum."""
     weights = np.zeros(design.shape[1])
-    for _ in range(60):
+    for _ in range(_ITERATIONS):
         rate = _rate(design, weights)
         information = (design * (rate * (1 - rate))[:, None]).T @ design
-        if np.linalg.cond(information) > 1e12:
+        if np.linalg.cond(information) > _SINGULAR:
             return None
         step = np.linalg.solve(information, design.T @ (outcome - rate))
-        weights = weights + np.clip(step, -3.0, 3.0)
+        weights = weights + np.clip(step, -_STEP, _STEP)
         if np.abs(weights).max() > _MAX_LOG_ODDS:
             return None
-        if np.abs(step).max() < 1e-8:
+        if np.abs(step).max() < _DONE:
             return np.asarray(weights, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
     return None

@@ -10,13 +10,12 @@ import pandas as pd
 
 from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.scores.panel import resampled
-from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
+from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
 SMALL_GAP = 0.03
-_Z2 = 1.959963984540054**2
 
 
 @dataclass(frozen=True)
@@ -67,9 +66,9 @@ def fieller(top: Floats, bottom: Floats, draw: Resampler) -> tuple[float, float]
     covariance = np.cov(np.stack(tables)) * draw.n_groups
     t, b = (float(x.sum()) for x in tables)
     vtt, vbb, vtb = covariance[0, 0], covariance[1, 1], covariance[0, 1]
-    square = b * b - _Z2 * vbb
-    middle = t * b - _Z2 * vtb
-    inside = middle**2 - square * (t * t - _Z2 * vtt)
+    square = b * b - Z95**2 * vbb
+    middle = t * b - Z95**2 * vtb
+    inside = middle**2 - square * (t * t - Z95**2 * vtt)
     if square <= 0 or inside < 0:
         return None
     root = float(np.sqrt(inside))
