@@ -8,7 +8,7 @@ import numpy as np
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
-from w2s_pref.analysis.scores.design import ArmDesign, Design
+from w2s_pref.analysis.preferences.design import ArmDesign, Design
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate

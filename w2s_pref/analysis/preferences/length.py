@@ -18,8 +18,8 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured
 from w2s_pref.analysis.preferences.arms import NO_TAX, Student
+from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
-from w2s_pref.analysis.scores.design import Context
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Stat

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from w2s_pref import results
 from w2s_pref.analysis.deception.measures import verdict as deception_verdict
 from w2s_pref.analysis.preferences.arms import Student
+from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.preferences.generalization import verdict as pgr_verdict
-from w2s_pref.analysis.scores.design import CONTROLS, Design
 
 #: Fewer prompts than this decide nothing about speech: a percentile interval of so few is too narrow.
 LEAST_PROMPTS = 20

@@ -9,10 +9,10 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import notes
 from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
+from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.length import length_matched
+from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
-from w2s_pref.analysis.risk.students import Laboratory, predictors, risks
-from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.errors import W2SError

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
@@ -44,40 +41,6 @@ def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties:
     ece = sums.stat(lambda c: _ece(c, bins), 0.0, 1.0)
     brier = sums.stat(lambda c: divide(c[..., -1], c[..., :bins].sum(axis=-1)), 0.0, 1.0)
     return Calibrated(ece, brier, _bins(sums.seeds.sum(axis=0), bins))
-
-
-def analyze_calibration(
-    scores: pd.DataFrame,
-    model: str,
-    bins: int = 10,
-    resamples: int = 2000,
-    seed: int = 0,
-    *,
-    ties: Ties = "half",
-    objective: str | None = None,
-) -> dict[str, Any]:
-    """ECE, Brier score, reliability bins and the temperature that would fit these very items, of one model.
-
-    Returns:
-        A JSON-ready dictionary: ``n, accuracy, ece, brier, reliability, temperature, intervals``. ``temperature`` is
-        over the table's ``tau`` and in-sample: fit it on other items before using it.
-
-    Raises:
-        W2SError: bad table, unknown model, or fewer than two resamples.
-    """
-    data, draw = resampled(scores, (model,), objective, resamples, seed)
-    found = calibration(data.p(model), data.delta[model], draw, bins, ties)
-    accuracy = draw.mean(credit(data.delta[model], ties))
-    stats = {"accuracy": accuracy, "ece": found.ece, "brier": found.brier}
-    return {
-        "model": model,
-        "n": data.size * len(data.seeds),
-        **{name: number(stat.value) for name, stat in stats.items()},
-        "reliability": [each.model_dump() for each in found.bins],
-        "temperature": fit_temperature((data.delta[model] / data.tau[model]).ravel()),
-        "intervals": {name: stat.pair() for name, stat in stats.items()},
-        "warnings": data.warnings,
-    }
 
 
 def confidence_bin(confidence: Floats, bins: int = 10) -> Ints:

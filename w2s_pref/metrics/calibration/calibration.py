@@ -7,12 +7,12 @@ from typing import Any
 
 import evaluate
 
-from w2s_pref.analysis.stats.calibration import analyze_calibration
+from w2s_pref.analysis.scores.calibration import analyze_calibration
 from w2s_pref.metrics.tables import metric_info, score_table
 
 _DESCRIPTION = """How well max(p, 1 - p), p = sigmoid(score gap), says how often a model prefers the true answer."""
 _INPUTS = """delta: score gaps, true answer minus the other, divided by the temperature. groups: optional, the prompt of
-each item. Options as those of w2s_pref.analysis.stats.calibration.analyze_calibration."""
+each item. Options as those of w2s_pref.analysis.scores.calibration.analyze_calibration."""
 
 
 class Calibration(evaluate.Metric):  # type: ignore[misc]

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref import results
+from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.risk import sentences
 from w2s_pref.analysis.risk.blind_spot import OWNERS, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
@@ -22,7 +23,6 @@ from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments
 from w2s_pref.analysis.risk.predictors import study_points
 from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import Pair
-from w2s_pref.analysis.scores.design import ArmDesign, Context
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
