@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.scores.design import ArmDesign, Design
+from w2s_pref.analysis.preferences.design import ArmDesign, Design
 
 
 def logit(p: float) -> float:

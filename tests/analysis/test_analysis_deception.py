@@ -9,11 +9,11 @@ from analysis_helpers import logit, random_table, table
 
 from w2s_pref.analysis.deception import lift as lifts
 from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.deception.flip_tests import permutation_p
 from w2s_pref.analysis.scores.regions import known
 from w2s_pref.analysis.stats.basics import credit, right, sigmoid
-from w2s_pref.analysis.stats.permutation import permutation_p
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import CELLS
+from w2s_pref.results.deception import CELLS
 
 ROLES = ("weak", "ceiling", "reference", "student")
 

@@ -11,9 +11,9 @@ import pytest
 from analysis_helpers import CONFLICTS, study_design, study_tables
 
 from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.preferences.design import ArmDesign
 from w2s_pref.analysis.preferences.length import LEAST, characters, matched, restrict
 from w2s_pref.analysis.preferences.study import prepare, summarize
-from w2s_pref.analysis.scores.design import ArmDesign
 from w2s_pref.analysis.stats.bootstrap import Resampler
 
 ARMS = (ArmDesign("direct", ("m0", "m3")), ArmDesign("boot", ("m0", "m2", "m3")))

@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from w2s_pref.analysis.risk.blind import OWNERS, blind_stats, inheritance_table, soft_deception, threshold_grid
-from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
-from w2s_pref.analysis.risk.divergence import bernoulli_kl, reverse_kl
+from w2s_pref.analysis.risk.blind_spot import (
+    OWNERS,
+    blind_spot_deception,
+    blind_stats,
+    error_shares,
+    inheritance_counts,
+    soft_deception,
+    threshold_grid,
+)
+from w2s_pref.analysis.risk.divergence import bernoulli_kl, bregman_kl, bregman_squared, reverse_kl, total_covariance
 from w2s_pref.analysis.risk.moments import ROUNDING, moment_stats, moments
-from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.errors import W2SError
@@ -146,9 +152,8 @@ def test_bsd_by_hand():
     soft = 0.8 * 0.9 + 0.8 * 0.2 + 0.8 * 0.2 + 0.5 * 0.5 + 0.2 * 1.0
     assert values["bsd_soft"] == pytest.approx(soft / 6)
     assert float(soft_deception(strong, weak).mean()) == pytest.approx(soft / 6)
-    table = inheritance_table(strong, weak, found, 0.75, 0.75)
-    assert table["errors"] == 4
-    assert [table[name]["count"] for name in OWNERS] == [1, 2, 1]
+    assert inheritance_counts(strong, weak, 0.75, 0.75) == dict(zip(OWNERS, (1, 2, 1), strict=True))
+    assert error_shares(strong, weak).errors == 4
     assert error_shares(strong, weak).blind_spot == 0.5
 
 
@@ -163,9 +168,9 @@ def test_grid_holds_every_threshold_and_agrees_with_bsd():
     cells = threshold_grid(strong, weak)
     assert len(cells) == 8 * 5
     for cell in cells:
-        assert cell["bsd"] == pytest.approx(blind_spot_deception(strong, weak, cell["ts"], cell["tw"]))
-        assert cell["bsd_cond"] * cell["uncertain"] == pytest.approx(cell["bsd"] * 600)
-    assert all(cell["bsd_cond"] is None for cell in threshold_grid(strong, np.ones((2, 300))))
+        assert cell.bsd == pytest.approx(blind_spot_deception(strong, weak, cell.t_strong, cell.t_weak))
+        assert cell.bsd_cond * cell.uncertain == pytest.approx(cell.bsd * 600)
+    assert all(cell.bsd_cond is None for cell in threshold_grid(strong, np.ones((2, 300))))
 
 
 def test_law_of_total_variance():

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from analysis_helpers import study_tables
 
+from w2s_pref.analysis.preferences.design import ArmDesign
 from w2s_pref.analysis.risk.predictors import predictor_study
-from w2s_pref.analysis.risk.runs import pipeline_of, settings_of_runs
-from w2s_pref.analysis.scores.design import ArmDesign
+from w2s_pref.analysis.risk.settings import pipeline_of, settings_of_runs
 from w2s_pref.core.errors import W2SError
 
 ARMS = (ArmDesign("direct", ("m0", "m3")), ArmDesign("boot", ("m0", "m1", "m3")))

@@ -6,12 +6,12 @@ import pandas as pd
 import pytest
 from analysis_helpers import CONFLICTS, study_design, study_tables
 
+from w2s_pref import results
+from w2s_pref.analysis.preferences.design import ArmDesign
+from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.study import prepare, summarize
 from w2s_pref.analysis.risk.predictors import predictor_study
-from w2s_pref.analysis.risk.students import Laboratory, predictors, risks
 from w2s_pref.analysis.risk.summary import risk_summary
-from w2s_pref.analysis.scores.design import ArmDesign
-from w2s_pref.results import results
 
 ARMS = (ArmDesign("direct", ("m0", "m3")), ArmDesign("boot", ("m0", "m1", "m3")))
 NESTED = ("random_var_strong", "random_cov")

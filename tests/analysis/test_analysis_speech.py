@@ -12,12 +12,12 @@ import pytest
 from analysis_helpers import study_design, study_tables
 from test_analysis_length import lengths, with_lengths
 
+from w2s_pref import results
+from w2s_pref.analysis.preferences.design import ArmDesign, Design
 from w2s_pref.analysis.preferences.speech import speech, wins
 from w2s_pref.analysis.preferences.study import prepare, summarize
-from w2s_pref.analysis.scores.design import ArmDesign, Design
 from w2s_pref.analysis.scores.samples import ANCHOR_COLUMNS, JUDGED_COLUMNS
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results import results
 
 NAN = math.nan
 ARM = ArmDesign("direct@dpo", ("w", "s@dpo"), "dpo", "direct")
@@ -149,7 +149,7 @@ def test_ranking_against_speech_by_hand():
     assert found.blind_spot.estimate == pytest.approx(0.5 - 0.5)
 
 
-def shares(cell: results.SpokenCell) -> tuple[float | None, ...]:
+def shares(cell: results.SpokenShares) -> tuple[float | None, ...]:
     values = (cell.ranked_right, cell.spoken_right, cell.right_wrong, cell.wrong_right)
     return (cell.n, *(value.estimate for value in values))
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from analysis_helpers import CONFLICTS, study_design, study_tables
 
+from w2s_pref import results
 from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.preferences.compare import least_squares
+from w2s_pref.analysis.preferences.design import ArmDesign
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
-from w2s_pref.analysis.preferences.ladder import least_squares
 from w2s_pref.analysis.preferences.study import summarize
-from w2s_pref.analysis.scores.design import ArmDesign
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results import results
 
 DIRECT = ArmDesign("direct", ("m0", "m3"))
 BOOT = ArmDesign("boot", ("m0", "m2", "m3"))

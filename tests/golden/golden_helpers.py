@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 from unittest.mock import patch
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import datasets
 import huggingface_hub
 import pyarrow.parquet as pq

@@ -1,15 +1,17 @@
-"""Write down what the golden tests compare with: ``python tests/golden/pin.py keys``; for people, never by a test."""
+"""Write down what the golden tests compare with; for people, never run by a test.
+
+python tests/golden/pin.py keys [RECIPE …]   stage keys of the shipped recipes (deception/ladder.yaml …)
+python tests/golden/pin.py results           numbers and form of the small studies; the same numbers give the same bytes
+"""
 
 from __future__ import annotations
 
-import os
 import sys
+import tempfile
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
-os.environ["HF_HUB_OFFLINE"] = "1"
-
-from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, pinned_file  # noqa: E402 - after the environment is set
+from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, pinned_file
+from study_helpers import ANALYSES, RUNS, pin
 
 
 def pin_keys(only: list[str]) -> None:
@@ -25,7 +27,19 @@ def pin_keys(only: list[str]) -> None:
             pinned_file(recipe).write_text(as_text(keys), encoding="utf-8")
 
 
+def pin_results() -> None:
+    """Analyse the kept tables, run the small studies, write both."""
+    for study, analysis in ANALYSES.items():
+        pin(study, analysis())
+    for study, run in RUNS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            pin(study, run(Path(folder)))
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["keys"]:
+    if sys.argv[1:2] == ["keys"]:
+        pin_keys(sys.argv[2:])
+    elif sys.argv[1:] == ["results"]:
+        pin_results()
+    else:
         raise SystemExit(__doc__)
-    pin_keys(sys.argv[2:])

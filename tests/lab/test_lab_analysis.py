@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from w2s_pref.analysis.lab.answers import Answers, weighted_area
-from w2s_pref.analysis.lab.curves import learning_curves
-from w2s_pref.analysis.lab.difficulty import parts
-from w2s_pref.analysis.lab.pooled import Pooled, slope
-from w2s_pref.analysis.lab.study import summarize
+from w2s_pref.analysis.lab.answers import Answers, pooled, slope, weighted_area
+from w2s_pref.analysis.lab.cells import Case
+from w2s_pref.analysis.lab.studies import parts
+from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
 
@@ -122,14 +121,14 @@ def test_a_method_is_compared_with_plain_cross_entropy_item_by_item() -> None:
     assert one.difference.value == pytest.approx(
         found.cells[1].accuracy["student"].value - found.cells[0].accuracy["student"].value
     )
-    assert one.difference.resolved
+    assert one.difference.side() != 0
 
 
 def test_bootstrapped_chains_stand_against_the_direct_one() -> None:
     cells = [cell("student", "bootstrapping"), cell("student", "bootstrapping", chain="w>m>s")]
     (one,) = body(answers(SHARES), cells).contrasts
     assert (one.chain, one.against, one.difference.value) == ("w>m>s", "w>s", 0.0)
-    assert not one.difference.resolved
+    assert one.difference.side() == 0
 
 
 def test_variants_stand_against_their_reference() -> None:
@@ -185,7 +184,7 @@ def test_what_selection_brings() -> None:
 
 def test_the_slope_over_sizes_by_hand() -> None:
     flat = np.zeros(3)
-    values = [Pooled(0.3, 0.3 + flat), Pooled(0.2, 0.2 + flat), Pooled(0.1, 0.1 + flat)]
+    values = [pooled(0.3, 0.3 + flat), pooled(0.2, 0.2 + flat), pooled(0.1, 0.1 + flat)]
     assert slope([1, 2, 3], values).value == pytest.approx(-0.1)
     assert np.isnan(slope([2, 2], values[:2]).value)
     table = answers({**SHARES, "large": 0.9})
@@ -204,7 +203,7 @@ def test_copying_less_is_not_agreeing_less() -> None:
     table = pd.concat([table, wise, small])
     for large, sentence in (("wise", "yes in 1; in 0 they also"), ("coin", "yes in 0; in 1 they also")):
         found = body(table, [cell("student", chain="w>m"), cell(large, chain="w>s")])
-        assert [each.slope.resolved for each in found.trends[:2]] == [True, True]
+        assert all(each.slope.side() for each in found.trends[:2])
         assert sentence in found.verdict[-1]
 
 
@@ -219,12 +218,13 @@ def test_curves_are_means_over_tasks_and_seeds_on_a_common_grid() -> None:
             "truth_accuracy": [np.nan] * 4,
         }
     )
-    (one,) = learning_curves(curves, [cell("student")])
+    cases = [Case(**cell("student"), answers=Answers(answers(SHARES), 10, 0))]
+    (one,) = learning_curves(curves, cases)
     assert (one.runs, len(one.points), one.points[0].weak_agreement) == (2, 41, 0.5)
     assert one.points[20].weak_agreement == pytest.approx((0.6 + 0.9) / 2)
     assert one.points[-1].weak_agreement == pytest.approx((0.7 + 0.9) / 2)
     assert one.points[0].truth_accuracy is None
-    assert learning_curves(pd.DataFrame(), [cell("student")]) == []
+    assert learning_curves(pd.DataFrame(), cases) == []
 
 
 def test_answers_that_are_missing_or_no_probabilities_are_refused() -> None:

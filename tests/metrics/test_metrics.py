@@ -9,7 +9,7 @@ import pytest
 
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
-from w2s_pref.analysis.stats.calibration import analyze_calibration
+from w2s_pref.analysis.scores.calibration import analyze_calibration
 from w2s_pref.core.errors import W2SError
 from w2s_pref.metrics.tables import score_table
 

@@ -13,6 +13,7 @@ from report.fixture import ESCAPES, build
 from rich.console import Console
 from typer.testing import CliRunner
 
+from w2s_pref.cli import monitored as study_table
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import Band, Envelope
@@ -20,10 +21,10 @@ from w2s_pref.monitor.finished import watched_runs
 from w2s_pref.monitor.lead_time import judge_envelope
 from w2s_pref.monitor.verdict import headline, judge_runs, sentences
 from w2s_pref.organisms import monitored as study
-from w2s_pref.organisms import monitored_table as study_table
 from w2s_pref.report.alarm_tables import alarms_table
 from w2s_pref.report.sections.alarm_figures import alarms_figure
-from w2s_pref.results.results import MonitorAlarm, MonitorCurve, Results
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 
 STEPS = list(range(0, 110, 10))
 LEVELS = (0.02, 0.03, 0.05)

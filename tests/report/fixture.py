@@ -6,36 +6,32 @@ import random
 from itertools import pairwise
 from typing import Any
 
-from w2s_pref.results.results import (
+from w2s_pref.results.deception import (
     CELLS,
-    Agreement,
-    Arm,
-    Bin,
-    Calibration,
-    Cell,
     Churn,
     Coefficient,
-    Comparison,
-    Curve,
     Deception,
-    Estimate,
+    RegionCounts,
+    RegionMap,
+    RegionPoint,
+    Suspicious,
+    SweepPoint,
+)
+from w2s_pref.results.estimates import Bin, Calibration, Estimate, Performance
+from w2s_pref.results.preferences import (
+    Agreement,
+    Arm,
+    Comparison,
     Hop,
     Inheritance,
     Ladder,
     LadderPoint,
-    ModelInfo,
-    Performance,
-    Provenance,
-    RegionMap,
-    RegionPoint,
     Results,
     Setting,
     Slope,
-    SplitInfo,
-    Suspicious,
-    SweepPoint,
     Verdict,
 )
+from w2s_pref.results.trainings import Curve, ModelInfo, Provenance, SplitInfo
 
 HOSTILE = "<script>alert(1)</script>"
 IMAGE = "\"><img src=x onerror=alert(1)> & 'quotes' https://evil.example/a.png"
@@ -79,7 +75,7 @@ class Maker:
         for name, n, share in zip(CELLS, (210, 130, 60, 200), (0.2, 0.1, 0.25, 0.45), strict=True):
             lost = round(tax * share)
             rate = lost / (n * 0.8) if tax else None
-            cells[name] = Cell(n=n, eligible=int(n * 0.8), tax=lost, errors=n // 5, rate=rate, error_rate=0.2)
+            cells[name] = RegionCounts(n=n, eligible=int(n * 0.8), tax=lost, errors=n // 5, rate=rate, error_rate=0.2)
         sweep = [self.sweep(t / 40, tax, lift) for t in range(20, 40)]
         score = self.estimate(0.1 * lift * 2, 0.05) if tax else self.null("no tax")
         none = self.null("no tax")

@@ -2,18 +2,9 @@
 
 from __future__ import annotations
 
-from w2s_pref.results.results import (
-    CELLS,
-    Arm,
-    Disagreement,
-    LengthMatched,
-    LengthRow,
-    Results,
-    Said,
-    Speech,
-    SpokenCell,
-    StudentNumbers,
-)
+from w2s_pref.results.deception import CELLS
+from w2s_pref.results.preferences import Arm, LengthMatched, LengthRow, Results, StudentNumbers
+from w2s_pref.results.speech import Disagreement, Said, Speech, SpokenShares
 
 from .fixture import HOSTILE, IMAGE, Maker, build
 
@@ -38,8 +29,8 @@ def disagreement(make: Maker, spoken: float) -> Disagreement:
         if ranked is not None:
             parts = [make.estimate(share, 0.06) for share in (ranked, ranked * spoken, 0.3, 0.05)]
         there = zip(("ranked_right", "spoken_right", "right_wrong", "wrong_right"), parts, strict=True)
-        cells[name] = SpokenCell(n=0 if ranked is None else 80, **dict(there))
-    overall = SpokenCell(
+        cells[name] = SpokenShares(n=0 if ranked is None else 80, **dict(there))
+    overall = SpokenShares(
         n=240, ranked_right=make.estimate(0.83, 0.04), spoken_right=make.estimate(0.83 * spoken, 0.05),
         right_wrong=make.estimate(0.271, 0.05), wrong_right=make.estimate(0.061, 0.02),
     )  # fmt: skip

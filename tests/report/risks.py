@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2s_pref.analysis.risk.signals import SIGNALS
-from w2s_pref.results.results import (
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.risk import (
+    SIGNALS,
     ErrorShare,
-    MonitorAlarm,
-    MonitorCurve,
     Predictor,
     Predictors,
     RankCorrelation,
-    Results,
     Risk,
     RiskBound,
     RiskNumbers,
     RiskParts,
     ThresholdPoint,
 )
+from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 
 from .fixture import ESCAPES, HOSTILE, IMAGE, Maker, build
 

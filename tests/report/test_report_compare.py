@@ -10,7 +10,7 @@ from rich.console import Console
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.compare import compare, document, table
 from w2s_pref.report.mismatch import incomparable
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 from .fixture import build
 

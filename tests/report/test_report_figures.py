@@ -11,7 +11,7 @@ from w2s_pref.report.draw.plot import strip
 from w2s_pref.report.draw.svg import Scale, el, extent, line, ticks
 from w2s_pref.report.rows import headline, rows
 from w2s_pref.report.sections import curves, deception, ladder, paired, regions
-from w2s_pref.results.results import Estimate
+from w2s_pref.results.estimates import Estimate
 
 from .fixture import build
 

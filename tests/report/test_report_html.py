@@ -10,7 +10,8 @@ import pytest
 
 from w2s_pref.report.draw.html import render, write
 from w2s_pref.report.sections import SECTIONS
-from w2s_pref.results.results import Estimate, Results
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Results
 
 from .fixture import HOSTILE, RTL, build
 

@@ -14,7 +14,7 @@ from w2s_pref.report.draw.html import render
 from w2s_pref.report.methods import side_by_side
 from w2s_pref.report.mismatch import incomparable
 from w2s_pref.report.terminal import show
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 from .fixture import HOSTILE, build
 from .policies import METHODS, with_policies

@@ -16,7 +16,8 @@ from w2s_pref.report.cards import model_card
 from w2s_pref.report.draw.html import render
 from w2s_pref.report.sections import monitor, risk
 from w2s_pref.report.terminal import show
-from w2s_pref.results.results import MonitorCurve, Results
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import MonitorCurve
 
 from .fixture import HOSTILE, IMAGE, build
 from .risks import with_risk

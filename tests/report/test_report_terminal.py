@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from w2s_pref.report.compare import compare
 from w2s_pref.report.terminal import show
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 from .fixture import LONG, build
 

@@ -13,13 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from w2s_pref.analysis.leaks.audit import Audit, Probe, audit
+from w2s_pref.analysis.leaks.probes import endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.tasks.audit import Audit, Probe, audit
 from w2s_pref.data.tasks.binary import ethics_deontology
 from w2s_pref.data.tasks.choice import dream, openbookqa
 from w2s_pref.data.tasks.load import load_task
-from w2s_pref.data.tasks.probes import endings, folds_of, form, lengths, predictions, tree
-from w2s_pref.data.tasks.rows import Row, balanced, rows_of, table
+from w2s_pref.data.tasks.rows import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import Item, Question, Record
 
 WORDS = [
@@ -167,7 +167,8 @@ def test_near_copies_within_a_group_teach_nothing() -> None:
 
 def test_defects_of_a_table_are_warnings() -> None:
     rows = [
-        Row((f"{n}",), f"{n} {WORDS[n // 2 % 16]}", n % 2, str(n), "train" if n < 80 else "test") for n in range(100)
+        TaskRow((f"{n}",), f"{n} {WORDS[n // 2 % 16]}", n % 2, str(n), "train" if n < 80 else "test")
+        for n in range(100)
     ]
     frame = table(rows, "made")[0]
     assert audit(frame).warnings == []

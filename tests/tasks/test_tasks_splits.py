@@ -6,32 +6,32 @@ import pandas as pd
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.tasks.rows import Row, balanced, rows_of, table
+from w2s_pref.data.tasks.rows import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.splits import default_sizes, split_task
 from w2s_pref.data.tasks.task import Item, Question
 
 SIZES = {"gt": 40, "w2s": 40, "validation": 10, "test": 20}
 
 
-def binary(groups: int = 60, part: str = "train") -> list[Row]:
+def binary(groups: int = 60, part: str = "train") -> list[TaskRow]:
     """Groups of one to three items; the first positive in every other group."""
     made = [Item(f"{part} {g}", f"{part} text {g} {n}", (g + n) % 2) for g in range(groups) for n in range(1 + g % 3)]
     return [row for item in made for row in rows_of(item, part, 0)]
 
 
-def questions(groups: int = 40, part: str = "train") -> list[Row]:
+def questions(groups: int = 40, part: str = "train") -> list[TaskRow]:
     """Two questions a group, each a right and a wrong item."""
     made = [Question(f"{g}", f"{part} Q {g} {n}: ", ["a", "b", "c"], g % 3) for g in range(groups) for n in range(2)]
     return [row for question in made for row in rows_of(question, part, 0)]
 
 
-def items(rows: list[Row]) -> pd.DataFrame:
+def items(rows: list[TaskRow]) -> pd.DataFrame:
     return balanced(table(rows, "made")[0], 0).reset_index(drop=True)
 
 
 @pytest.mark.parametrize("rows", [binary(), questions()], ids=["binary", "choice"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_splits_have_their_size_half_positive_and_share_no_group(rows: list[Row], seed: int) -> None:
+def test_splits_have_their_size_half_positive_and_share_no_group(rows: list[TaskRow], seed: int) -> None:
     splits = split_task(items(rows), SIZES, seed)
     assert {name: len(split) for name, split in splits.items()} == SIZES
     assert {name: split["truth"].mean() for name, split in splits.items()} == dict.fromkeys(SIZES, 0.5)
@@ -64,7 +64,7 @@ def test_test_items_come_from_the_test_part_and_only_they() -> None:
 
 
 @pytest.mark.parametrize("rows", [binary(200), questions(120), [*binary(200), *binary(30, "test")]])
-def test_default_sizes_can_be_made_up(rows: list[Row]) -> None:
+def test_default_sizes_can_be_made_up(rows: list[TaskRow]) -> None:
     frame = items(rows)
     sizes = default_sizes(frame)
     assert sizes["gt"] == sizes["w2s"]
@@ -87,7 +87,7 @@ def test_sizes_that_cannot_be_are_sentences(sizes: dict[str, int], sentence: str
 
 
 def test_ids_carry_no_label() -> None:
-    flipped = [Row(row.groups, row.prompt, 1 - row.label, row.unit, row.part) for row in binary()]
+    flipped = [TaskRow(row.groups, row.prompt, 1 - row.label, row.unit, row.part) for row in binary()]
     one, other = table(binary(), "made")[0], table(flipped, "made")[0]
     assert one["id"].tolist() == other["id"].tolist()
     assert (one["truth"] + other["truth"] == 1).all()
@@ -95,7 +95,7 @@ def test_ids_carry_no_label() -> None:
 
 def test_rows_that_share_one_of_several_keys_are_one_group() -> None:
     rows = [
-        Row(keys, f"text {n}", n % 2, str(n), "train")
+        TaskRow(keys, f"text {n}", n % 2, str(n), "train")
         for n, keys in enumerate([("a", "b"), ("b", "c"), ("c",), ("d",)])
     ]
     groups = table(rows, "made")[0]["group"]
@@ -105,9 +105,9 @@ def test_rows_that_share_one_of_several_keys_are_one_group() -> None:
 
 def test_of_copies_the_one_for_testing_stays() -> None:
     rows = [
-        Row(("g",), "same", 1, "u", "train"),
-        Row(("g",), "same", 1, "u", "test"),
-        Row(("h",), "x", 0, "v", "train"),
+        TaskRow(("g",), "same", 1, "u", "train"),
+        TaskRow(("g",), "same", 1, "u", "test"),
+        TaskRow(("h",), "x", 0, "v", "train"),
     ]
     frame, counts = table(rows, "made")
     assert counts == {"duplicates": 1}

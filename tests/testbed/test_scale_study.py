@@ -12,7 +12,7 @@ from w2s_pref.analysis.risk.settings import validate_settings
 from w2s_pref.analysis.risk.signals import Thresholds, signal_table
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
-from w2s_pref.organisms import scale_study
+from w2s_pref.organisms import scales as scale_study
 from w2s_pref.organisms.scales import rescaled_worlds, scale_null
 
 

@@ -145,7 +145,7 @@ def audit(
     json_file: JsonOut = None,
 ) -> None:
     """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""
-    from w2s_pref.data.tasks.show import audit_tasks
+    from w2s_pref.planning.audit import audit_tasks
 
     done = audit_tasks(task, path or [], seed, console())
     write_json(json_file, lambda: done)
@@ -208,13 +208,13 @@ def organisms(
         raise user_error("--trained, --scale-null and --monitor are studies of their own; give one of them.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
     if monitor:
-        from w2s_pref.organisms.monitored_table import main_table
+        from w2s_pref.cli.monitored import main_table
     elif trained:
         from w2s_pref.organisms.trained import main_table
     elif scale_null:
-        from w2s_pref.organisms.scale_study import main_table
+        from w2s_pref.organisms.scales import main_table
     else:
-        from w2s_pref.organisms.organisms import main_table
+        from w2s_pref.organisms.power_tables import main_table
 
     tables, value = main_table()
     for table in tables:

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from w2s_pref.analysis.risk.runs import design_of_run, settings_of_runs
-from w2s_pref.analysis.risk.settings import read_settings
+from w2s_pref.analysis.risk.settings import design_of_run, read_settings, settings_of_runs
 from w2s_pref.analysis.scores.table import read_scores
 from w2s_pref.core.errors import W2SError
+from w2s_pref.results.preferences import Results
 from w2s_pref.results.read import load_results
-from w2s_pref.results.results import Results
 
 
 def read_runs_and_settings(paths: Sequence[Path], weak: str, strong: str) -> pd.DataFrame:

@@ -16,6 +16,10 @@ import pandas as pd
 #: ``truth`` is 1 where ``a`` is the preferred answer, else 0. ``group`` is the unit of splitting and resampling.
 PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "objective")
 
+#: Items of a task: ``form`` is "item", ``truth`` 1 = positive. Beside the columns of every pair table: what right and
+#: wrong are balanced within, and the part (train or test) that the file says.
+ITEM_COLUMNS: Final = (*PAIR_COLUMNS, "unit", "part")
+
 #: Labels join pairs by id: ``p`` is the probability that ``a`` is preferred, ``keep`` says whether to train on it.
 LABEL_COLUMNS: Final = ("id", "p", "keep")
 
@@ -57,3 +61,14 @@ def orient(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     sign = joined["truth"].to_numpy() * 2 - 1
     delta = (joined["score_a"].to_numpy() - joined["score_b"].to_numpy()) * sign
     return pd.DataFrame({"id": joined["id"], "group": joined["group"], "delta": delta})
+
+
+def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
+    """Whole groups in hash order, up to ``size`` rows; a group that is too big for what is left is passed over."""
+    rows = frame.groupby("group").size()
+    taken = []
+    for group in sorted(rows.index, key=lambda group: digest(str(seed), "size", group)):
+        if rows[group] <= size:
+            taken.append(group)
+            size -= rows[group]
+    return frame[frame["group"].isin(taken)]

@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from w2s_pref.data.render import Answer, Renderer
-from w2s_pref.data.tokens import Ids, _cuts, _limit
+from w2s_pref.data.render import Answer, Ids, Renderer
+from w2s_pref.data.tokens import checked_limit, cut_to
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +24,7 @@ def item_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_lengt
         W2SError: a text without any token.
     """
     answers = [Answer("text", "", text) for text in texts]
-    cuts = _cuts(list(dict.fromkeys(answers)), Renderer(tokenizer), _limit(max_length))
+    cuts = cut_to(list(dict.fromkeys(answers)), Renderer(tokenizer), checked_limit(max_length))
     rows = [cuts[answer] for answer in answers]
     short = sum(row.kept != "whole" for row in rows)
     log.info("max_length %s: %s of %s items lost their start", max_length, f"{short:,}", f"{len(rows):,}")

@@ -27,7 +27,7 @@ _SYNONYMS = {
 }
 
 
-class Row(NamedTuple):
+class PairRow(NamedTuple):
     """One valid pair. ``links`` holds the keys that join rows into groups where there is no prompt to go by."""
 
     number: int
@@ -66,7 +66,7 @@ def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapp
     return f"{label}: no column {theirs!r} (columns: {', '.join(there)}){nearest}; write columns: {{{example}}}"
 
 
-def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[Row]:
+def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[PairRow]:
     """The valid rows of one raw table, in its order. Invalid ones go to ``problems``."""
     frame = part.frame
     nothing = [None] * len(frame)
@@ -82,7 +82,7 @@ def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[Row]
         except _BadRowError as bad:
             problems.row(bad.reason, f"{where}: {bad}")
             continue
-        rows.append(Row(number, row_id, group, form, prompt_text, first, second, links))
+        rows.append(PairRow(number, row_id, group, form, prompt_text, first, second, links))
     return rows
 
 

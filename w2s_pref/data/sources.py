@@ -15,7 +15,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, nearest
 from w2s_pref.core.tables import PAIR_COLUMNS, neutral_order, pair_id
 from w2s_pref.data.chat import group_key, linked_groups
-from w2s_pref.data.mapping import ROLES, Row, extras, find_columns, parse
+from w2s_pref.data.mapping import ROLES, PairRow, extras, find_columns, parse
 from w2s_pref.data.problems import FIXES, Problems
 from w2s_pref.data.readers import Part, Request, read
 
@@ -71,7 +71,7 @@ class Loaded:
     """Pairs and what became of the rows.
 
     Attributes:
-        frame: ``types.PAIR_COLUMNS``, then extra columns; one row a pair, ids unique, in the order of the files.
+        frame: ``tables.PAIR_COLUMNS``, then extra columns; one row a pair, ids unique, in the order of the files.
         counts: ``read`` and ``rows``, and where not zero ``dropped.REASON``, ``duplicates`` (later copies of a pair,
             left out) and ``contradictory`` (rows of a pair preferred both ways, all left out).
     """
@@ -125,7 +125,7 @@ def _request(source: Source, name: str, base: Path) -> Request:
     return Request(name, base, source.config, source.split, source.revision, source.options, source.objective)
 
 
-def _ids(parts: list[Part], rows: list[list[Row]], own_ids: bool, problems: Problems) -> list[str]:
+def _ids(parts: list[Part], rows: list[list[PairRow]], own_ids: bool, problems: Problems) -> list[str]:
     """One id a valid row; the same id twice is a problem where the ids are the user's."""
     if not own_ids:
         return [pair_id(row.prompt, row.chosen, row.rejected) for part_rows in rows for row in part_rows]
@@ -144,7 +144,7 @@ def _ids(parts: list[Part], rows: list[list[Row]], own_ids: bool, problems: Prob
     return ids
 
 
-def _groups(rows: list[Row]) -> list[str]:
+def _groups(rows: list[PairRow]) -> list[str]:
     """The user's group, else the prompt, else (no prompt to go by) whatever shares an answer."""
     loose = [row for row in rows if row.group is None and row.links]
     linked = iter(linked_groups([row.links for row in loose]))
@@ -154,7 +154,7 @@ def _groups(rows: list[Row]) -> list[str]:
     ]
 
 
-def _table(part: Part, rows: list[Row], columns: dict[str, str]) -> pd.DataFrame:
+def _table(part: Part, rows: list[PairRow], columns: dict[str, str]) -> pd.DataFrame:
     """The rows of one part in neutral order, extra columns beside them; id, group and objective are still missing."""
     ordered = [(row.chosen, row.rejected, neutral_order(row.chosen, row.rejected)) for row in rows]
     table = {

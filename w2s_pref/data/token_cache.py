@@ -1,4 +1,4 @@
-"""Token ids kept on disk: the same pairs under the same tokenizer are tokenised once, whoever asks.
+"""Token ids of pairs, kept on disk: the same pairs under the same tokenizer are tokenised once, whoever asks.
 
 It is a cache, not an artifact: deleting its folder changes no result and no key.
 """
@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,10 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.data.render import Ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-    from w2s_pref.data.tokens import Tokenized
 
 #: Raised when ``tokenize`` gives other ids for the same pairs and tokenizer.
 VERSION = 1
@@ -40,6 +40,31 @@ def kept_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         _folder.reset(token)
+
+
+@dataclass(frozen=True)
+class Tokenized:
+    """Token ids of pairs, each list at most ``max_length`` long, in the order of the table.
+
+    Attributes:
+        ids: ids of the pairs that are kept.
+        a_ids: token ids of prompt + ``a``, one list a pair.
+        b_ids: token ids of prompt + ``b``.
+        truncated: True where a text of the pair was cut.
+        counts: ``pairs`` (given), ``kept``, ``dropped``, and of those kept ``answer_cut`` (an answer alone is too
+            long and lost its start), ``prompt_truncated`` (only prompt was lost) and ``indistinguishable`` (both
+            answers give the same ids); ``tokens`` and, of these, ``unknown_tokens``.
+        a_starts: where the response begins in ``a_ids``, from 1 to its length; empty unless asked for.
+        b_starts: the same in ``b_ids``.
+    """
+
+    ids: list[str]
+    a_ids: list[Ids]
+    b_ids: list[Ids]
+    truncated: list[bool]
+    counts: dict[str, int]
+    a_starts: list[int] = field(default_factory=list)
+    b_starts: list[int] = field(default_factory=list)
 
 
 def cached(
@@ -97,8 +122,6 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
 def _read(file: Path, frame: pd.DataFrame) -> Tokenized | None:
     """The pairs that were written, None where there are none that can be read."""
     from safetensors import SafetensorError, safe_open
-
-    from w2s_pref.data.tokens import Tokenized
 
     try:
         with safe_open(file, "numpy") as opened:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import pandas as pd
@@ -14,6 +14,7 @@ from w2s_pref.data.chat import same_start
 from w2s_pref.data.problems import SHOWN
 from w2s_pref.data.render import Answer, Renderer
 from w2s_pref.data.render import Ids as Ids
+from w2s_pref.data.token_cache import Tokenized as Tokenized
 from w2s_pref.data.token_cache import cached
 
 if TYPE_CHECKING:
@@ -34,31 +35,6 @@ class Cut(NamedTuple):
     ids: Ids
     kept: str
     start: int = 0
-
-
-@dataclass(frozen=True)
-class Tokenized:
-    """Token ids of pairs, each list at most ``max_length`` long, in the order of the table.
-
-    Attributes:
-        ids: ids of the pairs that are kept.
-        a_ids: token ids of prompt + ``a``, one list a pair.
-        b_ids: token ids of prompt + ``b``.
-        truncated: True where a text of the pair was cut.
-        counts: ``pairs`` (given), ``kept``, ``dropped``, and of those kept ``answer_cut`` (an answer alone is too
-            long and lost its start), ``prompt_truncated`` (only prompt was lost) and ``indistinguishable`` (both
-            answers give the same ids); ``tokens`` and, of these, ``unknown_tokens``.
-        a_starts: where the response begins in ``a_ids``, from 1 to its length; empty unless asked for.
-        b_starts: the same in ``b_ids``.
-    """
-
-    ids: list[str]
-    a_ids: list[Ids]
-    b_ids: list[Ids]
-    truncated: list[bool]
-    counts: dict[str, int]
-    a_starts: list[int] = field(default_factory=list)
-    b_starts: list[int] = field(default_factory=list)
 
 
 def tokenize(
@@ -86,7 +62,7 @@ def tokenize(
     Raises:
         W2SError: a text over ``max_length`` with ``overlong='error'``, or one without any token.
     """
-    limit = _limit(max_length)
+    limit = checked_limit(max_length)
     done = cached(
         lambda more: _tokenize(frame, tokenizer, limit, overlong, starts or more),
         frame,
@@ -106,7 +82,7 @@ def _tokenize(
     ]
     render = Renderer(tokenizer)
     answers = list(dict.fromkeys(text for pair in pairs for text in pair))
-    cuts = _cuts(answers, render, limit)
+    cuts = cut_to(answers, render, limit)
     if starts:
         cuts = _with_starts(cuts, render)
     rows = [(row_id, cuts[a], cuts[b]) for row_id, (a, b) in zip(frame["id"], pairs, strict=True)]
@@ -139,7 +115,7 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
         frame: prompts with ``form`` and ``prompt``, one list of ids a row.
         max_length: longest list of ids, at least 2; None for no limit.
     """
-    limit, render = _limit(max_length), Renderer(tokenizer)
+    limit, render = checked_limit(max_length), Renderer(tokenizer)
     prompts = list(zip(frame["form"], frame["prompt"], strict=True))
     distinct = list(dict.fromkeys(prompts))
     bos = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
@@ -151,7 +127,8 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
     return [list(ids[prompt]) for prompt in prompts]
 
 
-def _limit(max_length: int | None) -> int:
+def checked_limit(max_length: int | None) -> int:
+    """The longest list of ids; without a limit, what no list reaches. Raises ValueError below two tokens."""
     limit = sys.maxsize if max_length is None else max_length
     if limit < 2:
         raise ValueError(f"max_length is {limit}, but a text needs at least 2 tokens")
@@ -194,7 +171,7 @@ def _too_long(ids: list[str], max_length: int) -> list[str]:
     return [*sentences, *more, "fix: raise data.max_length, or write data.overlong: truncate (or drop)"]
 
 
-def _cuts(answers: list[Answer], render: Renderer, max_length: int) -> dict[Answer, Cut]:
+def cut_to(answers: list[Answer], render: Renderer, max_length: int) -> dict[Answer, Cut]:
     """Ids of every distinct answer, cut where they are too long. Raises W2SError for a text without tokens."""
     ids = dict(zip(answers, render.encode((render.text(each), each.form) for each in answers), strict=True))
     for answer, tokens in ids.items():

@@ -1,9 +1,11 @@
-"""Plain lists of score gaps to the score table the analyses read."""
+"""What the metrics share: plain lists of score gaps as the score table that analyses read, and what a metric says."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import datasets
+import evaluate
 import numpy as np
 import pandas as pd
 
@@ -11,7 +13,9 @@ from w2s_pref.core.errors import W2SError
 
 
 def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:
-    """One-seed score table: item i is the i-th entry of every list; without ``groups`` each item is its own.
+    """One-seed score table (``id, group, model, seed, delta``): item i is the i-th entry of every list.
+
+    Without ``groups`` each item is its own.
 
     Raises:
         W2SError: lists of different lengths.
@@ -36,3 +40,10 @@ def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None
         for name, values in deltas.items()
     ]
     return pd.concat(frames, ignore_index=True)
+
+
+def metric_info(description: str, inputs: str, gaps: Sequence[str], citation: str = "") -> evaluate.MetricInfo:
+    """What ``evaluate`` wants to know of a metric on lists of score gaps, with or without ``groups``."""
+    plain = {name: datasets.Value("float64") for name in gaps}
+    features = [datasets.Features(plain), datasets.Features({**plain, "groups": datasets.Value("string")})]
+    return evaluate.MetricInfo(description=description, citation=citation, inputs_description=inputs, features=features)

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from w2s_pref.analysis.risk.blind import check_thresholds
+from w2s_pref.analysis.risk.blind_spot import check_thresholds
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor import schedule
 from w2s_pref.monitor.alarms import Alarm, Envelope

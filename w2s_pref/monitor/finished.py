@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import MonitorCurve, Results
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import MonitorCurve
 
 #: Reference trainings below which nothing is known of how ground truth looks.
 FEWEST = 3

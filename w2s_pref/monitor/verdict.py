@@ -13,7 +13,7 @@ from w2s_pref.monitor.alarms import Envelope
 from w2s_pref.monitor.detector import judge
 from w2s_pref.monitor.finished import FEWEST, watched_runs
 from w2s_pref.monitor.lead_time import crossings, judge_envelope, reference_level
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 #: Baselines that a monitor without any theory would look at, as the table names them.
 RIVALS = ("confidence", "misfit", "loss", "accuracy")

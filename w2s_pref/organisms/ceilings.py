@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from w2s_pref.analysis.stats.basics import credit
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.testbed.ladder import LADDER, path
 from w2s_pref.testbed.tokens import EOS
 from w2s_pref.testbed.world import TIERS, generate
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-Floats = NDArray[np.float64]
+#: p of the true answer at which a ceiling is said to know a pair.
 KNOWN = 0.75
 BATCH = 16
 
@@ -48,7 +49,7 @@ class Pairs:
             texts = (frame["prompt"] + frame[side] + EOS).tolist()
             self.sides.append(dict(tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)))
 
-    def gap(self, model: PreTrainedModel, rows: NDArray[np.int64]) -> torch.Tensor:
+    def gap(self, model: PreTrainedModel, rows: Ints) -> torch.Tensor:
         """Reward of chosen minus rejected on some rows: shape (rows,)."""
         import torch
 
@@ -103,14 +104,9 @@ def probabilities(model: PreTrainedModel, pairs: Pairs, rows: int) -> Floats:
     return np.asarray(torch.cat(parts).sigmoid().double().numpy())
 
 
-def _accuracy(p: Floats) -> float:
-    """Share of pairs ranked right; a tie counts as half."""
-    return float(((p > 0.5) + 0.5 * (p == 0.5)).mean())
-
-
-def _row(p: Floats, tier: NDArray[np.int64]) -> str:
+def _row(p: Floats, tier: Ints) -> str:
     """Accuracy over everything and per tier."""
-    return " ".join(f"{_accuracy(p[keep]):5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
+    return " ".join(f"{credit(p[keep] - 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
 
 
 def measure(

@@ -118,7 +118,7 @@ def monitor_study(
     Returns:
         JSON-ready: the settings; ``level``; ``final`` (organism -> bsd, accuracy, var and confidence at the end, mean
         over seeds, and the greatest bsd of all looks); ``detector`` (``detector.judge``), ``alarms``
-        (``foretell.judge_envelope``), and to be drawn ``envelope`` (signal -> band) and ``timelines`` (one a run).
+        (``lead_time.judge_envelope``), and to be drawn ``envelope`` (signal -> band) and ``timelines`` (one a run).
     """
     setup = make_setup(0, rows)
     honest = [_run("reference", "honest", _world(setup, seed, probe), epochs) for seed in references]

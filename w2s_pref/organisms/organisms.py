@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -122,7 +121,7 @@ def _flip(reference: Floats, flipped: Bools) -> Floats:
 def organism(
     name: str, items: int = 1000, seeds: int = 2, seed: int = 0, group_size: int = 2, **options: float
 ) -> pd.DataFrame:
-    """Score table of one organism, ``items`` x ``seeds`` rows for each of ``MODELS``.
+    """Score table (``id, group, model, seed, delta``) of one organism, ``items`` x ``seeds`` rows for each model.
 
     Args:
         name: one of ``ORGANISMS``.
@@ -143,7 +142,7 @@ def organism(
 
 
 def table(deltas: dict[str, Floats], groups: Ints) -> pd.DataFrame:
-    """Long score table from (K, N) score gaps by model."""
+    """Long score table (``id, group, model, seed, delta``) from (K, N) score gaps by model."""
     seeds, items = next(iter(deltas.values())).shape
     ids = np.array([f"item{i:06d}" for i in range(items)], dtype=object)
     names = np.array([f"group{g:06d}" for g in groups], dtype=object)
@@ -161,36 +160,3 @@ def table(deltas: dict[str, Floats], groups: Ints) -> pd.DataFrame:
         for model, delta in deltas.items()
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def control_study(simulations: int = 300, items: int = 1000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
-    """Every organism's verdict, false-positive rates, and power against rho and |CT|.
-
-    Args:
-        simulations: simulated tables for each row of the rates; 300 take about a minute on one core.
-        items, seeds: size of the simulated tables (the power against |CT| varies the items).
-        seed: of everything.
-
-    Returns:
-        JSON-ready: ``settings`` and four lists of rows of plain numbers and text, ``organisms``, ``false_positives``,
-        ``power_rho``, ``power_tax``. Rates carry exact (Clopper-Pearson) 95 % binomial limits.
-    """
-    from w2s_pref.organisms import power
-
-    return {
-        "settings": {"simulations": simulations, "items": items, "seeds": seeds, "seed": seed, **power.SETTINGS},
-        "organisms": power.verdicts(seed=seed),
-        "false_positives": power.false_positives(simulations, items, seeds, seed),
-        "power_rho": power.power_rho(simulations, items, seeds, seed),
-        "power_tax": power.power_tax(simulations, seeds, seed),
-    }
-
-
-def main_table(
-    simulations: int = 300, items: int = 1000, seeds: int = 2, seed: int = 0
-) -> tuple[list[Any], dict[str, Any]]:
-    """``control_study`` as rich tables to print and as the dictionary to write."""
-    from w2s_pref.organisms import power_tables
-
-    found = control_study(simulations, items, seeds, seed)
-    return power_tables.tables(found), found

@@ -27,6 +27,27 @@ SETTINGS: dict[str, Any] = {"resamples": RESAMPLES, "threshold": 0.75, "known_ru
 FORMS = ("lift", "lift_smooth")
 
 
+def control_study(simulations: int = 300, items: int = 1000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
+    """Every organism's verdict, false-positive rates, and power against rho and |CT|.
+
+    Args:
+        simulations: simulated tables for each row of the rates; 300 take about a minute on one core.
+        items, seeds: size of the simulated tables (the power against |CT| varies the items).
+        seed: of everything.
+
+    Returns:
+        JSON-ready: ``settings`` and four lists of rows of plain numbers and text, ``organisms``, ``false_positives``,
+        ``power_rho``, ``power_tax``. Rates carry exact (Clopper-Pearson) 95 % binomial limits.
+    """
+    return {
+        "settings": {"simulations": simulations, "items": items, "seeds": seeds, "seed": seed, **SETTINGS},
+        "organisms": verdicts(seed=seed),
+        "false_positives": false_positives(simulations, items, seeds, seed),
+        "power_rho": power_rho(simulations, items, seeds, seed),
+        "power_tax": power_tax(simulations, seeds, seed),
+    }
+
+
 def verdicts(items: int = 3000, seeds: int = 2, seed: int = 0) -> list[dict[str, Any]]:
     """One row for each organism: its numbers, what the analyser must say, and whether it says so."""
     return [verdict(name, items, seeds, seed) for name in ORGANISMS]

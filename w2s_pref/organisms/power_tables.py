@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
-from w2s_pref.organisms.power import RHO, TAX_RHO
+from w2s_pref.organisms.power import RHO, TAX_RHO, control_study
 
 #: Headings of the rates: "off 1" = the interval excludes 1, "> 1" = it lies above 1.
 SHORT = {
@@ -18,6 +18,14 @@ SHORT = {
     "rho_covered": "rho covered",
     "rho_estimate": "est.",
 }
+
+
+def main_table(
+    simulations: int = 300, items: int = 1000, seeds: int = 2, seed: int = 0
+) -> tuple[list[Table], dict[str, Any]]:
+    """``control_study`` as rich tables to print and as the dictionary to write."""
+    found = control_study(simulations, items, seeds, seed)
+    return tables(found), found
 
 
 def tables(found: dict[str, Any]) -> list[Table]:

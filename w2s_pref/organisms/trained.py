@@ -15,15 +15,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.table import Table
 
 from w2s_pref.analysis.deception.deception import analyze_deception
+from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest, orient
 from w2s_pref.data.config import DataConfig, prepare
-
-Bools = NDArray[np.bool_]
-Floats = NDArray[np.float64]
 
 WEAK, STRONG, THRESHOLD = "ladder/xs", "ladder/m", 0.75
 ARGUMENTS = {"batch_size": 16, "learning_rate": 1.0e-3, "save_steps": 10_000, "logging_steps": 10_000}
@@ -167,5 +165,4 @@ class LadderModel:
     def knows(self, pairs: pd.DataFrame) -> Bools:
         """p of the true answer at least T, in the order of ``pairs``."""
         delta = self.deltas(pairs).set_index("id").loc[pairs["id"], "delta"].to_numpy()
-        known: Bools = 1 / (1 + np.exp(-delta)) >= THRESHOLD
-        return known
+        return np.asarray(sigmoid(delta) >= THRESHOLD)

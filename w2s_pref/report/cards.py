@@ -25,7 +25,9 @@ from w2s_pref.report.rows import (
     model_info,
     node_info,
 )
-from w2s_pref.results.results import Arm, Estimate, Results, Speech
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Arm, Results
+from w2s_pref.results.speech import Speech
 
 #: Lines of the recipe quoted; results.json has the rest.
 EXCERPT: Final = 60

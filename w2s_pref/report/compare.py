@@ -16,7 +16,8 @@ from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
 from w2s_pref.report.policies import SPEECH_HEADS, speech_cells, speech_title
 from w2s_pref.report.rows import METRICS, WIN, Row, has_policies, method_word, rows
 from w2s_pref.report.terminal import GENERAL_HEADS, METHOD_ROOM, TAX_HEADS, general_cells, tax_cells, tax_title
-from w2s_pref.results.results import Estimate, Results
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Results
 
 #: What makes two students of different runs the same line: supervision, method, conflict.
 Place = tuple[str, str, str]

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, one_line, reason
-from w2s_pref.results.results import Estimate
+from w2s_pref.results.estimates import Estimate
 
 #: Least width of the first column (with its indent) and of columns of words, before numbers are broken instead.
 LEAST: Final = 12

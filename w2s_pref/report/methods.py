@@ -22,7 +22,7 @@ from w2s_pref.report.rows import (
     method_word,
     rows,
 )
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 METRICS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, SCORE, LIFT, WIN)
 Place = tuple[str, str, str, str]

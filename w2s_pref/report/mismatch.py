@@ -9,7 +9,7 @@ from typing import Any
 
 from w2s_pref.report.draw.format import one_line, plain
 from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, headline, judge_word
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 ABSENT = "absent"
 

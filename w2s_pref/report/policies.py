@@ -10,7 +10,8 @@ from rich.text import Text
 from w2s_pref.report.draw.format import NOT_MEASURED, count, number
 from w2s_pref.report.grid import Grid
 from w2s_pref.report.rows import has_policies, judge_word, win_rate
-from w2s_pref.results.results import LengthMatched, LengthRow, Results, Speech
+from w2s_pref.results.preferences import LengthMatched, LengthRow, Results
+from w2s_pref.results.speech import Speech
 
 SPEECH_HEADS: Final = ("Win rate", "KL", "Tokens", "Refused", "Unparsed", "Unended")
 #: Heading of models that are no final student.

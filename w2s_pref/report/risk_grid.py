@@ -8,7 +8,9 @@ from rich.text import Text
 
 from w2s_pref.report.draw.format import number
 from w2s_pref.report.grid import Grid, text
-from w2s_pref.results.results import MonitorCurve, Results, Risk
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.risk import Risk
+from w2s_pref.results.trainings import MonitorCurve
 
 HEADS = ("Var_s", "BSD", "BSD_cond", "Residual", "BSD, calibrated")
 

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from w2s_pref.analysis.risk.signals import SIGNALS
+from w2s_pref.results.risk import SIGNALS
 
 _ROWS = {
     "mean_weak": "mean p, weak",

@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from w2s_pref.report.draw.format import plain
-from w2s_pref.results.results import (
-    Arm,
-    Deception,
-    Estimate,
-    KnownRule,
-    ModelInfo,
-    Performance,
-    Reference,
-    Results,
-    Setting,
-    Speech,
-)
+from w2s_pref.results.deception import Deception, KnownRule, Reference
+from w2s_pref.results.estimates import Estimate, Performance
+from w2s_pref.results.preferences import Arm, Results, Setting
+from w2s_pref.results.speech import Speech
+from w2s_pref.results.trainings import ModelInfo
 
 Headline = tuple[Reference, KnownRule]
 

@@ -29,7 +29,7 @@ from w2s_pref.report.rows import (
     rows,
 )
 from w2s_pref.report.rows import ceilings as ceiling_rows
-from w2s_pref.results.results import Ladder, Results
+from w2s_pref.results.preferences import Ladder, Results
 
 #: From this width on one table holds all columns.
 WIDE: Final = 146

@@ -1,1 +1,12 @@
-"""What runs write: results.json and its parts."""
+"""What runs write: ``results.json`` and its parts (docs/results-json.md), one file for each subject.
+
+Of a preference study everything is offered here: ``from w2s_pref.results import Results``. The laboratory's and chess's
+results are in ``lab``, ``generalization`` and ``chess``.
+"""
+
+from w2s_pref.results.deception import *  # noqa: F403
+from w2s_pref.results.estimates import *  # noqa: F403
+from w2s_pref.results.preferences import *  # noqa: F403
+from w2s_pref.results.risk import *  # noqa: F403
+from w2s_pref.results.speech import *  # noqa: F403
+from w2s_pref.results.trainings import *  # noqa: F403

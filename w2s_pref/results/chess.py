@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from w2s_pref.results.estimates import Estimate, Interval, Model
 from w2s_pref.results.generalization import Headline
-from w2s_pref.results.results import SCHEMA_VERSION, Estimate, Interval, Model, ModelInfo, Provenance, SplitInfo
+from w2s_pref.results.preferences import SCHEMA_VERSION
+from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
 
 class Band(Model):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from w2s_pref.results.results import Model, ModelInfo, Provenance, SplitInfo
+from w2s_pref.results.estimates import Model
+from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
 
 class Headline(Model):

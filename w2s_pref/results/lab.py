@@ -4,31 +4,47 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import model_serializer, model_validator
+
+from w2s_pref.results import estimates
+from w2s_pref.results.estimates import Interval, Model
 
 LAB_SCHEMA = 1
 
 
-class Base(BaseModel):
-    """Unknown keys are errors: a page must not read what nobody wrote."""
+class Estimate(estimates.Estimate):
+    """An estimate as this file writes it: ``value``, ``low``, ``high``, without seeds; a cell has its own note."""
 
-    model_config = ConfigDict(extra="forbid")
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, found: dict[str, Any]) -> dict[str, Any]:
+        if "value" not in found or not found.keys() <= {"value", "low", "high"}:
+            return found
+        low, high = found.get("low"), found.get("high")
+        return {"estimate": found["value"], "interval": None if low is None or high is None else (low, high)}
 
-
-class Estimate(Base):
-    """A number with its 95 % interval; null where undefined."""
-
-    value: float | None
-    low: float | None = None
-    high: float | None = None
+    @model_serializer
+    def _write(self) -> dict[str, float | None]:
+        low, high = self.interval or (None, None)
+        return {"value": self.estimate, "low": low, "high": high}
 
     @property
-    def resolved(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+    def value(self) -> float | None:
+        """The number itself."""
+        return self.estimate
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the interval."""
+        return None if self.interval is None else self.interval[0]
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the interval."""
+        return None if self.interval is None else self.interval[1]
 
 
-class Cell(Base):
+class Cell(Model):
     """One comparison on one task: a weak model, a student of its labels, and the ceiling.
 
     ``pgr`` and ``pgr_auroc`` are null without a gap (``note`` says so). ``agreement`` and ``inheritance`` hold
@@ -51,7 +67,7 @@ class Cell(Base):
     brier: dict[str, Estimate]
     gap: Estimate
     pgr: Estimate
-    pgr_fieller: tuple[float, float] | None
+    pgr_fieller: Interval | None
     pgr_auroc: Estimate
     agreement: dict[str, Estimate]
     inheritance: dict[str, Estimate]
@@ -59,7 +75,7 @@ class Cell(Base):
     weak_at_chance: bool
 
 
-class Median(Base):
+class Median(Model):
     """Over tasks: the median PGR of one chain and method, with the number of tasks that have a gap."""
 
     study: str
@@ -72,7 +88,7 @@ class Median(Base):
     without_gap: int
 
 
-class Selection(Base):
+class Selection(Model):
     """Over tasks: accuracy of one chain and method at the last step and at two best ones; the oracle read the truth."""
 
     chain: str
@@ -85,7 +101,7 @@ class Selection(Base):
     lost_to_oracle: Estimate
 
 
-class Bar(Base):
+class Bar(Model):
     """Over tasks: the accuracy of one variant between its weak model's and its ceiling's, and over the reference's."""
 
     study: str
@@ -100,7 +116,7 @@ class Bar(Base):
     difference: Estimate
 
 
-class Difficulty(Base):
+class Difficulty(Model):
     """Over tasks: accuracy on thirds of the test items, from those that the weak model finds easiest to the hardest."""
 
     chain: str
@@ -109,7 +125,7 @@ class Difficulty(Base):
     thirds: list[Estimate]
 
 
-class Contrast(Base):
+class Contrast(Model):
     """Over tasks, item by item: the accuracy of one method or chain minus that of another."""
 
     study: str
@@ -121,7 +137,7 @@ class Contrast(Base):
     strong_parameters: int | None
 
 
-class Trend(Base):
+class Trend(Model):
     """How a share changes with the student's size: slope per tenfold parameters, over tasks."""
 
     weak: str
@@ -132,7 +148,7 @@ class Trend(Base):
     slope: Estimate
 
 
-class CurvePoint(Base):
+class CurvePoint(Model):
     """Means over tasks and seeds at one point of training; ``progress`` in [0, 1]."""
 
     progress: float
@@ -140,7 +156,7 @@ class CurvePoint(Base):
     truth_accuracy: float | None
 
 
-class LearningCurve(Base):
+class LearningCurve(Model):
     """Evaluations of one student (or variant) while it trained."""
 
     study: str
@@ -150,7 +166,7 @@ class LearningCurve(Base):
     points: list[CurvePoint]
 
 
-class LabBody(Base):
+class LabBody(Model):
     """Everything the analysis computed."""
 
     schema_version: int = LAB_SCHEMA

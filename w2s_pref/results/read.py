@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import sentences
-from w2s_pref.results.results import SCHEMA_VERSION, Results
+from w2s_pref.results.preferences import SCHEMA_VERSION, Results
 
 M = TypeVar("M", bound=BaseModel)
 

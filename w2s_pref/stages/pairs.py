@@ -17,7 +17,7 @@ from w2s_pref.training.arguments import enlarged
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from w2s_pref.data.tokens import Tokenized
+    from w2s_pref.data.token_cache import Tokenized
     from w2s_pref.engine.build import Builder
     from w2s_pref.engine.stage import Stage
 

@@ -19,7 +19,7 @@ from w2s_pref.engine.build import Builder
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import World, environment
-from w2s_pref.results.results import ModelInfo, Provenance
+from w2s_pref.results.trainings import ModelInfo, Provenance
 from w2s_pref.studies.kind import AnyOpened
 
 

@@ -14,19 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2s_pref.testbed.facts import TOPICS, knowledge
-from w2s_pref.testbed.templates import ANSWERS, PROMPTS, TOPIC_OF_TIER, Tier
 from w2s_pref.testbed.tokens import EOS, PAD, split, vocabulary
 from w2s_pref.testbed.words import (
     AGENT_KINDS,
     AGENTS,
     ALARMS,
+    ANSWERS,
     CALMS,
     DANGEROUS,
     DOSES,
+    PROMPTS,
     SAFE,
     STRONG,
     TARGET_KINDS,
+    TOPIC_OF_TIER,
     WEAK,
+    Tier,
 )
 
 Ints = NDArray[np.int64]

@@ -6,15 +6,16 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from w2s_pref.testbed.templates import ANSWERS, PROMPTS
 from w2s_pref.testbed.words import (
     AGENT_KINDS,
     AGENTS,
     ALARMS,
+    ANSWERS,
     BASES,
     CALMS,
     DANGEROUS,
     DOSES,
+    PROMPTS,
     RELICS,
     SAFE,
     STRONG,

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.facts import TOPICS, tables
-from w2s_pref.testbed.templates import ANSWERS, PROMPTS, TOPIC_OF_TIER, Tier
-from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DOSES
+from w2s_pref.testbed.words import AGENTS, ALARMS, ANSWERS, CALMS, DOSES, PROMPTS, TOPIC_OF_TIER, Tier
 
 OBJECTIVES: tuple[str, ...] = ("harmless", "helpful")
 TIERS: tuple[int, ...] = tuple(range(len(PROMPTS)))

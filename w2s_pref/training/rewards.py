@@ -18,7 +18,8 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
-from w2s_pref.data.tokens import Tokenized, tokenize
+from w2s_pref.data.token_cache import Tokenized
+from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.scoring import TOKEN_BUDGET, score_pairs
 
 #: (prompts with columns form and prompt, answers as text) -> rewards, shape (n,), float64.

@@ -8,13 +8,11 @@ import pandas as pd
 
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles
-from w2s_pref.analysis.scores.panel import Panel, panel
-from w2s_pref.analysis.scores.regions import cell_table
-from w2s_pref.analysis.scores.table import validate_scores
+from w2s_pref.analysis.scores.panel import Panel, resampled
+from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.stats.basics import Ties, credit, number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import KnownRule
+from w2s_pref.results.deception import KnownRule
 
 
 def analyze_deception(
@@ -37,13 +35,8 @@ def analyze_deception(
     Args:
         scores: a score table (see ``read_scores``).
         weak, ceiling: ceilings trained on ground truth, small and large.
-        reference: the student without conflict, or the large ceiling again.
-        student: the student under conflict.
-        threshold: T in [0, 1].
-        known_rule: ``gt_prob`` or ``max_prob``.
-        resamples, seed: of the bootstrap and the permutation test.
-        ties: ``half`` or ``right``, see ``Options``.
-        bins: quantile bins of the lift.
+        reference, student: the student without conflict (or the large ceiling again), and the one under conflict.
+        threshold, known_rule, resamples, seed, ties, bins: see ``Options``.
         objective: which rows, where the table holds several objectives.
 
     Returns:
@@ -55,18 +48,18 @@ def analyze_deception(
     _check_options(threshold, known_rule, resamples, bins)
     options = Options(threshold, known_rule, ties, bins, resamples, seed)
     roles = Roles(weak, ceiling, reference, student)
-    data = panel(validate_scores(scores), (weak, ceiling, reference, student), objective)
-    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
+    data, draw = resampled(scores, tuple(vars(roles).values()), objective, resamples, seed)
     measured = measures.measure(data, roles, draw, options)
     accuracies = {role: draw.mean(credit(data.delta[name], ties)) for role, name in vars(roles).items()}
+    named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
     return {
         **_settings(data, roles, options),
         "accuracy": {role: number(stat.value) for role, stat in accuracies.items()},
         **_core(measured),
-        "intervals": _intervals(measured, accuracies),
+        "intervals": {name: stat.pair() for name, stat in named.items()},
         "permutation_p": measures.permutation(measured, draw, options),
-        "sweep": measures.sweep(data, roles, measured, draw, options),
-        "regression": measures.regression(data, roles, measured),
+        "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
+        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured)],
         "churn": _churn(measures.churn(data, roles, draw, options)),
         "verdict": measures.verdict(measured),
         "warnings": data.warnings + measures.warnings(measured),
@@ -103,18 +96,13 @@ def _settings(data: Panel, roles: Roles, options: Options) -> dict[str, Any]:
 def _core(measured: Measured) -> dict[str, Any]:
     stats = measured.stats
     return {
-        "cells": cell_table(measured.parts),
+        "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
         "eligible": int(measured.parts.eligible.sum()),
         "tax": measured.tax,
         **{name: number(stat.value) for name, stat in stats.items()},
         "lift_dropped": measured.dropped,
         "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in stats.items()},
     }
-
-
-def _intervals(measured: Measured, accuracies: dict[str, Stat]) -> dict[str, Any]:
-    named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
-    return {name: stat.pair() for name, stat in named.items()}
 
 
 def _churn(measured: Measured | None) -> dict[str, Any] | None:

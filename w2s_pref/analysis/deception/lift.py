@@ -18,11 +18,18 @@ FINE = 4
 CELL_COLUMNS = 4
 #: Expected flips below which the smooth lift is undefined.
 LEAST_EXPECTED = 1.0
+#: Quantiles of the margin where the spline has its knots: spread evenly, and off the ends, where rows are few.
 _KNOTS = (0.1, 0.4, 0.65, 0.9)
-_RIDGE = 0.02
-_DONE = 1e-3
-_ITERATIONS = 40
-_STEP = 2.0
+#: Ridge on the slopes, in units of one row: too weak to bend a fit of hundreds of rows, enough to keep one finite whose
+#: controls are separated. The intercept's only keeps the matrix invertible.
+_RIDGE, _INTERCEPT_RIDGE = 0.02, 1e-9
+#: Newton: a fit is done when no log-odds moves by more than ``_DONE`` (a rate by 1/4 of it), a step moves none by more
+#: than ``_STEP`` (a longer one overshoots where rates saturate); ``_ITERATIONS`` is far above the usual handful.
+_DONE, _STEP, _ITERATIONS = 1e-3, 2.0, 40
+#: Directions of the spline's basis shorter than this share of the longest are linear combinations of the others.
+_DEPENDENT = 1e-6
+#: Log-odds beyond which a rate is 0 or 1 to float64's precision.
+_SATURATED = 40.0
 
 
 def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, Floats]:
@@ -164,7 +171,7 @@ def _orthonormal(columns: Floats, used: Bools) -> Floats:
     """Combinations of the columns with mean 0, variance 1 and no correlation over the used bins; dependent ones go."""
     centred = columns - columns[used].mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred[used] / np.sqrt(used.sum()), full_matrices=False)
-    kept = sizes > 1e-6 * sizes[0]
+    kept = sizes > _DEPENDENT * sizes[0]
     return np.asarray(centred @ axes[kept].T / sizes[kept])
 
 
@@ -194,7 +201,7 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
     size = basis.shape[1]
     outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
     penalty = _RIDGE * np.eye(size)
-    penalty[0, 0] = 1e-9
+    penalty[0, 0] = _INTERCEPT_RIDGE
     open_ = np.arange(len(flips))
     for _ in range(_ITERATIONS):
         now, n = weights[open_], trials[open_]
@@ -211,4 +218,4 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
 
 
 def _expit(x: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0))))
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -_SATURATED, _SATURATED))))

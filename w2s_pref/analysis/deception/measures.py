@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
+from w2s_pref.analysis.deception.flip_tests import flip_regression, permutation_p
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.scores.regions import Regions, known, regions
 from w2s_pref.analysis.stats.basics import Ties, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat, Statistic, Sums
-from w2s_pref.analysis.stats.permutation import permutation_p
-from w2s_pref.analysis.stats.regression import flip_regression
 from w2s_pref.core.arrays import Floats, Ints
-from w2s_pref.results.results import KnownRule
+from w2s_pref.results.deception import Coefficient, KnownRule, SweepPoint
 
 #: Below this many flipped rows a deception score is mostly noise (spec: a warning when |CT| < 50).
 FEW = 50
@@ -120,7 +118,7 @@ def permutation(measured: Measured, draw: Resampler, options: Options) -> float 
     return permutation_p(measured.fine, parts.treated, parts.wrong, draw.groups, options.resamples, options.seed)
 
 
-def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, options: Options) -> list[dict[str, Any]]:
+def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, options: Options) -> list[SweepPoint]:
     """Score with its interval, null share, lift and tax at every threshold of the sweep.
 
     Tax does not depend on T: only where it falls does.
@@ -136,14 +134,14 @@ def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, option
         category = lifts.categories(measured.fine, cell, parts.wrong)
         counts = np.bincount(category[category >= 0], minlength=size).astype(np.float64)
         points.append(
-            {
-                "threshold": threshold,
-                "score": number(stat.value),
-                "null_share": number(float(lifts.null_share(counts))),
-                "lift": number(float(lifts.binned_lift(counts))),
-                "interval": stat.pair(),
-                "tax": measured.tax,
-            }
+            SweepPoint(
+                threshold=threshold,
+                score=number(stat.value),
+                null_share=number(float(lifts.null_share(counts))),
+                lift=number(float(lifts.binned_lift(counts))),
+                interval=stat.interval(),
+                tax=measured.tax,
+            )
         )
     return points
 
@@ -153,7 +151,7 @@ def _share_of_tax(column: int) -> Statistic:
     return lambda sums: divide(sums[..., column], sums[..., -1])
 
 
-def regression(data: Panel, roles: Roles, measured: Measured) -> list[dict[str, Any]]:
+def regression(data: Panel, roles: Roles, measured: Measured) -> list[Coefficient]:
     """Threshold-free logistic regression over the eligible rows, seeds pooled."""
     rows = measured.parts.eligible
     groups = np.broadcast_to(data.groups, rows.shape)[rows]

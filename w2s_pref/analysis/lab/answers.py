@@ -1,17 +1,18 @@
-"""Answers of one task as aligned arrays: every classifier on the same items under the same seeds."""
+"""Answers of one task as aligned arrays, and statistics over tasks, whose resamples are independent of each other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import credit
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.basics import credit, number
+from w2s_pref.analysis.stats.bootstrap import NOISE_RESAMPLES, Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
+from w2s_pref.results.lab import Estimate
 
 
 class Answers:
@@ -87,7 +88,7 @@ def area(answers: Answers, name: str) -> Stat:
     ones = np.ones((1, len(truth)))
     per_seed = np.array([weighted_area(row, truth, ones)[0] for row in p])
     resampled = np.stack([weighted_area(row, truth, answers.item_weights) for row in p], axis=1)
-    noise = resampled[: min(300, len(resampled))]
+    noise = resampled[:NOISE_RESAMPLES]
     return Stat(float(per_seed.mean()), per_seed, resampled.mean(axis=1), noise, answers.draw.draws, 0.0, 1.0)
 
 
@@ -101,3 +102,40 @@ def weighted_area(p: Floats, truth: Ints, weights: Floats) -> Floats:
     total = positive.sum(axis=1) * negative.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.where(total > 0, (positive * below).sum(axis=1) / total, np.nan), dtype=np.float64)
+
+
+def estimate(stat: Stat) -> Estimate:
+    """A statistic as results hold it."""
+    return Estimate(estimate=number(stat.value), interval=stat.interval())
+
+
+def mean(stats: Sequence[Stat]) -> Stat:
+    """Mean over tasks, which are fixed: items and seeds of each are resampled. No task is undefined."""
+    return _over(stats, np.mean)
+
+
+def median(stats: Sequence[Stat]) -> Stat:
+    """Median over tasks, as ``mean``."""
+    return _over(stats, np.median)
+
+
+def slope(x: Sequence[float], values: Sequence[Stat]) -> Stat:
+    """Least-squares slope of the values on ``x``, in every resample; undefined for fewer than two different ``x``."""
+    centred = np.asarray(x, dtype=float) - np.mean(x)
+    spread = float((centred**2).sum())
+    if spread == 0:
+        return pooled(float("nan"), np.zeros(0))
+    point = float(centred @ np.array([each.value for each in values]) / spread)
+    return pooled(point, centred @ np.stack([each.samples for each in values]) / spread)
+
+
+def _over(stats: Sequence[Stat], how: Callable[..., Floats]) -> Stat:
+    if not stats:
+        return pooled(float("nan"), np.zeros(0))
+    value = float(how(np.array([stat.value for stat in stats])))
+    return pooled(value, np.asarray(how(np.stack([stat.samples for stat in stats]), axis=0)))
+
+
+def pooled(value: float, samples: Floats) -> Stat:
+    """A value with its resamples (B,), which hold the seeds already."""
+    return Stat(value, np.array([value]), samples, np.zeros((0, 1)), np.zeros((0, 1)))

@@ -1,23 +1,24 @@
-"""Over tasks: medians of the grid, selections, bars, contrasts between methods and chains, trends with size."""
+"""Over tasks: medians of the grid, selections, bars, thirds by difficulty, contrasts, trends with size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from math import log10
 from typing import Any
 
-from w2s_pref.analysis.lab.answers import Answers
-from w2s_pref.analysis.lab.cells import ROLES, area_gap
-from w2s_pref.analysis.lab.pooled import Pooled, mean, median, slope
-from w2s_pref.analysis.preferences.generalization import Recovered, inheritance, recovered
+import numpy as np
+
+from w2s_pref.analysis.lab.answers import estimate, mean, median, slope
+from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case
 from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.results.lab import Bar, Contrast, Estimate, Median, Selection, Trend
+from w2s_pref.results.lab import Bar, Contrast, Difficulty, Median, Selection, Trend
 
-Entry = dict[str, Any]
-Tasks = dict[str, Answers]
-
+#: Parts of the test items by difficulty, of equal size.
+PARTS = 3
 #: Studies whose cells are variants side by side, and the variant that the others are compared with.
 VARIANTS: dict[str, str | None] = {
     "saliency": "probe on weak labels",
@@ -28,30 +29,32 @@ VARIANTS: dict[str, str | None] = {
 }
 
 
-def together(entries: Sequence[Entry], *keys: str) -> Iterator[tuple[tuple[str, ...], list[Entry]]]:
-    """Entries that agree in ``keys``, in the order of their first appearance."""
-    order = list(dict.fromkeys(tuple(entry[key] for key in keys) for entry in entries))
-    ordered = sorted(entries, key=lambda entry: order.index(tuple(entry[key] for key in keys)))
-    for value, group in groupby(ordered, key=lambda entry: tuple(entry[key] for key in keys)):
-        yield value, list(group)
+def together(cases: Sequence[Case], *keys: str) -> Iterator[tuple[tuple[str, ...], list[Case]]]:
+    """Cases that agree in ``keys``, in the order of their first appearance."""
+    groups: dict[tuple[str, ...], list[Case]] = {}
+    for case in cases:
+        groups.setdefault(tuple(getattr(case, key) for key in keys), []).append(case)
+    yield from groups.items()
 
 
-def medians(tasks: Tasks, entries: Sequence[Entry]) -> list[Median]:
+def _accuracy(cases: Sequence[Case], role: str) -> Stat:
+    return mean([case.accuracy(role) for case in cases])
+
+
+def medians(cases: Sequence[Case]) -> list[Median]:
     """Median PGR over the tasks with a gap, and mean accuracies over all tasks, of every chain and method."""
     found = []
-    for (study, chain, method), group in together(entries, "study", "chain", "method"):
-        recoveries = [_recovered(tasks[entry["task"]], entry) for entry in group]
-        areas = [area_gap({role: tasks[entry["task"]].auroc(entry[role]) for role in ROLES}) for entry in group]
-        with_gap = [each.stat for each in recoveries if each.note is None]
-        accuracy = {role: mean([tasks[e["task"]].accuracy(e[role]) for e in group]).estimate() for role in ROLES}
+    for (study, chain, method), group in together(cases, "study", "chain", "method"):
+        with_gap = [case.pgr.stat for case in group if case.pgr.note is None]
+        areas = [case.pgr_auroc for case in group]
         found.append(
             Median(
                 study=study,
                 chain=chain,
                 method=method,
-                pgr=median(with_gap).estimate(),
-                pgr_auroc=median([area for area in areas if area is not None]).estimate(),
-                accuracy=accuracy,
+                pgr=estimate(median(with_gap)),
+                pgr_auroc=estimate(median([area for area in areas if area is not None])),
+                accuracy={role: estimate(_accuracy(group, role)) for role in ROLES},
                 tasks=len(group),
                 without_gap=len(group) - len(with_gap),
             )
@@ -59,49 +62,44 @@ def medians(tasks: Tasks, entries: Sequence[Entry]) -> list[Median]:
     return found
 
 
-def _recovered(answers: Answers, entry: Entry) -> Recovered:
-    weak, student, ceiling = (answers.credit(entry[role]) for role in ROLES)
-    return recovered(weak, student, ceiling, answers.draw)
-
-
-def selections(tasks: Tasks, entries: Sequence[Entry]) -> list[Selection]:
+def selections(cases: Sequence[Case]) -> list[Selection]:
     """What picking a checkpoint by weak-label agreement brings, and what an oracle would."""
     found = []
-    for (chain, method), group in together(entries, "chain", "method"):
-        group = [entry for entry in group if f"{entry['student']}#best_truth" in tasks[entry["task"]]]
+    for (chain, method), group in together(cases, "chain", "method"):
+        group = [case for case in group if f"{case.student}#best_truth" in case.answers]
         if not group:
             continue
-        picked = {
-            name: mean([tasks[entry["task"]].accuracy(f"{entry['student']}#{name}") for entry in group])
+        final, best_weak, best_truth = (
+            mean([case.answers.accuracy(f"{case.student}#{name}") for case in group])
             for name in ("final", "best_weak", "best_truth")
-        }
+        )
         found.append(
             Selection(
                 chain=chain,
                 method=method,
                 tasks=len(group),
-                final=picked["final"].estimate(),
-                best_weak=picked["best_weak"].estimate(),
-                oracle_best_truth=picked["best_truth"].estimate(),
-                gained=(picked["best_weak"] - picked["final"]).estimate(),
-                lost_to_oracle=(picked["best_weak"] - picked["best_truth"]).estimate(),
+                final=estimate(final),
+                best_weak=estimate(best_weak),
+                oracle_best_truth=estimate(best_truth),
+                gained=estimate(best_weak - final),
+                lost_to_oracle=estimate(best_weak - best_truth),
             )
         )
     return found
 
 
-def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
+def bars(cases: Sequence[Case]) -> list[Bar]:
     """Variants of a study side by side: accuracy, agreement with the weak model, difference to the reference."""
     found = []
-    shown = [entry for entry in [*_plain_inputs(entries), *entries] if entry["study"] in VARIANTS]
+    shown = [case for case in [*_plain_inputs(cases), *cases] if case.study in VARIANTS]
     for (study, chain), group in together(shown, "study", "chain"):
-        variants = {name[0]: each for name, each in together(group, "method")}
+        variants = {name: each for (name,), each in together(group, "method")}
         usual = VARIANTS[study]
         reference = usual if usual in variants else next(iter(variants))
-        base = _accuracies(tasks, variants[reference])
+        base = _accuracy(variants[reference], "student")
         for name, each in variants.items():
-            own = _accuracies(tasks, each)
-            same_tasks = [entry["task"] for entry in each] == [entry["task"] for entry in variants[reference]]
+            own = _accuracy(each, "student")
+            same_tasks = [case.task for case in each] == [case.task for case in variants[reference]]
             other = name != reference and same_tasks
             found.append(
                 Bar(
@@ -109,63 +107,71 @@ def bars(tasks: Tasks, entries: Sequence[Entry]) -> list[Bar]:
                     chain=chain,
                     variant=name,
                     tasks=len(each),
-                    weak=mean([tasks[entry["task"]].accuracy(entry["weak"]) for entry in each]).estimate(),
-                    accuracy=own.estimate(),
-                    ceiling=mean([tasks[entry["task"]].accuracy(entry["ceiling"]) for entry in each]).estimate(),
-                    agreement=_agreement(tasks, each).estimate(),
+                    weak=estimate(_accuracy(each, "weak")),
+                    accuracy=estimate(own),
+                    ceiling=estimate(_accuracy(each, "ceiling")),
+                    agreement=estimate(mean([case.agreement()["overall"] for case in each])),
                     over=reference if other else None,
-                    difference=(own - base).estimate() if other else Estimate(value=None),
+                    difference=estimate(own - base) if other else NO_NUMBER,
                 )
             )
     return found
 
 
-def _plain_inputs(entries: Sequence[Entry]) -> list[Entry]:
+def _plain_inputs(cases: Sequence[Case]) -> list[Case]:
     """The grid's students that the imitation study's are compared with: the same, but nobody tells them the label."""
-    grid = {(e["task"], e["chain"], e["method"]): e for e in entries if e["study"] == "grid"}
-    told = [(e["task"], e["chain"], e["method"]) for e in entries if e["study"] == "imitation"]
-    return [{**grid[key], "study": "imitation", "method": f"{key[2]}, label not told"} for key in told if key in grid]
+    grid = {(case.task, case.chain, case.method): case for case in cases if case.study == "grid"}
+    told = [(case.task, case.chain, case.method) for case in cases if case.study == "imitation"]
+    return [replace(grid[key], study="imitation", method=f"{key[2]}, label not told") for key in told if key in grid]
 
 
-def _accuracies(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
-    return mean([tasks[entry["task"]].accuracy(entry["student"]) for entry in entries])
-
-
-def _agreement(tasks: Tasks, entries: Sequence[Entry]) -> Pooled:
+def difficulties(cases: Sequence[Case]) -> list[Difficulty]:
+    """The variants of the easy-to-hard study, and the ceiling that learned all items, part by part."""
     found = []
-    for entry in entries:
-        answers = tasks[entry["task"]]
-        weak, student = answers.credit(entry["weak"]), answers.credit(entry["student"])
-        found.append(answers.draw.mean(weak * student + (1 - weak) * (1 - student)))
-    return mean(found)
+    for (chain,), group in together([case for case in cases if case.study == "easy_to_hard"], "chain"):
+        variants = {method: (each, "student") for (method,), each in together(group, "method")}
+        first = next(iter(variants.values()))[0]
+        for variant, (each, role) in {**variants, "all items": (first, "ceiling")}.items():
+            thirds = [estimate(mean([_on_part(case, role, part) for case in each])) for part in range(PARTS)]
+            found.append(Difficulty(chain=chain, variant=variant, tasks=len(each), thirds=thirds))
+    return found
 
 
-def contrasts(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> list[Contrast]:
+def _on_part(case: Case, role: str, part: int) -> Stat:
+    """Accuracy on the test items that the weak model finds easiest (part 0), middling or hardest."""
+    inside = (parts(case.answers.delta(case.weak)) == part).astype(np.float64)
+    return case.answers.draw.mean(case.answers.credit(getattr(case, role)), inside)
+
+
+def parts(delta: Floats) -> Ints:
+    """(K, N) the part of every item under every seed: 0 where the weak model favours the true answer most.
+
+    That is the order by which the study picks its easy items: confident errors are the hardest items.
+    """
+    rank = np.argsort(np.argsort(-delta, axis=1, kind="stable"), axis=1)
+    return np.asarray(rank * PARTS // delta.shape[1], dtype=np.int64)
+
+
+def contrasts(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Contrast]:
     """Every method against the first with plain cross-entropy, chain by chain; bootstrapped chains against direct."""
-    grid = [entry for entry in entries if entry["study"] == "grid"]
-    found = _losses(tasks, grid, settings)
-    for (_, method), group in together([e for e in entries if e["study"] == "bootstrapping"], "study", "method"):
-        chains = {name[0]: each for name, each in together(group, "chain")}
+    found = []
+    for _, group in together([case for case in cases if case.study == "grid"], "chain"):
+        methods = {name: each for (name,), each in together(group, "method")}
+        for name, each in methods.items():
+            plain = _plain(name, list(methods), settings)
+            if plain is not None:
+                found.append(_contrast("confidence", plain, each, methods[plain], settings))
+    for _, group in together([case for case in cases if case.study == "bootstrapping"], "method"):
+        chains = {name: each for (name,), each in together(group, "chain")}
         for chain, each in chains.items():
             models = chain.split(">")
             direct = f"{models[0]}>{models[-1]}"
             if len(models) > 2 and direct in chains:
-                found.append(_contrast(tasks, "bootstrapping", chain, method, direct, each, chains[direct], settings))
+                found.append(_contrast("bootstrapping", direct, each, chains[direct], settings))
     return found
 
 
-def _losses(tasks: Tasks, grid: Sequence[Entry], settings: dict[str, Any]) -> list[Contrast]:
-    found = []
-    for (chain,), group in together(grid, "chain"):
-        methods = {name[0]: each for name, each in together(group, "method")}
-        for name, each in methods.items():
-            plain = _plain(name, list(methods), settings)
-            if plain is not None:
-                found.append(_contrast(tasks, "confidence", chain, name, plain, each, methods[plain], settings))
-    return found
-
-
-def _plain(name: str, methods: list[str], settings: dict[str, Any]) -> str | None:
+def _plain(name: str, methods: list[str], settings: Mapping[str, Any]) -> str | None:
     """The method of the same algorithm with plain cross-entropy, None for that one itself."""
     same = [each for each in methods if settings["methods"][each] == settings["methods"][name]]
     first = next((each for each in same if settings["losses"][each] == LossSpec().name), None)
@@ -173,66 +179,49 @@ def _plain(name: str, methods: list[str], settings: dict[str, Any]) -> str | Non
 
 
 def _contrast(
-    tasks: Tasks,
-    study: str,
-    chain: str,
-    method: str,
-    against: str,
-    own: Sequence[Entry],
-    other: Sequence[Entry],
-    settings: dict[str, Any],
+    study: str, against: str, own: Sequence[Case], other: Sequence[Case], settings: Mapping[str, Any]
 ) -> Contrast:
-    shared = {entry["task"] for entry in own} & {entry["task"] for entry in other}
-    difference = mean(
-        [
-            tasks[a["task"]].accuracy(a["student"]) - tasks[a["task"]].accuracy(b["student"])
-            for a in own
-            for b in other
-            if a["task"] == b["task"]
-        ]
-    )
-    size = settings["models"].get(chain.rpartition(">")[2])
+    """The students of ``own`` (one chain and method) minus those of ``other``, task by task."""
+    pairs = [(a, b) for a in own for b in other if a.task == b.task]
     return Contrast(
         study=study,
-        chain=chain,
-        method=method,
+        chain=own[0].chain,
+        method=own[0].method,
         against=against,
-        tasks=len(shared),
-        difference=difference.estimate(),
-        strong_parameters=size,
+        tasks=len({a.task for a, _ in pairs}),
+        difference=estimate(mean([a.accuracy("student") - b.accuracy("student") for a, b in pairs])),
+        strong_parameters=settings["models"].get(own[0].chain.rpartition(">")[2]),
     )
 
 
-def trends(tasks: Tasks, entries: Sequence[Entry], settings: dict[str, Any]) -> list[Trend]:
+def trends(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Trend]:
     """Do larger students copy fewer of their supervisor's errors? Shares over the student's size, weak by weak."""
-    grid = [entry for entry in entries if entry["study"] == "grid" and entry["chain"].count(">") == 1]
+    grid = [case for case in cases if case.study == "grid" and case.chain.count(">") == 1]
+    pairs = dict.fromkeys((case.chain.partition(">")[0], case.method) for case in grid)
     found = []
-    for (_, method), group in together([{**e, "low": e["chain"].split(">")[0]} for e in grid], "low", "method"):
-        chains = {name[0]: each for name, each in together(group, "chain")}
+    for weak, method in pairs:
+        own = [case for case in grid if (case.chain.partition(">")[0], case.method) == (weak, method)]
+        chains = {name: each for (name,), each in together(own, "chain")}
         sizes = {chain: settings["models"].get(chain.rpartition(">")[2]) for chain in chains}
         known = sorted((size, chain) for chain, size in sizes.items() if size)
         if len({size for size, _ in known}) < 2:
             continue
         for quantity in ("inherited", "corrected", "new_errors"):
-            values = [_share(tasks, chains[chain], quantity) for _, chain in known]
+            values = [_share(chains[chain], quantity) for _, chain in known]
             found.append(
                 Trend(
-                    weak=group[0]["chain"].split(">")[0],
+                    weak=weak,
                     method=method,
                     quantity=quantity,
                     sizes=[size for size, _ in known],
-                    values=[each.estimate() for each in values],
-                    slope=slope([log10(size) for size, _ in known], values).estimate(),
+                    values=[estimate(each) for each in values],
+                    slope=estimate(slope([log10(size) for size, _ in known], values)),
                 )
             )
     return found
 
 
-def _share(tasks: Tasks, entries: Sequence[Entry], quantity: str) -> Pooled:
-    found = []
-    for entry in entries:
-        answers = tasks[entry["task"]]
-        stats = inheritance(answers.credit(entry["weak"]), answers.credit(entry["student"]), answers.draw)
-        if number(stats[quantity].value) is not None:
-            found.append(stats[quantity])
-    return mean(found)
+def _share(cases: Sequence[Case], quantity: str) -> Stat:
+    """Mean over the tasks on which the share is defined."""
+    shares = [case.inheritance()[quantity] for case in cases]
+    return mean([share for share in shares if number(share.value) is not None])

@@ -1,22 +1,26 @@
-"""The laboratory's analysis: from answers, cells and curves to everything that its report shows."""
+"""The laboratory's analysis: from answers, cells and learning curves to everything that its report shows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.lab.answers import Answers
-from w2s_pref.analysis.lab.cells import analyse_cell
-from w2s_pref.analysis.lab.curves import learning_curves
-from w2s_pref.analysis.lab.difficulty import difficulties
-from w2s_pref.analysis.lab.studies import bars, contrasts, medians, selections, trends
+from w2s_pref.analysis.lab.cells import ROLES, Case, analyse_cell
+from w2s_pref.analysis.lab.studies import bars, contrasts, difficulties, medians, selections, together, trends
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.lab import Cell, Contrast, Estimate, LabBody, Median, Trend
+from w2s_pref.results.lab import Cell, Contrast, CurvePoint, LabBody, LearningCurve, Median, Trend
 
 #: Apart from each other, so that the tasks' resamples are independent.
 _SEED_STEP = 100_003
+#: Points of a mean curve; trainings that end early keep their last value.
+POINTS = 41
+QUANTITIES = ("weak_agreement", "truth_accuracy")
 
 
 def summarize(
@@ -33,41 +37,74 @@ def summarize(
     Raises:
         W2SError: a cell names a classifier that did not answer, or answers that are no probabilities.
     """
-    entries: list[dict[str, Any]] = [
-        {str(key): value for key, value in row.items()} for row in cells.to_dict("records")
-    ]
-    tasks = _tasks(predictions, entries, settings)
-    found = [analyse_cell(tasks[entry["task"]], entry) for entry in entries]
-    grid = [entry for entry in entries if entry["study"] in {"grid", "bootstrapping"}]
-    middle = medians(tasks, grid)
-    compared, sizes = contrasts(tasks, entries, settings), trends(tasks, entries, settings)
+    cases = _cases(predictions, cells, settings)
+    found = [analyse_cell(case) for case in cases]
+    middle = medians([case for case in cases if case.study in {"grid", "bootstrapping"}])
+    compared, sizes = contrasts(cases, settings), trends(cases, settings)
     return LabBody(
         settings=settings,
         cells=found,
         medians=middle,
-        selections=selections(tasks, [entry for entry in entries if entry["study"] == "grid"]),
-        bars=bars(tasks, entries),
-        difficulties=difficulties(tasks, entries),
+        selections=selections([case for case in cases if case.study == "grid"]),
+        bars=bars(cases),
+        difficulties=difficulties(cases),
         contrasts=compared,
         trends=sizes,
-        curves=learning_curves(curves, entries),
+        curves=learning_curves(curves, cases),
         verdict=verdict(found, middle, compared, sizes),
         warnings=warnings(found),
     )
 
 
-def _tasks(
-    predictions: pd.DataFrame, entries: Sequence[dict[str, Any]], settings: dict[str, Any]
-) -> dict[str, Answers]:
+def _cases(predictions: pd.DataFrame, cells: pd.DataFrame, settings: dict[str, Any]) -> list[Case]:
     test = predictions[predictions["split"] == "test"]
-    names = list(dict.fromkeys(entry["task"] for entry in entries))
-    tasks = {}
-    for number, name in enumerate(names):
+    tasks: dict[str, Answers] = {}
+    for place, name in enumerate(dict.fromkeys(cells["task"])):
         table = test[test["task"] == name]
         if not len(table):
             raise W2SError(f"task {name!r} has no answers on its test items; score them")
-        tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * number)
-    return tasks
+        tasks[name] = Answers(table, settings["resamples"], settings["seed"] + _SEED_STEP * place)
+    names = ("study", "task", "chain", "method", *ROLES)
+    rows = cells.to_dict("records")
+    return [Case(**{name: row[name] for name in names}, answers=tasks[row["task"]]) for row in rows]
+
+
+def learning_curves(curves: pd.DataFrame, cases: Sequence[Case]) -> list[LearningCurve]:
+    """One mean curve for every study, chain and method.
+
+    Args:
+        curves: ``task, name, seed, progress, weak_agreement, truth_accuracy``; progress in [0, 1] of the longest
+            training that the settings allow.
+        cases: the cells; a curve belongs to the student of a cell.
+    """
+    if "progress" not in curves:
+        return []
+    runs = dict(iter(curves.groupby(["task", "name"], observed=True)))
+    found = []
+    for (study, chain, method), group in together(cases, "study", "chain", "method"):
+        parts = [runs[case.task, case.student] for case in group if (case.task, case.student) in runs]
+        each = [one for part in parts for _, one in part.groupby("seed")]
+        if each:
+            points = _mean_curve(each)
+            found.append(LearningCurve(study=study, chain=chain, method=method, runs=len(each), points=points))
+    return found
+
+
+def _mean_curve(runs: Sequence[pd.DataFrame]) -> list[CurvePoint]:
+    grid = np.linspace(0.0, 1.0, POINTS)
+    means = {name: np.stack([_on(run, name, grid) for run in runs]).mean(axis=0) for name in QUANTITIES}
+    return [
+        CurvePoint(progress=float(at), **{name: number(means[name][n]) for name in QUANTITIES})
+        for n, at in enumerate(grid)
+    ]
+
+
+def _on(run: pd.DataFrame, name: str, grid: Floats) -> Floats:
+    """The run's values on a common grid, straight between its evaluations; NaN where it has none."""
+    run = run.sort_values("progress")
+    if name not in run or run[name].isna().all():
+        return np.full(len(grid), np.nan)
+    return np.asarray(np.interp(grid, run["progress"].to_numpy(dtype=float), run[name].to_numpy(dtype=float)))
 
 
 def warnings(cells: Sequence[Cell]) -> list[str]:
@@ -91,19 +128,18 @@ def verdict(
 ) -> list[str]:
     """The study in sentences; what is not resolved is said to be so."""
     grid = [cell for cell in cells if cell.study == "grid"]
-    known = [cell for cell in grid if cell.pgr.value is not None]
-    better = [cell for cell in known if cell.pgr.low is not None and cell.pgr.low > 0]
-    worse = [cell for cell in known if cell.pgr.high is not None and cell.pgr.high < 0]
+    known = [cell.pgr for cell in grid if cell.pgr.estimate is not None]
+    better, worse = (sum(pgr.side() == side for pgr in known) for side in (1, -1))
     found = [
         f"{len(grid)} cells: {len(grid) - len(known)} without a gap; of the {len(known)} others the student is better "
-        f"than its supervisor in {len(better)}, worse in {len(worse)}, not resolved in "
-        f"{len(known) - len(better) - len(worse)}."
+        f"than its supervisor in {better}, worse in {worse}, not resolved in {len(known) - better - worse}."
     ]
     for each in middle:
-        if each.study == "grid" and each.pgr.value is not None and each.pgr.low is not None:
+        if each.study == "grid" and each.pgr.estimate is not None and each.pgr.interval is not None:
+            low, high = each.pgr.interval
             found.append(
-                f"{each.chain} by {each.method}: median PGR {each.pgr.value:.2f} ({each.pgr.low:.2f} to "
-                f"{each.pgr.high:.2f}) over {each.tasks - each.without_gap} of {each.tasks} tasks."
+                f"{each.chain} by {each.method}: median PGR {each.pgr.estimate:.2f} ({low:.2f} to {high:.2f}) over "
+                f"{each.tasks - each.without_gap} of {each.tasks} tasks."
             )
     return [*found, *_compared(compared), *_sizes(sizes)]
 
@@ -116,8 +152,7 @@ def _compared(compared: Sequence[Contrast]) -> list[str]:
     ):
         own = [each for each in compared if each.study == study]
         if own:
-            up = sum(each.difference.resolved and (each.difference.value or 0) > 0 for each in own)
-            down = sum(each.difference.resolved and (each.difference.value or 0) < 0 for each in own)
+            up, down = (sum(each.difference.side() == side for each in own) for side in (1, -1))
             found.append(f"Of {len(own)} {noun}, {up} are better, {down} worse, {len(own) - up - down} not resolved.")
     return found
 
@@ -128,16 +163,11 @@ def _sizes(sizes: Sequence[Trend]) -> list[str]:
     if not own:
         return []
     new = {(each.weak, each.method): each.slope for each in sizes if each.quantity == "new_errors"}
-    less = [each for each in own if _turns(each.slope) < 0]
-    apart = sum(_turns(new[each.weak, each.method]) > 0 for each in less)
-    more = sum(_turns(each.slope) > 0 for each in own)
+    less = [each for each in own if each.slope.side() < 0]
+    apart = sum(new[each.weak, each.method].side() > 0 for each in less)
+    more = sum(each.slope.side() > 0 for each in own)
     return [
         f"Do larger students copy errors less? Of {len(own)} supervisors and methods yes in {len(less) - apart}; in "
         f"{apart} they also make more new errors, so they agree less altogether; they copy more in {more}; not "
         f"resolved in {len(own) - len(less) - more}."
     ]
-
-
-def _turns(slope: Estimate) -> int:
-    """1 rises, -1 falls, 0 not resolved."""
-    return 0 if not slope.resolved else 1 if (slope.value or 0) > 0 else -1

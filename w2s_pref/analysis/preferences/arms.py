@@ -1,19 +1,24 @@
-"""One final student of a study: performance, gap recovered, agreement, deception under both references and rules."""
+"""One arm of a study: its supervision steps, and every final student beside its ceilings and references."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+
+from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured, Roles
+from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
-from w2s_pref.analysis.scores.design import ArmDesign, Context
-from w2s_pref.analysis.scores.regions import cell_table
-from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat
-from w2s_pref.analysis.stats.estimates import estimate, performance
-from w2s_pref.results import results
-from w2s_pref.results.results import KnownRule, Reference
+from w2s_pref.analysis.scores.regions import region_counts
+from w2s_pref.analysis.stats.basics import credit, number
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats, Ints
+from w2s_pref.core.errors import W2SError
+from w2s_pref.results.deception import KnownRule, Reference
 
 RULES: tuple[KnownRule, ...] = ("gt_prob", "max_prob")
 NO_TAX = "Undefined: no item flipped."
@@ -45,7 +50,14 @@ class Student:
 
 def model_performance(context: Context, model: str) -> results.Performance:
     """Performance of any model of the study."""
-    return performance(context.accuracy(model), context.conflict_accuracy(model), context.calibration(model))
+    conflict, calibrated = context.conflict_accuracy(model), context.calibration(model)
+    return results.Performance(
+        accuracy=estimate(context.accuracy(model)),
+        conflict_accuracy=None if conflict is None else estimate(conflict),
+        calibration=results.Calibration(
+            ece=estimate(calibrated.ece), brier=estimate(calibrated.brier), reliability=calibrated.bins
+        ),
+    )
 
 
 def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
@@ -94,16 +106,13 @@ def _entry(
     context: Context, roles: Roles, reference: Reference, rule: KnownRule, measured: Measured
 ) -> results.Deception:
     options, stats = context.options(rule), measured.stats
-    cells = {k: results.Cell.model_validate(v) for k, v in cell_table(measured.parts).items()}
-    points = measures.sweep(context.target, roles, measured, context.draw, options)
-    coefficients = measures.regression(context.target, roles, measured)
     return results.Deception(
         reference=reference,
         known_rule=rule,
         threshold=options.threshold,
         n=context.target.size * len(context.target.seeds),
         tax=measured.tax,
-        cells=cells,
+        cells=region_counts(measured.parts),
         score=estimate(stats["score"], NO_TAX),
         null_share=estimate(stats["null_share"], "Undefined: the reference is never right."),
         risk_ratio=estimate(stats["risk_ratio"], "Undefined: nothing flips outside the cell, or a part is empty."),
@@ -111,8 +120,8 @@ def _entry(
         lift_dropped=measured.dropped,
         lift_smooth=estimate(stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         permutation_p=measures.permutation(measured, context.draw, options),
-        sweep=[results.SweepPoint.model_validate(p) for p in points],
-        regression=[results.Coefficient.model_validate(c) for c in coefficients],
+        sweep=measures.sweep(context.target, roles, measured, context.draw, options),
+        regression=measures.regression(context.target, roles, measured),
         verdict=measures.verdict(measured),
         warnings=measures.warnings(measured),
     )
@@ -132,3 +141,49 @@ def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
         lift=estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell."),
         tax=measured.tax,
     )
+
+
+def hops(context: Context, arm: ArmDesign, labels: pd.DataFrame) -> list[results.Hop]:
+    """One entry for each hop of the chain; the last hop's accuracy is that of the student without conflict."""
+    out = []
+    last = len(arm.chain) - 1
+    for k in range(1, last + 1):
+        student = f"{arm.name}/hop{k}" if k < last else f"{arm.name}/none"
+        accuracy = estimate(context.accuracy(student)) if student in context.target.delta else None
+        rows = labels[labels["name"] == f"{arm.name}/hop{k}"]
+        if rows.empty:
+            raise W2SError(f"label table: no rows named '{arm.name}/hop{k}'; give the labels of every hop.")
+        out.append(_hop(context, arm.chain[k - 1], arm.chain[k], rows, accuracy))
+    return out
+
+
+def _hop(
+    context: Context, supervisor: str, student: str, rows: pd.DataFrame, accuracy: results.Estimate | None
+) -> results.Hop:
+    groups, there, p_true, keep = _arrays(rows)
+    draw = Resampler(groups, len(there), context.design.resamples, context.design.seed)
+    hit = credit(p_true - 0.5)
+    return results.Hop(
+        supervisor=supervisor,
+        student=student,
+        label_accuracy=estimate(draw.mean(hit, there)),
+        label_brier=estimate(draw.mean((1 - p_true) ** 2, there)),
+        kept_share=estimate(draw.mean(keep, there)),
+        kept_accuracy=estimate(draw.mean(hit, there * keep), "Undefined: no label was kept."),
+        accuracy=accuracy,
+    )
+
+
+def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats]:
+    """Group codes (N,) and, each (K, N): which labels exist, their p_true and keep (0 where there is none)."""
+    items = rows.drop_duplicates("id")[["id", "group"]].sort_values("id")
+    codes, _ = pd.factorize(items["group"], sort=True)
+    seeds = np.unique(rows["seed"].to_numpy())
+    line = np.searchsorted(seeds, rows["seed"].to_numpy())
+    place = pd.Index(items["id"]).get_indexer(pd.Index(rows["id"]))
+    shape = (len(seeds), len(items))
+    there, p_true, keep = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    there[line, place] = 1.0
+    p_true[line, place] = rows["p_true"].to_numpy(dtype=np.float64)
+    keep[line, place] = rows["keep"].to_numpy(dtype=np.float64)
+    return codes.astype(np.int64), there, p_true, keep

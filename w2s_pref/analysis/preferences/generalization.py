@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.deception.deception import notes, size
-from w2s_pref.analysis.scores.panel import panel
-from w2s_pref.analysis.scores.table import validate_scores
-from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
+from w2s_pref.analysis.scores.panel import resampled
+from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
-from w2s_pref.core.errors import W2SError
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
 SMALL_GAP = 0.03
-_Z2 = 1.959963984540054**2
 
 
 @dataclass(frozen=True)
@@ -69,9 +66,9 @@ def fieller(top: Floats, bottom: Floats, draw: Resampler) -> tuple[float, float]
     covariance = np.cov(np.stack(tables)) * draw.n_groups
     t, b = (float(x.sum()) for x in tables)
     vtt, vbb, vtb = covariance[0, 0], covariance[1, 1], covariance[0, 1]
-    square = b * b - _Z2 * vbb
-    middle = t * b - _Z2 * vtb
-    inside = middle**2 - square * (t * t - _Z2 * vtt)
+    square = b * b - Z95**2 * vbb
+    middle = t * b - Z95**2 * vtb
+    inside = middle**2 - square * (t * t - Z95**2 * vtt)
     if square <= 0 or inside < 0:
         return None
     root = float(np.sqrt(inside))
@@ -128,25 +125,21 @@ def analyze_generalization(
     Raises:
         W2SError: bad table or unknown model.
     """
-    if resamples < 2:
-        raise W2SError(f"resamples is {resamples}; give at least 2 (2000 is usual).")
-    data = panel(validate_scores(scores), (weak, student, ceiling), objective)
-    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
+    data, draw = resampled(scores, (weak, student, ceiling), objective, resamples, seed)
     roles = {"weak": weak, "student": student, "ceiling": ceiling}
     credits = {role: credit(data.delta[name], ties) for role, name in roles.items()}
     accuracy = {role: draw.mean(x) for role, x in credits.items()}
     pgr = recovered(credits["weak"], credits["student"], credits["ceiling"], draw)
     same = agreement(credits["weak"], credits["student"], draw)
     errors = inheritance(credits["weak"], credits["student"], draw)
-    raw = number(pgr.stat.value)
     return {
         "models": roles,
         **size(data),
         "resamples": resamples,
         "accuracy": {k: number(v.value) for k, v in accuracy.items()},
         "gap": number(pgr.gap.value),
-        "pgr": None if pgr.note else raw,
-        "pgr_raw": raw,
+        "pgr": None if pgr.note else number(pgr.stat.value),
+        "pgr_raw": number(pgr.stat.value),
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
         "agreement": {k: number(v.value) for k, v in same.items()},
         "inheritance": {k: number(v.value) for k, v in errors.items()},

@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured
 from w2s_pref.analysis.preferences.arms import NO_TAX, Student
+from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
-from w2s_pref.analysis.scores.design import Context
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.tables import digest
-from w2s_pref.results import results
-from w2s_pref.results.results import Reference
+from w2s_pref.results.deception import Reference
 
 #: Bins of the absolute log ratio of the two lengths, by quantiles of the items of unequal length.
 BINS = 10

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from w2s_pref import results
 from w2s_pref.analysis.deception.measures import verdict as deception_verdict
 from w2s_pref.analysis.preferences.arms import Student
+from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.preferences.generalization import verdict as pgr_verdict
-from w2s_pref.analysis.scores.design import CONTROLS, Design
-from w2s_pref.results import results
 
 #: Fewer prompts than this decide nothing about speech: a percentile interval of so few is too narrow.
 LEAST_PROMPTS = 20
@@ -127,7 +127,7 @@ def _win_rate(one: results.Speech) -> str | None:
     if one.judge is None or one.judge not in one.win_rate:
         return None
     rate = one.win_rate[one.judge]
-    side = _side(rate, 0.5) if one.prompts >= LEAST_PROMPTS else 0
+    side = rate.side(0.5) if one.prompts >= LEAST_PROMPTS else 0
     if side == 0:
         return ""
     words = "better" if side > 0 else "worse"
@@ -140,7 +140,7 @@ def _blind_spot(one: results.Speech) -> str | None:
     if one.disagreement is None:
         return None
     spot = one.disagreement.blind_spot
-    side = _side(spot, 0.0) if one.disagreement.cells["sk_wuk"].n >= LEAST_PROMPTS else 0
+    side = spot.side() if one.disagreement.cells["sk_wuk"].n >= LEAST_PROMPTS else 0
     if side == 0:
         return ""
     words = "more" if side > 0 else "less"
@@ -148,10 +148,3 @@ def _blind_spot(one: results.Speech) -> str | None:
         f"{one.model} speaks wrong what it ranks right {words} often in the weak model's blind spot than elsewhere "
         f"(difference {interval(spot)})."
     )
-
-
-def _side(value: results.Estimate, neutral: float) -> int:
-    """1 above, -1 below, 0 where the interval holds the neutral value or there is none."""
-    if value.interval is None or value.interval[0] <= neutral <= value.interval[1]:
-        return 0
-    return 1 if value.interval[0] > neutral else -1

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pandas as pd
 
-from w2s_pref.analysis.deception import cases, measures
+from w2s_pref import results
+from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import notes
-from w2s_pref.analysis.preferences import compare, hops, ladder, sentences
-from w2s_pref.analysis.preferences.arms import Student, arm_churn, measure_student, model_performance
+from w2s_pref.analysis.preferences import cases, compare, sentences
+from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
+from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.length import length_matched
+from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
-from w2s_pref.analysis.risk.students import Laboratory, predictors, risks
-from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results import results
 
 __all__ = ["ArmDesign", "Design", "summarize"]
 
@@ -28,22 +28,18 @@ def summarize(
     judged: pd.DataFrame | None = None,
     anchors: pd.DataFrame | None = None,
 ) -> results.Body:
-    """Analyse a whole study.
+    """Analyse a whole study; the same tables in any row order give the same body.
 
     Args:
         scores: long score table. Models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>``
             (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
-            for the final students. Rows of the target test set have ``objective == design.target``, rows of the
-            conflicting one ``design.conflict``.
+            for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
         labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
             hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer.
-        pairs: target test pairs (``types.PAIR_COLUMNS``), for the texts of the suspicious pairs and their lengths.
+        pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
         anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
-
-    Returns:
-        ``results.Body``; the same tables in any row order give the same body.
 
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
@@ -51,13 +47,10 @@ def summarize(
     if not design.arms or not design.conflicts:
         raise W2SError("the design has no arm or no conflict setting; give at least one of each.")
     context = prepare(scores, design)
-    students = {
-        (arm.name, conflict): measure_student(context, arm, conflict)
-        for arm in design.arms
-        for conflict in design.conflicts
-    }
+    settings = [(arm, conflict) for arm in design.arms for conflict in design.conflicts]
+    students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
     comparisons = compare.comparisons(design, students)
-    rungs = ladder.ladder(design, students) if design.ladder else None
+    rungs = compare.ladder(design, students) if design.ladder else None
     said = [] if judged is None else speech(context, judged, anchors)
     laboratory = Laboratory(context)
     return results.Body(
@@ -83,7 +76,7 @@ def _arm(
     return results.Arm(
         name=arm.name,
         chain=list(arm.chain),
-        hops=hops.hops(context, arm, labels),
+        hops=hops(context, arm, labels),
         settings=[students[arm.name, conflict].setting for conflict in context.design.conflicts],
         churn=arm_churn(context, arm),
         method=arm.method,

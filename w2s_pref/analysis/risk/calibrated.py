@@ -11,6 +11,9 @@ from w2s_pref.analysis.stats.calibration import TEMPERATURES, fit_temperature
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
+#: A temperature this close to an end of its range, as a share of it, is at that end.
+NEAR = 0.01
+
 
 @dataclass(frozen=True)
 class Rescaled:
@@ -32,7 +35,8 @@ class Rescaled:
     @property
     def at_limit(self) -> bool:
         """Whether a fit ran into the end of its range: all right, or no knowledge at all."""
-        inside = (self.temperatures > 1.01 * TEMPERATURES[0]) & (self.temperatures < 0.99 * TEMPERATURES[1])
+        low, high = TEMPERATURES[0] * (1 + NEAR), TEMPERATURES[1] * (1 - NEAR)
+        inside = (self.temperatures > low) & (self.temperatures < high)
         return not bool(inside.all())
 
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.risk.findings import headline, sentences, verdict
+from w2s_pref.analysis.risk.sentences import predictor_headline, predictor_sentences, signal_verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
-from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
+from w2s_pref.analysis.risk.signals import TARGET, Thresholds, signal_table
+from w2s_pref.analysis.scores.panel import check_resamples
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats
-from w2s_pref.core.errors import W2SError
+from w2s_pref.results.risk import SIGNALS
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}
@@ -50,8 +51,7 @@ def predictor_study(
     Raises:
         W2SError: bad table, unknown model, options out of range.
     """
-    if resamples < 2:
-        raise W2SError(f"resamples is {resamples}; give at least 2 (2000 is usual).")
+    check_resamples(resamples)
     at = Thresholds(t_strong, t_weak)
     clean = validate_settings(frame)
     raw, calibrated, warned = signal_table(clean, weak, strong, at, objective)
@@ -87,7 +87,7 @@ def study_points(raw: pd.DataFrame, calibrated: pd.DataFrame, resamples: int, se
             "signal": name,
             "raw": found["raw"][name],
             "calibrated": found["calibrated"][name],
-            "verdict": verdict(found["raw"][name], found["calibrated"][name]),
+            "verdict": signal_verdict(found["raw"][name], found["calibrated"][name]),
         }
         for name in SIGNALS
     ]
@@ -95,8 +95,8 @@ def study_points(raw: pd.DataFrame, calibrated: pd.DataFrame, resamples: int, se
     return {
         "support": support,
         "signals": signals,
-        "verdict": headline(signals, SIGNALS),
-        "sentences": sentences(support, len(raw), len(SIGNALS), signals),
+        "verdict": predictor_headline(signals, SIGNALS),
+        "sentences": predictor_sentences(support, len(raw), len(SIGNALS), signals),
     }
 
 

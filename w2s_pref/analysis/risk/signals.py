@@ -8,26 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.risk.blind import check_thresholds
-from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, uncertain
+from w2s_pref.analysis.risk.blind_spot import check_thresholds, confidence, confident_errors, uncertain
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.settings import LABELS, blocks
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.basics import credit, sigmoid
 from w2s_pref.core.arrays import Floats
+from w2s_pref.results.risk import SIGNALS as SIGNALS
 
-#: name -> how a reader is told it. Mean confidence, logit scale, confident errors and accuracy are the strong model's.
-SIGNALS = {
-    "var_strong": "Var strong",
-    "cov": "Cov(strong, weak)",
-    "var_weak": "Var weak",
-    "bias_strong": "bias strong",
-    "misfit": "misfit M",
-    "mean_confidence": "mean confidence",
-    "logit_scale": "logit scale",
-    "confident_errors": "confident-error rate",
-    "accuracy": "accuracy",
-}
 #: What the signals are correlated with.
 TARGET = "bsd"
 
@@ -69,6 +57,8 @@ def signal_table(
     frame: pd.DataFrame, weak: str, strong: str, at: Thresholds, objective: str | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
     """One row for each setting, step and seed: raw, after temperature calibration, and warnings.
+
+    Columns of both tables: ``setting, pipeline, dataset, step, seed``, every one of ``SIGNALS``, and ``bsd``.
 
     Temperatures are cross-fitted within each setting, step and seed (see ``cross_fitted``); a setting of one group has
     no calibrated row values (NaN).

@@ -9,19 +9,16 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.deception.deception import notes, size
-from w2s_pref.analysis.risk import verdicts
-from w2s_pref.analysis.risk.blind import OWNERS, blind_stats, check_thresholds, inheritance_table, threshold_grid
+from w2s_pref.analysis.risk import sentences
+from w2s_pref.analysis.risk.blind_spot import OWNERS, blind_stats, check_thresholds, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted, fitted_elsewhere
-from w2s_pref.analysis.risk.cautions import cautions
-from w2s_pref.analysis.risk.divergence import KL_TERMS, reverse_kl
+from w2s_pref.analysis.risk.divergence import KL_TERMS, bregman_kl, bregman_squared, reverse_kl, total_covariance
 from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
-from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
-from w2s_pref.analysis.scores.panel import Panel, panel
+from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
-from w2s_pref.core.errors import W2SError
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
 _RANDOM = {"var_strong": "random_var_strong", "cov": "random_cov"}
@@ -61,13 +58,11 @@ def risk_summary(
     """Bias, variance, covariance, bounds and blind-spot deception (spec: Osooli et al., arXiv 2604.25077).
 
     Args:
-        scores: a score table (see ``read_scores``).
-        weak, strong: model names.
+        scores: a score table (see ``read_scores``) with the models ``weak`` and ``strong``.
         t_strong, t_weak: thresholds on the confidence max(p, 1 - p), in [.5, 1].
         resamples, seed: of the bootstrap.
-        ceiling: model that stands for f* in the reverse-KL terms; without one these are undefined.
-        calibration: score table of other items, to fit the temperatures on; without one they are cross-fitted on two
-            halves of the groups.
+        ceiling: f* of the reverse-KL terms; undefined without one.
+        calibration: score table of other items to fit temperatures on; without one they are cross-fitted by group.
         objective: which rows, where a table holds several objectives.
 
     Returns:
@@ -77,9 +72,8 @@ def risk_summary(
         W2SError: bad table, unknown model, options out of range.
     """
     check_thresholds(t_strong, t_weak)
-    if resamples < 2:
-        raise W2SError(f"resamples is {resamples}; give at least 2 (2000 is usual).")
-    names = (weak, strong) if ceiling is None else (weak, strong, ceiling)
+    names = [name for name in (weak, strong, ceiling) if name is not None]
+    check_resamples(resamples)
     clean = validate_scores(scores)
     data = panel(clean, names, objective)
     draw = Resampler(data.groups, len(data.seeds), resamples, seed)
@@ -87,9 +81,7 @@ def risk_summary(
     measured, blind = raw.stats()
     scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)
     after, after_blind = _calibrated(scaled, raw, weak, strong)
-    kl = None
-    if ceiling is not None:
-        kl = reverse_kl(_logits(data, ceiling), _logits(data, strong), _logits(data, weak), draw)
+    kl = None if ceiling is None else _divergences(data, ceiling, strong, weak, draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
         "models": {"weak": weak, "strong": strong, "ceiling": ceiling},
@@ -97,29 +89,37 @@ def risk_summary(
         "resamples": resamples,
         **size(data),
         **_measured(raw, measured, blind),
-        "grid": threshold_grid(raw.strong, raw.weak),
+        "grid": _grid(raw),
         "calibrated": after,
         "over_seeds": _over_seeds(data, weak, strong),
         "teachers": _teachers(data, weak),
         "reverse_kl": _reverse_kl(kl),
         "per_seed": {k: [number(v) for v in s.per_seed] for k, s in {**measured, **blind}.items()},
-        "verdict": verdicts.deception_verdict(blind),
-        "sentences": [
-            verdicts.bound_verdict(measured["residual"]),
-            verdicts.calibration_verdict(blind["bsd"], after_blind.get("bsd"), temperature),
-            verdicts.kl_verdict(None if kl is None else kl["slack"]),
-        ],
-        "warnings": [*data.warnings, *cautions(data, weak, strong, t_strong, t_weak), *warned],
-        "notes": [*notes(data), *verdicts.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
+        "verdict": sentences.deception_verdict(blind),
+        "sentences": sentences.verdicts(measured, blind, after_blind.get("bsd"), temperature, kl),
+        "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, t_strong, t_weak), *warned],
+        "notes": [*notes(data), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
     }
+
+
+def _divergences(data: Panel, ceiling: str, strong: str, weak: str, draw: Resampler) -> dict[str, Stat]:
+    return reverse_kl(_logits(data, ceiling), _logits(data, strong), _logits(data, weak), draw)
+
+
+def _grid(pair: Pair) -> list[dict[str, Any]]:
+    """Blind-spot deception at every pair of thresholds, under this table's names of them."""
+    points = threshold_grid(pair.strong, pair.weak)
+    return [{"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})} for p in points]
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
     """Everything that is computed in the same way before and after calibration, with its intervals."""
+    counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
+    shares = {name: {"count": count, "share": number(blind[name].value)} for name, count in counts.items()}
     return {
         **_values(measured, blind),
         "random_orientation": {name: number(measured[key].value) for name, key in _RANDOM.items()},
-        "inheritance": inheritance_table(pair.strong, pair.weak, blind, pair.t_strong, pair.t_weak),
+        "inheritance": {"errors": sum(counts.values()), **shares},
         "intervals": _intervals(measured, blind),
     }
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.scores.table import near, source_of
+from w2s_pref.analysis.scores.table import near, source_of, validate_scores
 from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
@@ -44,6 +45,21 @@ class Panel:
     def size(self) -> int:
         """Number of items N."""
         return len(self.ids)
+
+
+def check_resamples(resamples: int) -> None:
+    """Raise a W2SError where so few resamples have no spread."""
+    if resamples < 2:
+        raise W2SError(f"resamples is {resamples}; give at least 2 (2000 is usual).")
+
+
+def resampled(
+    scores: pd.DataFrame, models: Sequence[str], objective: str | None, resamples: int, seed: int
+) -> tuple[Panel, Resampler]:
+    """A score table, checked, as a panel of ``models`` with its resamples. Raises what ``panel`` and the checks do."""
+    check_resamples(resamples)
+    data = panel(validate_scores(scores), models, objective)
+    return data, Resampler(data.groups, len(data.seeds), resamples, seed)
 
 
 def panel(scores: pd.DataFrame, models: Sequence[str], objective: str | None = None) -> Panel:

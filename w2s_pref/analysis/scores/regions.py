@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Ties, number, right
+from w2s_pref.analysis.stats.basics import Ties, right
 from w2s_pref.core.arrays import Bools, Floats
-from w2s_pref.results.results import CELLS, KnownRule
+from w2s_pref.results.deception import CELLS, KnownRule, RegionCounts
 
 
 def known(p: Floats, threshold: float, rule: KnownRule = "gt_prob") -> Bools:
@@ -20,6 +20,11 @@ def known(p: Floats, threshold: float, rule: KnownRule = "gt_prob") -> Bools:
     """
     sure = np.maximum(p, 1.0 - p) if rule == "max_prob" else p
     return np.asarray(sure >= threshold, dtype=np.bool_)
+
+
+def region_masks(strong: Bools, weak: Bools) -> dict[str, Bools]:
+    """The four regions by name, from what the strong and the weak ceiling know, of one shape."""
+    return dict(zip(CELLS, (strong & weak, strong & ~weak, ~strong & weak, ~strong & ~weak), strict=True))
 
 
 @dataclass(frozen=True)
@@ -48,9 +53,8 @@ class Regions:
         return self.strong & ~self.weak
 
     def masks(self) -> dict[str, Bools]:
-        """The four cells, a partition of all rows, by name."""
-        s, w = self.strong, self.weak
-        return dict(zip(CELLS, (s & w, s & ~w, ~s & w, ~s & ~w), strict=True))
+        """The four regions, a partition of all rows, by name."""
+        return region_masks(self.strong, self.weak)
 
 
 def regions(
@@ -71,18 +75,18 @@ def regions(
     )
 
 
-def cell_table(parts: Regions) -> dict[str, dict[str, int | float | None]]:
-    """Counts over all seeds: rows n, eligible, tax, errors; rate = tax / eligible, error_rate = errors / n."""
-    table: dict[str, dict[str, int | float | None]] = {}
+def region_counts(parts: Regions) -> dict[str, RegionCounts]:
+    """Rows n, eligible, tax and errors of each region, all seeds; rate = tax / eligible, error_rate = errors / n."""
+    table = {}
     for name, mask in parts.masks().items():
         n, eligible = int(mask.sum()), int((mask & parts.eligible).sum())
         tax, errors = int((mask & parts.tax).sum()), int((mask & parts.wrong).sum())
-        table[name] = {
-            "n": n,
-            "eligible": eligible,
-            "tax": tax,
-            "errors": errors,
-            "rate": number(tax / eligible) if eligible else None,
-            "error_rate": number(errors / n) if n else None,
-        }
+        table[name] = RegionCounts(
+            n=n,
+            eligible=eligible,
+            tax=tax,
+            errors=errors,
+            rate=tax / eligible if eligible else None,
+            error_rate=errors / n if n else None,
+        )
     return table

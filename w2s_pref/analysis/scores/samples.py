@@ -13,7 +13,7 @@ from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.results import Judge
+from w2s_pref.results.speech import Judge
 
 JUDGES: tuple[Judge, ...] = get_args(Judge)
 KEYS = ["model", "seed", "id", "sample"]

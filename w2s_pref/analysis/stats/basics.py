@@ -10,6 +10,8 @@ import numpy as np
 from w2s_pref.core.arrays import Bools, Floats
 
 Ties = Literal["half", "right"]
+#: 97.5 % point of the standard normal distribution: half the width of a 95 % interval in standard errors.
+Z95 = 1.959963984540054
 
 
 def sigmoid(x: Floats) -> Floats:

@@ -3,39 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from w2s_pref.analysis.scores.panel import panel
-from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
+from w2s_pref.results.estimates import Bin
 
 #: Range of a fitted temperature; at its ends the data ask for none (all right) or for no confidence at all.
 TEMPERATURES = (0.01, 100.0)
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
-    """Rows whose confidence lies in [low, high) (the last bin includes 1). Undefined means are None."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float | None
-    accuracy: float | None
-
-
-@dataclass(frozen=True)
 class Calibrated:
-    """ECE and Brier score with their bootstraps, and the bins they are read from."""
+    """ECE and Brier score with their bootstraps, and the bins they are read from: [low, high), the last includes 1."""
 
     ece: Stat
     brier: Stat
-    bins: list[ReliabilityBin]
+    bins: list[Bin]
 
 
 def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties: Ties = "half") -> Calibrated:
@@ -57,41 +43,6 @@ def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties:
     return Calibrated(ece, brier, _bins(sums.seeds.sum(axis=0), bins))
 
 
-def analyze_calibration(
-    scores: pd.DataFrame,
-    model: str,
-    bins: int = 10,
-    resamples: int = 2000,
-    seed: int = 0,
-    *,
-    ties: Ties = "half",
-    objective: str | None = None,
-) -> dict[str, Any]:
-    """ECE, Brier score, reliability bins and the temperature that would fit these very items, of one model.
-
-    Returns:
-        A JSON-ready dictionary: ``n, accuracy, ece, brier, reliability, temperature, intervals``. ``temperature`` is
-        over the table's ``tau`` and in-sample: fit it on other items before using it.
-
-    Raises:
-        W2SError: bad table or unknown model.
-    """
-    data = panel(validate_scores(scores), (model,), objective)
-    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
-    found = calibration(data.p(model), data.delta[model], draw, bins, ties)
-    accuracy = draw.mean(credit(data.delta[model], ties))
-    stats = {"accuracy": accuracy, "ece": found.ece, "brier": found.brier}
-    return {
-        "model": model,
-        "n": data.size * len(data.seeds),
-        **{name: number(stat.value) for name, stat in stats.items()},
-        "reliability": [vars(b) for b in found.bins],
-        "temperature": fit_temperature((data.delta[model] / data.tau[model]).ravel()),
-        "intervals": {name: stat.pair() for name, stat in stats.items()},
-        "warnings": data.warnings,
-    }
-
-
 def confidence_bin(confidence: Floats, bins: int = 10) -> Ints:
     """Equal-width bin of [.5, 1] a confidence falls into, 0..bins-1; an edge belongs to the bin above it."""
     edges = np.linspace(0.5, 1.0, bins + 1)[1:-1]
@@ -103,12 +54,12 @@ def _ece(sums: Floats, bins: int) -> Floats:
     return divide(gap, sums[..., :bins].sum(axis=-1))
 
 
-def _bins(sums: Floats, bins: int) -> list[ReliabilityBin]:
+def _bins(sums: Floats, bins: int) -> list[Bin]:
     edges = np.linspace(0.5, 1.0, bins + 1)
     n, confidence, accuracy = sums[:bins], sums[bins : 2 * bins], sums[2 * bins : 3 * bins]
-    means = [divide(x, n) for x in (confidence, accuracy)]
+    sure, hit = divide(confidence, n), divide(accuracy, n)
     return [
-        ReliabilityBin(float(edges[i]), float(edges[i + 1]), int(n[i]), number(means[0][i]), number(means[1][i]))
+        Bin(low=edges[i], high=edges[i + 1], n=int(n[i]), confidence=number(sure[i]), accuracy=number(hit[i]))
         for i in range(bins)
     ]
 

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.analysis.stats.basics import Z95, divide
 from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
 from w2s_pref.core.arrays import Floats, Ints
 
 #: Up to this many values all n! orders are counted (362,880 for 9); above it, a seeded sample of ``DRAWS`` orders.
 MAX_EXACT = 9
 DRAWS = 20_000
+#: Means that differ beyond this many decimals differ by rounding: they are tied.
 _DECIMALS = 12
+#: The same for correlations, spreads and shares of orders.
 _EQUAL = 1e-9
 
 
@@ -132,7 +134,7 @@ def bonett_wright(rho: float, n: int) -> list[float] | None:
     """Approximate 95 % limits of a rank correlation, tanh(atanh rho -+ 1.96 sqrt((1 + rho^2 / 2) / (n - 3)))."""
     if n < 5:
         return None
-    half = 1.959963984540054 * math.sqrt((1 + rho * rho / 2) / (n - 3))
+    half = Z95 * math.sqrt((1 + rho * rho / 2) / (n - 3))
     return [math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)]
 
 

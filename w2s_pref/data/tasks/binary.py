@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from typing import Any
 
 from w2s_pref.core.tables import neutral_order
-from w2s_pref.data.tasks.fields import label, same, text
-from w2s_pref.data.tasks.task import PARQUET, BadRecord, Item, Record, Task
+from w2s_pref.data.tasks.fields import label, same, stem, text
+from w2s_pref.data.tasks.task import ALL, HELD_OUT, PARQUET, BadRecord, Item, Record, binary
 
 _GLUE = {"hub": "nyu-mll/glue", "revision": "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"}
 _SUPER_GLUE = {"hub": "aps/super_glue", "revision": "3de24cf8022e94f4ee4b9d55a6f539891524d646"}
@@ -17,21 +15,16 @@ _SUPER_GLUE = {"hub": "aps/super_glue", "revision": "3de24cf8022e94f4ee4b9d55a6f
 _ETHICS = {
     "hub": "hendrycks/ethics",
     "revision": PARQUET,
-    "splits": {"train": "train", "validation": "test"},
+    "splits": HELD_OUT,
     "about": "MIT; Hendrycks et al. 2021, arXiv 2008.02275",
 }
-_HELD_OUT = {"train": "train", "validation": "test"}
 
 
-def _binary(name: str, **about: Any) -> Callable[[Callable[[Record], Item]], Task]:
-    return lambda recipe: Task(name, "binary", recipe, **about)
-
-
-@_binary(
+@binary(
     "boolq",
     hub="google/boolq",
     revision="35b264d03638db9f4ce671b711558bf7ff0f80d5",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("passage", "question", "answer"),
     group="passage",
     about="CC BY-SA 3.0; Clark et al. 2019, arXiv 1905.10044",
@@ -42,7 +35,7 @@ def boolq(record: Record) -> Item:
     return Item(same(passage), f"{passage}\nQuestion: {text(record, 'question').rstrip('?')}?", label(record, "answer"))
 
 
-@_binary("ethics-justice", folder="justice", columns=("scenario", "label"), group="scenario", **_ETHICS)
+@binary("ethics-justice", folder="justice", columns=("scenario", "label"), group="scenario", **_ETHICS)
 def ethics_justice(record: Record) -> Item:
     """Is the claim reasonable? Authors wrote scenarios in families that share the claim or the reason: one group."""
     scenario = text(record, "scenario")
@@ -51,7 +44,7 @@ def ethics_justice(record: Record) -> Item:
     return Item(keys, f"{scenario}\nIs this reasonable?", label(record, "label"))
 
 
-@_binary(
+@binary(
     "ethics-deontology",
     folder="deontology",
     columns=("scenario", "excuse", "label"),
@@ -64,7 +57,7 @@ def ethics_deontology(record: Record) -> Item:
     return Item(same(scenario), f"{scenario}\n{excuse}\nIs this a valid answer?", label(record, "label"))
 
 
-@_binary("ethics-virtue", folder="virtue", columns=("scenario", "label"), group="scenario", **_ETHICS)
+@binary("ethics-virtue", folder="virtue", columns=("scenario", "label"), group="scenario", **_ETHICS)
 def ethics_virtue(record: Record) -> Item:
     """Does the person show the trait? Balanced within a scenario: one trait is right, several are wrong."""
     scenario, mark, trait = text(record, "scenario").partition("[SEP]")
@@ -74,7 +67,7 @@ def ethics_virtue(record: Record) -> Item:
     return Item(same(scenario), prompt, label(record, "label"), unit=same(scenario))
 
 
-@_binary(
+@binary(
     "ethics-utilitarianism",
     folder="utilitarianism",
     columns=("baseline", "less_pleasant"),
@@ -91,7 +84,7 @@ def ethics_utilitarianism(record: Record) -> Item:
     return Item(same(one, two), f"1. {one}\n2. {two}\nIs the first more pleasant than the second?", int(first))
 
 
-@_binary(
+@binary(
     "anli-r2",
     hub="facebook/anli",
     revision="8e4813d81f46d313dac7892e1c28076917cfcdf9",
@@ -107,10 +100,10 @@ def anli_r2(record: Record) -> Item:
     return Item(same(premise), f"{premise}\nDoes it follow that: {text(record, 'hypothesis')}", int(entails))
 
 
-@_binary(
+@binary(
     "cola",
     config="cola",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("sentence", "label"),
     group="sentence",
     about="Warstadt et al. 2019, arXiv 1805.12471",
@@ -122,10 +115,10 @@ def cola(record: Record) -> Item:
     return Item(same(sentence), sentence, label(record, "label"))
 
 
-@_binary(
+@binary(
     "sst2",
     config="sst2",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("sentence", "label"),
     group="sentence",
     about="Socher et al. 2013 (EMNLP)",
@@ -137,7 +130,7 @@ def sst2(record: Record) -> Item:
     return Item(same(sentence), sentence, label(record, "label"))
 
 
-@_binary(
+@binary(
     "mc-taco",
     hub="CogComp/mc_taco",
     revision=PARQUET,
@@ -150,16 +143,16 @@ def sst2(record: Record) -> Item:
 def mc_taco(record: Record) -> Item:
     """Is the answer plausible? A question has several right and wrong answers, balanced within it."""
     sentence = text(record, "sentence")
-    stem = f"{sentence}\nQuestion: {text(record, 'question')}\nAnswer: "
-    return Item(same(sentence), stem + text(record, "answer"), label(record, "label"), unit=stem)
+    asked = stem(record, sentence)
+    return Item(same(sentence), asked + text(record, "answer"), label(record, "label"), unit=asked)
 
 
-@_binary(
+@binary(
     "paws",
     hub="google-research-datasets/paws",
     config="labeled_final",
     revision="161ece9501cf0a11f3e48bd356eaa82de46d6a09",
-    splits={"train": "train", "validation": "train", "test": "test"},
+    splits=ALL,
     columns=("sentence1", "sentence2", "label"),
     group="sorted pair",
     about="free use with attribution (authors' terms); Zhang et al. 2019, arXiv 1904.01130",
@@ -170,10 +163,10 @@ def paws(record: Record) -> Item:
     return Item(same(one, two), f"1. {one}\n2. {two}\nDo they mean the same?", label(record, "label"))
 
 
-@_binary(
+@binary(
     "multirc",
     config="multirc",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("paragraph", "question", "answer", "label"),
     group="paragraph",
     about="Khashabi et al. 2018 (NAACL)",
@@ -182,14 +175,14 @@ def paws(record: Record) -> Item:
 def multirc(record: Record) -> Item:
     """Is the answer right? Balanced within a question. The passage is the key: idx.paragraph restarts in a split."""
     passage = text(record, "paragraph")
-    stem = f"{passage}\nQuestion: {text(record, 'question')}\nAnswer: "
-    return Item(same(passage), stem + text(record, "answer"), label(record, "label"), unit=stem)
+    asked = stem(record, passage)
+    return Item(same(passage), asked + text(record, "answer"), label(record, "label"), unit=asked)
 
 
-@_binary(
+@binary(
     "wic",
     config="wic",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("word", "sentence1", "sentence2", "label"),
     group="word",
     about="Pilehvar and Camacho-Collados 2019, arXiv 1808.09121",
@@ -202,7 +195,7 @@ def wic(record: Record) -> Item:
     return Item(same(word), prompt, label(record, "label"))
 
 
-@_binary(
+@binary(
     "twitter-sentiment",
     hub="EleutherAI/twitter-sentiment",
     splits={"train": "train", "test": "test"},

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from w2s_pref.data.tasks.fields import cell, label, lettered, position, same, stem, text, texts
+from w2s_pref.data.tasks.task import ALL, HELD_OUT, PARQUET, Question, Record, Unusable, choice
 
-from w2s_pref.data.tasks.fields import cell, label, lettered, position, same, text, texts
-from w2s_pref.data.tasks.task import PARQUET, Question, Record, Task, Unusable
-
-_HELD_OUT = {"train": "train", "validation": "test"}
-_ALL = {"train": "train", "validation": "train", "test": "test"}
 _NONE = "None of the above choices ."
 
 
-def _choice(name: str, **about: Any) -> Callable[[Callable[[Record], Question]], Task]:
-    return lambda recipe: Task(name, "choice", recipe, **about)
-
-
-@_choice(
+@choice(
     "cosmosqa",
     hub="allenai/cosmos_qa",
     revision=PARQUET,
     folder="default",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("context", "question", "answer0", "answer1", "answer2", "answer3", "label"),
     group="context",
     about="CC BY 4.0; Huang et al. 2019, arXiv 1909.00277",
@@ -36,16 +27,15 @@ def cosmosqa(record: Record) -> Question:
     if right == _NONE:
         raise Unusable("none_of_the_above")
     options = [option for option in options if option != _NONE]
-    stem = f"{context}\nQuestion: {text(record, 'question')}\nAnswer: "
-    return Question(same(context), stem, options, options.index(right))
+    return Question(same(context), stem(record, context), options, options.index(right))
 
 
-@_choice(
+@choice(
     "dream",
     hub="dataset-org/dream",
     revision=PARQUET,
     folder="plain_text",
-    splits=_ALL,
+    splits=ALL,
     columns=("dialogue_id", "dialogue", "question", "choice", "answer"),
     group="dialogue_id",
     about="non-commercial research (authors' terms); Sun et al. 2019, arXiv 1902.00164",
@@ -53,15 +43,15 @@ def cosmosqa(record: Record) -> Question:
 def dream(record: Record) -> Question:
     """The dialogue is in the text: without it the questions cannot be answered."""
     dialogue, options = "\n".join(texts(record, "dialogue")), texts(record, "choice")
-    stem = f"{dialogue}\nQuestion: {text(record, 'question')}\nAnswer: "
-    return Question(text(record, "dialogue_id"), stem, options, position(options, cell(record, "answer")))
+    right = position(options, cell(record, "answer"))
+    return Question(text(record, "dialogue_id"), stem(record, dialogue), options, right)
 
 
-@_choice(
+@choice(
     "hellaswag",
     hub="Rowan/hellaswag",
     revision="218ec52e09a7e7462a5400043bb9a69a41d06b76",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("ctx", "endings", "label", "source_id"),
     group="source_id and context",
     about="MIT; Zellers et al. 2019, arXiv 1905.07830",
@@ -73,12 +63,12 @@ def hellaswag(record: Record) -> Question:
     return Question((f"source {text(record, 'source_id')}", same(context)), context + " ", options, right)
 
 
-@_choice(
+@choice(
     "openbookqa",
     hub="allenai/openbookqa",
     config="main",
     revision="388097ea7776314e93a529163e0fea805b8a6454",
-    splits=_ALL,
+    splits=ALL,
     columns=("question_stem", "choices", "answerKey"),
     group="question",
     about="Apache-2.0 (the authors' repository); Mihaylov et al. 2018, arXiv 1809.02789",
@@ -94,11 +84,11 @@ def openbookqa(record: Record) -> Question:
     return Question(same(question), f"Question: {question}\nAnswer: ", options, right)
 
 
-@_choice(
+@choice(
     "quail",
     hub="textmachinelab/quail",
     revision="2bd9d7f90a532fe1a910b70972cef5fda341c8fe",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("context_id", "context", "question", "answers", "correct_answer_id"),
     group="context_id",
     about="CC BY-NC-SA 4.0; Rogers et al. 2020 (AAAI)",
@@ -106,16 +96,15 @@ def openbookqa(record: Record) -> Question:
 def quail(record: Record) -> Question:
     """'not enough information' is an option of every question, right for the unanswerable ones: it stays."""
     options = texts(record, "answers")
-    stem = f"{text(record, 'context')}\nQuestion: {text(record, 'question')}\nAnswer: "
     right = label(record, "correct_answer_id", values=tuple(range(len(options))))
-    return Question(text(record, "context_id"), stem, options, right)
+    return Question(text(record, "context_id"), stem(record, text(record, "context")), options, right)
 
 
-@_choice(
+@choice(
     "piqa",
     hub="baber/piqa",
     revision="142f6d7367fd9877f0fb3b5734ea6a545f54cdd1",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("goal", "sol1", "sol2", "label"),
     group="goal",
     about="Bisk et al. 2020, arXiv 1911.11641",
@@ -126,10 +115,10 @@ def piqa(record: Record) -> Question:
     return Question(same(goal), f"Goal: {goal}\nSolution: ", options, label(record, "label"))
 
 
-@_choice(
+@choice(
     "quartz",
     hub="allenai/quartz",
-    splits=_ALL,
+    splits=ALL,
     columns=("para", "question", "choices", "answerKey"),
     group="para",
     about="CC BY 4.0; Tafjord et al. 2019, arXiv 1909.03553",
@@ -138,30 +127,29 @@ def quartz(record: Record) -> Question:
     """Is the answer right, given the paragraph?"""
     passage = text(record, "para")
     options, right = lettered(record, "choices", "answerKey")
-    return Question(same(passage), f"{passage}\nQuestion: {text(record, 'question')}\nAnswer: ", options, right)
+    return Question(same(passage), stem(record, passage), options, right)
 
 
-@_choice(
+@choice(
     "sciq",
     hub="allenai/sciq",
     revision="2c94ad3e1aafab77146f384e23536f97a4849815",
-    splits=_ALL,
+    splits=ALL,
     columns=("question", "correct_answer", "distractor1", "distractor2", "distractor3"),
     group="question",
     about="CC BY-NC 3.0; Welbl et al. 2017, arXiv 1707.06209",
 )
 def sciq(record: Record) -> Question:
     """Without the supporting passage, which often holds the answer word for word."""
-    question = text(record, "question")
     options = [text(record, name) for name in ("correct_answer", "distractor1", "distractor2", "distractor3")]
-    return Question(same(question), f"Question: {question}\nAnswer: ", options, 0)
+    return Question(same(text(record, "question")), stem(record), options, 0)
 
 
-@_choice(
+@choice(
     "social-iqa",
     hub="lighteval/siqa",
     revision="54c6a1f8cb6daf4f5abf24a601852612fb35eb25",
-    splits=_HELD_OUT,
+    splits=HELD_OUT,
     columns=("context", "question", "answerA", "answerB", "answerC", "label"),
     group="context",
     about="Sap et al. 2019, arXiv 1904.09728",
@@ -170,5 +158,5 @@ def social_iqa(record: Record) -> Question:
     """The source's label is 1, 2 or 3, written as text."""
     context = text(record, "context")
     options = [text(record, name) for name in ("answerA", "answerB", "answerC")]
-    stem = f"{context}\nQuestion: {text(record, 'question')}\nAnswer: "
-    return Question(same(context), stem, options, label(record, "label", values=(1, 2, 3)) - 1)
+    right = label(record, "label", values=(1, 2, 3)) - 1
+    return Question(same(context), stem(record, context), options, right)

@@ -104,6 +104,12 @@ def position(options: Sequence[str], answer: Any) -> int:
     return int(number)
 
 
+def stem(record: Record, context: str | None = None, question: str = "question") -> str:
+    """Everything before an answer: the context, if there is one, and the question in column ``question``."""
+    asked = f"Question: {text(record, question)}\nAnswer: "
+    return asked if context is None else f"{context}\n{asked}"
+
+
 def same(*parts: str) -> str:
     """A group key for a set of texts, in whatever order they come: without case and spacing."""
     return "\n".join(sorted(" ".join(part.lower().split()) for part in parts))

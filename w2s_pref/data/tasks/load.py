@@ -17,11 +17,12 @@ from pydantic import ValidationError
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
 from w2s_pref.core.strict import sentences
+from w2s_pref.core.tables import first_groups
 from w2s_pref.data.problems import Problems, short
 from w2s_pref.data.readers import Part, Request, read
 from w2s_pref.data.tasks import own
 from w2s_pref.data.tasks.config import TaskConfig
-from w2s_pref.data.tasks.rows import Row, balanced, first_groups, rows_of, table
+from w2s_pref.data.tasks.rows import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import TASKS, BadRecord, Item, MissingColumn, Question, Recipe, Task, Unusable
 
 log = logging.getLogger(__name__)
@@ -45,7 +46,7 @@ class LoadedTask:
 
 
 def load_task(config: str | TaskConfig | Mapping[str, Any], base: Path = Path()) -> pd.DataFrame:
-    """Balanced items of a task: ``load(config, base).frame``."""
+    """Balanced items of a task, columns ``tables.ITEM_COLUMNS``: ``load(config, base).frame``."""
     return load(config, base).frame
 
 
@@ -88,7 +89,7 @@ def as_config(config: str | TaskConfig | Mapping[str, Any]) -> TaskConfig:
         raise W2SError(sentences(error, f"task {value.get('task', '?')}")) from None
 
 
-def _rows(config: TaskConfig, base: Path) -> tuple[list[Row], Counter[str], bool]:
+def _rows(config: TaskConfig, base: Path) -> tuple[list[TaskRow], Counter[str], bool]:
     """Rows of the task, what was counted on the way, and whether the task came with the package."""
     if config.kind is not None:
         return (*_expand(_local(config, {}, base), own.recipe(config), config.seed), False)
@@ -103,7 +104,7 @@ def _rows(config: TaskConfig, base: Path) -> tuple[list[Row], Counter[str], bool
     return (*_expand(parts, found, config.seed), True)
 
 
-def _expand(parts: Sequence[tuple[str, Part]], recipe: Recipe, seed: int) -> tuple[list[Row], Counter[str]]:
+def _expand(parts: Sequence[tuple[str, Part]], recipe: Recipe, seed: int) -> tuple[list[TaskRow], Counter[str]]:
     """Every record through the recipe. ``parts``: (train or test, raw table)."""
     problems, counts, rows = Problems(), Counter[str](), []
     alone = len({part for part, _ in parts}) == 1
@@ -125,7 +126,7 @@ def _expand(parts: Sequence[tuple[str, Part]], recipe: Recipe, seed: int) -> tup
     return rows, counts
 
 
-def _made(function: Callable[..., Any], config: TaskConfig) -> tuple[list[Row], Counter[str]]:
+def _made(function: Callable[..., Any], config: TaskConfig) -> tuple[list[TaskRow], Counter[str]]:
     """The rows of a user's function."""
     try:
         made = list(function(**config.arguments))

@@ -8,16 +8,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from w2s_pref.core.tables import PAIR_COLUMNS, digest
+from w2s_pref.core.tables import ITEM_COLUMNS, digest
 from w2s_pref.data.chat import linked_groups
 from w2s_pref.data.tasks.task import Group, Item, Question, Unusable
 
-#: Beside the columns of every pair table: what right and wrong are balanced within, and the file's share.
-ITEM_COLUMNS = (*PAIR_COLUMNS, "unit", "part")
-
 
 @dataclass(frozen=True)
-class Row:
+class TaskRow:
     """One item on its way into the table; ``part`` is ``train`` or ``test``."""
 
     groups: tuple[str, ...]
@@ -27,7 +24,7 @@ class Row:
     part: str
 
 
-def rows_of(made: Item | Question, part: str, seed: int) -> list[Row]:
+def rows_of(made: Item | Question, part: str, seed: int) -> list[TaskRow]:
     """The rows of one record: an item as it is; a question's right option and one wrong option, drawn by hash.
 
     Raises:
@@ -35,22 +32,22 @@ def rows_of(made: Item | Question, part: str, seed: int) -> list[Row]:
     """
     keys = _keys(made.group)
     if isinstance(made, Item):
-        return [Row(keys, made.prompt, made.label, digest(made.unit or made.prompt)[:16], part)]
+        return [TaskRow(keys, made.prompt, made.label, digest(made.unit or made.prompt)[:16], part)]
     right = made.options[made.right]
     wrong = [option for option in dict.fromkeys(made.options) if option != right]
     if not wrong:
         raise Unusable("no_wrong_option")
     unit = digest(made.stem)[:16]
     drawn = min(wrong, key=lambda option: digest(str(seed), made.stem, option))
-    return [Row(keys, made.stem + option, int(option == right), unit, part) for option in (right, drawn)]
+    return [TaskRow(keys, made.stem + option, int(option == right), unit, part) for option in (right, drawn)]
 
 
 def _keys(group: Group) -> tuple[str, ...]:
     return (group,) if isinstance(group, str) else group
 
 
-def table(rows: Iterable[Row], name: str) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Rows as a table of form ``item``, without copies, and what was left out.
+def table(rows: Iterable[TaskRow], name: str) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Rows as a table with the columns ``ITEM_COLUMNS``, without copies, and what was left out.
 
     Ids are hashes of task and text, so they carry no label. Of rows that say the same one stays, of the test part if
     there is one; of a text with both labels none does (``duplicates``, ``contradictory``).
@@ -95,14 +92,3 @@ def _even(frame: pd.DataFrame, within: list[str]) -> pd.DataFrame:
     """The first rows of each label, as many as the rarer label has."""
     fewer = frame.groupby(within)["truth"].transform(lambda label: min(label.sum(), len(label) - label.sum()))
     return frame[frame.groupby([*within, "truth"]).cumcount() < fewer]
-
-
-def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
-    """Whole groups in hash order, up to ``size`` rows; a group that is too big for what is left is passed over."""
-    rows = frame.groupby("group").size()
-    taken = []
-    for group in sorted(rows.index, key=lambda group: digest(str(seed), "size", group)):
-        if rows[group] <= size:
-            taken.append(group)
-            size -= rows[group]
-    return frame[frame["group"].isin(taken)]

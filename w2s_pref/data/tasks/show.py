@@ -1,22 +1,19 @@
-"""Tasks and their audits for the terminal, and what `w2s audit` was asked about."""
+"""Tasks for the terminal, and those that a command names."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.data.inspect import safe
-from w2s_pref.data.tasks.audit import Audit, audit
 from w2s_pref.data.tasks.config import TaskConfig
-from w2s_pref.data.tasks.load import LoadedTask, as_config, load
+from w2s_pref.data.tasks.load import as_config
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Task
 
 
@@ -71,33 +68,3 @@ def configs(what: str, path: Sequence[str]) -> tuple[list[TaskConfig], Path]:
 def _entry(name: str, given: Any) -> dict[str, Any]:
     """A task of a recipe, without the keys that are the recipe's own (such as sizes)."""
     return {"task": name} | {key: value for key, value in (given or {}).items() if key in TaskConfig.model_fields}
-
-
-def audit_tasks(what: str, path: Sequence[str], seed: int, console: Console) -> list[dict[str, Any]]:
-    """Audit every task that ``what`` names, print a table a task, and return the audits as plain values."""
-    chosen, base = configs(what, path)
-    done = []
-    for config in chosen:
-        loaded = load(config, base)
-        found = audit(loaded.frame, seed)
-        console.print(audit_table(found, loaded))
-        done.append(asdict(found) | {"counts": loaded.counts, "warnings": found.warnings})
-    return done
-
-
-def audit_table(found: Audit, loaded: LoadedTask) -> RenderableType:
-    """Probes as a table, then what the table of items is like, then the warnings."""
-    size = f"{found.rows:,} items, {found.groups:,} groups, {found.positives:.0%} positive"
-    table = Table(title=Text(f"{safe(found.task)}: {size}"), caption_justify="left", title_justify="left")
-    for title in ("probe", "accuracy", "95 %", "shuffled labels below", "verdict"):
-        table.add_column(title, justify="left" if title in ("probe", "verdict") else "right")
-    for probe in found.probes:
-        style = {"leak": "bold red", "signal": "yellow"}.get(probe.verdict, "")
-        span = f"{probe.low:.3f} … {probe.high:.3f}"
-        table.add_row(probe.name, f"{probe.accuracy:.3f}", span, f"{probe.null:.3f}", Text(probe.verdict, style=style))
-    looked = "" if found.probed == found.rows else f"probed {found.probed:,} items; "
-    notes = [f"{name.replace('_', ' ')} {share:.1%}" for name, share in found.defects.items()]
-    counts = [f"{key.replace('dropped.', '').replace('_', ' ')} {count:,}" for key, count in loaded.counts.items()]
-    lines = [Text(looked + ", ".join(notes)), Text("read: " + ", ".join(counts))]
-    warnings = [Text(f"warning: {safe(sentence)}", style="bold red") for sentence in found.warnings]
-    return Group(table, *lines, *(warnings or [Text("no warning")]))

@@ -19,6 +19,10 @@ Group = str | tuple[str, ...]
 #: Branch of the hub where data sets that need a loading script (refused by datasets 4 and later) lie as Parquet.
 PARQUET = "refs/convert/parquet"
 
+#: The hub's splits and what becomes of them: where ``test`` has no labels, and where all three have.
+HELD_OUT: Mapping[str, Pool] = {"train": "train", "validation": "test"}
+ALL: Mapping[str, Pool] = {"train": "train", "validation": "train", "test": "test"}
+
 
 class BadRecord(ValueError):
     """A record that cannot become items; the message says why and how to mend it, the loader adds where."""
@@ -108,6 +112,16 @@ class Task:
             Unusable: a sound record that this task leaves out.
         """
         return self.recipe(record)
+
+
+def binary(name: str, **about: Any) -> Callable[[Recipe], Task]:
+    """Make a recipe the binary task of that name; ``about``: the other attributes of ``Task``."""
+    return lambda recipe: Task(name, "binary", recipe, **about)
+
+
+def choice(name: str, **about: Any) -> Callable[[Recipe], Task]:
+    """The same for a multiple-choice task."""
+    return lambda recipe: Task(name, "choice", recipe, **about)
 
 
 #: The 22 NLP tasks: name -> where it is, imported when asked for.

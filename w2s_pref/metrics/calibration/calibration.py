@@ -5,25 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import evaluate
 
-from w2s_pref.analysis.stats.calibration import analyze_calibration
-from w2s_pref.metrics.tables import score_table
+from w2s_pref.analysis.scores.calibration import analyze_calibration
+from w2s_pref.metrics.tables import metric_info, score_table
 
 _DESCRIPTION = """How well max(p, 1 - p), p = sigmoid(score gap), says how often a model prefers the true answer."""
 _INPUTS = """delta: score gaps, true answer minus the other, divided by the temperature. groups: optional, the prompt of
-each item. Options as those of w2s_pref.analysis.stats.calibration.analyze_calibration."""
+each item. Options as those of w2s_pref.analysis.scores.calibration.analyze_calibration."""
 
 
 class Calibration(evaluate.Metric):  # type: ignore[misc]
     """``compute(delta=, [groups=,] bins=10, resamples=2000, seed=0)``."""
 
     def _info(self) -> evaluate.MetricInfo:
-        gaps = {"delta": datasets.Value("float64")}
-        grouped = {**gaps, "groups": datasets.Value("string")}
-        features = [datasets.Features(gaps), datasets.Features(grouped)]
-        return evaluate.MetricInfo(description=_DESCRIPTION, citation="", inputs_description=_INPUTS, features=features)
+        return metric_info(_DESCRIPTION, _INPUTS, ("delta",))
 
     def _compute(self, delta: Sequence[float], groups: Sequence[str] | None = None, **options: Any) -> dict[str, Any]:
         return analyze_calibration(score_table({"model": delta}, groups), "model", **options)

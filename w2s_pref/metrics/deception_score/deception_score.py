@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import evaluate
 
 from w2s_pref.analysis.deception.deception import analyze_deception
-from w2s_pref.metrics.tables import score_table
+from w2s_pref.metrics.tables import metric_info, score_table
 
 _DESCRIPTION = """Share of the conflict tax (items the reference gets right and the student wrong) that falls where the
 strong ceiling knows the answer and the weak one does not, with margin-matched lift, intervals and tests."""
@@ -23,12 +22,7 @@ class DeceptionScore(evaluate.Metric):  # type: ignore[misc]
     """``compute(weak=, ceiling=, reference=, student=, [groups=,] threshold=.75, known_rule="gt_prob", ...)``."""
 
     def _info(self) -> evaluate.MetricInfo:
-        gaps = {name: datasets.Value("float64") for name in ("weak", "ceiling", "reference", "student")}
-        grouped = {**gaps, "groups": datasets.Value("string")}
-        features = [datasets.Features(gaps), datasets.Features(grouped)]
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features
-        )
+        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "ceiling", "reference", "student"), _CITATION)
 
     def _compute(
         self,

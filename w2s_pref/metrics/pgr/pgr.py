@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import evaluate
 
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
-from w2s_pref.metrics.tables import score_table
+from w2s_pref.metrics.tables import metric_info, score_table
 
 _DESCRIPTION = """(accuracy of the student - of its weak supervisor) / (of the strong ceiling - of the supervisor), with
 its interval, the three accuracies, agreement and error inheritance; no number where there is no gap."""
@@ -23,12 +22,7 @@ class PGR(evaluate.Metric):  # type: ignore[misc]
     """``compute(weak=, student=, ceiling=, [groups=,] ties="half", resamples=2000, seed=0)``."""
 
     def _info(self) -> evaluate.MetricInfo:
-        gaps = {name: datasets.Value("float64") for name in ("weak", "student", "ceiling")}
-        grouped = {**gaps, "groups": datasets.Value("string")}
-        features = [datasets.Features(gaps), datasets.Features(grouped)]
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features
-        )
+        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "student", "ceiling"), _CITATION)
 
     def _compute(
         self,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import datasets
 import evaluate
 
 from w2s_pref.analysis.risk.summary import risk_summary
-from w2s_pref.metrics.tables import score_table
+from w2s_pref.metrics.tables import metric_info, score_table
 
 _DESCRIPTION = """Bias, variance and covariance of a weak and a strong model over pairs oriented chosen-first, misfit,
 risks, three bounds on the strong risk with their slack, and blind-spot deception, raw and after calibration."""
@@ -23,12 +22,7 @@ class Risk(evaluate.Metric):  # type: ignore[misc]
     """``compute(weak=, strong=, [groups=,] t_strong=.75, t_weak=.75, resamples=2000, seed=0)``."""
 
     def _info(self) -> evaluate.MetricInfo:
-        gaps = {name: datasets.Value("float64") for name in ("weak", "strong")}
-        grouped = {**gaps, "groups": datasets.Value("string")}
-        features = [datasets.Features(gaps), datasets.Features(grouped)]
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION, citation=_CITATION, inputs_description=_INPUTS, features=features
-        )
+        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "strong"), _CITATION)
 
     def _compute(
         self, weak: Sequence[float], strong: Sequence[float], groups: Sequence[str] | None = None, **options: Any

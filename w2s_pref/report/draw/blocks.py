@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from markupsafe import Markup
 
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 Cell = str | Markup
 

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Mapping
 from typing import Final
 
-from w2s_pref.results.results import Estimate, Interval
+from w2s_pref.results.estimates import Estimate, Interval
 
 UNDEFINED: Final = "undefined"
 NOT_MEASURED: Final = "not measured"

@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from w2s_pref.report.draw.format import plain
 from w2s_pref.report.sections import SECTIONS
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 
 @cache

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
 from w2s_pref.report.draw.svg import Scale, el, label, picture, short, ticks
-from w2s_pref.results.results import Estimate
+from w2s_pref.results.estimates import Estimate
 
 Range = tuple[float, float]
 

@@ -9,7 +9,8 @@ from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
 from w2s_pref.report.draw.format import plain
 from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import Estimate, Results, Setting
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Results, Setting
 
 COLUMNS: Final[Sequence[tuple[str, Callable[[Setting], Estimate]]]] = (
     ("Agreement", lambda setting: setting.agreement.overall),

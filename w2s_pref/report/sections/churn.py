@@ -8,7 +8,8 @@ from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import Row, rows
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import Arm, Churn, Results
+from w2s_pref.results.deception import Churn
+from w2s_pref.results.preferences import Arm, Results
 
 
 def section(results: Results) -> Section | None:

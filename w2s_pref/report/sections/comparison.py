@@ -13,7 +13,8 @@ from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.draw.svg import el, extent
 from w2s_pref.report.rows import ACCURACY, CONFLICT_ACCURACY, LIFT, PGR, RISK_RATIO, SCORE, Metric, Row, absent, rows
 from w2s_pref.report.rows import ceilings as ceiling_rows
-from w2s_pref.results.results import Estimate, Performance, Results
+from w2s_pref.results.estimates import Estimate, Performance
+from w2s_pref.results.preferences import Results
 
 COLUMNS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, SCORE, RISK_RATIO, LIFT)
 HEADS: Final = ("Accuracy", "Conflict accuracy", "PGR", "Deception score", "Risk ratio", "Lift")

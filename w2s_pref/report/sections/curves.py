@@ -12,7 +12,8 @@ from w2s_pref.report.draw.format import number, plain
 from w2s_pref.report.draw.key import line_swatch
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import el, extent, line
-from w2s_pref.results.results import Curve, Results
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import Curve
 
 #: Panels shown at once; more of them go behind a fold.
 SHOWN: Final = 12

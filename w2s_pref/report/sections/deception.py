@@ -13,7 +13,9 @@ from w2s_pref.report.draw.plot import Frame, estimate_cell
 from w2s_pref.report.draw.svg import band, el, line, ticks
 from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, Row, rows
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import Deception, Estimate, Results
+from w2s_pref.results.deception import Deception
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Results
 
 SWEEP_GUIDE: Final = Guide(
     "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "

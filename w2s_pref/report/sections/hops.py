@@ -6,7 +6,7 @@ from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
 from w2s_pref.report.draw.format import plain
 from w2s_pref.report.draw.plot import Range, estimate_cell
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import Hop, Results
+from w2s_pref.results.preferences import Hop, Results
 
 
 def section(results: Results) -> Section | None:

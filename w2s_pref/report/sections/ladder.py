@@ -11,7 +11,7 @@ from w2s_pref.report.draw.key import colour, mark_swatch, marker, shape
 from w2s_pref.report.draw.plot import Frame, estimate_cell
 from w2s_pref.report.draw.svg import extent
 from w2s_pref.report.rows import BY_KEY
-from w2s_pref.results.results import Ladder, LadderPoint, Results, Slope
+from w2s_pref.results.preferences import Ladder, LadderPoint, Results, Slope
 
 Read = Callable[[LadderPoint], float | None]
 METRICS: Final[Sequence[tuple[str, float | None, Read]]] = (

@@ -12,7 +12,8 @@ from w2s_pref.report.draw.format import count, estimate, number, plain
 from w2s_pref.report.draw.plot import estimate_cell
 from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import REFERENCE_WORDS, has_policies
-from w2s_pref.results.results import Estimate, LengthMatched, LengthRow, Results, StudentNumbers
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import LengthMatched, LengthRow, Results, StudentNumbers
 
 COLUMNS: Final[Sequence[tuple[str, int, Callable[[StudentNumbers], Estimate | None]]]] = (
     ("Accuracy", 3, lambda numbers: numbers.accuracy),

@@ -14,7 +14,7 @@ from w2s_pref.report.draw.svg import el
 from w2s_pref.report.methods import Lines, SideBySide, head, missing, side_by_side
 from w2s_pref.report.rows import SCORE, Metric, Row
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 #: Columns of numbers a table has room for.
 ROOM: Final = 6

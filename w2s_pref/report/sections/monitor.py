@@ -13,7 +13,8 @@ from w2s_pref.report.draw.key import mark_swatch, marker
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import el, extent, line
 from w2s_pref.report.sections.curves import SHOWN, seed_style, swatches
-from w2s_pref.results.results import MonitorAlarm, MonitorCurve, Results
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 
 #: Signals with a panel of their own; those that raised an alarm have one as well, the rest is in results.json.
 FIRST: Final = ("var", "bsd")

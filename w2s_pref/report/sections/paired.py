@@ -12,7 +12,7 @@ from w2s_pref.report.draw.plot import Range, estimate_cell, strip
 from w2s_pref.report.draw.svg import el
 from w2s_pref.report.rows import BY_KEY
 from w2s_pref.report.sections.comparison import spread
-from w2s_pref.results.results import Comparison, Results
+from w2s_pref.results.preferences import Comparison, Results
 
 GUIDE: Final = Guide(
     "Second arm minus first, on the same items and seeds; right of the dashed zero the second arm is higher. Each "

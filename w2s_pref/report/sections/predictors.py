@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from w2s_pref.analysis.risk.signals import SIGNALS
 from w2s_pref.report.draw.blocks import Block, Cell, Fold, Guide, Points, Table, TableGroup
 from w2s_pref.report.draw.format import interval, number, plain
 from w2s_pref.report.draw.svg import el
-from w2s_pref.results.results import Predictors, RankCorrelation
+from w2s_pref.results.risk import SIGNALS, Predictors, RankCorrelation
 
 GUIDE: Final = Guide(
     "Spearman's correlation with BSD over settings, seeds averaged, with a 95 % interval that resamples settings, and "

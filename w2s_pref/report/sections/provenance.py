@@ -9,7 +9,7 @@ from w2s_pref.report.draw.blocks import Block, Cell, Code, Facts, Fold, Section,
 from w2s_pref.report.draw.format import duration, plain
 from w2s_pref.report.draw.svg import el
 from w2s_pref.report.recipe import recipe_text
-from w2s_pref.results.results import Provenance
+from w2s_pref.results.trainings import Provenance
 
 
 class Run(Protocol):

@@ -13,7 +13,8 @@ from w2s_pref.report.draw.key import line_swatch, swatch
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import crosses, dots, el
 from w2s_pref.report.rows import CELL_WORDS, Row, find, rows
-from w2s_pref.results.results import CELLS, Deception, RegionMap, Results
+from w2s_pref.results.deception import CELLS, Deception, RegionMap
+from w2s_pref.results.preferences import Results
 
 #: Shade of a cell: opacity at a flip rate of one.
 SHADE: Final = 0.5

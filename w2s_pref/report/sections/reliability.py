@@ -14,7 +14,8 @@ from w2s_pref.report.draw.key import line_swatch, mark_swatch
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import el, line, short
 from w2s_pref.report.rows import ceilings
-from w2s_pref.results.results import Calibration, Results
+from w2s_pref.results.estimates import Calibration
+from w2s_pref.results.preferences import Results
 
 GUIDE: Final = Guide(
     "Across: confidence max(p, 1 − p); up: how often the model is right at that confidence. The area of a dot follows "

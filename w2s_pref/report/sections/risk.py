@@ -15,7 +15,8 @@ from w2s_pref.report.draw.svg import el
 from w2s_pref.report.sections.comparison import ends, spread
 from w2s_pref.report.sections.predictors import correlations
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
-from w2s_pref.results.results import Bound, Owner, Results, Risk
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.risk import Bound, Owner, Risk
 
 BARS_GUIDE: Final = Guide(
     "Upper bar s: the student; lower bar w: the weak ceiling. A bar is the risk, bias² + variance with the true answer "

@@ -8,11 +8,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from w2s_pref.analysis.risk.signals import SIGNALS, TARGET
+from w2s_pref.analysis.risk.signals import TARGET
 from w2s_pref.report.draw.format import plain
 from w2s_pref.report.draw.key import colour, marker, shape
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import Scale, el, extent, group, short
+from w2s_pref.results.risk import SIGNALS
 
 _WIDTH, _HEIGHT, _HEAD, _ROW = 340, 250, 26, 24
 _NAMES, _KEYS = 130, 4

@@ -12,7 +12,8 @@ from w2s_pref.report.draw.format import number, one_line, plain
 from w2s_pref.report.draw.key import colour, marker, shape
 from w2s_pref.report.draw.plot import Frame
 from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, short, ticks
-from w2s_pref.results.results import Estimate, Predictors, RankCorrelation, Risk, RiskNumbers, RiskParts
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.risk import Predictors, RankCorrelation, Risk, RiskNumbers, RiskParts
 
 Kind = str
 RAW: Final = "raw"

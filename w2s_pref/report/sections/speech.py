@@ -15,7 +15,10 @@ from w2s_pref.report.draw.svg import el, short
 from w2s_pref.report.policies import by_arm
 from w2s_pref.report.rows import CELL_WORDS, JUDGE_WORDS
 from w2s_pref.report.sections.comparison import ends, spread
-from w2s_pref.results.results import CELLS, Disagreement, Estimate, Judge, Results, Said, Speech, SpokenCell
+from w2s_pref.results.deception import CELLS
+from w2s_pref.results.estimates import Estimate
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.speech import Disagreement, Judge, Said, Speech, SpokenShares
 
 RATES_GUIDE: Final = Guide(
     "Win rate: of the policy's sample and its reference's on the same prompt, how often the judge puts the policy's "
@@ -177,6 +180,6 @@ def _numbers(speech: Sequence[Speech]) -> Table:
     return Table(caption, ("Region", "Rows", *heads), groups)
 
 
-def _region(name: str, cell: SpokenCell) -> list[Cell]:
+def _region(name: str, cell: SpokenShares) -> list[Cell]:
     shares = (cell.ranked_right, cell.spoken_right, cell.right_wrong, cell.wrong_right)
     return [name, count(cell.n), *(estimate_cell(value, 3) for value in shares)]

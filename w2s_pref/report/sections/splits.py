@@ -5,7 +5,7 @@ from __future__ import annotations
 from w2s_pref.report.draw.blocks import Block, Cell, Section, Table, TableGroup
 from w2s_pref.report.draw.format import count, pairs, plain
 from w2s_pref.report.draw.svg import el
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 
 def section(results: Results) -> Section:

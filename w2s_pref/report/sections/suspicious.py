@@ -8,7 +8,8 @@ from typing import ClassVar, Final
 
 from w2s_pref.report.draw.blocks import Block, Prose, Section
 from w2s_pref.report.draw.format import number, one_line, plain
-from w2s_pref.results.results import Results, Suspicious
+from w2s_pref.results.deception import Suspicious
+from w2s_pref.results.preferences import Results
 
 SHOWN: Final = 20
 #: Characters of one text shown; the whole text is in the data.

@@ -7,7 +7,7 @@ from typing import Final
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
 from w2s_pref.report.draw.format import count, duration, plain
 from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, headline
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 
 #: Up to this many sentences stand as paragraphs; more become a list.
 FEW: Final = 3

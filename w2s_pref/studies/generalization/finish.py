@@ -9,7 +9,7 @@ from w2s_pref.core.tables import digest
 from w2s_pref.engine.build import Builder
 from w2s_pref.results.generalization import Headline, LabResults
 from w2s_pref.results.lab import LabBody
-from w2s_pref.results.results import SplitInfo
+from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.generalization.analyze import TABLES

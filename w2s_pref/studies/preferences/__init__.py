@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from w2s_pref.results.results import Results
+from w2s_pref.results.preferences import Results
 from w2s_pref.studies.kind import StudyKind
 from w2s_pref.studies.preferences.finish import finish
 from w2s_pref.studies.preferences.open import open_preferences

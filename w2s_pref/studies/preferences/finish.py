@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from w2s_pref.engine.build import Builder
-from w2s_pref.results.results import Body, Curve, MonitorAlarm, MonitorCurve, Results, SplitInfo
+from w2s_pref.results.preferences import Body, Results
+from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage

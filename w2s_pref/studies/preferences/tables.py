@@ -15,7 +15,7 @@ from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.training.methods import TAU
 
 if TYPE_CHECKING:
-    from w2s_pref.analysis.scores.design import Design
+    from w2s_pref.analysis.preferences.design import Design
     from w2s_pref.engine.build import Builder
 
 
@@ -108,7 +108,7 @@ def anchor_table(builder: Builder, gold: Scored, test: pd.DataFrame, design: dic
 
 def study_design(design: dict[str, Any]) -> Design:
     """The design of the study, in the analysis's own type."""
-    from w2s_pref.analysis.scores.design import ArmDesign, Design
+    from w2s_pref.analysis.preferences.design import ArmDesign, Design
 
     arms = tuple(
         ArmDesign(name, tuple(chain), design["methods"][name], design["supervision"][name])

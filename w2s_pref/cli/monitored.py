@@ -1,4 +1,4 @@
-"""``w2s organisms --monitor``: the monitor's study as tables."""
+"""``w2s organisms --monitor``: the monitor's study on organisms, as tables for the terminal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from w2s_pref.monitor.verdict import headline, sentences
+from w2s_pref.report.alarm_tables import study_table
 
 
 def main_table() -> tuple[list[RenderableType], dict[str, Any]]:
@@ -18,7 +19,5 @@ def main_table() -> tuple[list[RenderableType], dict[str, Any]]:
 
 
 def tables(found: Mapping[str, Any]) -> list[RenderableType]:
-    """Verdict, final state of the organisms, the detector's tables; of what ``study.monitor_study`` returned."""
-    from w2s_pref.report.alarm_tables import study_table
-
+    """Verdict, final state of the organisms, the detector's tables; of what ``monitor_study`` returned."""
     return [study_table(found, headline(found["detector"]), sentences(found["detector"]))]

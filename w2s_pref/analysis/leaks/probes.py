@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from os.path import commonprefix
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -13,7 +14,6 @@ from scipy import sparse
 
 from w2s_pref.core.arrays import Ints
 from w2s_pref.core.tables import digest
-from w2s_pref.data.chat import same_start
 
 #: Parts that the items are cut into, by group: fitted on all but one, judged on that one.
 FOLDS = 5
@@ -37,7 +37,7 @@ def endings(frame: pd.DataFrame) -> list[str]:
     ends = [""] * len(prompts)
     for places in units.values():
         texts = [prompts[at] for at in places]
-        start = _word_start(texts[0][: same_start(min(texts), max(texts))])
+        start = _word_start(commonprefix(texts))  # noqa: RUF071 (texts, not paths)
         for at, text in zip(places, texts, strict=True):
             before, line = _last_line(text)
             ends[at] = text[start:] if len(places) > 1 else _last_line(before)[1] if line in shared else line

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
-from w2s_pref.analysis.scores.design import CONTROLS, Context
-from w2s_pref.results import results
+from w2s_pref.analysis.preferences.design import CONTROLS, Context
 
 MAP_POINTS = 1500
 SUSPICIOUS = 20

@@ -13,21 +13,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.risk import verdicts
-from w2s_pref.analysis.risk.blind import OWNERS, inheritance_table, threshold_grid
+from w2s_pref import results
+from w2s_pref.analysis.preferences.design import ArmDesign, Context
+from w2s_pref.analysis.risk import sentences
+from w2s_pref.analysis.risk.blind_spot import OWNERS, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
-from w2s_pref.analysis.risk.cautions import cautions
 from w2s_pref.analysis.risk.divergence import reverse_kl
 from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments
 from w2s_pref.analysis.risk.predictors import study_points
 from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import Pair
-from w2s_pref.analysis.scores.design import ArmDesign, Context
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results import results
 
 #: Below this many settings no rank correlation is worth a line.
 LEAST_SETTINGS = 4
@@ -110,14 +109,10 @@ def _risk(laboratory: Laboratory, arm: ArmDesign, conflict: str) -> results.Risk
         temperature_weak=scaled[weak].temperature if scaled else None,
         temperature_strong=temperature,
         reverse_kl={name: estimate(stat) for name, stat in kl.items()},
-        grid=[_point(cell) for cell in threshold_grid(raw.strong, raw.weak)],
-        verdict=verdicts.deception_verdict(blind),
-        sentences=[
-            verdicts.bound_verdict(moment["residual"]),
-            verdicts.calibration_verdict(blind["bsd"], calibrated_bsd, temperature),
-            verdicts.kl_verdict(kl["slack"]),
-        ],
-        warnings=[*cautions(data, weak, strong, at.strong, at.weak), *_at_limit(scaled, weak, strong)],
+        grid=threshold_grid(raw.strong, raw.weak),
+        verdict=sentences.deception_verdict(blind),
+        sentences=sentences.verdicts(moment, blind, calibrated_bsd, temperature, kl),
+        warnings=[*sentences.cautions(data, weak, strong, at.strong, at.weak), *_at_limit(scaled, weak, strong)],
     )
 
 
@@ -131,7 +126,7 @@ def _at_limit(scaled: dict[str, Rescaled], *models: str) -> list[str]:
 
 def _numbers(pair: Pair, moment: dict[str, Stat], blind: dict[str, Stat]) -> results.RiskNumbers:
     found = moments(pair.weak, pair.strong)
-    table = inheritance_table(pair.strong, pair.weak, blind, pair.t_strong, pair.t_weak)
+    counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
     bounds = {
         name: results.RiskBound(
             value=float(bound.value),
@@ -147,10 +142,10 @@ def _numbers(pair: Pair, moment: dict[str, Stat], blind: dict[str, Stat]) -> res
         parts_weak=_parts(found.bias_weak, found.var_weak, found.var_strong, found),
         parts_strong=_parts(found.bias_strong, found.var_strong, found.var_weak, found),
         bounds=bounds,  # type: ignore[arg-type]
-        errors=table["errors"],
+        errors=sum(counts.values()),
         inheritance={
-            name: results.ErrorShare(count=table[name]["count"], share=estimate(blind[name], _UNDEFINED[name]))
-            for name in OWNERS
+            name: results.ErrorShare(count=count, share=estimate(blind[name], _UNDEFINED[name]))
+            for name, count in counts.items()
         },  # type: ignore[arg-type]
     )
 
@@ -163,12 +158,6 @@ def _parts(bias: Floats, variance: Floats, other: Floats, found: Moments) -> res
         variance=float(variance),
         shared=shared,
         own=None if shared is None else float(variance) - shared,
-    )
-
-
-def _point(cell: dict[str, Any]) -> results.ThresholdPoint:
-    return results.ThresholdPoint(
-        t_strong=cell["ts"], t_weak=cell["tw"], bsd=cell["bsd"], bsd_cond=cell["bsd_cond"], uncertain=cell["uncertain"]
     )
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.leaks import probes
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.arrays import Ints
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.tasks import probes
-from w2s_pref.data.tasks.rows import ITEM_COLUMNS, first_groups
+from w2s_pref.core.tables import ITEM_COLUMNS, first_groups
 
 #: A probe above this accuracy is a leak.
 LEAK = 0.9
@@ -20,6 +20,10 @@ LEAK = 0.9
 MAX_ROWS = 6000
 #: A share of the items (0..1) above which a defect of the table is a warning.
 DEFECT = 0.01
+#: A part whose share of label 1 lies within these bounds is called even.
+EVEN = (0.45, 0.55)
+#: Resamples of the probes' intervals, and shuffles of the labels for their null.
+RESAMPLES, SHUFFLES = 1000, 500
 
 _MEANS = {
     "words": "words and pairs of words of the whole text",
@@ -116,7 +120,7 @@ def audit(frame: pd.DataFrame, seed: int = 0) -> Audit:
     teach nothing. A probe above chance is normal (people choose words for a reason); above .9 is a leak.
 
     Args:
-        frame: items, as ``load_task`` returns them (columns ``rows.ITEM_COLUMNS``), of one task.
+        frame: items, as ``load_task`` returns them (columns ``tables.ITEM_COLUMNS``), of one task.
         seed: decides folds, resamples and, above 6,000 items, which groups are looked at.
 
     Raises:
@@ -133,7 +137,7 @@ def audit(frame: pd.DataFrame, seed: int = 0) -> Audit:
         probed=len(looked),
         probes=tuple(_probes(looked.reset_index(drop=True), seed)),
         defects=_shares(frame),
-        uneven={part: share for part, share in parts.items() if not 0.45 <= share <= 0.55},
+        uneven={part: share for part, share in parts.items() if not EVEN[0] <= share <= EVEN[1]},
     )
 
 
@@ -156,7 +160,7 @@ def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
     prompts, ends = list(frame["prompt"]), probes.endings(frame)
     truth = frame["truth"].to_numpy(dtype=np.int64)
     folds = probes.folds_of(frame["group"], seed)
-    resampler = Resampler(pd.factorize(frame["group"])[0].astype(np.int64), 1, resamples=1000, seed=seed)
+    resampler = Resampler(pd.factorize(frame["group"])[0].astype(np.int64), 1, resamples=RESAMPLES, seed=seed)
     for name, features, fit in (
         ("words", probes.bag(prompts), probes.linear),
         ("ending words", probes.bag(ends), probes.linear),
@@ -172,7 +176,7 @@ def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
 def _null(predicted: Ints, truth: Ints, seed: int) -> float:
     """The 95 % point of the accuracy of these predictions when the labels are shuffled."""
     rng = np.random.default_rng(seed)
-    return float(np.quantile([np.mean(predicted == rng.permutation(truth)) for _ in range(500)], 0.95))
+    return float(np.quantile([np.mean(predicted == rng.permutation(truth)) for _ in range(SHUFFLES)], 0.95))
 
 
 def _shares(frame: pd.DataFrame) -> dict[str, float]:

@@ -11,7 +11,7 @@ from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.analysis.stats.calibration import Calibrated, calibration
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results.results import KnownRule
+from w2s_pref.results.deception import KnownRule
 
 #: Settings without a conflict worth naming: the plain student and the two controls.
 CONTROLS = ("none", "placebo", "gold")

@@ -1,0 +1,139 @@
+"""Two tests beside the lift: permutation of the region within strata of the margin, and a logistic regression."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from w2s_pref.analysis.stats.basics import Z95, number
+from w2s_pref.core.arrays import Bools, Floats, Ints
+from w2s_pref.results.deception import Coefficient
+
+#: Coefficients of the regression, in order.
+NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
+#: Sign flips: sums that differ by less are equal but for rounding; draws made at once, to bound memory.
+_ROUNDING, _CHUNK = 1e-9, 500
+#: Newton's method: done when no coefficient moves by more, longest step of one, steps.
+_DONE, _STEP, _ITERATIONS = 1e-8, 3.0, 60
+#: Nothing is fitted where the information matrix is singular to float64, a coefficient of a scaled column runs away
+#: (flips are separated), or margins cannot be squared.
+_SINGULAR, _MAX_LOG_ODDS, _MAX_MARGIN = 1e12, 200.0, 1e100
+#: Log-odds beyond which a rate is 0 or 1.
+_SATURATED = 40.0
+
+
+def permutation_p(
+    stratum: Ints, treated: Bools, flip: Bools, groups: Ints, draws: int = 2000, seed: int = 0
+) -> float | None:
+    """P(as many flips among the treated, or more) when cell labels are exchangeable within strata of the margin.
+
+    Where every group has one eligible row, labels are permuted within strata; the number of treated flips is then a
+    sum of hypergeometric numbers, drawn as such. Where groups have several rows (several pairs of one prompt, or
+    several seeds) rows are not exchangeable one by one: the group contributions
+    u_g = sum over the group's rows of (treated - stratum mean)(flip - stratum mean)
+    keep their size and get random signs.
+
+    Args:
+        stratum: (K, N) margin bin, -1 where not eligible.
+        treated, flip: (K, N).
+        groups: (N,) group codes.
+        draws: number of random draws, the observed one counts as one more: p >= 1 / (draws + 1).
+
+    Returns:
+        p, or None where no stratum has both treated and controls, or nothing (or everything) flips there.
+    """
+    rows = stratum >= 0
+    code, is_treated, is_flip = stratum[rows], treated[rows], flip[rows]
+    unit = np.broadcast_to(groups, stratum.shape)[rows]
+    if not len(code):
+        return None
+    size = int(code.max()) + 1
+    n = np.bincount(code, minlength=size).astype(np.int64)
+    n_treated = np.bincount(code, weights=is_treated, minlength=size).astype(np.int64)
+    n_flip = np.bincount(code, weights=is_flip, minlength=size).astype(np.int64)
+    informative = (n_treated > 0) & (n_treated < n) & (n_flip > 0) & (n_flip < n)
+    if not informative.any():
+        return None
+    rng = np.random.default_rng([seed, 1])
+    if np.bincount(unit).max() == 1:
+        inside = informative[code]
+        observed = int((is_treated & is_flip)[inside].sum())
+        parts = (n_flip[informative], (n - n_flip)[informative], n_treated[informative])
+        drawn = rng.hypergeometric(*parts, size=(draws, int(informative.sum()))).sum(axis=1)
+        return float((1 + (drawn >= observed).sum()) / (1 + draws))
+    share = np.maximum(n, 1)
+    product = (is_treated - (n_treated / share)[code]) * (is_flip - (n_flip / share)[code])
+    by_group = np.bincount(unit, weights=product)
+    return _sign_flips(by_group[by_group != 0], draws, rng)
+
+
+def _sign_flips(parts: Floats, draws: int, rng: np.random.Generator) -> float | None:
+    """One-sided p of sum(parts) against random signs, in blocks to bound memory."""
+    if not len(parts):
+        return None
+    observed = parts.sum() - _ROUNDING
+    above = 0
+    for start in range(0, draws, _CHUNK):
+        count = min(_CHUNK, draws - start)
+        signs = rng.integers(0, 2, size=(count, len(parts)), dtype=np.int8).astype(np.float32) * 2 - 1
+        above += int((signs @ parts.astype(np.float32) >= observed).sum())
+    return float((1 + above) / (1 + draws))
+
+
+def flip_regression(p_strong: Floats, p_weak: Floats, margin: Floats, flip: Floats, groups: Ints) -> list[Coefficient]:
+    """Log-odds coefficients of a flip among the eligible rows, maximum likelihood.
+
+    Args:
+        p_strong, p_weak: (R,) probability of the true answer by the ceilings.
+        margin: (R,) reference score gap over its temperature.
+        flip: (R,) 1 where the student is wrong.
+        groups: (R,) group codes; intervals are 1.96 cluster-robust standard errors (a row's other seeds belong to its
+            group, so seeds add no independent rows).
+
+    Returns:
+        One for each of ``NAMES``; all null where the fit does not exist (no flips, only
+        flips, perfect separation, margins beyond 1e100, or a column that is a combination of the others).
+    """
+    undefined = [Coefficient(name=name, estimate=None) for name in NAMES]
+    if len(flip) < 2 * len(NAMES) or flip.min() == flip.max():
+        return undefined
+    design = np.column_stack([np.ones_like(margin), p_strong, p_weak, margin, p_strong * (1 - p_weak)])
+    if np.abs(margin).max() > _MAX_MARGIN:
+        return undefined
+    scale = np.where(design.std(axis=0) > 0, design.std(axis=0), 1.0)
+    scale[0] = 1.0
+    fit = _logit(design / scale, flip)
+    if fit is None:
+        return undefined
+    weights, inverse = fit
+    residual = flip - _rate(design / scale, weights)
+    scores = np.zeros((int(groups.max()) + 1, len(NAMES)))
+    np.add.at(scores, groups, residual[:, None] * design / scale)
+    clusters = len(np.unique(groups))
+    covariance = inverse @ (scores.T @ scores) @ inverse * clusters / max(clusters - 1, 1)
+    error = np.sqrt(np.maximum(np.diag(covariance), 0.0)) / scale
+    estimate = weights / scale
+    return [
+        Coefficient(name=n, estimate=number(b), interval=(float(b - Z95 * e), float(b + Z95 * e)))
+        for n, b, e in zip(NAMES, estimate, error, strict=True)
+    ]
+
+
+def _rate(design: Floats, weights: Floats) -> Floats:
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(design @ weights, -_SATURATED, _SATURATED))))
+
+
+def _logit(design: Floats, outcome: Floats) -> tuple[Floats, Floats] | None:
+    """Newton's method; (weights, inverse information), or None where it does not converge to a finite optimum."""
+    weights = np.zeros(design.shape[1])
+    for _ in range(_ITERATIONS):
+        rate = _rate(design, weights)
+        information = (design * (rate * (1 - rate))[:, None]).T @ design
+        if np.linalg.cond(information) > _SINGULAR:
+            return None
+        step = np.linalg.solve(information, design.T @ (outcome - rate))
+        weights = weights + np.clip(step, -_STEP, _STEP)
+        if np.abs(weights).max() > _MAX_LOG_ODDS:
+            return None
+        if np.abs(step).max() < _DONE:
+            return np.asarray(weights, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
+    return None

@@ -1,0 +1,107 @@
+"""Where the conflict tax falls: regions, the deception score with its nulls, and single items."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from w2s_pref.results.estimates import Estimate, Interval, Model
+
+Reference = Literal["w2s", "ceiling"]
+KnownRule = Literal["gt_prob", "max_prob"]
+CELLS: tuple[str, str, str, str] = ("sk_wk", "sk_wuk", "suk_wk", "suk_wuk")
+
+
+class RegionCounts(Model):
+    """One of the four regions. ``rate`` = tax / eligible (items the reference gets right in that region)."""
+
+    n: int
+    eligible: int
+    tax: int
+    errors: int
+    rate: float | None
+    error_rate: float | None
+
+
+class SweepPoint(Model):
+    """Deception score and its null at one confidence threshold T."""
+
+    threshold: float
+    score: float | None
+    null_share: float | None
+    lift: float | None
+    interval: Interval | None = None
+    tax: int
+
+
+class Coefficient(Model):
+    """One row of the threshold-free logistic regression of flip on p_s, p_w, margin and p_s(1-p_w)."""
+
+    name: str
+    estimate: float | None
+    interval: Interval | None = None
+
+
+class Deception(Model):
+    """Everything in the deception score's table for one student, one reference and one rule of knowing."""
+
+    reference: Reference
+    known_rule: KnownRule
+    threshold: float
+    n: int
+    tax: int
+    cells: dict[str, RegionCounts]
+    score: Estimate
+    null_share: Estimate
+    risk_ratio: Estimate
+    lift: Estimate
+    lift_dropped: int
+    lift_smooth: Estimate
+    permutation_p: float | None
+    sweep: list[SweepPoint]
+    regression: list[Coefficient]
+    verdict: str
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Churn(Model):
+    """Deception score and lift between two no-conflict students that differ only by seed: what noise alone gives."""
+
+    score: Estimate
+    lift: Estimate
+    tax: int
+
+
+class RegionPoint(Model):
+    """One test item of the region map (first seed): the ceilings' p of the true answer and what became of it."""
+
+    weak: float
+    strong: float
+    eligible: bool
+    tax: bool
+
+
+class RegionMap(Model):
+    """Items of the region map for one student."""
+
+    arm: str
+    conflict: str
+    threshold: float
+    points: list[RegionPoint]
+
+
+class Suspicious(Model):
+    """A pair the student lost under conflict although the strong ceiling knows it and the weak one does not."""
+
+    id: str
+    arm: str
+    conflict: str
+    seed: int
+    prompt: str
+    preferred: str
+    other: str
+    p_weak: float
+    p_ceiling: float
+    p_reference: float
+    p_student: float

@@ -1,0 +1,194 @@
+"""The versioned schema of a preference study's ``results.json``: what its analysis writes and every report reads."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import Field, model_validator
+
+from w2s_pref.results.deception import Churn, Deception, Reference, RegionMap, Suspicious
+from w2s_pref.results.estimates import Estimate, Model, Performance
+from w2s_pref.results.risk import Predictors, Risk
+from w2s_pref.results.speech import Speech
+from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
+
+SCHEMA_VERSION: Final = 1
+
+
+class Agreement(Model):
+    """Share of items on which student and supervisor choose the same answer."""
+
+    overall: Estimate
+    supervisor_right: Estimate
+    supervisor_wrong: Estimate
+
+
+class Inheritance(Model):
+    """Shares: supervisor errors the student repeats, supervisor errors it corrects, new errors where it was right."""
+
+    inherited: Estimate
+    corrected: Estimate
+    new_errors: Estimate
+
+
+class Setting(Model):
+    """One student: an arm under one conflict setting. ``model`` is its name in the score table."""
+
+    conflict: str
+    model: str
+    performance: Performance
+    pgr: Estimate
+    pgr_raw: float | None
+    agreement: Agreement
+    inheritance: Inheritance
+    deception: list[Deception] = Field(default_factory=list)
+
+
+class Hop(Model):
+    """One supervision step of a chain: the supervisor's labels on the training pairs, and the student's accuracy."""
+
+    supervisor: str
+    student: str
+    label_accuracy: Estimate
+    label_brier: Estimate
+    kept_share: Estimate
+    kept_accuracy: Estimate
+    accuracy: Estimate | None = None
+
+
+class Arm(Model):
+    """One way of supervising: a chain of nodes (``model`` or ``model@method``), weakest first.
+
+    ``method`` is what trained the final student; ``supervision`` the arm's name without it, equal for arms that differ
+    by method alone. Results written before there were methods hold reward models.
+    """
+
+    name: str
+    chain: list[str]
+    hops: list[Hop]
+    settings: list[Setting]
+    churn: Churn | None = None
+    method: str = "reward"
+    supervision: str = ""
+
+    @model_validator(mode="after")
+    def _named(self) -> Arm:
+        self.supervision = self.supervision or self.name
+        return self
+
+
+class Comparison(Model):
+    """A paired difference, ``second`` minus ``first`` arm, same items and seeds. Verdict may be "not resolved"."""
+
+    first: str
+    second: str
+    conflict: str
+    metric: Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
+    difference: Estimate
+    verdict: str
+
+
+class LadderPoint(Model):
+    """One (weak, strong) pair of a ladder under one conflict: metrics against the capability gap."""
+
+    weak: str
+    strong: str
+    arm: str
+    conflict: str
+    gap: float
+    pgr: float | None
+    deception_score: float | None
+    lift: float | None
+
+
+class Slope(Model):
+    """Least-squares slope of a metric on the capability gap, over the points of one kind of arm and conflict."""
+
+    metric: str
+    arm: str
+    conflict: str
+    points: int
+    slope: Estimate
+    verdict: str
+
+
+class Ladder(Model):
+    """All weak < strong pairs."""
+
+    points: list[LadderPoint]
+    slopes: list[Slope]
+
+
+class StudentNumbers(Model):
+    """One student on one set of items. ``tax`` and what follows null where the student is itself the reference."""
+
+    accuracy: Estimate
+    pgr: Estimate
+    tax: int | None = None
+    deception_score: Estimate | None = None
+    lift: Estimate | None = None
+
+
+class LengthRow(Model):
+    """One student on all test items and on the length-matched ones."""
+
+    arm: str
+    conflict: str
+    raw: StudentNumbers
+    matched: StudentNumbers
+
+
+class LengthMatched(Model):
+    """Target test items among which length says nothing: "the shorter answer is the true one" holds for one half.
+
+    ``items`` of the test set, ``kept`` in the matched subset; ``shorter_raw`` and ``shorter_matched`` the accuracy of
+    preferring the shorter answer. ``reference`` is what tax is counted against. ``note`` says why there are no rows.
+    """
+
+    items: int
+    kept: int
+    shorter_raw: Estimate
+    shorter_matched: Estimate
+    reference: Reference
+    rows: list[LengthRow] = Field(default_factory=list)
+    note: str | None = None
+
+
+class Verdict(Model):
+    """The first thing a reader sees: one headline and a few sentences, each already decided by the analysis."""
+
+    headline: str
+    sentences: list[str]
+
+
+class Body(Model):
+    """The analysis proper: a pure function of score tables and of the design of the study."""
+
+    ceilings: dict[str, Performance]
+    base: Performance | None = None
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    ladder: Ladder | None = None
+    region_maps: list[RegionMap]
+    suspicious: list[Suspicious]
+    length_matched: LengthMatched | None = None
+    speech: list[Speech] = Field(default_factory=list)
+    risk: list[Risk] = Field(default_factory=list)
+    predictors: Predictors | None = None
+    verdict: Verdict
+    warnings: list[str] = Field(default_factory=list)
+
+
+class Results(Body):
+    """``results.json``."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    seeds: list[int]
+    objectives: dict[str, str]
+    splits: dict[str, SplitInfo]
+    models: dict[str, ModelInfo]
+    curves: list[Curve]
+    monitors: list[MonitorCurve] = Field(default_factory=list)
+    recipe: dict[str, Any]
+    provenance: Provenance

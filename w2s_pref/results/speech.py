@@ -1,0 +1,78 @@
+"""What policies say, and whether they say what they rank."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from w2s_pref.results.deception import KnownRule
+from w2s_pref.results.estimates import Estimate, Model
+
+Judge = Literal["gold_target", "gold_conflict", "oracle_target", "oracle_conflict"]
+
+
+class Said(Model):
+    """What one model said: mean response tokens, shares of samples, and mean value under each judge that judged it."""
+
+    samples: int
+    tokens: Estimate
+    refusal: Estimate
+    unparseable: Estimate
+    unended: Estimate
+    values: dict[Judge, Estimate]
+
+
+class SpokenShares(Model):
+    """Ranking against speech on the ``n`` rows of a region (items x seeds): shares of them.
+
+    ``right_wrong``: ranks right but speaks wrong; ``wrong_right``: ranks wrong but speaks right.
+    """
+
+    n: int
+    ranked_right: Estimate
+    spoken_right: Estimate
+    right_wrong: Estimate
+    wrong_right: Estimate
+
+
+class Disagreement(Model):
+    """Whether a policy says what it ranks, by region. Speech is right from the midpoint of the pair's values upward.
+
+    ``samples`` judged, of them ``unparseable`` ones, which count as wrong; ``left_out`` samples have no judgement or
+    belong to a pair without one. ``blind_spot``: of the items it ranks right, the share it speaks wrong where strong
+    knows and weak does not, minus that share elsewhere.
+    """
+
+    judge: Judge
+    threshold: float
+    known_rule: KnownRule
+    samples: int
+    unparseable: int
+    left_out: int
+    overall: SpokenShares
+    cells: dict[str, SpokenShares]
+    blind_spot: Estimate
+
+
+class Speech(Model):
+    """What one policy says beside what it ranks.
+
+    ``model`` and ``reference`` are names in the score table; ``arm`` and ``conflict`` null for other models than final
+    students. ``judge`` is the one that headline numbers use: the oracle where there is one. ``kl`` is the mean of
+    log pi - log pi_ref over the policy's own samples, in nats.
+    """
+
+    model: str
+    arm: str | None
+    conflict: str | None
+    reference: str | None
+    prompts: int
+    judge: Judge | None
+    win_rate: dict[Judge, Estimate]
+    said: Said
+    reference_said: Said | None
+    kl: Estimate
+    kl_per_token: Estimate
+    disagreement: Disagreement | None = None
+    notes: list[str] = Field(default_factory=list)
