@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -108,10 +108,7 @@ class EffectiveBatch(Base):  # type: ignore[misc]
             own = torch.tensor([[total, most]], dtype=torch.float64, device=self.args.device)
             everyone = self.accelerator.gather(own).cpu()
             total, most = everyone[:, 0].sum().item(), int(everyone[:, 1].max())
-        empty = (row for row in range(len(share)) if row not in {*there, *parts[0]})
-        while len(parts) < most:
-            _halve_largest(parts, lengths, empty)
-        return parts, total
+        return _as_many(parts, most, lengths), total
 
     def _split(self, rows: list[int], lengths: list[int]) -> list[list[int]]:
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
@@ -179,12 +176,20 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         super()._save_checkpoint(model, trial)
 
 
-def _halve_largest(parts: list[list[int]], lengths: list[int], empty: Iterator[int]) -> None:
-    """One micro-batch more: half of the largest one, or a row of weight 0 where none has two rows."""
-    largest = max(parts, key=lambda part: (len(part) > 1) * len(part) * max(lengths[row] for row in part))
-    if len(largest) == 1:
-        parts.append([next(empty)])
-        return
-    parts.remove(largest)
-    middle = len(largest) // 2
-    parts += [largest[:middle], largest[middle:]]
+def _as_many(parts: list[list[int]], most: int, lengths: list[int]) -> list[list[int]]:
+    """The micro-batches of this process, made ``most`` by halving the largest again and again.
+
+    Where none has two rows, one more is a row of weight 0 that no micro-batch holds, in the order of the rows.
+    """
+    parts = [*parts]
+    held = {row for part in parts for row in part}
+    others = iter([row for row in range(len(lengths)) if row not in held])
+    while len(parts) < most:
+        largest = max(parts, key=lambda part: (len(part) > 1) * len(part) * max(lengths[row] for row in part))
+        if len(largest) == 1:
+            parts.append([next(others)])
+            continue
+        parts.remove(largest)
+        middle = len(largest) // 2
+        parts += [largest[:middle], largest[middle:]]
+    return parts

@@ -16,12 +16,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if not torch.cuda.is_available():
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
-
 import transformers
+from huggingface_hub import constants
 from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
@@ -144,6 +140,7 @@ class Batch:
 
 def configuration(kind: Callable[..., Any], job: Job, batch: Batch, work: Path, **more: Any) -> Any:
     """The trainer's configuration: what the toolkit decides, then the recipe's arguments."""
+    set_environment()
     ours = {
         "output_dir": str(sharding.checkpoints(work)),
         "seed": job.seed,
@@ -266,8 +263,21 @@ def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
     return max(1, ceil(ceil(rows / batch_size) * epochs))
 
 
+def set_environment() -> None:
+    """Before a training: no telemetry, and DeepSpeed told that it computes on the CPU where there is no GPU.
+
+    What the user's environment says already stays. Only a training sets this, never an import.
+    """
+    if not {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY"} & os.environ.keys():
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # for child processes
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # what this one read when huggingface_hub was imported
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
+
+
 def quiet() -> None:
-    """Keep transformers' and TRL's own chatter out of the progress display."""
+    """Keep transformers' and TRL's own chatter out of the progress display, and nobody told of the run."""
+    set_environment()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)
