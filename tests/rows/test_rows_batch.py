@@ -6,7 +6,7 @@ import pytest
 import torch
 from rows_helpers import pairs
 
-from w2s_pref.models.batches import Row, collate, row_length, shared_prefix
+from w2s_pref.models.batches import Row, collate, row_length
 from w2s_pref.models.batches.mask import attention_mask, mask_mod, visible
 
 #: "1 2 3" then "4 5" or "6"; and "7" then "8" or "9 9".
@@ -27,7 +27,7 @@ TWO = [Row(([1, 2, 3, 4, 5], [1, 2, 3, 6]), (3, 3)), Row(([7, 8], [7, 9, 9]), (1
 )
 def test_lengths(texts: tuple[list[int], ...], prefix: int, shared: int, padded: int) -> None:
     row = Row(texts)
-    assert shared_prefix(row) == prefix
+    assert row.prefix == prefix
     assert (row_length(row, "shared"), row_length(row, "padded")) == (shared, padded)
 
 

@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from w2s_pref.analysis.risk.blind import check_thresholds
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.monitor import schedule
 from w2s_pref.monitor.alarms import Alarm, Envelope
 from w2s_pref.monitor.other_weak import MARGIN
@@ -25,7 +26,7 @@ from w2s_pref.monitor.probe import Pairs, Weak, make_probe
 from w2s_pref.monitor.record import Record
 from w2s_pref.monitor.scorers import RewardMargins, Scorer
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED, signals
-from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize, untouched
+from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.saved_folder import tidy
+from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
 from w2s_pref.training.checkpoints import SealCheckpoints, latest
@@ -254,7 +254,7 @@ def save(trainer: Any, tokenizer: Any, folder: Path, base_path: str) -> None:
     trainer.save_model(str(folder))
     if trainer.accelerator.is_main_process:
         tokenizer.save_pretrained(str(folder))
-        tidy(trainer.model, folder, base_path)
+        clean_saved_folder(trainer.model, folder, base_path)
     trainer.accelerator.wait_for_everyone()
 
 

@@ -19,7 +19,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
 from w2s_pref.data.tokens import Tokenized, tokenize
-from w2s_pref.models.scoring import TOKEN_BUDGET, score_pairs
+from w2s_pref.models.batches.each import TOKEN_BUDGET
+from w2s_pref.models.scoring import score_pairs
 
 #: (prompts with columns form and prompt, answers as text) -> rewards, shape (n,), float64.
 RewardFunction = Callable[[pd.DataFrame, list[str]], np.ndarray]

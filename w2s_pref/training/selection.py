@@ -19,8 +19,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.agreement import agreement
+from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.models.classifier import margins
-from w2s_pref.parallel.probing import agreed, gathered, shard, untouched
+from w2s_pref.parallel.probing import agreed, gathered, shard
 
 #: Evaluations an epoch (every step, where it has fewer): what Burns et al. ask for to see overfitting.
 POINTS = 20

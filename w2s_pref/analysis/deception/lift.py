@@ -17,11 +17,25 @@ FINE = 4
 CELL_COLUMNS = 4
 #: Expected flips below which the smooth lift is undefined.
 LEAST_EXPECTED = 1.0
-_KNOTS = (0.1, 0.4, 0.65, 0.9)
-_RIDGE = 0.02
-_DONE = 1e-3
-_ITERATIONS = 40
-_STEP = 2.0
+#: Quantiles of the bins' mean margins at which the spline bends: four knots, as for samples of some hundred (Harrell
+#: 2015, table 2.3), the outer ones far enough inside that bins of both tails decide each straight end.
+KNOT_QUANTILES = (0.1, 0.4, 0.65, 0.9)
+#: Curvature of the penalty on each slope, whose column has variance 1: a normal prior of standard deviation
+#: sqrt(1 / 0.02) = 7.1 log-odds. It keeps the slopes of tables finite whose controls are separated by their margin.
+RIDGE = 0.02
+#: The same for the constant, which is to follow the data: only so much that a table without controls can be solved.
+CONSTANT_RIDGE = 1e-9
+#: Most that one Newton step moves a fitted log-odds: from a rate of .50 to .88. Whole steps of nearly separated tables
+#: overshoot into where every rate is 0 or 1 and the curvature is gone.
+LONGEST_STEP = 2.0
+#: A fit is done where no log-odds moves by more: no rate moves by more than a quarter of it, .00025.
+DONE_BELOW = 1e-3
+#: Where a log-odds is cut before exp: the rate beyond it is 0 or 1 in double precision.
+LARGEST_LOG_ODDS = 40.0
+#: Newton steps at most: twice what it takes at ``LONGEST_STEP`` from 0 to ``LARGEST_LOG_ODDS``.
+MOST_STEPS = 40
+#: Columns of the basis with less than this of the first one's spread are combinations of the others.
+DEPENDENT_BELOW = 1e-6
 
 
 def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, Floats]:
@@ -127,7 +141,7 @@ def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats
     """Flips among the treated, flips expected of them from a smooth rate, and their number, each of shape (...).
 
     The rate is a logistic regression of flip on a natural cubic spline of the margin (four knots at quantiles, linear
-    beyond them, a ridge of 0.02 on the slopes), fitted on the fine bins of the controls; every treated item counts.
+    beyond them, ``RIDGE`` on the slopes), fitted on the fine bins of the controls; every treated item counts.
     Without controls the expectation is NaN.
     """
     lead = counts.shape[:-1]
@@ -150,7 +164,7 @@ def spline_basis(centres: Floats, sizes: Floats) -> Floats:
         x = (centres - np.mean(centres[used])) / np.std(centres[used])
     if not np.isfinite(x).all():
         x = np.linspace(-1.0, 1.0, len(centres))
-    knots = np.unique(np.quantile(x[used], _KNOTS))
+    knots = np.unique(np.quantile(x[used], KNOT_QUANTILES))
     if len(knots) < 3:
         return np.column_stack([np.ones_like(x), x])
     cubes = np.maximum(x[:, None] - knots[None, :], 0.0) ** 3
@@ -163,15 +177,15 @@ def _orthonormal(columns: Floats, used: Bools) -> Floats:
     """Combinations of the columns with mean 0, variance 1 and no correlation over the used bins; dependent ones go."""
     centred = columns - columns[used].mean(axis=0)
     _, sizes, axes = np.linalg.svd(centred[used] / np.sqrt(used.sum()), full_matrices=False)
-    kept = sizes > 1e-6 * sizes[0]
+    kept = sizes > DEPENDENT_BELOW * sizes[0]
     return np.asarray(centred @ axes[kept].T / sizes[kept])
 
 
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
     """Binomial logistic fits of many tables at once by Newton's method.
 
-    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when none
-    moves by 0.001.
+    All start from the fit of the summed tables; a step moves no log-odds by more than ``LONGEST_STEP``, and a fit is
+    done when none moves by ``DONE_BELOW``.
 
     Args:
         flips, trials: (B, M) successes and trials in each of M bins.
@@ -181,8 +195,8 @@ def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
         (B, M) fitted rates.
     """
     start = np.zeros((1, basis.shape[1]))
-    share = (flips.sum() + 0.5) / (trials.sum() + 1.0)
-    start[0, 0] = np.log(share / (1 - share))
+    rate = (flips.sum() + 0.5) / (trials.sum() + 1.0)  # half a flip in one trial more: never 0 or 1
+    start[0, 0] = np.log(rate / (1 - rate))
     if len(flips) > 1:
         start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
     return _expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
@@ -192,22 +206,22 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
     """(B, P) coefficients from (B, P) starting values; tables that are done are left alone."""
     size = basis.shape[1]
     outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
-    penalty = _RIDGE * np.eye(size)
-    penalty[0, 0] = 1e-9
+    penalty = RIDGE * np.eye(size)
+    penalty[0, 0] = CONSTANT_RIDGE
     open_ = np.arange(len(flips))
-    for _ in range(_ITERATIONS):
+    for _ in range(MOST_STEPS):
         now, n = weights[open_], trials[open_]
         rate = _expit(now @ basis.T)
         gradient = (flips[open_] - n * rate) @ basis - now @ penalty
         hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         reach = np.abs(step @ basis.T).max(axis=1)
-        weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
-        open_ = open_[reach > _DONE]
+        weights[open_] = now + step * np.minimum(1.0, LONGEST_STEP / np.maximum(reach, 1e-12))[:, None]
+        open_ = open_[reach > DONE_BELOW]
         if not len(open_):
             break
     return weights
 
 
 def _expit(x: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -40.0, 40.0))))
+    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -LARGEST_LOG_ODDS, LARGEST_LOG_ODDS))))
