@@ -36,7 +36,7 @@ def texts(n: int, seed: int) -> list[list[int]]:
 def job(n: int = 24, loss: Loss | None = None, **arguments: Any) -> FitJob:
     draw = random.Random(0)
     columns = {"p": [draw.random() for _ in range(n)], "sign": [1.0 if row % 3 else -1.0 for row in range(n)]}
-    return FitJob(texts(n, 1), texts(n, 2), columns, merged(ARGUMENTS, arguments), loss or Loss(), seed=3)
+    return FitJob(texts(n, 1), texts(n, 2), columns, loss or Loss(), arguments=merged(ARGUMENTS, arguments), seed=3)
 
 
 def train(folder: Path, work: FitJob, model: Any = None) -> tuple[torch.Tensor, list[float], dict[str, Any]]:

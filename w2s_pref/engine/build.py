@@ -145,8 +145,8 @@ class Builder:
         arguments, updates = self.sized(stage, sizes)
         spec = stage.model.spec
         job = FitJob(
-            a_ids, b_ids, columns, arguments, Loss(**with_spec(stage.loss)), stage.seed, updates, spec.lora,
-            str(stage.model.folder or spec.path), self.progress,
+            a_ids, b_ids, columns, Loss(**with_spec(stage.loss)), arguments=arguments, seed=stage.seed,
+            updates=updates, lora=spec.lora, base_path=str(stage.model.folder or spec.path), progress=self.progress,
         )  # fmt: skip
         return job, counts
 

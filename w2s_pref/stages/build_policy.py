@@ -104,7 +104,7 @@ def _pair_job(builder: Builder, stage: PairPolicyStage, tokenizer: Any) -> tuple
     from w2s_pref.losses.spec import with_spec
     from w2s_pref.training.fit_policy import PairObjective, PolicyJob
 
-    lists: dict[str, list[Any]] = {name: [] for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
+    lists: dict[str, Any] = {name: [] for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
     columns: dict[str, list[float]] = {}
     counts: dict[str, int] = {}
     sizes = []
