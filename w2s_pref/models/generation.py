@@ -96,7 +96,8 @@ def sample(
     parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]
     for number, batch in enumerate(_batches(places, starts, settings.batch_size)):
         if number % shard[1] == shard[0]:
-            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, _batch_seed(seed, number))
+            own_seed = int(digest("sample", str(seed), str(number))[:15], 16)
+            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, own_seed)
             parts.append(part.assign(row=[place.row for place in batch], sample=[place.sample for place in batch]))
     table = pd.concat(parts).sort_values(["row", "sample"], ignore_index=True)
     table.attrs["truncated"] = truncated
@@ -200,10 +201,6 @@ def _batches(places: list[Place], starts: list[Ids], size: int) -> Iterator[list
     order = sorted(places, key=lambda place: -len(starts[place.row]))
     for first in range(0, len(order), size):
         yield order[first : first + size]
-
-
-def _batch_seed(seed: int, number: int) -> int:
-    return int(digest("sample", str(seed), str(number))[:15], 16)
 
 
 def _generation_config(

@@ -26,17 +26,14 @@ MARKER = "w2s-complete.json"
 
 def seal(folder: Path) -> None:
     """Write the marker of a finished checkpoint: temporary file, then rename."""
-    files = {str(path.relative_to(folder)): file_hash(path) for path in _files(folder)}
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARKER))
+    files = {str(path.relative_to(folder)): file_hash(path) for path in found}
     temporary = folder / (MARKER + ".tmp")
     with temporary.open("w", encoding="utf-8") as handle:
         json.dump(files, handle)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.rename(folder / MARKER)
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARKER))
 
 
 def whole(folder: Path) -> bool:

@@ -161,7 +161,7 @@ def configuration(
         "disable_tqdm": True,
         "logging_nan_inf_filter": False,  # it reads every step's loss, and hides what StopOnNaN should see
         "dataloader_pin_memory": False,
-        **sharding.device_arguments(_accelerator_here()),
+        **sharding.device_arguments(torch.cuda.is_available() or torch.backends.mps.is_available()),
     }
     if job.updates is not None:
         ours["max_steps"] = job.updates
@@ -220,10 +220,6 @@ def run(
     done |= trainer.totals() if isinstance(trainer, EffectiveBatch) else {}
     sharding.release(trainer)
     return done
-
-
-def _accelerator_here() -> bool:
-    return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
 
 
 def adapter(job: Job, task: str, modules: set[str]) -> LoraConfig | None:

@@ -31,10 +31,7 @@ class PolicyTrainer(EffectiveBatch, DPOTrainer):  # type: ignore[misc]
         self.objective, self.student = objective, objective.student
         self.pair_loss = PairLoss(objective, base)
         super().__init__(*args, **kwargs)
-        self._drop_reference_adapter()
-
-    def _drop_reference_adapter(self) -> None:
-        """TRL copies an adapter that is trained further, as a reference; it is not needed and would be saved too."""
+        # TRL copies an adapter that is trained further, as a reference; it is not needed and would be saved too.
         if "ref" in getattr(self.model, "peft_config", {}):
             self.model.delete_adapter("ref")
 

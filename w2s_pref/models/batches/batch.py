@@ -57,7 +57,7 @@ class RowBatch:
 
     @property
     def texts(self) -> int:
-        """K."""
+        """Texts of every row, K."""
         return self.last.shape[0]
 
     def to(self, device: torch.device | str) -> RowBatch:

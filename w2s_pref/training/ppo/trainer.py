@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather, set_seed
+from accelerate.utils import gather, gather_object, set_seed
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
@@ -20,10 +21,9 @@ from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
-from w2s_pref.training.ppo.scores import checked
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.progress import Progress
-from w2s_pref.training.rewards import RewardFunction
+from w2s_pref.training.rewards import RewardFunction, checked
 
 #: Called with (updates done, policy); True ends the training.
 Watch = Callable[[int, nn.Module], bool]
@@ -57,7 +57,8 @@ class Trainer:
 
     def train(self, work: Path, progress: Progress | None, watch: Watch | None = None) -> Position:
         """Train to the end from the newest whole checkpoint under ``work``, or from the start."""
-        here = self._resume(work)
+        checkpoint = checkpoints.agreed_on(work)
+        here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
         stopped = watch is not None and watch(here.update, self.players.policy)
         while here.update < self.settings.updates and not stopped:
             rows = draws.rows_of_update(len(self.ids), self.settings.batch_size, self.seed, here.update)
@@ -71,10 +72,6 @@ class Trainer:
                 progress(here.update, self.settings.updates)
             stopped = watch is not None and watch(here.update, self.players.policy)
         return here
-
-    def _resume(self, work: Path) -> Position:
-        checkpoint = checkpoints.agreed_on(work)
-        return Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
 
     def _save(self, work: Path, here: Position, after: bool = False) -> None:
         """Write a checkpoint where ``save_steps`` asks for one: within every such update, and after it."""
@@ -109,8 +106,29 @@ class Trainer:
         ids = [self.ids[row] for row in rows]
         words = answer_texts(self.tokenizer, list(frame["form"]), ids, answers)
         set_seed(draws.derived(self.seed, "reward", update, self.state.process_index))
-        values = checked(self.reward, frame, words, update + 1)
+        values = self._rewards(frame, words, update + 1)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def _rewards(self, prompts: pd.DataFrame, answers: list[str], update: int) -> np.ndarray:
+        """(n,) float64. Where one process fails, every process ends with the same sentence.
+
+        Raises:
+            W2SError: not one number for each answer, or one that is not finite.
+        """
+        values, problem, failure = np.zeros(len(answers)), None, None
+        try:
+            values = np.asarray(self.reward(prompts, answers), dtype=np.float64)
+            checked(values, len(answers), f"ppo, update {update}")
+        except W2SError as error:
+            problem = str(error)
+        except Exception as error:  # every process must know before this one leaves
+            failure, problem = error, f"ppo: the reward function failed in update {update}: {error}"
+        problems = gather_object([problem]) if self.state.num_processes > 1 else [problem]
+        if failure is not None:
+            raise failure
+        if found := [each for each in problems if each is not None]:
+            raise W2SError(found[0])
+        return values
 
     def _passes(self, here: Position, rows: list[int], work: Path) -> None:
         """The passes over the buffer that are still to do."""
