@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches.each import distinct

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from accelerate.state import AcceleratorState, PartialState, is_initialized
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
-from numpy.typing import NDArray
+
+from w2s_pref.core.arrays import Floats
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ def shard() -> tuple[int, int]:
     return int(state.process_index), int(state.num_processes)
 
 
-def gathered(values: NDArray[np.float64], part: tuple[int, int]) -> NDArray[np.float64]:
+def gathered(values: Floats, part: tuple[int, int]) -> Floats:
     """Every process's part as one array: (N,), NaN where no process has a number; ``part`` as ``shard`` gave it."""
     if part[1] == 1:
         return values

@@ -119,13 +119,10 @@ class Selection(TrainerCallback):  # type: ignore[misc]
                 self._save_best(name, self.curve[-1])
         if state.is_world_process_zero:
             (self.work / "curve.json").write_text(json.dumps(self.curve), encoding="utf-8")
-        if self.items.patience is not None and self._waiting() >= self.items.patience:
+        agreements = [point["weak_agreement"] for point in self.curve]
+        waited = len(agreements) - 1 - agreements.index(max(agreements))
+        if self.items.patience is not None and waited >= self.items.patience:
             control.should_training_stop = True
-
-    def _waiting(self) -> int:
-        """Evaluations since the best agreement with the weak labels."""
-        seen = [point["weak_agreement"] for point in self.curve]
-        return len(seen) - 1 - seen.index(max(seen))
 
     def _save_best(self, name: str, point: dict[str, float]) -> None:
         """Save the model as it stands; every process takes part."""
