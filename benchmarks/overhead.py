@@ -47,7 +47,7 @@ def toolkit(model: Any, tokenizer: Any, job: FitJob, kind: str, folder: Path) ->
     )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.train()
-    order = [share["share"].rows for share in trainer.get_train_dataloader()]
+    order = [batch["batch"].rows for batch in trainer.get_train_dataloader()]
     return (ends[-1] - ends[WARM_UP - 1]) / (len(ends) - WARM_UP), order
 
 
@@ -88,7 +88,7 @@ def main() -> None:
     pairs = pairs_of(frame, tokenizer, rows, options.max_length)
     arguments = merged({"batch_size": options.batch, "learning_rate": 1.0e-4})
     columns = {"p": [1.0] * rows, "sign": [0.0] * rows}
-    job = FitJob(pairs.a_ids, pairs.b_ids, columns, arguments, Loss(), seed=0)
+    job = FitJob(pairs.a_ids, pairs.b_ids, columns, Loss(), arguments=arguments, seed=0)
     taken = []
     with tempfile.TemporaryDirectory() as folder:
         if options.profile:

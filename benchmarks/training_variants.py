@@ -136,7 +136,8 @@ def settings(kind: Any, run: Run, folder: Path, micro: int | None = None, **more
 
 def job_of(run: Run) -> FitJob:
     """The reward model's training."""
-    return FitJob(run.pairs.a_ids, run.pairs.b_ids, run.columns, run.arguments, Loss(), seed=0, progress=run.tick)
+    shared: dict[str, Any] = {"arguments": run.arguments, "seed": 0, "progress": run.tick}
+    return FitJob(run.pairs.a_ids, run.pairs.b_ids, run.columns, Loss(), **shared)
 
 
 def stock_reward(run: Run, folder: Path, micro: int | None = None) -> list[float]:
@@ -268,8 +269,8 @@ def our_dpo(run: Run, folder: Path) -> list[float]:
     """What ``fit_policy`` trains with, on the reference's stored log-probabilities."""
     at = run.pairs.starts
     objective = PairObjective("dpo", beta=BETA)
-    job = PolicyJob(run.pairs.a_ids, run.pairs.b_ids, at, at, run.columns, run.arguments, objective, 0,
-                    progress=run.tick)  # fmt: skip
+    job = PolicyJob(run.pairs.a_ids, run.pairs.b_ids, at, at, run.columns, objective,
+                    arguments=run.arguments, seed=0, progress=run.tick)  # fmt: skip
     batch = Batch.of(job.arguments)
     lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
     config = configuration(

@@ -48,7 +48,7 @@ def job(
     held = ids(tokenizer, 24, 9)
     validation = ValidationItems(held, weak(24, 9), truth, patience=patience) if watched else None
     spec = LossSpec.model_validate(loss or {})
-    return ClassifyJob(ids(tokenizer, n, 1), weak(n, 1), arguments, spec, 3, validation, **more)
+    return ClassifyJob(ids(tokenizer, n, 1), weak(n, 1), spec, validation, arguments=arguments, seed=3, **more)
 
 
 def ids(tokenizer: Any, n: int, seed: int) -> list[tuple[int, ...]]:

@@ -27,7 +27,7 @@ def ids(n: int, seed: int) -> list[list[int]]:
 def job(n: int = 80, p: float | None = None, loss: Loss | None = None, **arguments: Any) -> FitJob:
     labels = [random.Random(row).random() if p is None else p for row in range(n)]
     columns = {"p": labels, "sign": [1.0 if row % 3 else -1.0 for row in range(n)], "weight": [1.0] * n}
-    return FitJob(ids(n, 1), ids(n, 2), columns, merged(ARGUMENTS, arguments), loss or Loss(), seed=3)
+    return FitJob(ids(n, 1), ids(n, 2), columns, loss or Loss(), arguments=merged(ARGUMENTS, arguments), seed=3)
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:

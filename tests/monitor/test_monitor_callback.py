@@ -18,11 +18,11 @@ from transformers import TrainerCallback
 from trl import RewardConfig
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.models.scoring import score_pairs
 from w2s_pref.monitor import RiskMonitor
 from w2s_pref.monitor.alarms import Band, Envelope
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED
-from w2s_pref.parallel.probing import untouched
 from w2s_pref.training.reward import SoftRewardTrainer, training_rows
 
 PAIRS, BATCH, STEPS = 64, 8, 8

@@ -41,7 +41,9 @@ def says_drop(prompts: list[str], answers: list[str]) -> list[float]:
 def job(updates: int | None = 3, prompts: pd.DataFrame = PROMPTS, reward: Any = None, **changes: Any) -> OnlineJob:
     more = {name: changes.pop(name) for name in ("lora", "base_path", "max_length", "progress") if name in changes}
     arguments = {**ARGUMENTS, **changes}
-    return OnlineJob(prompts, reward or from_callable(says_drop, "drop"), arguments, 0, updates, **more)
+    return OnlineJob(
+        prompts, reward or from_callable(says_drop, "drop"), arguments=arguments, seed=0, updates=updates, **more
+    )
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -93,7 +93,15 @@ def job(
     }
     keys = {name: changes.pop(name) for name in ("lora", "base_path", "updates", "base") if name in changes}
     return PolicyJob(
-        a_ids, b_ids, a_starts, b_starts, columns, merged(ARGUMENTS, changes), objective or PairObjective(), 3, **keys
+        a_ids,
+        b_ids,
+        a_starts,
+        b_starts,
+        columns,
+        objective or PairObjective(),
+        arguments=merged(ARGUMENTS, changes),
+        seed=3,
+        **keys,
     )
 
 

@@ -233,7 +233,7 @@ def test_the_collator_gives_raw_rows_and_fills_up_with_the_shortest() -> None:
     columns = {"p": [0.2, 0.5, 0.49], "sign": [0.0, 1.0, -1.0]}
     rows = policy_rows(lists, columns, batch_size=2)
     assert rows.dataset.to_dict() == {"row": [0, 1, 2, 3], "tokens": [7, 4, 9, 4]}
-    share = rows.collate([{"row": 0}, {"row": 3}])["share"]
+    share = rows.collate([{"row": 0}, {"row": 3}])["batch"]
     assert [row.texts for row in share.rows] == [([1, 2, 3, 101], [1, 2, 101]), ([5, 6], [5, 101])]
     assert [row.starts for row in share.rows] == [(2, 1), (1, 1)]
     assert {name: column.tolist() for name, column in share.numbers.items()} == {
@@ -241,8 +241,8 @@ def test_the_collator_gives_raw_rows_and_fills_up_with_the_shortest() -> None:
     }  # fmt: skip
     assert (share.tokens, rows.longest) == (7, 5)
     best = policy_rows(lists, columns, batch_size=2, preferred_only=True).collate([{"row": n} for n in range(3)])
-    assert [row.texts for row in best["share"].rows] == [([1, 2, 101],), ([5, 6],), ([1, 2, 3, 4, 5],)]
-    assert [row.starts for row in best["share"].rows] == [(1,), (1,), (3,)]
+    assert [row.texts for row in best["batch"].rows] == [([1, 2, 101],), ([5, 6],), ([1, 2, 3, 4, 5],)]
+    assert [row.starts for row in best["batch"].rows] == [(1,), (1,), (3,)]
 
 
 def test_unknown_arguments_are_refused(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from w2s_pref.training.ppo import PPOSettings
-from w2s_pref.training.ppo import draws as chance
+from w2s_pref.training.ppo import PPOSettings, draws
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Rollouts, generate, measure, prepare
@@ -32,7 +31,7 @@ def test_a_family(family: str) -> None:
     settings = PPOSettings(total_episodes=6, batch_size=6, learning_rate=1e-3)
     players = Players(model, None, None, 1.0, torch.device("cpu"))
     prompts = [[5, 6, 7, 8, 9][: 1 + row % 5] for row in range(6)]
-    responses, lengths, ended = generate(players, prompts, chance.uniforms(6, 7, 0, 0), [1, *range(40, 45)], 0, 4)
+    responses, lengths, ended = generate(players, prompts, draws.uniforms(6, 7, 0, 0), [1, *range(40, 45)], 0, 4)
     measured = measure(players, prompts, responses, lengths, 0, 4)
     for row, prompt in enumerate(prompts):
         answer = responses[row, : lengths[row]]

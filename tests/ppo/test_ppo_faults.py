@@ -30,9 +30,12 @@ def third_is_nan() -> Any:
 @pytest.mark.parametrize(
     ("reward", "words"),
     [
-        (third_is_nan(), r"in update 2 the reward of 1 of 8 answers is not a finite number \(nan for"),
-        (lambda frame, answers: np.zeros(3), r"in update 1 the reward function gave an array of shape \(3,\) for 8"),
-        (lambda frame, answers: np.zeros((8, 1)), r"shape \(8, 1\) for 8 answers; it must give one number for each"),
+        (third_is_nan(), r"'ppo, update 2': 1 of 8 rewards are not finite \(the first is nan, for answer number 2\)"),
+        (
+            lambda frame, answers: np.zeros(3),
+            r"update 1': 8 answers need 8 numbers, but it returned shape \(3,\)",
+        ),
+        (lambda frame, answers: np.zeros((8, 1)), r"8 answers need 8 numbers, but it returned shape \(8, 1\)"),
     ],
 )
 def test_a_reward_that_is_none(tmp_path: Path, reward: Any, words: str) -> None:

@@ -7,7 +7,7 @@ import torch
 from ppo_helpers import prompts, start
 
 from w2s_pref.models.generation import eos_ids, fit_prompts
-from w2s_pref.training.ppo import draws as chance
+from w2s_pref.training.ppo import draws
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Drawn, generate, measure, sequences
 
@@ -21,8 +21,8 @@ def xs():
 
 def answers(xs, at_once: int = 64, length: int = 12, seed: int = 0):
     players, tokenizer, ids = xs
-    draws = chance.uniforms(len(ids), length, seed, 0)
-    return generate(players, ids, draws, eos_ids(players.policy, tokenizer), tokenizer.pad_token_id, at_once)
+    uniforms = draws.uniforms(len(ids), length, seed, 0)
+    return generate(players, ids, uniforms, eos_ids(players.policy, tokenizer), tokenizer.pad_token_id, at_once)
 
 
 def test_the_drawn_token_is_where_the_uniform_number_falls() -> None:

@@ -8,8 +8,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from w2s_pref.training.ppo import NOT_IN_KEY, PPOSettings
-from w2s_pref.training.ppo import draws as chance
+from w2s_pref.training.ppo import NOT_IN_KEY, PPOSettings, draws
 
 
 def test_settings_need_no_torch() -> None:
@@ -41,14 +40,14 @@ def test_updates_and_key() -> None:
 
 
 def test_every_prompt_comes_once_before_any_comes_again() -> None:
-    rows = [row for update in range(5) for row in chance.rows_of_update(10, 4, 0, update)]
+    rows = [row for update in range(5) for row in draws.rows_of_update(10, 4, 0, update)]
     assert sorted(rows[:10]) == sorted(rows[10:]) == list(range(10))
     assert rows[:10] != rows[10:]
-    assert sorted(chance.rows_of_update(3, 7, 0, 0)[:6]) == [0, 0, 1, 1, 2, 2]
+    assert sorted(draws.rows_of_update(3, 7, 0, 0)[:6]) == [0, 0, 1, 1, 2, 2]
 
 
 def test_passes_see_every_rollout_once_in_another_order() -> None:
-    first, second = (chance.mini_batches(12, 3, 0, 5, epoch) for epoch in (0, 1))
+    first, second = (draws.mini_batches(12, 3, 0, 5, epoch) for epoch in (0, 1))
     assert [len(batch) for batch in first] == [4, 4, 4]
     flat = [[int(row) for batch in each for row in batch] for each in (first, second)]
     assert sorted(flat[0]) == sorted(flat[1]) == list(range(12))

@@ -14,8 +14,7 @@ from transformers import AutoModelForCausalLM
 from w2s_pref.models.load import load_tokenizer
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.testbed import ladder
-from w2s_pref.training.ppo import PPOSettings
-from w2s_pref.training.ppo import draws as chance
+from w2s_pref.training.ppo import PPOSettings, draws
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Rollouts, generate, measure, prepare
@@ -107,7 +106,7 @@ def a_buffer(settings: PPOSettings) -> tuple[Players, list[list[int]], Rollouts,
     for each in (*players.reference.parameters(), players.head.weight):
         each.data.add_(0.02 * torch.randn_like(each))
     ids, pad = tokenizer(list(prompts(12)["prompt"]))["input_ids"], tokenizer.pad_token_id
-    sampled = generate(players, ids, chance.uniforms(12, 8, 1, 0), [tokenizer.eos_token_id], pad, 12)
+    sampled = generate(players, ids, draws.uniforms(12, 8, 1, 0), [tokenizer.eos_token_id], pad, 12)
     measured = measure(players, ids, *sampled[:2], pad, 12)
     parts = dict(zip(("responses", "lengths", "ended"), sampled, strict=True))
     return players, ids, Rollouts(**parts, **measured, scores=torch.randn(12)), pad

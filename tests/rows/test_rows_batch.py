@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
+
 import pytest
 import torch
 from rows_helpers import pairs
 
-from w2s_pref.models.batches import Row, collate, row_length, shared_prefix
+from w2s_pref.data.token_cache import Tokenized
+from w2s_pref.models.batches import Row, collate, row_length
+from w2s_pref.models.batches.each import distinct, pair_rows
 from w2s_pref.models.batches.mask import attention_mask, mask_mod, visible
 
 #: "1 2 3" then "4 5" or "6"; and "7" then "8" or "9 9".
@@ -27,7 +31,7 @@ TWO = [Row(([1, 2, 3, 4, 5], [1, 2, 3, 6]), (3, 3)), Row(([7, 8], [7, 9, 9]), (1
 )
 def test_lengths(texts: tuple[list[int], ...], prefix: int, shared: int, padded: int) -> None:
     row = Row(texts)
-    assert shared_prefix(row) == prefix
+    assert row.prefix == prefix
     assert (row_length(row, "shared"), row_length(row, "padded")) == (shared, padded)
 
 
@@ -116,3 +120,27 @@ def test_moves_whole() -> None:
     tensors = (moved.input_ids, moved.segments, moved.positions, moved.last, moved.responses.predictors)
     assert {tensor.device.type for tensor in tensors} == {"meta"}
     assert moved.real == 10
+
+
+def tokens_of(a: list[list[int]], b: list[list[int]], starts: tuple[list[int], list[int]] = ([], [])) -> Tokenized:
+    a_ids, b_ids = ([array("i", ids) for ids in side] for side in (a, b))
+    return Tokenized([str(row) for row in range(len(a))], a_ids, b_ids, [False] * len(a), {}, *starts)
+
+
+def test_each_distinct_text_of_the_pairs_lies_in_one_row() -> None:
+    """The second pair brings one new text, the third none, the fourth one text that is both its answers."""
+    rows, places = pair_rows(tokens_of([[1, 2], [1, 2], [3], [5]], [[1, 3], [3], [1, 2], [5]]))
+    assert [[list(text) for text in row.texts] for row in rows] == [[[1, 2], [1, 3]], [[3]], [[5]]]
+    assert [row.starts for row in rows] == [(), (), ()]
+    assert places.tolist() == [[0, 0, 2, 3], [1, 2, 0, 3]]
+
+
+def test_the_same_ids_with_another_response_are_another_text() -> None:
+    rows, places = pair_rows(tokens_of([[1, 2, 3], [1, 2, 3]], [[1, 2, 3], [1, 4]], ([1, 2], [2, 1])))
+    assert [row.starts for row in rows] == [(1, 2), (1,)]
+    assert places.tolist() == [[0, 1], [1, 2]]
+
+
+def test_distinct_texts_keep_the_order_of_first_sight() -> None:
+    assert distinct("banana") == (["b", "a", "n"], [0, 1, 2, 1, 2, 1])
+    assert distinct([]) == ([], [])

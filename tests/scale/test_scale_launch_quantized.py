@@ -75,7 +75,9 @@ def test_a_reward_model_trains_in_4_bits(tmp_path: Path, spec: ModelSpec) -> Non
     tokens = tokenize(pairs, tokenizer, max_length=32, overlong="truncate")
     columns = {"p": [1.0] * 16, "sign": [0.0] * 16}
     arguments = {**DEFAULTS, "batch_size": 8, "learning_rate": 1e-2, "bf16": True}
-    job = FitJob(tokens.a_ids, tokens.b_ids, columns, arguments, Loss(), 0, None, spec.lora, spec.path)
+    job = FitJob(
+        tokens.a_ids, tokens.b_ids, columns, Loss(), arguments=arguments, seed=0, lora=spec.lora, base_path=spec.path
+    )
     (tmp_path / "work").mkdir()
     before = score_pairs(model, tokenizer, pairs, max_length=32, overlong="truncate")
     fit(model, tokenizer, job, tmp_path / "work", tmp_path / "saved")

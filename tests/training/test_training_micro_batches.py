@@ -36,7 +36,7 @@ def texts(n: int, seed: int) -> list[list[int]]:
 def job(n: int = 24, loss: Loss | None = None, **arguments: Any) -> FitJob:
     draw = random.Random(0)
     columns = {"p": [draw.random() for _ in range(n)], "sign": [1.0 if row % 3 else -1.0 for row in range(n)]}
-    return FitJob(texts(n, 1), texts(n, 2), columns, merged(ARGUMENTS, arguments), loss or Loss(), seed=3)
+    return FitJob(texts(n, 1), texts(n, 2), columns, loss or Loss(), arguments=merged(ARGUMENTS, arguments), seed=3)
 
 
 def train(folder: Path, work: FitJob, model: Any = None) -> tuple[torch.Tensor, list[float], dict[str, Any]]:
@@ -215,11 +215,16 @@ def test_an_adapter_and_half_precision_train_in_micro_batches(tmp_path: Path) ->
 
 def test_every_process_makes_as_many_micro_batches_as_the_busiest() -> None:
     """Two rows of 5 and 4 tokens and a fill row: one micro-batch becomes two, then three; the fill row comes last."""
-    parts, lengths, empty = [[0, 1]], [5, 4, 3], iter([2])
-    effective._halve_largest(parts, lengths, empty)
-    assert sorted(parts) == [[0], [1]]
-    effective._halve_largest(parts, lengths, empty)
-    assert sorted(parts) == [[0], [1], [2]]
+    parts, lengths = [[0, 1]], [5, 4, 3]
+    assert effective._as_many(parts, 1, lengths) == [[0, 1]]
+    assert effective._as_many(parts, 2, lengths) == [[0], [1]]
+    assert effective._as_many(parts, 3, lengths) == [[0], [1], [2]]
+    assert parts == [[0, 1]]  # the process's own split stays
+
+
+def test_a_process_without_rows_of_weight_makes_up_micro_batches_of_fill_rows() -> None:
+    """Its first one is a fill row already: that row comes once, and the others in their order."""
+    assert effective._as_many([[0]], 3, [2, 2, 2, 2]) == [[0], [1], [2]]
 
 
 def test_the_split_is_in_no_key_and_is_checked() -> None:

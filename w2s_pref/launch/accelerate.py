@@ -46,7 +46,7 @@ def _failed(error: Exception) -> int:
         traceback.print_exc()
         return 1
     heartbeat.stop("left")
-    print(f"error: {sentence}. {heartbeat.AGAIN}", file=sys.stderr)
+    print(f"error: {sentence}. {heartbeat.HOW_TO_CONTINUE}", file=sys.stderr)
     return 1
 
 

@@ -63,10 +63,14 @@ class PairLoss:
         return value
 
     def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
-        """What the explicit conflict adds, (B,)."""
+        """What the explicit conflict adds, (B,): the loss of going where the ground truth does not."""
         if self.objective.alpha == 0:
             return torch.zeros_like(margin)
-        return self.objective.alpha * objectives.wrong(margin, sign) * self._paid(batch, margin, sign)
+        if self.objective.conflict == "sft":
+            paid = torch.where(sign < 0, *_answers(batch))
+        else:
+            paid = self.own(batch, margin, (1 - sign) / 2)
+        return self.objective.alpha * objectives.wrong(margin, sign) * paid
 
     def own(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
         """The method's loss against a target in [0, 1], (B,)."""
@@ -75,12 +79,6 @@ class PairLoss:
         if self.kind == "bce":
             return objectives.soft_bce(margin, target, self.objective.gamma)
         return torch.where(prefers_a(target), *_answers(batch))
-
-    def _paid(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
-        """Loss of going where the ground truth does not."""
-        if self.objective.conflict == "sft":
-            return torch.where(sign < 0, *_answers(batch))
-        return self.own(batch, margin, (1 - sign) / 2)
 
 
 def prefers_a(label: Tensor) -> Tensor:

@@ -6,18 +6,19 @@ The margin of an item is z1 - z0, the log-odds of class 1.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.items import item_ids
+from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.batches.wrapped import head as head_of
-from w2s_pref.models.kind import is_encoder
+from w2s_pref.models.batches.wrapped import is_encoder
 from w2s_pref.models.load import load_base, load_saved
 from w2s_pref.models.policy import load_policy
 from w2s_pref.models.scoring import class_ids
@@ -32,7 +33,9 @@ HEAD_STD = 0.02
 CLASSES = ("0", "1")
 
 
-def load_classifier(spec: ModelSpec, base: Path, seed: int, head: Head = "zeros") -> tuple[PreTrainedModel, Any]:
+def load_classifier(
+    spec: ModelSpec, base: Path, seed: int, head: Head = "zeros"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A classifier before training, and its tokenizer.
 
     A head that the checkpoint already holds is left as it is. Where the architecture puts a layer in front of its last
@@ -52,7 +55,7 @@ def load_classifier(spec: ModelSpec, base: Path, seed: int, head: Head = "zeros"
     return model, tokenizer
 
 
-def _last_layer(model: Any) -> nn.Linear:
+def _last_layer(model: PreTrainedModel) -> nn.Linear:
     """The linear layer that gives the two outputs."""
     found = head_of(model)
     layers = [] if found is None else [each for each in found.modules() if isinstance(each, nn.Linear)]
@@ -64,7 +67,15 @@ def _last_layer(model: Any) -> nn.Linear:
     return layers[-1]
 
 
-def _start(spec: ModelSpec, base: Path, seed: int, head: Head, model: Any, tokenizer: Any, weight: Tensor) -> Tensor:
+def _start(
+    spec: ModelSpec,
+    base: Path,
+    seed: int,
+    head: Head,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    weight: Tensor,
+) -> Tensor:
     """First weights of the head, (2, d)."""
     if head == "zeros":
         return torch.zeros_like(weight)
@@ -87,7 +98,7 @@ def _start(spec: ModelSpec, base: Path, seed: int, head: Head, model: Any, token
     return rows.detach()
 
 
-def class_tokens(tokenizer: Any, name: str) -> list[int]:
+def class_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> list[int]:
     """Ids of the tokens "0" and "1", each one token: bare or, where the vocabulary has none, behind a space.
 
     Raises:
@@ -97,16 +108,18 @@ def class_tokens(tokenizer: Any, name: str) -> list[int]:
         pieces = [tokenizer.encode(form.format(word), add_special_tokens=False) for word in CLASSES]
         if all(len(ids) == 1 and ids[0] != tokenizer.unk_token_id for ids in pieces):
             return [ids[0] for ids in pieces]
-    known = [tokenizer.convert_tokens_to_ids(word) for word in CLASSES]  # "0" is two pieces where texts get a "▁"
-    if all(number is not None and number != tokenizer.unk_token_id for number in known):
-        return known
+    found = [tokenizer.convert_tokens_to_ids(word) for word in CLASSES]  # "0" is two pieces where texts get a "▁"
+    if all(number is not None and number != tokenizer.unk_token_id for number in found):
+        return found
     raise W2SError(
         f"model {name!r}: head unembedding needs the tokens '0' and '1', and its tokenizer has no single token for "
         "them; use zeros or normal"
     )
 
 
-def load_saved_classifier(folder: str | Path, trust_remote_code: bool = False) -> tuple[PreTrainedModel, Any]:
+def load_saved_classifier(
+    folder: str | Path, trust_remote_code: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a classifier that was saved: a full model folder, or a LoRA adapter folder.
 
     Raises:
@@ -116,8 +129,8 @@ def load_saved_classifier(folder: str | Path, trust_remote_code: bool = False) -
 
 
 def score_items(
-    model: Any,
-    tokenizer: Any,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
     items: pd.DataFrame,
     max_length: int | None = 512,
     shard: tuple[int, int] = (0, 1),
@@ -128,13 +141,12 @@ def score_items(
         items: with ``id`` and ``prompt``.
         shard: (rank, world); items of other ranks stay NaN.
     """
-    every = [tuple(ids) for ids in item_ids(items["prompt"].tolist(), tokenizer, max_length)]
-    place = {ids: number for number, ids in enumerate(dict.fromkeys(every))}
-    outputs = class_ids(model, list(place), tokenizer.pad_token_id, shard=shard)[[place[ids] for ids in every]]
+    texts, places = distinct(tuple(ids) for ids in item_ids(items["prompt"].tolist(), tokenizer, max_length))
+    outputs = class_ids(model, texts, tokenizer.pad_token_id, shard=shard)[places]
     return pd.DataFrame({"id": items["id"].to_numpy(), "score_a": outputs[:, 1], "score_b": outputs[:, 0]})
 
 
-def margins(model: Any, ids: list[tuple[int, ...]], pad_id: int, shard: tuple[int, int] = (0, 1)) -> np.ndarray:
+def margins(model: nn.Module, ids: list[tuple[int, ...]], pad_id: int, shard: tuple[int, int] = (0, 1)) -> np.ndarray:
     """z1 - z0 of token ids, (n,), float64."""
     outputs = class_ids(model, ids, pad_id, shard=shard)
     difference: np.ndarray = outputs[:, 1] - outputs[:, 0]

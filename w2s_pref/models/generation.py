@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
-from transformers import GenerationConfig
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section
@@ -59,8 +59,8 @@ class Place(NamedTuple):
 
 
 def sample(
-    model: Any,
-    tokenizer: Any,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     prompts: pd.DataFrame,
     settings: SampleSettings,
     seed: int,
@@ -96,7 +96,8 @@ def sample(
     parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]
     for number, batch in enumerate(_batches(places, starts, settings.batch_size)):
         if number % shard[1] == shard[0]:
-            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, _batch_seed(seed, number))
+            own_seed = int(digest("sample", str(seed), str(number))[:15], 16)
+            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, own_seed)
             parts.append(part.assign(row=[place.row for place in batch], sample=[place.sample for place in batch]))
     table = pd.concat(parts).sort_values(["row", "sample"], ignore_index=True)
     table.attrs["truncated"] = truncated
@@ -104,7 +105,11 @@ def sample(
 
 
 def _part(
-    model: Any, tokenizer: Any, asked: list[tuple[str, Ids]], config: GenerationConfig, seed: int
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    asked: list[tuple[str, Ids]],
+    config: GenerationConfig,
+    seed: int,
 ) -> pd.DataFrame:
     """Answers to one batch of (form, prompt). By batch the log-probabilities, too, are the same for any shard."""
     ends, before = list(config.eos_token_id), [start for _, start in asked]
@@ -121,7 +126,7 @@ def _part(
     return pd.DataFrame(columns)
 
 
-def prompt_room(model: Any, max_length: int | None, max_new_tokens: int) -> int | None:
+def prompt_room(model: PreTrainedModel | PretrainedConfig, max_length: int | None, max_new_tokens: int) -> int | None:
     """How many tokens a prompt may have before ``model`` (or its configuration); None where nothing limits it.
 
     Raises:
@@ -141,7 +146,7 @@ def prompt_room(model: Any, max_length: int | None, max_new_tokens: int) -> int 
     return room
 
 
-def fit_prompts(prompts: pd.DataFrame, tokenizer: Any, room: int | None) -> tuple[list[Ids], int]:
+def fit_prompts(prompts: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, room: int | None) -> tuple[list[Ids], int]:
     """Ids of every prompt, at most ``room`` of them, and how many prompts lost their start."""
     ids = prompt_ids(prompts, tokenizer, None)
     long = [row for row, tokens in enumerate(ids) if room is not None and len(tokens) > room]
@@ -152,7 +157,7 @@ def fit_prompts(prompts: pd.DataFrame, tokenizer: Any, room: int | None) -> tupl
     return ids, len(long)
 
 
-def eos_ids(model: Any, tokenizer: Any) -> list[int]:
+def eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """Every id that ends an answer: the tokenizer's eos and those the model declares, such as an end-of-turn token."""
     declared = getattr(model.generation_config, "eos_token_id", None)
     more = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
@@ -165,7 +170,9 @@ def cut_at_end(ids: Ids, ends: Sequence[int]) -> Ids:
     return ids[: first + 1]
 
 
-def answer_texts(tokenizer: Any, forms: Sequence[str], prompts: Sequence[Ids], answers: Sequence[Ids]) -> list[str]:
+def answer_texts(
+    tokenizer: PreTrainedTokenizerBase, forms: Sequence[str], prompts: Sequence[Ids], answers: Sequence[Ids]
+) -> list[str]:
     """The text of each answer: what it adds to the text of its prompt, so that prompt + text reads as it was written.
 
     Word-level and SentencePiece tokenizers drop the space before the first word when an answer is decoded by itself;
@@ -183,7 +190,7 @@ def answer_texts(tokenizer: Any, forms: Sequence[str], prompts: Sequence[Ids], a
     return [text.strip() if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
 
 
-def _decode(tokenizer: Any, sequences: Sequence[Ids]) -> list[str]:
+def _decode(tokenizer: PreTrainedTokenizerBase, sequences: Sequence[Ids]) -> list[str]:
     return [
         str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for ids in sequences
     ]
@@ -196,11 +203,9 @@ def _batches(places: list[Place], starts: list[Ids], size: int) -> Iterator[list
         yield order[first : first + size]
 
 
-def _batch_seed(seed: int, number: int) -> int:
-    return int(digest("sample", str(seed), str(number))[:15], 16)
-
-
-def _generation_config(tokenizer: Any, settings: SampleSettings, ends: list[int]) -> GenerationConfig:
+def _generation_config(
+    tokenizer: PreTrainedTokenizerBase, settings: SampleSettings, ends: list[int]
+) -> GenerationConfig:
     greedy = settings.temperature == 0
     how = {"do_sample": False} if greedy else {"do_sample": True, "temperature": settings.temperature, "top_k": 0}
     return GenerationConfig(
@@ -209,18 +214,19 @@ def _generation_config(tokenizer: Any, settings: SampleSettings, ends: list[int]
 
 
 @torch.no_grad()
-def _draw(model: Any, starts: list[Ids], config: GenerationConfig, seed: int) -> list[Ids]:
+def _draw(model: PreTrainedModel, starts: list[Ids], config: GenerationConfig, seed: int) -> list[Ids]:
     """Continuations of one batch of prompts, padded with what follows an eos."""
     device = next(model.parameters()).device
-    ids, mask = _pad_left(starts, int(config.pad_token_id))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), _only(model, config):
+    ids, mask = pad_left(starts, int(config.pad_token_id))
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), generating_by(model, config):
         torch.manual_seed(seed)
         output = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
     answers: list[Ids] = output[:, ids.shape[1] :].tolist()
     return answers
 
 
-def _pad_left(sequences: list[Ids], pad_id: int) -> tuple[Tensor, Tensor]:
+def pad_left(sequences: list[Ids], pad_id: int) -> tuple[Tensor, Tensor]:
+    """Ids, padded on the left, and their mask (1 at real tokens), each (n, longest), on the CPU."""
     width = max(len(ids) for ids in sequences)
     ids = torch.tensor([[pad_id] * (width - len(each)) + each for each in sequences])
     mask = torch.tensor([[0] * (width - len(each)) + [1] * len(each) for each in sequences])
@@ -228,7 +234,7 @@ def _pad_left(sequences: list[Ids], pad_id: int) -> tuple[Tensor, Tensor]:
 
 
 @contextmanager
-def _only(model: Any, config: GenerationConfig) -> Iterator[None]:
+def generating_by(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
     """Generate by ``config`` alone: defaults that came with the model (top_k, penalties …) would sample another law."""
     holders = [model, model.get_base_model()] if hasattr(model, "get_base_model") else [model]
     before = [holder.generation_config for holder in holders]

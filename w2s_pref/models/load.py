@@ -1,29 +1,37 @@
-"""Load and save reward models: scalar head, tokenizer with a pad of its own, LoRA, frozen backbones."""
+"""Load models by a recipe's word or from a folder, reward models among them; a tokenizer has a pad of its own."""
 
 from __future__ import annotations
 
 import json
-import logging
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    set_seed,
+)
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models import quantized
 from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
 
-log = logging.getLogger(__name__)
-
 #: What transformers raises for model folders it cannot make sense of.
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 
+#: Reads a model from a path, with options of ``from_pretrained``, and gives it room for every token of the tokenizer.
+Reader: TypeAlias = Callable[..., PreTrainedModel]
 
-def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: Any) -> Any:
+
+def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: Any) -> PreTrainedTokenizerBase:
     """Load a tokenizer whose pad token is its own.
 
     Raises:
@@ -33,7 +41,7 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
     except UNREADABLE as error:
-        raise W2SError(_unloadable(str(path), error)) from error
+        raise W2SError(unloadable(str(path), error)) from error
     if pad_token is not None:
         tokenizer.add_special_tokens({"pad_token": pad_token})
     if tokenizer.pad_token is None or tokenizer.pad_token == tokenizer.eos_token:
@@ -45,11 +53,19 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
     return tokenizer
 
 
-def load_base(spec: ModelSpec, base: Path, seed: int, outputs: int = 1) -> tuple[PreTrainedModel, Any]:
-    """A reward model before training, and its tokenizer: base weights, new head drawn from ``seed``.
+def load_spec(
+    spec: ModelSpec, base: Path, seed: int, auto: Any, **options: Any
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, set[str]]:
+    """A model as a recipe names it, its tokenizer, and the parameters that its files lack.
 
-    Its attribute ``new_weights`` names the parameters that do not come from the checkpoint. ``outputs`` is 2 for a
-    classifier.
+    Random weights (``from_config``) are drawn from ``seed``, and the files lack all of them.
+
+    Args:
+        auto: the class of transformers that says which head it has (``AutoModelForCausalLM`` …).
+        options: for its configuration, such as ``num_labels``.
+
+    Raises:
+        W2SError: it cannot be found or read.
     """
     folder = resolve(spec.path, base)
     path = str(folder or spec.path)
@@ -59,30 +75,38 @@ def load_base(spec: ModelSpec, base: Path, seed: int, outputs: int = 1) -> tuple
     tokenizer = load_tokenizer(path, spec.pad_token, **hub)
     set_seed(seed)
     try:
-        model, fresh = _weights(spec, path, {**hub, "num_labels": outputs})
+        model, missing = _weights(spec, path, auto, {**hub, **options})
     except UNREADABLE as error:
-        raise W2SError(_unloadable(path, error)) from error
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    pin_pad(model, tokenizer)
-    model.new_weights = fresh
-    if spec.freeze_backbone:
-        _freeze(model, fresh)
-    return model, tokenizer
+        raise W2SError(unloadable(path, error)) from error
+    return model, tokenizer, missing
 
 
-def _weights(spec: ModelSpec, path: str, options: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
+def _weights(spec: ModelSpec, path: str, auto: Any, options: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
     dtype = getattr(torch, spec.dtype)
     if spec.from_config is not None:
         config = AutoConfig.from_pretrained(path, **spec.from_config, **options)
         config.validate()
-        model = AutoModelForSequenceClassification.from_config(config, dtype=dtype)
+        model = auto.from_config(config, dtype=dtype)
         return model, {name for name, _ in model.named_parameters()}
     options |= quantized.loading(spec.quantization, device())
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options
-    )
+    model, info = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options)
     return model, set(info["missing_keys"])
+
+
+def load_base(
+    spec: ModelSpec, base: Path, seed: int, outputs: int = 1
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A reward model before training, and its tokenizer: base weights, new head drawn from ``seed``.
+
+    Its attribute ``new_weights`` names the parameters that do not come from the checkpoint. ``outputs`` is 2 for a
+    classifier.
+    """
+    model, tokenizer, fresh = load_spec(spec, base, seed, AutoModelForSequenceClassification, num_labels=outputs)
+    fit_vocabulary(model, tokenizer)
+    model.new_weights = fresh
+    if spec.freeze_backbone:
+        _freeze(model, fresh)
+    return model, tokenizer
 
 
 def _freeze(model: PreTrainedModel, fresh: set[str]) -> None:
@@ -93,26 +117,45 @@ def _freeze(model: PreTrainedModel, fresh: set[str]) -> None:
         raise W2SError("freeze_backbone: the checkpoint already holds a head, so nothing would be trained")
 
 
-def pin_pad(model: PreTrainedModel, tokenizer: Any) -> None:
+def fit_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Room for every token of the tokenizer, and its pad in the configuration; rows of new tokens are random."""
+    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
+        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+    pin_pad(model, tokenizer)
+
+
+def pin_pad(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
     """Make the model find the last real token with the tokenizer's own pad."""
     model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
 
 
-def load_saved(folder: str | Path, trust_remote_code: bool = False, outputs: int = 1) -> tuple[PreTrainedModel, Any]:
+def load_saved(
+    folder: str | Path, trust_remote_code: bool = False, outputs: int = 1
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load a reward model that was saved (or a classifier, with 2 ``outputs``): a full model folder, or an adapter's.
 
     Raises:
         W2SError: not a model folder, another number of outputs, or an adapter whose base model is gone.
     """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise W2SError(f"model {str(folder)!r}: no such folder")
-    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-    try:
-        load = _load_adapter if (folder / "adapter_config.json").is_file() else _load_full
-        model = load(folder, tokenizer, trust_remote_code, outputs)
-    except UNREADABLE as error:
-        raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
+
+    def whole(path: Path, tokenizer: PreTrainedTokenizerBase, **options: Any) -> PreTrainedModel:
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            path, use_safetensors=True, output_loading_info=True, **options
+        )
+        if info["missing_keys"]:  # a language model, say: its head would be random numbers
+            missing = ", ".join(sorted(info["missing_keys"])[:3])
+            what = "reward model" if outputs == 1 else "classifier"
+            raise W2SError(f"model {str(path)!r} is no saved {what}: it has no weights for {missing}")
+        return model
+
+    def under_adapter(path: str, tokenizer: PreTrainedTokenizerBase, **options: Any) -> PreTrainedModel:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            path, use_safetensors=True, num_labels=outputs, **options
+        )
+        fit_vocabulary(model, tokenizer)
+        return model
+
+    model, tokenizer = load_folder(folder, trust_remote_code, whole, under_adapter)
     if model.config.num_labels != outputs:
         needed = "a reward model has one" if outputs == 1 else f"a classifier has {outputs}"
         raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; {needed}")
@@ -120,7 +163,58 @@ def load_saved(folder: str | Path, trust_remote_code: bool = False, outputs: int
     return placed(model.eval()), tokenizer
 
 
-def placed(model: Any) -> Any:
+def load_folder(
+    folder: str | Path, trust_remote_code: bool, whole: Reader, under_adapter: Reader, trainable: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """A model that was saved, read as ``whole``, or as an adapter on its base, which is read as ``under_adapter``.
+
+    Args:
+        trainable: an adapter goes on being trained.
+
+    Raises:
+        W2SError: no such folder, or its files, or those of the adapter's base, cannot be read.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise W2SError(f"model {str(folder)!r}: no such folder")
+    tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
+    try:
+        if not (folder / "adapter_config.json").is_file():
+            return whole(folder, tokenizer, trust_remote_code=trust_remote_code), tokenizer
+        from peft import PeftModel
+
+        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        options = {"revision": config.get("revision"), "trust_remote_code": trust_remote_code, **_base_options(folder)}
+        base = under_adapter(config["base_model_name_or_path"], tokenizer, **options)
+        return PeftModel.from_pretrained(base, folder, is_trainable=trainable), tokenizer
+    except UNREADABLE as error:
+        raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
+
+
+def _base_options(folder: Path) -> dict[str, Any]:
+    """Dtype and quantization that the base model had in training; adapters of other tools do not say, so float32."""
+    file = folder / "base.json"
+    said: dict[str, Any] = {"dtype": "float32"}
+    if file.is_file():
+        said = json.loads(file.read_text(encoding="utf-8"))
+    return {"dtype": getattr(torch, said["dtype"]), **quantized.loading(said.get("quantization"), device())}
+
+
+def clean_saved_folder(model: PreTrainedModel, folder: Path, base_path: str) -> None:
+    """Remove pickle and README that libraries leave; let an adapter name its base's path, dtype, quantization."""
+    for name in ("training_args.bin", "README.md"):
+        (folder / name).unlink(missing_ok=True)
+    adapter = folder / "adapter_config.json"
+    if adapter.is_file() and base_path:
+        config = json.loads(adapter.read_text(encoding="utf-8"))
+        config["base_model_name_or_path"] = base_path
+        adapter.write_text(json.dumps(config, indent=2), encoding="utf-8")
+        dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+        base = {"dtype": dtype} | ({"quantization": given} if (given := quantized.of_model(model)) else {})
+        (folder / "base.json").write_text(json.dumps(base), encoding="utf-8")
+
+
+def placed(model: PreTrainedModel) -> PreTrainedModel:
     """The model on its device; weights of 8 bits stay where they were made, which is there already."""
     return model if getattr(model, "is_loaded_in_8bit", False) else model.to(device())
 
@@ -130,44 +224,7 @@ def device() -> str:
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
-def _load_full(folder: Path, tokenizer: Any, trust_remote_code: bool, outputs: int) -> Any:
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, use_safetensors=True, output_loading_info=True, trust_remote_code=trust_remote_code
-    )
-    if info["missing_keys"]:  # a language model, say: its head would be random numbers
-        missing = ", ".join(sorted(info["missing_keys"])[:3])
-        what = "reward model" if outputs == 1 else "classifier"
-        raise W2SError(f"model {str(folder)!r} is no saved {what}: it has no weights for {missing}")
-    return model
-
-
-def _base_options(folder: Path) -> dict[str, Any]:
-    """Dtype and quantization that the base model had in training; adapters of other tools do not say, so float32."""
-    file = folder / "base.json"
-    known: dict[str, Any] = {"dtype": "float32"}
-    if file.is_file():
-        known = json.loads(file.read_text(encoding="utf-8"))
-    return {"dtype": getattr(torch, known["dtype"]), **quantized.loading(known.get("quantization"), device())}
-
-
-def _load_adapter(folder: Path, tokenizer: Any, trust_remote_code: bool, outputs: int) -> Any:
-    from peft import PeftModel
-
-    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    base = AutoModelForSequenceClassification.from_pretrained(
-        config["base_model_name_or_path"],
-        revision=config.get("revision"),
-        num_labels=outputs,
-        use_safetensors=True,
-        trust_remote_code=trust_remote_code,
-        **_base_options(folder),
-    )
-    if len(tokenizer) > base.get_input_embeddings().num_embeddings:
-        base.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    return PeftModel.from_pretrained(base, folder)
-
-
-def _unloadable(path: str, error: Exception) -> str:
+def unloadable(path: str, error: Exception) -> str:
     """What to do about a model that cannot be loaded: a folder is damaged, a hub id is out of reach."""
     if Path(path).is_dir():
         return f"model {path!r} could not be loaded: {_short(error)}; check its files, and from_config where it is set"

@@ -5,21 +5,22 @@ Nothing is trained. The answer is the log-probability of " yes" against that of 
 
 from __future__ import annotations
 
-import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches import Row
-from w2s_pref.models.batches.wrapped import inner
-from w2s_pref.models.kind import is_encoder
+from w2s_pref.models.batches.each import distinct
+from w2s_pref.models.batches.wrapped import inner, is_encoder
 from w2s_pref.models.logprobs import row_logprobs
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 #: How an item is asked about; the answer follows, and examples stand before it, an empty line between them.
 TEMPLATE = "{text}\nAnswer:"
@@ -28,8 +29,8 @@ WORDS = (" no", " yes")
 
 
 def few_shot(
-    model: Any,
-    tokenizer: Any,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
     items: pd.DataFrame,
     examples: pd.DataFrame | None = None,
     max_length: int | None = 512,
@@ -59,12 +60,9 @@ def few_shot(
             f"prompting: the template {template!r} has no {{text}}, so every item would be the same question"
         )
     shown = _shown(examples, words, template)
-    prompts = [shown + template.replace("{text}", text) for text in items["prompt"]]
-    distinct = list(dict.fromkeys(prompts))
-    rows = _rows(tokenizer, distinct, words, max_length)
-    values = row_logprobs(model, rows, tokenizer.pad_token_id, shard=shard).reshape(-1, 2)
-    place = {prompt: number for number, prompt in enumerate(distinct)}
-    scores = values[[place[prompt] for prompt in prompts]]
+    prompts, places = distinct(shown + template.replace("{text}", text) for text in items["prompt"])
+    rows = _rows(tokenizer, prompts, words, max_length)
+    scores = row_logprobs(model, rows, tokenizer.pad_token_id, shard=shard).reshape(-1, 2)[places]
     return pd.DataFrame({"id": items["id"].to_numpy(), "score_a": scores[:, 0], "score_b": scores[:, 1]})
 
 
@@ -76,7 +74,9 @@ def _shown(examples: pd.DataFrame | None, words: tuple[str, str], template: str)
     return "".join(template.replace("{text}", text) + words[int(label)] + "\n\n" for text, label in pairs)
 
 
-def _rows(tokenizer: Any, prompts: list[str], words: tuple[str, str], max_length: int | None) -> list[Row]:
+def _rows(
+    tokenizer: PreTrainedTokenizerBase, prompts: list[str], words: tuple[str, str], max_length: int | None
+) -> list[Row]:
     """Both answers behind each prompt, without the eos that a finished text has."""
     table = {"id": [str(number) for number in range(len(prompts))], "form": "text", "prompt": prompts}
     tokens = tokenize(pd.DataFrame({**table, "a": words[1], "b": words[0]}), tokenizer, max_length, starts=True)
@@ -105,17 +105,17 @@ def pick_examples(items: pd.DataFrame, labels: pd.DataFrame, shots: int, seed: i
     Raises:
         W2SError: fewer labelled items than shots.
     """
-    known = labels[labels["keep"].to_numpy(dtype=bool) & labels["id"].isin(items["id"]).to_numpy()]
-    if len(known) < shots:
-        raise W2SError(f"prompting: {shots} shots, but only {len(known)} labelled items; show fewer")
-    coin = np.array([digest("shot", str(seed), identity) for identity in known["id"]])
-    hard = (known["p"].to_numpy() >= 0.5).astype(int)
-    order = np.argsort(coin)
+    labelled = labels[labels["keep"].to_numpy(dtype=bool) & labels["id"].isin(items["id"]).to_numpy()]
+    if len(labelled) < shots:
+        raise W2SError(f"prompting: {shots} shots, but only {len(labelled)} labelled items; show fewer")
+    draw = np.array([digest("shot", str(seed), identity) for identity in labelled["id"]])
+    hard = (labelled["p"].to_numpy() >= 0.5).astype(int)
+    order = np.argsort(draw)
     ones = order[hard[order] == 1]
     zeros = order[hard[order] == 0]
     half = min(shots // 2, len(zeros))
     taken = min(shots - half, len(ones))
-    chosen = np.sort(np.argsort(np.argsort(coin))[np.concatenate([ones[:taken], zeros[: shots - taken]])])
+    chosen = np.sort(np.argsort(np.argsort(draw))[np.concatenate([ones[:taken], zeros[: shots - taken]])])
     rows = order[chosen]
-    text = items.set_index("id")["prompt"].loc[known["id"].to_numpy()[rows]]
+    text = items.set_index("id")["prompt"].loc[labelled["id"].to_numpy()[rows]]
     return pd.DataFrame({"id": text.index.to_numpy(), "prompt": text.to_numpy(), "label": hard[rows]})

@@ -6,14 +6,17 @@ import ast
 import importlib.util
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import nearest
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 @cache
-def known() -> tuple[str, ...]:
+def arguments() -> tuple[str, ...]:
     """Arguments of transformers' BitsAndBytesConfig, parsed, not imported."""
     spec = importlib.util.find_spec("transformers")
     assert spec is not None
@@ -27,8 +30,8 @@ def known() -> tuple[str, ...]:
 
 def problems(quantization: dict[str, Any]) -> list[str]:
     """What is wrong with a recipe's ``quantization``: BitsAndBytesConfig ignores names that it does not know."""
-    wrong = [f"quantization.{name}: BitsAndBytesConfig has no such argument; {nearest(name, list(known()))}"
-             for name in quantization if name not in known()]  # fmt: skip
+    wrong = [f"quantization.{name}: BitsAndBytesConfig has no such argument; {nearest(name, list(arguments()))}"
+             for name in quantization if name not in arguments()]  # fmt: skip
     if not (quantization.get("load_in_4bit") or quantization.get("load_in_8bit")):
         wrong.append("quantization: set load_in_4bit: true or load_in_8bit: true, or nothing is quantized")
     return wrong
@@ -61,10 +64,10 @@ def loading(quantization: dict[str, Any] | None, device: str) -> dict[str, Any]:
         raise W2SError(f"quantization: {error}") from error
 
 
-def told(model: Any) -> dict[str, Any] | None:
+def of_model(model: PreTrainedModel) -> dict[str, Any] | None:
     """The ``quantization`` that a model was loaded with; None for an ordinary one."""
     config = getattr(model.config, "quantization_config", None)
     if config is None:
         return None
     given = config if isinstance(config, dict) else config.to_diff_dict()
-    return {name: value for name, value in given.items() if name in known()}
+    return {name: value for name, value in given.items() if name in arguments()}

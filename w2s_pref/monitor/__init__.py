@@ -1,4 +1,4 @@
-"""Watch a training on a fixed probe set: signals, alarms against a reference, and how well the alarms foretell.
+"""Watch a training on a fixed probe set: signals, alarms against a reference, and how early the alarms come.
 
 from w2s_pref.monitor import RiskMonitor
 

@@ -14,10 +14,19 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import nn
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from w2s_pref.analysis.risk.blind_spot import check_thresholds
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.monitor import schedule
 from w2s_pref.monitor.alarms import Alarm, Envelope
 from w2s_pref.monitor.other_weak import MARGIN
@@ -25,7 +34,7 @@ from w2s_pref.monitor.probe import Pairs, Weak, make_probe
 from w2s_pref.monitor.record import Record
 from w2s_pref.monitor.scorers import RewardMargins, Scorer
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED, signals
-from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize, untouched
+from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +79,7 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         training_groups: Iterable[Any],
         folder: Path | str | None = None,
         every: int | Literal["auto"] = "auto",
-        tokenizer: Any = None,
+        tokenizer: PreTrainedTokenizerBase | None = None,
         score: Scorer | None = None,
         max_length: int | None = 512,
         thresholds: tuple[float, float] = (0.75, 0.75),
@@ -92,13 +101,13 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         self.alarms: list[Alarm] = []
         self._record = Record(None if folder is None else Path(folder))
         self._tokenizer, self._score, self._max_length = tokenizer, score, max_length
-        self._trainer: Any = None
+        self._trainer: Trainer | None = None
         self._began = self._seconds = self._elapsed = 0.0
         self._interval = 0
         self._keep_margins = keep_margins
         self._margin: list[float] = []
 
-    def attach(self, trainer: Any) -> RiskMonitor:
+    def attach(self, trainer: Trainer) -> RiskMonitor:
         """Add the monitor to a Trainer, so that its signals also reach the trackers of ``report_to``."""
         self._trainer = trainer
         trainer.add_callback(self)
@@ -129,22 +138,22 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         self._seconds += time.perf_counter() - self._began
         if self._trainer is None and args.report_to and state.is_world_process_zero:
             log.warning("monitor: to see the signals in %s, add it with monitor.attach(trainer)", args.report_to)
-        self._look(args, state, control, kwargs["model"])
+        self._score_probe(state, control, kwargs["model"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called by the Trainer after every optimizer step."""
         step = state.global_step
         if step % self._interval == 0 or step >= state.max_steps or control.should_training_stop:
-            self._look(args, state, control, kwargs["model"])
+            self._score_probe(state, control, kwargs["model"])
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Called by the Trainer after the last step."""
-        self._look(args, state, control, kwargs["model"])
+        self._score_probe(state, control, kwargs["model"])
         self._elapsed = time.perf_counter() - self._began
 
-    def _look(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, model: Any) -> None:
+    def _score_probe(self, state: TrainerState, control: TrainerControl, model: nn.Module) -> None:
         """Score the probe once at this step, write, report, and act on alarms."""
         if self._record.last == state.global_step:
             return
@@ -163,7 +172,7 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
             self._act(alarm, state, control)
         self._seconds += time.perf_counter() - started
 
-    def _signals(self, model: Any, step: int) -> dict[str, float]:
+    def _signals(self, model: nn.Module, step: int) -> dict[str, float]:
         assert self._score is not None
         part = shard()
         with untouched(model):
@@ -212,7 +221,7 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         elif self.action == "stop":
             control.should_training_stop = True
 
-    def _default_scorer(self, processing_class: Any) -> RewardMargins:
+    def _default_scorer(self, processing_class: PreTrainedTokenizerBase | None) -> RewardMargins:
         tokenizer = self._tokenizer or processing_class
         if tokenizer is None:
             raise W2SError("monitor: the Trainer has no tokenizer; give tokenizer=, or a scorer of your own as score=")
@@ -227,26 +236,26 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
             return ceil(steps / LOOKS)
         pairs = int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         every = schedule.interval(probe_tokens, row_tokens * pairs, steps)
-        share = schedule.share(probe_tokens, row_tokens * pairs, steps, every)
+        cost = schedule.estimated_cost(probe_tokens, row_tokens * pairs, steps, every)
         count = len(self.probe.weak)
-        log.info("monitor: %d pairs every %d steps, about %.1f %% of the training", count, every, 100 * share)
-        if share > 1.5 * schedule.BUDGET and state.is_world_process_zero:
+        log.info("monitor: %d pairs every %d steps, about %.1f %% of the training", count, every, 100 * cost)
+        if cost > schedule.TOLERATED * schedule.BUDGET and state.is_world_process_zero:
             fit = schedule.affordable_pairs(row_tokens * pairs * steps * count / probe_tokens, looks_wanted=2)
             log.warning(
                 "monitor: this training is short for its probe: looking twice at %d pairs costs about %.0f %% of it; "
                 "%d pairs would cost %.0f %%",
-                *(count, 100 * share, fit, 100 * schedule.BUDGET),
+                *(count, 100 * cost, fit, 100 * schedule.BUDGET),
             )
         return every
 
 
 def _watched(watch: Sequence[str], envelope: Envelope | None, labelled: bool) -> tuple[str, ...]:
     """The signals to watch, each one known here and held by the envelope."""
-    known = ("loss", *LABEL_FREE, *(LABELLED if labelled else ()))
-    held = known if envelope is None else tuple(name for name in known if name in envelope.bands)
+    names = ("loss", *LABEL_FREE, *(LABELLED if labelled else ()))
+    held = names if envelope is None else tuple(name for name in names if name in envelope.bands)
     absent = [name for name in watch if name not in held]
     if absent:
-        why = "no signal of this probe" if absent[0] not in known else "not in the envelope"
+        why = "no signal of this probe" if absent[0] not in names else "not in the envelope"
         raise W2SError(f"monitor: watch names {absent[0]!r}, which is {why}; choose from {', '.join(held)}")
     return tuple(watch)
 

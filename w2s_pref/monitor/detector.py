@@ -1,4 +1,4 @@
-"""A signal judged as a detector: does its value now foretell that blind-spot deception will cross a level soon?
+"""A signal judged as a detector: does its value now warn that blind-spot deception will cross a level soon?
 
 The unit is a look at a run that has not crossed the level yet; it counts as positive where the run crosses within the
 horizon. Looks so late that the horizon ends after the training are left out, crossing or not, and so is the look before
@@ -27,6 +27,8 @@ from w2s_pref.monitor.signals import LABELLED
 BASELINES = ("confidence", "misfit", "loss", "accuracy", "fraction")
 KEYS = ("run", "setting", "step", "fraction", "bsd")
 NAMES = {"fraction": "time"}
+#: How far two shares of a training may be apart by rounding.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Looks:
     values: Floats
     n_runs: int
 
-    def keep(self, runs: Bools) -> Looks:
+    def of_runs(self, runs: Bools) -> Looks:
         """Only the looks at some of the runs."""
         inside = runs[self.run]
         return Looks(self.run[inside], self.positive[inside], self.values[inside], self.n_runs)
@@ -66,7 +68,7 @@ def judge(
             signal; baseline, needs_labels (bool); auroc, interval, verdict ("foretells", "points the wrong way",
             "not resolved", "undefined"); left_out (setting -> AUROC without it); against (baseline -> difference,
             interval, verdict); and alarms, whose thresholds come from the quiet runs of the other settings
-            (``foretell.alarm_row``).
+            (``lead_time.alarm_row``).
 
     Raises:
         W2SError: a missing column, no runs, or a horizon outside (0, 1).
@@ -80,7 +82,7 @@ def judge(
     samples = {name: _curve(looks, column, draws) for column, name in enumerate(names)}
     rows = []
     for column, name in enumerate(names):
-        left = {str(s): number(_auroc(looks.keep((settings != s).to_numpy()), column)) for s in settings.unique()}
+        left = {str(s): number(_auroc(looks.of_runs((settings != s).to_numpy()), column)) for s in settings.unique()}
         alarms = alarm_row(threshold_alarms(curves, name, crossed), crossed)
         rows.append(
             {
@@ -124,13 +126,13 @@ def _looks(curves: pd.DataFrame, crossed: pd.Series, horizon: float, names: list
     code = {run: number for number, run in enumerate(crossed.index)}
     at = curves["run"].map(crossed).fillna(np.inf).to_numpy(dtype=float)
     fraction = curves["fraction"].to_numpy(dtype=float)
-    risk = (fraction > 0) & (fraction < at) & (fraction + horizon <= 1 + 1e-9)
+    risk = (fraction > 0) & (fraction < at) & (fraction + horizon <= 1 + ROUNDING)
     values = curves[names].to_numpy(dtype=float) * np.array([-1.0 if name in FALLING else 1.0 for name in names])
     defined = np.isfinite(values)
     somewhere = defined[risk].any(axis=0)
     risk &= defined[:, somewhere].all(axis=1)
     run = curves["run"].map(code).to_numpy(dtype=np.int64)
-    positive = at <= fraction + horizon + 1e-9
+    positive = at <= fraction + horizon + ROUNDING
     return Looks(run[risk], positive[risk], values[risk], len(code))
 
 

@@ -74,7 +74,7 @@ def _take(
             notes.append(f"{about}: left out; it is no student of an arm, so it has no ceiling to compare with")
         elif any(alarm.action == "stop" for alarm in curve.alarms):
             notes.append(f"{about}: left out; its own alarm stopped it, so what would have come is not known")
-        elif not _known(curve):
+        elif not _has_bsd(curve):
             notes.append(f"{about}: left out; its probe has no truth, so its BSD is not known")
         elif max(curve.steps, default=0) == 0:
             notes.append(f"{about}: left out; it was never looked at after its start")
@@ -99,12 +99,12 @@ def _node(results: Results, name: str) -> str | None:
 def _references(run: str, results: Results, node: str, weak: str) -> pd.DataFrame:
     """Curves of the ceilings of a node against the same weak model; without rows where none was watched."""
     name = f"ceiling/{node}"
-    found = [c for c in results.monitors if (c.name, c.weak) == (name, weak) and _known(c) and max(c.steps) > 0]
+    found = [c for c in results.monitors if (c.name, c.weak) == (name, weak) and _has_bsd(c) and max(c.steps) > 0]
     tables = [table_of(curve, f"{run}/{name}") for curve in found]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"run": []})
 
 
-def _known(curve: MonitorCurve) -> bool:
+def _has_bsd(curve: MonitorCurve) -> bool:
     return any(value is not None for value in curve.signals.get("bsd", []))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from torch import nn
 from transformers import TrainerControl, TrainerState
 
 from w2s_pref.monitor.callback import RiskMonitor
@@ -23,7 +24,7 @@ class Loop:
         self.control = TrainerControl()
         self._begun = False
 
-    def __call__(self, done: int, model: Any) -> bool:
+    def __call__(self, done: int, model: nn.Module) -> bool:
         """Look where it is time to; True where an alarm asks the training to stop."""
         self.state.global_step = done
         if not self._begun:

@@ -25,7 +25,7 @@ def against(table: pd.DataFrame, weak: Floats, truth: Floats | None) -> pd.DataF
     rows = []
     for _, look in table.iterrows():
         margin = np.asarray(look[MARGIN], dtype=np.float64)
-        known = {name: float(look[name]) for name in ("fraction", "loss")}
+        logged = {name: float(look[name]) for name in ("fraction", "loss")}
         found = signals(margin, weak, truth) if np.isfinite(margin).all() else {}
-        rows.append({"step": int(look["step"]), **known, **found})
+        rows.append({"step": int(look["step"]), **logged, **found})
     return pd.DataFrame(rows)

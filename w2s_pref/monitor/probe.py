@@ -73,11 +73,11 @@ def _from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     problems.check()
     table = []
     for row in parsed:
-        keep = neutral_order(row.chosen, row.rejected)
-        a, b = (row.chosen, row.rejected) if keep else (row.rejected, row.chosen)
+        first = neutral_order(row.chosen, row.rejected)
+        a, b = (row.chosen, row.rejected) if first else (row.rejected, row.chosen)
         name = row.id or pair_id(row.prompt, row.chosen, row.rejected)
         group = row.group or group_key(row.prompt, row.form)
-        table.append((name, group, row.form, row.prompt, a, b, int(keep)))
+        table.append((name, group, row.form, row.prompt, a, b, int(first)))
     return pd.DataFrame(table, columns=[*COLUMNS, "truth"])
 
 

@@ -1,4 +1,4 @@
-"""How often to look: decided by counts of tokens before training, never by a clock, so a run can be repeated.
+"""How often the probe is scored (a look): decided by counts of tokens before training, so a run can be repeated.
 
 Backward takes about twice a forward pass, so a training token costs three times a scored one. The probe set is scored
 in batches of similar length, which makes the true cost lower than this estimate where training batches are padded.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from math import ceil, floor
 
-#: Share of the training time that the monitor may take at its default settings.
+#: Part of the training time that the monitor may take at its default settings.
 BUDGET = 0.015
+#: How many times the budget a short training may cost before that is said.
+TOLERATED = 1.5
 #: Forward passes a training token is worth.
 TRAINING_FORWARDS = 3.0
 
 
-def looks(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
+def affordable_looks(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
     """How many times the probe set can be scored within the budget, at least 0.
 
     Args:
@@ -27,13 +29,13 @@ def looks(probe_tokens: float, step_tokens: float, steps: int, budget: float = B
 
 
 def interval(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
-    """Smallest number of steps between two looks that keeps within the budget; start and end are always looked at."""
-    count = looks(probe_tokens, step_tokens, steps, budget)
+    """Smallest number of steps between two looks that keeps within the budget; start and end are always scored."""
+    count = affordable_looks(probe_tokens, step_tokens, steps, budget)
     return steps if count < 3 else max(1, ceil(steps / (count - 1)))
 
 
-def share(probe_tokens: float, step_tokens: float, steps: int, every: int) -> float:
-    """Estimated cost of looking at the start, every ``every`` steps and at the end, over that of the training."""
+def estimated_cost(probe_tokens: float, step_tokens: float, steps: int, every: int) -> float:
+    """Estimated cost of scoring at the start, every ``every`` steps and at the end, over that of the training."""
     return (1 + ceil(steps / every)) * probe_tokens / (TRAINING_FORWARDS * step_tokens * steps)
 
 

@@ -8,29 +8,31 @@ every process then scores the whole probe.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
+from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.logprobs import logprob_ids
 from w2s_pref.models.scoring import score_ids
 
-Scorer = Callable[[Any, tuple[int, int]], Floats]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Scorer = Callable[[nn.Module, tuple[int, int]], Floats]
 
 
 class RewardMargins:
     """Reward models (one logit): score(a) - score(b)."""
 
-    def __init__(self, pairs: pd.DataFrame, tokenizer: Any, max_length: int | None = 512) -> None:
+    def __init__(self, pairs: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_length: int | None = 512) -> None:
         tokens = tokenize(pairs, tokenizer, max_length)
-        texts = [tuple(ids) for ids in (*tokens.a_ids, *tokens.b_ids)]
-        unique = {ids: number for number, ids in enumerate(dict.fromkeys(texts))}
-        self._texts = list(unique)
-        self._places = [unique[ids] for ids in texts]
+        self._texts, self._places = distinct(tuple(ids) for ids in (*tokens.a_ids, *tokens.b_ids))
         self._pad = tokenizer.pad_token_id
 
     @property
@@ -38,7 +40,7 @@ class RewardMargins:
         """Tokens of one look."""
         return sum(map(len, self._texts))
 
-    def __call__(self, model: Any, shard: tuple[int, int]) -> Floats:
+    def __call__(self, model: nn.Module, shard: tuple[int, int]) -> Floats:
         """Margins (N,)."""
         a, b = score_ids(model, self._texts, self._pad, shard=shard)[self._places].reshape(2, -1)
         return np.asarray(a - b, dtype=np.float64)
@@ -56,7 +58,7 @@ class PolicyMargins:
     def __init__(
         self,
         pairs: pd.DataFrame,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerBase,
         max_length: int | None = 512,
         beta: float = 0.1,
         reference: pd.DataFrame | None = None,
@@ -77,7 +79,7 @@ class PolicyMargins:
         """Tokens of one look."""
         return sum(map(len, self._texts))
 
-    def __call__(self, model: Any, shard: tuple[int, int]) -> Floats:
+    def __call__(self, model: nn.Module, shard: tuple[int, int]) -> Floats:
         """Margins (N,)."""
         logp = logprob_ids(model, self._texts, self._starts, self._pad, shard=shard) / self._lengths
         a, b = logp.reshape(2, -1)

@@ -36,7 +36,7 @@ def judge_runs(
 
     Returns:
         JSON-ready: ``settings`` (one a setting: runs, crossing, level, references, bsd_max, bsd_end), ``detector``
-        (``detector.judge``), ``alarms`` (``foretell.judge_envelope``; empty where no setting has 3 ceilings),
+        (``detector.judge``), ``alarms`` (``lead_time.judge_envelope``; empty where no setting has 3 ceilings),
         ``verdict``, ``sentences`` and ``notes`` (what was left out and why).
 
     Raises:
@@ -136,7 +136,7 @@ def _beats(row: Mapping[str, Any]) -> bool:
 
 
 def sentences(detector: Mapping[str, Any]) -> list[str]:
-    """What the numbers of runs and signals can support; nothing where there is nothing to foretell."""
+    """What the numbers of runs and signals can support; nothing where no run crosses after a look."""
     settings, tried = detector["settings"], len(detector["signals"])
     if not detector["positive_looks"]:
         return []

@@ -152,7 +152,7 @@ class LadderModel:
         tokens = tokenize(pairs, self.tokenizer, 64)
         columns = {"p": p.tolist(), "sign": [0.0] * len(p)}
         arguments = merged(ARGUMENTS, {"num_train_epochs": epochs})
-        job = FitJob(tokens.a_ids, tokens.b_ids, columns, arguments, Loss(), seed)
+        job = FitJob(tokens.a_ids, tokens.b_ids, columns, Loss(), arguments=arguments, seed=seed)
         with tempfile.TemporaryDirectory() as folder:
             fit(self.model, self.tokenizer, job, Path(folder) / "work", Path(folder) / "model")
 

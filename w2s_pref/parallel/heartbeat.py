@@ -22,7 +22,8 @@ SUSPECT_S = 5.0
 #: Silence that ends a run by itself, where collective operations may take longer.
 SILENCE_S = 60.0
 
-AGAIN = "Nothing finished is lost: the same accelerate launch command continues where this run stopped"
+#: What every such end says.
+HOW_TO_CONTINUE = "Nothing finished is lost: the same accelerate launch command continues where this run stopped"
 
 
 class Heartbeat:
@@ -80,22 +81,32 @@ class Heartbeat:
         """A launcher that lost a process sends SIGTERM to the rest; the thread hears it, whatever the main one does."""
         signal.signal(signal.SIGTERM, lambda *_: None)
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-        os.register_at_fork(after_in_child=_deaf)
+        os.register_at_fork(after_in_child=_default_signals)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._beats += 1
-            try:
-                self._store.set(f"beat/{self.rank}", str(self._beats))
-                self._listen()
-            except RuntimeError:
-                if not self._stopped.is_set():
-                    self._end("the launcher, or process 0, is gone", 1)
-            sentence = self._sentence(self.patience)
-            if sentence is not None:
-                self._end(sentence, 1)
-            if select.select([self._wake], [], [], BEAT_S)[0] and signal.SIGTERM in os.read(self._wake, 64):
-                threading.Thread(target=self._terminated, name="w2s-terminated", daemon=True).start()
+        """Beat until stopped. Who can beat no more must end: the others would take it for dead, and no signal is heard.
+
+        Without this thread SIGTERM would be ignored, and ``explain`` would wait for beats that never come.
+        """
+        try:
+            while not self._stopped.is_set():
+                self._beat()
+        except BaseException as error:
+            self._end(f"the thread that watches the other processes failed ({type(error).__name__}: {error})", 1)
+
+    def _beat(self) -> None:
+        """One beat: say so, hear the others, and wait a second for signals."""
+        self._beats += 1
+        try:
+            self._store.set(f"beat/{self.rank}", str(self._beats))
+            self._listen()
+        except RuntimeError:
+            self._end("the launcher, or process 0, is gone", 1)
+        sentence = self._sentence(self.patience)
+        if sentence is not None:
+            self._end(sentence, 1)
+        if select.select([self._wake], [], [], BEAT_S)[0] and signal.SIGTERM in os.read(self._wake, 64):
+            threading.Thread(target=self._terminated, name="w2s-terminated", daemon=True).start()
 
     def _listen(self) -> None:
         keys = [f"beat/{other}" for other in self._others]
@@ -121,9 +132,11 @@ class Heartbeat:
         with self._lock:
             if self._stopped.is_set():
                 return
-            self.stop("left")
-            print(f"error: {sentence}. {AGAIN}", file=sys.stderr, flush=True)
-            os._exit(status)
+            try:
+                self.stop("left")
+                print(f"error: {sentence}. {HOW_TO_CONTINUE}", file=sys.stderr, flush=True)
+            finally:  # whatever became of the store or of stderr
+                os._exit(status)
 
 
 _heartbeat: Heartbeat | None = None
@@ -158,7 +171,7 @@ def _store(patience: float) -> Any:
     return PrefixStore(f"w2s-heartbeat/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
-def _deaf() -> None:
+def _default_signals() -> None:
     """A forked child (a data loader's worker) must not wake its parent's thread."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,11 +1,8 @@
-"""Score in the middle of a training without leaving a trace: modes, random numbers and gradients stay as they were."""
+"""Scoring in the middle of a training, divided among its processes where each of them holds the whole model."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,50 +11,35 @@ from accelerate.utils import DistributedType, broadcast_object_list, gather_obje
 
 from w2s_pref.core.arrays import Floats
 
-#: Here every process holds all weights and may score a share alone; elsewhere a forward pass takes all processes.
+T = TypeVar("T")
+
+#: Here every process holds all weights and may score a part alone; elsewhere a forward pass takes all processes.
 REPLICATED = frozenset(
     {DistributedType.NO, DistributedType.MULTI_CPU, DistributedType.MULTI_GPU, DistributedType.MULTI_NPU}
 )
 
 
-@contextmanager
-def untouched(model: Any) -> Iterator[None]:
-    """Within it the model is in eval mode and nothing is recorded for backward; afterwards all is as before."""
-    modes = [(module, module.training) for module in model.modules()]
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    try:
-        with torch.random.fork_rng(devices), torch.no_grad():
-            model.eval()
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        random.setstate(python)
-        np.random.set_state(numpy)
-
-
-def _state() -> Any:
+def _state() -> AcceleratorState | PartialState:
     """The Accelerator's state, which knows of sharded weights; a loop without an Accelerator shards none."""
     return AcceleratorState() if is_initialized() else PartialState()
 
 
 def shard() -> tuple[int, int]:
-    """(rank, world) of this process's share of the probe; (0, 1), all of it, where weights are sharded."""
+    """(rank, world) of this process's part of the probe; (0, 1), all of it, where weights are sharded."""
     state = _state()
     if state.num_processes == 1 or state.distributed_type not in REPLICATED:
         return 0, 1
     return int(state.process_index), int(state.num_processes)
 
 
-def gathered(values: Floats, share: tuple[int, int]) -> Floats:
-    """Every process's shares as one array: (N,), NaN where no process has a number."""
-    if share[1] == 1:
+def gathered(values: Floats, part: tuple[int, int]) -> Floats:
+    """Every process's part as one array: (N,), NaN where no process has a number; ``part`` as ``shard`` gave it."""
+    if part[1] == 1:
         return values
     return np.asarray(np.fmax.reduce(np.stack(gather_object([values]))), dtype=np.float64)
 
 
-def agreed(value: Any) -> Any:
+def agreed(value: T) -> T:
     """The main process's value, on every process."""
     if _state().num_processes == 1:
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from accelerate.utils import DistributedType
 from accelerate.utils.memory import clear_device_cache
-from torch import Tensor
+from torch import Tensor, nn
 
 from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import RowBatch, budget, collate, count, layout_of, row_length
-from w2s_pref.training.tokens import TokenCount
-from w2s_pref.training.training_set import Share, TrainingSet
+from w2s_pref.training.progress import TokenCount
+from w2s_pref.training.training_set import ProcessBatch, TrainingSet
 
 if TYPE_CHECKING:
     from transformers import Trainer as Base
@@ -40,8 +40,8 @@ class AtOnce:
 class EffectiveBatch(Base):  # type: ignore[misc]
     """A mixin in front of a TRL trainer: the loss is the exact weighted mean over the effective batch.
 
-    The Trainer's "batch" is this process's whole share of an effective batch, as raw rows, and it accumulates nothing.
-    The share goes through the model in micro-batches of similar length under a token budget, and the mean runs over
+    The Trainer's "batch" is all rows that this process gets of an effective batch, and it accumulates nothing.
+    They go through the model in micro-batches of similar length under a token budget, and the mean runs over
     the rows of all of them and of all processes (by weight), so that no split changes the gradient. A loss that ranks
     does so over the same rows. A trainer says what its margin and its losses are: ``_margin`` and ``_losses``.
     """
@@ -63,55 +63,54 @@ class EffectiveBatch(Base):  # type: ignore[misc]
     def _set_signature_columns_if_needed(self) -> None:
         self._signature_columns = ["row", "tokens"]
 
-    def _margin(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _margin(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         """Margins of a micro-batch, shape (R,)."""
         raise NotImplementedError
 
-    def _losses(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _losses(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         """Losses of a micro-batch, shape (R,)."""
         raise NotImplementedError
 
-    def training_step(self, model: Any, inputs: dict[str, Share], num_items_in_batch: Any = None) -> Tensor:
+    def training_step(
+        self, model: nn.Module, inputs: dict[str, ProcessBatch], num_items_in_batch: Any = None
+    ) -> Tensor:
         """Gradients of the whole effective batch, synchronised once; returns this process's part of the loss.
 
         The mean of that over processes is the loss of the effective batch.
         """
-        share = inputs["share"]
-        parts, total = self._parts(share)
+        own = inputs["batch"]
+        parts, total = self._parts(own)
         loss = torch.zeros((), device=self.args.device)
         with self.maybe_activation_offload_context, count.counting() as seen:
             if self.student.ranks:
-                self._attach_hardened(model, share, parts)
+                self._attach_hardened(model, own, parts)
             model.train()
             if callable(getattr(self.optimizer, "train", None)):  # schedule-free optimizers
                 self.optimizer.train()
             for number, part in enumerate(parts, 1):
-                loss += self._backward(model, share, part, total, last=number == len(parts))
-        self.counted.add(share.tokens, seen.positions)
+                loss += self._backward(model, own, part, total, last=number == len(parts))
+        self.counted.add(own.tokens, seen.positions)
         every = self.args.torch_empty_cache_steps
         if every is not None and self.state.global_step % every == 0:
             clear_device_cache()
         return loss
 
-    def _parts(self, share: Share) -> tuple[list[list[int]], float]:
+    def _parts(self, own: ProcessBatch) -> tuple[list[list[int]], float]:
         """Micro-batches, as numbers of rows, and the weight of the effective batch over all processes.
 
         Every process makes as many micro-batches as the one with most of them, for sharded models meet in every
         forward pass. Rows of weight 0 are left out, unless there are too few others to make that many.
         """
-        lengths = [row_length(row, self._layout) for row in share.rows]
-        weight = share.numbers["weight"]
+        lengths = [row_length(row, self._layout) for row in own.rows]
+        weight = own.numbers["weight"]
         there = weight.nonzero().flatten().tolist()
         parts = self._split(there or [0], lengths)
         total, most = weight.sum().item(), len(parts)
         if self.accelerator.num_processes > 1:
-            own = torch.tensor([[total, most]], dtype=torch.float64, device=self.args.device)
-            everyone = self.accelerator.gather(own).cpu()
+            here = torch.tensor([[total, most]], dtype=torch.float64, device=self.args.device)
+            everyone = self.accelerator.gather(here).cpu()
             total, most = everyone[:, 0].sum().item(), int(everyone[:, 1].max())
-        empty = (row for row in range(len(share)) if row not in {*there, *parts[0]})
-        while len(parts) < most:
-            _halve_largest(parts, lengths, empty)
-        return parts, total
+        return _as_many(parts, most, lengths), total
 
     def _split(self, rows: list[int], lengths: list[int]) -> list[list[int]]:
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
@@ -123,24 +122,24 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         return [[rows[at] for at in group[start : start + most]] for group in groups
                 for start in range(0, len(group), most)]  # fmt: skip
 
-    def _micro_batch(self, share: Share, part: list[int]) -> tuple[RowBatch, dict[str, Tensor]]:
-        """Some rows of the share and their numbers, on the model's device."""
-        batch = collate([share.rows[row] for row in part], self._pad_id, self._layout)
-        numbers = {name: column[part].to(self.args.device) for name, column in share.numbers.items()}
+    def _micro_batch(self, own: ProcessBatch, part: list[int]) -> tuple[RowBatch, dict[str, Tensor]]:
+        """Some rows of this process and their numbers, on the model's device."""
+        batch = collate([own.rows[row] for row in part], self._pad_id, self._layout)
+        numbers = {name: column[part].to(self.args.device) for name, column in own.numbers.items()}
         return batch.to(self.args.device), numbers
 
-    def _backward(self, model: Any, share: Share, part: list[int], total: float, last: bool) -> Tensor:
+    def _backward(self, model: nn.Module, own: ProcessBatch, part: list[int], total: float, last: bool) -> Tensor:
         """Add a micro-batch's gradients: its weighted sum over the weight of the whole effective batch."""
         self.accelerator.sync_gradients = last  # DeepSpeed updates the weights at the end of the last backward pass
         with self._unsynchronised(model, last):
-            batch, numbers = self._micro_batch(share, part)
+            batch, numbers = self._micro_batch(own, part)
             with self.compute_loss_context_manager():
                 losses = self._losses(model, batch, numbers)
                 loss: Tensor = (numbers["weight"] * losses).sum() / total * self.accelerator.num_processes
             self.accelerator.backward(loss)
         return loss.detach()
 
-    def _unsynchronised(self, model: Any, last: bool) -> AbstractContextManager[None]:
+    def _unsynchronised(self, model: nn.Module, last: bool) -> AbstractContextManager[None]:
         """Gradients wait for the last micro-batch, as in the Trainer's own loop."""
         each = self.accelerator.gradient_state.plugin_kwargs.get("sync_each_batch", False)
         if last or each or self.accelerator.distributed_type == DistributedType.DEEPSPEED:
@@ -149,18 +148,18 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         return waiting
 
     @torch.no_grad()
-    def _attach_hardened(self, model: Any, share: Share, parts: list[list[int]]) -> None:
+    def _attach_hardened(self, model: nn.Module, own: ProcessBatch, parts: list[list[int]]) -> None:
         """Rank the student's margins over the effective batch, before any of it is trained on."""
         model.eval()
-        margins = torch.zeros(len(share), device=self.args.device)
+        margins = torch.zeros(len(own), device=self.args.device)
         for part in parts:
             with self.compute_loss_context_manager():
-                margins[part] = self._margin(model, *self._micro_batch(share, part))
-        known = [share.numbers[name].to(self.args.device) for name in ("p", "weight")]
-        everyone = self.accelerator.gather(torch.stack([margins, *known], dim=1))
+                margins[part] = self._margin(model, *self._micro_batch(own, part))
+        columns = [own.numbers[name].to(self.args.device) for name in ("p", "weight")]
+        everyone = self.accelerator.gather(torch.stack([margins, *columns], dim=1))
         hardened = losses.harden(self.student, everyone[:, 0], everyone[:, 1], everyone[:, 2])
-        start = self.accelerator.process_index * len(share)
-        share.numbers["hardened"] = hardened[start : start + len(share)].cpu()
+        start = self.accelerator.process_index * len(own)
+        own.numbers["hardened"] = hardened[start : start + len(own)].cpu()
 
     def _labelled(
         self, margin: Tensor, numbers: dict[str, Tensor], own: Callable[[Tensor], Tensor] | None = None
@@ -174,17 +173,25 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         self.counted.sum_up(self.accelerator)
         return {"tokens": self.counted.tokens, "forward_tokens": self.counted.forward_tokens}
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         self.counted.sum_up(self.accelerator)
         super()._save_checkpoint(model, trial)
 
 
-def _halve_largest(parts: list[list[int]], lengths: list[int], empty: Iterator[int]) -> None:
-    """One micro-batch more: half of the largest one, or a row of weight 0 where none has two rows."""
-    largest = max(parts, key=lambda part: (len(part) > 1) * len(part) * max(lengths[row] for row in part))
-    if len(largest) == 1:
-        parts.append([next(empty)])
-        return
-    parts.remove(largest)
-    middle = len(largest) // 2
-    parts += [largest[:middle], largest[middle:]]
+def _as_many(parts: list[list[int]], most: int, lengths: list[int]) -> list[list[int]]:
+    """The micro-batches of this process, made ``most`` by halving the largest again and again.
+
+    Where none has two rows, one more is a row of weight 0 that no micro-batch holds, in the order of the rows.
+    """
+    parts = [*parts]
+    held = {row for part in parts for row in part}
+    others = iter([row for row in range(len(lengths)) if row not in held])
+    while len(parts) < most:
+        largest = max(parts, key=lambda part: (len(part) > 1) * len(part) * max(lengths[row] for row in part))
+        if len(largest) == 1:
+            parts.append([next(others)])
+            continue
+        parts.remove(largest)
+        middle = len(largest) // 2
+        parts += [largest[:middle], largest[middle:]]
+    return parts

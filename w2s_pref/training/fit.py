@@ -8,29 +8,24 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-
-os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if not torch.cuda.is_available():
-    os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
-
 import transformers
-from transformers import TrainerCallback
+from huggingface_hub import constants
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.saved_folder import tidy
+from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
-from w2s_pref.training.checkpoints import SealCheckpoints, latest
+from w2s_pref.training.checkpoints import SealCheckpoints, agreed_on
 from w2s_pref.training.dropout import without_dropout
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
 from w2s_pref.training.progress import Progress as Progress
@@ -38,35 +33,56 @@ from w2s_pref.training.progress import Report as Report
 from w2s_pref.training.progress import StopOnNaN
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from peft import LoraConfig
 
 
-@dataclass
-class FitJob:
-    """One training of a reward model on pairs, or of a two-output classifier on items.
+class Monitor(Protocol):
+    """What adds itself to a trainer before it starts, such as ``RiskMonitor``."""
+
+    def attach(self, trainer: Trainer) -> object:
+        """Add it to the trainer's callbacks."""
+
+
+@dataclass(kw_only=True)
+class Job:
+    """What every training with a trainer of TRL has, whatever it trains.
 
     Attributes:
-        a_ids, b_ids: token ids of both answers; an item's text and None.
-        columns: ``p`` (label) and ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0).
-        arguments: fields of RewardConfig, ``batch_size`` and ``micro_batch_tokens``.
+        arguments: fields of the trainer's configuration, ``batch_size`` and ``micro_batch_tokens``.
         updates: optimizer steps; None for ``num_train_epochs``.
-        lora: arguments of a new adapter; ``base_path`` is what it names as its base model.
+        lora: arguments of a new adapter; a policy that is an adapter already goes on being trained as it is.
+        base_path: what a saved adapter names as its base model.
+        progress: called with (optimizer steps done, steps in all).
     """
 
-    a_ids: Sequence[Sequence[int]]
-    b_ids: Sequence[Sequence[int]] | None
-    columns: dict[str, list[float]]
     arguments: dict[str, Any]
-    loss: Loss
     seed: int
     updates: int | None = None
     lora: dict[str, Any] | None = None
     base_path: str = ""
     progress: Progress | None = field(default=None, repr=False)
-    monitor: Any = field(default=None, repr=False)
 
 
-def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> dict[str, Any]:
+@dataclass
+class FitJob(Job):
+    """One training of a reward model on pairs, or of a two-output classifier on items.
+
+    Attributes:
+        a_ids, b_ids: token ids of both answers; an item's text and None.
+        columns: ``p`` (label) and ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0).
+    """
+
+    a_ids: Sequence[Sequence[int]]
+    b_ids: Sequence[Sequence[int]] | None
+    columns: dict[str, list[float]]
+    loss: Loss
+    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
+
+
+def fit(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: FitJob, work: Path, save_to: Path
+) -> dict[str, Any]:
     """Train, save to ``save_to``, and say how it went.
 
     Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
@@ -79,32 +95,18 @@ def fit(model: Any, tokenizer: Any, job: FitJob, work: Path, save_to: Path) -> d
         W2SError: the loss became NaN or infinite.
     """
     batch = Batch.of(job.arguments)
-    config = configuration(RewardConfig, job, batch, work, **batch.whole)
-    new_weights: set[str] = getattr(model, "new_weights", set())
-    with readable(job):
-        trainer = SoftRewardTrainer(
-            pair_loss=job.loss,
-            model=model,
-            args=config,
-            rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
-            at_once=batch.at_once,
-            processing_class=tokenizer,
-            peft_config=adapter(job, "SEQ_CLS", _whole_modules(new_weights)),
-            callbacks=callbacks(job),
-        )
-    return run(trainer, tokenizer, job, batch, work, save_to)
-
-
-class Job(Protocol):
-    """What every training has, whatever it trains."""
-
-    arguments: dict[str, Any]
-    seed: int
-    updates: int | None
-    lora: dict[str, Any] | None
-    base_path: str
-    progress: Progress | None
-    monitor: Any
+    trainer = make_trainer(
+        SoftRewardTrainer,
+        job,
+        configuration(RewardConfig, job, batch, work, **batch.whole),
+        tokenizer,
+        adapter(job, "SEQ_CLS", _whole_modules(getattr(model, "new_weights", set()))),
+        model=model,
+        pair_loss=job.loss,
+        rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
+        at_once=batch.at_once,
+    )
+    return run(trainer, tokenizer, job, batch, save_to, job.monitor)
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ class Batch:
 
     @property
     def whole(self) -> dict[str, Any]:
-        """Arguments of a trainer that gets each process's whole share, and splits it itself."""
+        """Arguments of a trainer that gets all rows of a process at once, and splits them itself."""
         return {"per_device_train_batch_size": self.size // self.world, "gradient_accumulation_steps": 1}
 
     @classmethod
@@ -142,8 +144,11 @@ class Batch:
         return cls(size, per_device, accumulation, world, at_once, left)
 
 
-def configuration(kind: Callable[..., Any], job: Job, batch: Batch, work: Path, **more: Any) -> Any:
+def configuration(
+    kind: Callable[..., TrainingArguments], job: Job, batch: Batch, work: Path, **more: Any
+) -> TrainingArguments:
     """The trainer's configuration: what the toolkit decides, then the recipe's arguments."""
+    set_environment()
     ours = {
         "output_dir": str(sharding.checkpoints(work)),
         "seed": job.seed,
@@ -154,9 +159,9 @@ def configuration(kind: Callable[..., Any], job: Job, batch: Batch, work: Path, 
         "eval_strategy": "no",
         "save_strategy": "steps",
         "disable_tqdm": True,
-        "logging_nan_inf_filter": False,  # it looks at every step's loss, and hides what StopOnNaN should see
+        "logging_nan_inf_filter": False,  # it reads every step's loss, and hides what StopOnNaN should see
         "dataloader_pin_memory": False,
-        **sharding.device_arguments(_accelerator_here()),
+        **sharding.device_arguments(torch.cuda.is_available() or torch.backends.mps.is_available()),
     }
     if job.updates is not None:
         ours["max_steps"] = job.updates
@@ -171,28 +176,41 @@ def callbacks(job: Job) -> list[TrainerCallback]:
     return [SealCheckpoints(), StopOnNaN(), *([Report(job.progress)] if job.progress else [])]
 
 
-@contextmanager
-def readable(job: Job) -> Iterator[None]:
-    """What libraries say about an adapter's arguments, as a sentence."""
+def make_trainer(
+    kind: Callable[..., Trainer],
+    job: Job,
+    config: TrainingArguments,
+    tokenizer: PreTrainedTokenizerBase,
+    lora: LoraConfig | None,
+    **own: Any,
+) -> Trainer:
+    """The trainer, with its callbacks and its adapter; ``own``: what only this kind of trainer takes."""
     try:
-        yield
-    except ValueError as error:
+        return kind(args=config, processing_class=tokenizer, peft_config=lora, callbacks=callbacks(job), **own)
+    except ValueError as error:  # what libraries say about an adapter's arguments
         if job.lora is None:
             raise
         raise W2SError(f"lora: {error}") from error
 
 
-def run(trainer: Any, tokenizer: Any, job: Job, batch: Batch, work: Path, save_to: Path) -> dict[str, Any]:
+def run(
+    trainer: Trainer,
+    tokenizer: PreTrainedTokenizerBase,
+    job: Job,
+    batch: Batch,
+    save_to: Path,
+    monitor: Monitor | None,
+) -> dict[str, Any]:
     """Train from the newest whole checkpoint on, save, and say how it went."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     _assert_world(trainer, batch.world)
     sharding.check(trainer)
-    if job.monitor is not None:
-        job.monitor.attach(trainer)
+    if monitor is not None:
+        monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
-    checkpoint = _agree_on_checkpoint(trainer, Path(trainer.args.output_dir))
+    checkpoint = agreed_on(Path(trainer.args.output_dir))
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     save(trainer, tokenizer, save_to, job.base_path)
     # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
@@ -204,11 +222,7 @@ def run(trainer: Any, tokenizer: Any, job: Job, batch: Batch, work: Path, save_t
     return done
 
 
-def _accelerator_here() -> bool:
-    return bool(torch.cuda.is_available() or torch.backends.mps.is_available())
-
-
-def adapter(job: Job, task: str, modules: set[str]) -> Any:
+def adapter(job: Job, task: str, modules: set[str]) -> LoraConfig | None:
     """The adapter's configuration, None without one; ``modules`` are trained and saved whole beside it."""
     if job.lora is None:
         return None
@@ -231,7 +245,7 @@ def _whole_modules(new_weights: set[str]) -> set[str]:
     return {name.rpartition(".")[0] for name in new_weights if name.split(".")[-2] not in {"score", "classifier"}}
 
 
-def _assert_world(trainer: Any, world: int) -> None:
+def _assert_world(trainer: Trainer, world: int) -> None:
     if trainer.accelerator.num_processes != world:
         raise W2SError(
             f"launched as {world} processes but accelerate formed {trainer.accelerator.num_processes}; "
@@ -239,25 +253,13 @@ def _assert_world(trainer: Any, world: int) -> None:
         )
 
 
-def _agree_on_checkpoint(trainer: Any, work: Path) -> Path | None:
-    """The main process decides; everybody resumes from the same checkpoint."""
-    from accelerate.utils import broadcast_object_list
-
-    choice = [latest(work) if trainer.accelerator.is_main_process else None]
-    if trainer.accelerator.num_processes > 1:
-        broadcast_object_list(choice)
-    if choice[0] is not None:
-        log.info("resuming from %s", choice[0].name)
-    return choice[0]
-
-
-def save(trainer: Any, tokenizer: Any, folder: Path, base_path: str) -> None:
+def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, base_path: str) -> None:
     """Save model and tokenizer as safetensors and JSON; no pickle stays behind."""
     folder.mkdir(parents=True, exist_ok=True)
     trainer.save_model(str(folder))
     if trainer.accelerator.is_main_process:
         tokenizer.save_pretrained(str(folder))
-        tidy(trainer.model, folder, base_path)
+        clean_saved_folder(trainer.model, folder, base_path)
     trainer.accelerator.wait_for_everyone()
 
 
@@ -266,8 +268,21 @@ def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
     return max(1, ceil(ceil(rows / batch_size) * epochs))
 
 
+def set_environment() -> None:
+    """Before a training: no telemetry, and DeepSpeed told that it computes on the CPU where there is no GPU.
+
+    What the user's environment says already stays. Only a training sets this, never an import.
+    """
+    if not {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY"} & os.environ.keys():
+        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # for child processes
+        constants.HF_HUB_DISABLE_TELEMETRY = True  # what this one read when huggingface_hub was imported
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
+
+
 def quiet() -> None:
-    """Keep transformers' and TRL's own chatter out of the progress display."""
+    """Keep transformers' and TRL's own chatter out of the progress display, and nobody told of the run."""
+    set_environment()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)

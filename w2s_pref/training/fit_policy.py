@@ -7,30 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import DPOConfig
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses import margins
 from w2s_pref.losses.pairs import PairObjective
-from w2s_pref.training.fit import Batch, adapter, callbacks, configuration, readable, run
+from w2s_pref.training.fit import Batch, Job, Monitor, adapter, configuration, make_trainer, run
 from w2s_pref.training.policy import PolicyTrainer, policy_rows
-from w2s_pref.training.progress import Progress
-
-__all__ = ["PairObjective", "PolicyJob", "fit_policy"]
 
 
 @dataclass
-class PolicyJob:
+class PolicyJob(Job):
     """One training of a policy.
 
     Attributes:
         a_ids, b_ids: token ids of prompt and answer; the responses begin at ``a_starts``, ``b_starts``.
         columns: ``p`` (label), ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0) and, where the
             margin reads them, ``ref_a``, ``ref_b`` (summed response log-probabilities under the reference).
-        arguments: fields of DPOConfig, ``batch_size`` and ``micro_batch_tokens``.
-        updates: optimizer steps; None for ``num_train_epochs``.
-        lora: arguments of a new adapter; a policy that is an adapter already goes on being trained as it is.
-        base_path: what a saved adapter names as its base model.
         base: folder of the recipe, where the file of a user's margin is looked up.
     """
 
@@ -39,18 +33,14 @@ class PolicyJob:
     a_starts: list[int]
     b_starts: list[int]
     columns: dict[str, list[float]]
-    arguments: dict[str, Any]
     objective: PairObjective
-    seed: int
-    updates: int | None = None
-    lora: dict[str, Any] | None = None
-    base_path: str = ""
-    progress: Progress | None = field(default=None, repr=False)
-    monitor: Any = field(default=None, repr=False)
-    base: Path = Path()
+    base: Path = field(default=Path(), kw_only=True)
+    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
-def fit_policy(model: Any, tokenizer: Any, job: PolicyJob, work: Path, save_to: Path) -> dict[str, Any]:
+def fit_policy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: PolicyJob, work: Path, save_to: Path
+) -> dict[str, Any]:
     """Train, save to ``save_to``, and say how it went, as ``fit`` does.
 
     Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
@@ -61,27 +51,25 @@ def fit_policy(model: Any, tokenizer: Any, job: PolicyJob, work: Path, save_to: 
     if margins.needs_reference(job.objective.name, job.base) and "ref_a" not in job.columns:
         raise W2SError(f"margin {job.objective.name!r} reads reference log-probabilities, but there are none")
     batch = Batch.of(job.arguments)
-    config = configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole)
-    trained_already = hasattr(model, "get_base_model")
     lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
-    with readable(job):
-        trainer = PolicyTrainer(
-            objective=job.objective,
-            base=job.base,
-            model=model,
-            args=config,
-            rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
-            at_once=batch.at_once,
-            processing_class=tokenizer,
-            peft_config=None if trained_already else adapter(job, "CAUSAL_LM", set()),
-            callbacks=callbacks(job),
-        )
-    done = run(trainer, tokenizer, job, batch, work, save_to)
+    trainer = make_trainer(
+        PolicyTrainer,
+        job,
+        configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole),
+        tokenizer,
+        None if hasattr(model, "get_base_model") else adapter(job, "CAUSAL_LM", set()),
+        model=model,
+        objective=job.objective,
+        base=job.base,
+        rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
+        at_once=batch.at_once,
+    )
+    done = run(trainer, tokenizer, job, batch, save_to, job.monitor)
     _take_off_head(trainer.accelerator.unwrap_model(trainer.model))
     return done
 
 
-def _take_off_head(model: Any) -> None:
+def _take_off_head(model: PreTrainedModel) -> None:
     """Undo TRL's change of the model's forward: the model is as it will be loaded."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     inner.__dict__.pop("forward", None)

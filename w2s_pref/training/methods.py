@@ -98,7 +98,7 @@ class Method:
     config: MethodConfig
 
     @property
-    def known(self) -> bool:
+    def built_in(self) -> bool:
         """False for a user's own margin function."""
         return self.algorithm in ALGORITHMS
 
@@ -152,7 +152,7 @@ def method_problems(methods: dict[str, MethodConfig]) -> list[str]:
     for name, config in methods.items():
         where = f"methods.{name}"
         found = method(name, methods)
-        if not found.known and not config.algorithm:
+        if not found.built_in and not config.algorithm:
             problems.append(f"{where}: say which algorithm it is; {nearest(name, list(ALGORITHMS))}")
         problems += _arguments(found, f"{where}.training")
         problems += check(config.sft, f"{where}.sft", "dpo")
@@ -195,7 +195,7 @@ def _unread(found: Method, where: str) -> list[str]:
         unread |= {"gamma", "labels", "explicit", "options"}
     else:
         unread |= {"reward", "conflict_weight"}
-    if found.known:
+    if found.built_in:
         unread |= {"options"}
     if not found.policy:
         unread |= {"beta", "gamma", "score", "explicit", "pre_stage", "sft", "reference"}

@@ -19,15 +19,14 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import AutoConfig
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, fit_prompts, prompt_room
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
-from w2s_pref.training.fit import Batch, adapter, callbacks, configuration, readable, run
-from w2s_pref.training.progress import Progress
+from w2s_pref.training.fit import Batch, Job, Monitor, adapter, configuration, make_trainer, run
 from w2s_pref.training.rewards import RewardFunction, checked
 
 log = logging.getLogger(__name__)
@@ -37,31 +36,21 @@ Ids = list[int]
 
 
 @dataclass
-class OnlineJob:
-    """One training on rewards.
+class OnlineJob(Job):
+    """One training on rewards; its ``batch_size``: completions an optimizer step, a multiple of ``num_generations``.
 
     Attributes:
         prompts: columns ``form`` and ``prompt``.
         reward: the reward of an answer; TRL subtracts ``beta`` times the KL from the start (RLOO) or adds it to the
             loss (GRPO).
-        arguments: fields of RLOOConfig or GRPOConfig, and ``batch_size``: completions per optimizer step over all
-            processes, a multiple of ``num_generations``.
-        updates: optimizer steps; None for ``num_train_epochs`` over the prompts.
-        lora: arguments of a new adapter; a start that is an adapter already goes on being trained as it is.
         max_length: longest prompt and completion together, in tokens; None for the model's own limit.
     """
 
     prompts: pd.DataFrame
     reward: RewardFunction
-    arguments: dict[str, Any]
-    seed: int
-    updates: int | None = None
-    lora: dict[str, Any] | None = None
-    base_path: str = ""
-    max_length: int | None = None
-    trust_remote_code: bool = False
-    progress: Progress | None = field(default=None, repr=False)
-    monitor: Any = field(default=None, repr=False)
+    max_length: int | None = field(default=None, kw_only=True)
+    trust_remote_code: bool = field(default=False, kw_only=True)
+    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
 class _ExactPrompts:
@@ -98,7 +87,12 @@ _TRAINERS: dict[Algorithm, tuple[Any, Any]] = {"rloo": (_RLOO, RLOOConfig), "grp
 
 
 def fit_online(
-    algorithm: Algorithm, start_folder: Path, tokenizer: Any, job: OnlineJob, work: Path, save_to: Path
+    algorithm: Algorithm,
+    start_folder: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    job: OnlineJob,
+    work: Path,
+    save_to: Path,
 ) -> dict[str, Any]:
     """Train from ``start_folder``, save to ``save_to``, return ``steps, history, world_size, prompts_truncated``.
 
@@ -122,18 +116,18 @@ def fit_online(
     config = configuration(_without_length(config_class), job, batch, work, trust_remote_code=code, **loading)
     room = prompt_room(_model_config(model, code), job.max_length, config.max_completion_length)
     ids, truncated = fit_prompts(job.prompts, tokenizer, room)
-    with readable(job):
-        trainer = trainer_class(
-            model=model,
-            reward_funcs=_reward(job, tokenizer, ids),
-            args=config,
-            train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),
-            processing_class=tokenizer,
-            peft_config=adapter(job, "CAUSAL_LM", set()) if isinstance(model, str) else None,
-            callbacks=callbacks(job),
-        )
+    trainer = make_trainer(
+        trainer_class,
+        job,
+        config,
+        tokenizer,
+        adapter(job, "CAUSAL_LM", set()) if isinstance(model, str) else None,
+        model=model,
+        reward_funcs=_reward(job, tokenizer, ids),
+        train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),
+    )
     trainer.prompt_ids = dict(zip(job.prompts["prompt"], ids, strict=True))
-    done = run(trainer, tokenizer, job, batch, work, save_to)
+    done = run(trainer, tokenizer, job, batch, save_to, job.monitor)
     if trainer.accelerator.is_main_process:  # TRL's copy of the adapter that training started from
         shutil.rmtree(save_to / "ref", ignore_errors=True)
     return {**done, "history": _history(done["history"]), "prompts_truncated": truncated}
@@ -192,7 +186,7 @@ def _period(algorithm: Algorithm, batch: Batch, prompts: int) -> int:
     return int(at_once // batch.size * arguments.get("num_iterations", 1))
 
 
-def _reward(job: OnlineJob, tokenizer: Any, ids: Sequence[Ids]) -> Callable[..., list[float]]:
+def _reward(job: OnlineJob, tokenizer: PreTrainedTokenizerBase, ids: Sequence[Ids]) -> Callable[..., list[float]]:
     """The job's reward as TRL calls it: on the texts that the completions add to their prompts."""
 
     def reward(completion_ids: list[Ids], row: list[int], **others: Any) -> list[float]:
@@ -204,7 +198,7 @@ def _reward(job: OnlineJob, tokenizer: Any, ids: Sequence[Ids]) -> Callable[...,
     return reward
 
 
-def _start(folder: Path, job: OnlineJob) -> Any:
+def _start(folder: Path, job: OnlineJob) -> str | PreTrainedModel:
     """What TRL starts from: a folder, from which it loads policy and reference alike, or a model with an adapter."""
     if not (folder / "adapter_config.json").is_file():
         return str(folder)
@@ -212,7 +206,7 @@ def _start(folder: Path, job: OnlineJob) -> Any:
     return model
 
 
-def _model_config(model: Any, trust_remote_code: bool) -> Any:
+def _model_config(model: str | PreTrainedModel, trust_remote_code: bool) -> PretrainedConfig:
     return (
         AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
         if isinstance(model, str)

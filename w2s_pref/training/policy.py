@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from trl import DPOTrainer
 
 from w2s_pref.losses import objectives
@@ -31,10 +31,7 @@ class PolicyTrainer(EffectiveBatch, DPOTrainer):  # type: ignore[misc]
         self.objective, self.student = objective, objective.student
         self.pair_loss = PairLoss(objective, base)
         super().__init__(*args, **kwargs)
-        self._drop_reference_adapter()
-
-    def _drop_reference_adapter(self) -> None:
-        """TRL copies an adapter that is trained further, as a reference; it is not needed and would be saved too."""
+        # TRL copies an adapter that is trained further, as a reference; it is not needed and would be saved too.
         if "ref" in getattr(self.model, "peft_config", {}):
             self.model.delete_adapter("ref")
 
@@ -42,14 +39,14 @@ class PolicyTrainer(EffectiveBatch, DPOTrainer):  # type: ignore[misc]
         """The reference's log-probabilities are columns already."""
         return dataset
 
-    def _pairs(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> PairBatch:
+    def _pairs(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> PairBatch:
         (logp_a, logp_b), (tokens_a, tokens_b) = read_logprobs(model, batch)
         return PairBatch(logp_a, logp_b, tokens_a, tokens_b, numbers.get("ref_a"), numbers.get("ref_b"))
 
-    def _margin(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _margin(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         return self.pair_loss.margin(self._pairs(model, batch, numbers))
 
-    def _losses(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _losses(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         if self.objective.preferred_only:
             logp, tokens = read_logprobs(model, batch)
             return objectives.mean_nll(logp[0], tokens[0])

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 from trl import RewardTrainer
 
 from w2s_pref.losses import objectives
@@ -31,19 +32,19 @@ class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
     The margin of a pair is the difference of its two rewards; that of an item is z1 - z0 of a head with two outputs.
     """
 
-    def __init__(self, *args: Any, model: Any, pair_loss: Loss | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, model: PreTrainedModel, pair_loss: Loss | None = None, **kwargs: Any) -> None:
         self.pair_loss = pair_loss or Loss()
         self.student = self.pair_loss.student
         with _one_output(model):
             super().__init__(*args, model=model, **kwargs)
 
-    def _margin(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _margin(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         outputs = read_heads(model, batch)
         if len(outputs) == 1:
             return outputs[0, :, 1] - outputs[0, :, 0]
         return outputs[0, :, 0] - outputs[1, :, 0]
 
-    def _losses(self, model: Any, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
+    def _losses(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         margin = self._margin(model, batch, numbers)
         loss = self._labelled(margin, numbers)
         if self.pair_loss.alpha > 0:
@@ -52,7 +53,7 @@ class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
 
 
 @contextmanager
-def _one_output(model: Any) -> Iterator[None]:
+def _one_output(model: PreTrainedModel) -> Iterator[None]:
     """TRL takes heads of one output only, though nothing that is left of it reads the head."""
     names = model.config.id2label, model.config.label2id
     model.config.num_labels = 1

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,11 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
 from w2s_pref.data.token_cache import Tokenized
 from w2s_pref.data.tokens import tokenize
-from w2s_pref.models.scoring import TOKEN_BUDGET, score_pairs
+from w2s_pref.models.batches.each import TOKEN_BUDGET
+from w2s_pref.models.scoring import score_pairs
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 #: (prompts with columns form and prompt, answers as text) -> rewards, shape (n,), float64.
 RewardFunction = Callable[[pd.DataFrame, list[str]], np.ndarray]
@@ -36,7 +40,9 @@ def as_pairs(prompts: pd.DataFrame, answers: list[str]) -> pd.DataFrame:
     return pd.DataFrame({**columns, "prompt": list(prompts["prompt"]), "a": said, "b": said})
 
 
-def reward_model(model: Any, tokenizer: Any, max_length: int | None, budget: int = TOKEN_BUDGET) -> RewardFunction:
+def reward_model(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, max_length: int | None, budget: int = TOKEN_BUDGET
+) -> RewardFunction:
     """The score a reward model gives to prompt + answer, exactly as ``scoring.score_pairs`` scores a pair's answer.
 
     The text is tokenised anew by the reward model's own tokenizer and chat template, and ended by its own eos: an
@@ -50,7 +56,13 @@ def reward_model(model: Any, tokenizer: Any, max_length: int | None, budget: int
     return score
 
 
-def implicit(policy: Any, reference: Any, tokenizer: Any, beta: float, max_length: int | None) -> RewardFunction:
+def implicit(
+    policy: PreTrainedModel,
+    reference: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    beta: float,
+    max_length: int | None,
+) -> RewardFunction:
     """DPO's implicit reward: beta times (log π − log π_ref) of the answer, summed over its tokens and its eos.
 
     Policy and reference share one tokenizer, which need not be the one that wrote the answers.

@@ -1,7 +1,7 @@
 """Which checkpoint of a classifier counts: evaluated on validation items many times an epoch, the best ones kept.
 
 Weak labels pick ``best_weak``. Ground truth, where somebody gives it, picks ``best_truth``: an oracle for analyses.
-Looking changes nothing of the training; only ``patience`` ends it, and only by the weak labels.
+Evaluating changes nothing of the training; only ``patience`` ends it, and only by the weak labels.
 """
 
 from __future__ import annotations
@@ -15,12 +15,21 @@ from typing import Any
 
 import numpy as np
 from accelerate import PartialState
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from torch import nn
+from transformers import (
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.agreement import agreement
+from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.models.classifier import margins
-from w2s_pref.parallel.probing import agreed, gathered, shard, untouched
+from w2s_pref.parallel.probing import agreed, gathered, shard
 
 #: Evaluations an epoch (every step, where it has fewer): what Burns et al. ask for to see overfitting.
 POINTS = 20
@@ -63,7 +72,9 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         W2SError: no items, or not one label each.
     """
 
-    def __init__(self, items: ValidationItems, epoch: int, work: Path, tokenizer: Any, base_path: str = "") -> None:
+    def __init__(
+        self, items: ValidationItems, epoch: int, work: Path, tokenizer: PreTrainedTokenizerBase, base_path: str = ""
+    ) -> None:
         labels = [items.p] if items.oracle_truth is None else [items.p, items.oracle_truth]
         if not len(items.ids) or any(len(each) != len(items.ids) for each in labels):
             raise W2SError("validation: give at least one item, and a label for each")
@@ -73,9 +84,9 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         self.targets = dict(zip(MEASURES, (np.asarray(each, dtype=float) for each in labels), strict=False))
         self.curve: list[dict[str, float]] = []
         self.kept: dict[str, dict[str, float]] = {}
-        self._trainer: Any = None
+        self._trainer: Trainer = None
 
-    def attach(self, trainer: Any) -> Selection:
+    def attach(self, trainer: Trainer) -> Selection:
         """Add it to the Trainer whose model it saves."""
         self._trainer = trainer
         trainer.add_callback(self)
@@ -94,9 +105,9 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         """Called by the Trainer after every optimizer step."""
         step, points = state.global_step, self.items.points
         if step * points // self.epoch > (step - 1) * points // self.epoch or step >= state.max_steps:
-            self._look(state, control, kwargs["model"])
+            self._evaluate(state, control, kwargs["model"])
 
-    def _look(self, state: TrainerState, control: TrainerControl, model: Any) -> None:
+    def _evaluate(self, state: TrainerState, control: TrainerControl, model: nn.Module) -> None:
         part = shard()
         with untouched(model):
             found = gathered(margins(model, self.texts, self.tokenizer.pad_token_id, part), part)
@@ -105,18 +116,15 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         self.curve.append(point | {MEASURES[name]: value for name, value in seen.items()})
         for name, value in seen.items():
             if name not in self.kept or value > self.kept[name][MEASURES[name]]:
-                self._keep(name, self.curve[-1])
+                self._save_best(name, self.curve[-1])
         if state.is_world_process_zero:
             (self.work / "curve.json").write_text(json.dumps(self.curve), encoding="utf-8")
-        if self.items.patience is not None and self._waiting() >= self.items.patience:
+        agreements = [point["weak_agreement"] for point in self.curve]
+        waited = len(agreements) - 1 - agreements.index(max(agreements))
+        if self.items.patience is not None and waited >= self.items.patience:
             control.should_training_stop = True
 
-    def _waiting(self) -> int:
-        """Evaluations since the best agreement with the weak labels."""
-        seen = [point["weak_agreement"] for point in self.curve]
-        return len(seen) - 1 - seen.index(max(seen))
-
-    def _keep(self, name: str, point: dict[str, float]) -> None:
+    def _save_best(self, name: str, point: dict[str, float]) -> None:
         """Save the model as it stands; every process takes part."""
         from w2s_pref.training.fit import save
 

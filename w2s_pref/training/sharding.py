@@ -5,10 +5,13 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.parallel.division import division
+
+if TYPE_CHECKING:
+    from transformers import Trainer
 
 
 def device_arguments(accelerator_here: bool) -> dict[str, Any]:
@@ -29,7 +32,7 @@ def checkpoints(work: Path) -> Path:
     return work / f"{division()}{stage}-{os.environ.get('WORLD_SIZE', '1')}"
 
 
-def check(trainer: Any) -> None:
+def check(trainer: Trainer) -> None:
     """The trainer divides the model as the launch said, and nothing beside the recipe changes the optimisation.
 
     Raises:
@@ -65,7 +68,7 @@ def _check_deepspeed(config: dict[str, Any], max_grad_norm: float) -> None:
         )
 
 
-def release(trainer: Any) -> None:
+def release(trainer: Trainer) -> None:
     """Leave the division behind: what is loaded next, to score or to train, is an ordinary whole model."""
     if division() != "deepspeed":
         return

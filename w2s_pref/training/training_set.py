@@ -1,4 +1,4 @@
-"""Training rows in memory: an index that the Trainer shuffles, and the share of a batch that it asks for."""
+"""Training rows in memory: an index that the Trainer shuffles, and the rows of a batch that a process gets."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from w2s_pref.models.batches import Row
 
 
 @dataclass(frozen=True)
-class Share:
-    """One process's share of an effective batch.
+class ProcessBatch:
+    """The rows of an effective batch that one process gets.
 
     No mapping and no list, so that neither the Trainer nor accelerate walks through every token id of it.
 
@@ -77,10 +77,11 @@ class TrainingSet:
             return None
         return max(len(ids) for texts in self._texts for ids in texts)
 
-    def collate(self, examples: list[dict[str, int]]) -> dict[str, Share]:
-        """The collator: from numbers of rows to their share of the batch."""
+    def collate(self, examples: list[dict[str, int]]) -> dict[str, ProcessBatch]:
+        """The collator: from numbers of rows to the rows and their columns, as ``batch``."""
         numbers = [example["row"] for example in examples]
-        return {"share": Share([self._row(n) for n in numbers], {k: v[numbers] for k, v in self._numbers.items()})}
+        columns = {name: column[numbers] for name, column in self._numbers.items()}
+        return {"batch": ProcessBatch([self._row(number) for number in numbers], columns)}
 
     def _row(self, number: int) -> Row:
         at = self._at[number]

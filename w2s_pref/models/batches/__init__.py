@@ -11,4 +11,3 @@ from w2s_pref.models.batches.read import read_token_logprobs as read_token_logpr
 from w2s_pref.models.batches.row import Layout as Layout
 from w2s_pref.models.batches.row import Row as Row
 from w2s_pref.models.batches.row import row_length as row_length
-from w2s_pref.models.batches.row import shared_prefix as shared_prefix

@@ -57,7 +57,7 @@ class RowBatch:
 
     @property
     def texts(self) -> int:
-        """K."""
+        """Texts of every row, K."""
         return self.last.shape[0]
 
     def to(self, device: torch.device | str) -> RowBatch:
@@ -79,42 +79,42 @@ def collate(rows: Sequence[Row], pad_id: int, layout: Layout) -> RowBatch:
     Raises:
         ValueError: a response that starts at 0: its first token has nothing to be predicted from.
     """
-    count, share = len(rows[0].texts), layout == "shared"
-    prefixes = [row.prefix if share else 0 for row in rows]
-    height = len(rows) if share else count * len(rows)
-    width = max(row.tokens for row in rows) if share else max(len(text) for row in rows for text in row.texts)
+    count, shared = len(rows[0].texts), layout == "shared"
+    prefixes = [row.prefix if shared else 0 for row in rows]
+    height = len(rows) if shared else count * len(rows)
+    width = max(row.tokens for row in rows) if shared else max(len(text) for row in rows for text in row.texts)
     ids = np.full((height, width), pad_id, dtype=np.int64)
     segments = np.full((height, width), count + 1, dtype=np.int64)
     positions = np.zeros((height, width), dtype=np.int64)
     last = np.zeros((count, len(rows)), dtype=np.int64)
     begins = np.zeros((count, len(rows)), dtype=np.int64)  # flat column of each text's first own token
-    for number, prefix, k, at, begin in _places(rows, prefixes, share):
+    for number, prefix, k, at, begin in _places(rows, prefixes, shared):
         text = rows[number].texts[k]
         end = begin + len(text) - prefix
         if prefix and k == 0:
             ids[at, :prefix], segments[at, :prefix], positions[at, :prefix] = text[:prefix], 0, np.arange(prefix)
         ids[at, begin:end] = text[prefix:]
-        segments[at, begin:end] = k + 1 if share else 0
+        segments[at, begin:end] = k + 1 if shared else 0
         positions[at, begin:end] = np.arange(prefix, len(text))
         last[k, number], begins[k, number] = at * width + end - 1, at * width + begin
     return RowBatch(
         layout,
         torch.from_numpy(ids),
         torch.from_numpy(segments),
-        torch.from_numpy(positions) if share else None,
+        torch.from_numpy(positions) if shared else None,
         torch.from_numpy(last),
         _responses(rows, prefixes, begins, width) if rows[0].starts else None,
         int((segments <= count).sum()),
     )
 
 
-def _places(rows: Sequence[Row], prefixes: list[int], share: bool) -> Iterator[tuple[int, int, int, int, int]]:
+def _places(rows: Sequence[Row], prefixes: list[int], shared: bool) -> Iterator[tuple[int, int, int, int, int]]:
     """Row, its prefix, text, sequence and the column where the text's own tokens begin."""
     for number, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
         begin = prefix
         for k, text in enumerate(row.texts):
-            yield number, prefix, k, number if share else k * len(rows) + number, begin
-            begin += len(text) - prefix if share else 0
+            yield number, prefix, k, number if shared else k * len(rows) + number, begin
+            begin += len(text) - prefix if shared else 0
 
 
 def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray, width: int) -> Responses:

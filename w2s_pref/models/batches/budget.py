@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from w2s_pref.models.batches.wrapped import inner
 
@@ -19,7 +19,7 @@ CPU_TOKENS = 4096
 MOST_LOGITS = 2**28
 
 #: Part of the free memory of a GPU that the activations of one batch may take.
-SHARE = 0.5
+MEMORY_USED = 0.5
 
 
 def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[int]]:
@@ -60,7 +60,7 @@ def _cuts(size: np.ndarray, budget: int, overhead: int) -> list[int]:
     return cuts[::-1]
 
 
-def overhead(model: Any) -> int:
+def overhead(model: nn.Module) -> int:
     """Padded tokens that cost as much as the fixed part of one more forward and backward pass.
 
     Small models are better off with fewer batches, large ones with less padding. On a CPU measured for Llamas of
@@ -71,17 +71,17 @@ def overhead(model: Any) -> int:
     return 9000 // hidden if next(model.parameters()).device.type == "cpu" else int(5.5e9 / hidden**2)
 
 
-def tokens_at_once(model: Any) -> int:
+def tokens_at_once(model: nn.Module) -> int:
     """Padded tokens of a batch that the model's device takes well: by its free memory on a GPU."""
     device, tokens = next(model.parameters()).device, CPU_TOKENS
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        tokens = max(1, int(SHARE * free / token_bytes(model)))
+        tokens = max(1, int(MEMORY_USED * free / token_bytes(model)))
     return min(tokens, most_tokens(model))
 
 
-def token_bytes(model: Any) -> int:
+def token_bytes(model: nn.Module) -> int:
     """Memory that one token of a batch takes until its backward pass, in bytes.
 
     ``34 * hidden`` bytes a layer in 16 bits (Korthikanti et al. 2022, equation 1, without the attention matrices, which
@@ -93,7 +93,7 @@ def token_bytes(model: Any) -> int:
     return layers if own.get_output_embeddings() is None else layers + 12 * int(config.vocab_size)
 
 
-def most_tokens(model: Any) -> int:
+def most_tokens(model: nn.Module) -> int:
     """Tokens whose logits are ``MOST_LOGITS``; no bound for a model without a language-model head."""
     own = inner(model)
     if own.get_output_embeddings() is None:

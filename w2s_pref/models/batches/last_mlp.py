@@ -16,11 +16,11 @@ from w2s_pref.models.batches.wrapped import inner
 
 
 @contextmanager
-def only_read(model: Any, shape: tuple[int, int], columns: Tensor) -> Iterator[None]:
+def only_read(model: nn.Module, shape: tuple[int, int], columns: Tensor) -> Iterator[None]:
     """Within the block, the last MLP runs on some columns only, and gives 0 in all others.
 
     Hooks of the moment, like those on the head. Models without such an MLP run as they are, and so do those whose last
-    layer is computed again in the backward pass, when the hooks are gone.
+    layer is recomputed in the backward pass, when the hooks are gone.
 
     Args:
         shape: (B, W) of the batch.
@@ -47,17 +47,17 @@ def only_read(model: Any, shape: tuple[int, int], columns: Tensor) -> Iterator[N
             handle.remove()
 
 
-def last_mlp(model: Any) -> nn.Module | None:
+def last_mlp(model: nn.Module) -> nn.Module | None:
     """The MLP of the last decoder layer, by the names of transformers; None where nothing is so called."""
     base = inner(model).base_model
     layers = next((found for name in ("layers", "h") if (found := getattr(base, name, None))), None)
-    if layers is None or _computed_again(layers[-1]):
+    if layers is None or _recomputed(layers[-1]):
         return None
     mlp: nn.Module | None = getattr(layers[-1], "mlp", None)
     return mlp
 
 
-def _computed_again(layer: Any) -> bool:
+def _recomputed(layer: nn.Module) -> bool:
     """Activation checkpointing: transformers' own, or the wrapper that accelerate puts around a layer for FSDP."""
     return hasattr(layer, "_checkpoint_wrapped_module") or (
         layer.training and getattr(layer, "gradient_checkpointing", False)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PretrainedConfig, PreTrainedModel
 
 from w2s_pref.models.batches.batch import RowBatch, collate
 from w2s_pref.models.batches.read import forward
 from w2s_pref.models.batches.row import Layout, Row
-from w2s_pref.models.batches.window import longest_shared
-from w2s_pref.models.batches.wrapped import head, inner
+from w2s_pref.models.batches.wrapped import head, inner, untouched
 
 log = logging.getLogger(__name__)
 
@@ -31,20 +28,20 @@ class Decision:
     Attributes:
         layout: its layout.
         window: the longest text for the shared one; None for any.
-        told: a longer text was spoken of.
+        warned: of a text that is longer.
         tried: FlexAttention was tried.
     """
 
     layout: Layout
     window: int | None = None
-    told: bool = False
+    warned: bool = False
     tried: bool = False
 
 
-_decided: WeakKeyDictionary[Any, Decision] = WeakKeyDictionary()
+_decided: WeakKeyDictionary[nn.Module, Decision] = WeakKeyDictionary()
 
 
-def layout_of(model: Any, pad_id: int, longest: int | None = None) -> Layout:
+def layout_of(model: nn.Module, pad_id: int, longest: int | None = None) -> Layout:
     """The layout for this model's rows, decided once per model object and remembered.
 
     ``shared`` where two pairs give the same hidden states in both layouts; else ``padded``, with one logged line.
@@ -57,21 +54,21 @@ def layout_of(model: Any, pad_id: int, longest: int | None = None) -> Layout:
     """
     if model not in _decided:
         _decided[model] = _decide(model, pad_id)
-    known = _decided[model]
-    if known.layout == "shared" and not known.tried and _flex_pays(model, longest):
-        known.tried = True
+    found = _decided[model]
+    if found.layout == "shared" and not found.tried and _flex_pays(model, longest):
+        found.tried = True
         _try_flex(model, pad_id)
-    if known.layout == "padded" or known.window is None or longest is None or longest <= known.window:
-        return known.layout
-    if not known.told:
+    if found.layout == "padded" or found.window is None or longest is None or longest <= found.window:
+        return found.layout
+    if not found.warned:
         name = type(inner(model)).__name__
         log.warning("%s: texts of %d tokens exceed its attention window of %d; the prompt of a pair is computed twice "
-                    "(padded layout)", name, longest, known.window)  # fmt: skip
-        known.told = True
+                    "(padded layout)", name, longest, found.window)  # fmt: skip
+        found.warned = True
     return "padded"
 
 
-def _flex_pays(model: Any, longest: int | None) -> bool:
+def _flex_pays(model: nn.Module, longest: int | None) -> bool:
     """Long texts on a GPU: FlexAttention's block mask skips what answers do not see, SDPA's dense mask does not.
 
     It takes no attention dropout. An attention implementation that the user chose stays.
@@ -88,7 +85,7 @@ def _flex_pays(model: Any, longest: int | None) -> bool:
     )
 
 
-def _try_flex(model: Any, pad_id: int) -> None:
+def _try_flex(model: nn.Module, pad_id: int) -> None:
     """Switch to FlexAttention through transformers' own interface, and back where the check fails."""
     inner(model).set_attn_implementation("flex_attention")
     reason = _difference(model, pad_id)
@@ -97,7 +94,7 @@ def _try_flex(model: Any, pad_id: int) -> None:
         log.warning("%s: SDPA instead of FlexAttention: %s", type(inner(model)).__name__, reason)
 
 
-def _decide(model: Any, pad_id: int) -> Decision:
+def _decide(model: nn.Module, pad_id: int) -> Decision:
     name, reason = type(inner(model)).__name__, _difference(model, pad_id)
     if reason is None:
         log.info("%s reads a whole text at once; its texts are padded, each by itself", name)
@@ -105,16 +102,37 @@ def _decide(model: Any, pad_id: int) -> Decision:
     if reason:
         log.warning("%s: the prompt of a pair is computed twice (padded layout): %s", name, reason)
         return Decision("padded")
-    return Decision("shared", longest_shared(inner(model)))
+    return Decision("shared", _longest_shared(inner(model)))
 
 
-def _difference(model: Any, pad_id: int) -> str | None:
+def _longest_shared(model: PreTrainedModel) -> int | None:
+    """Tokens of the longest text for the shared layout, None for any.
+
+    A mask of ours replaces the model's own in all its layers, so a text must fit into a sliding window or a chunk.
+    Models that cut by column number themselves (GPT-Neo's local layers, causal masks kept as a buffer) need the whole
+    row, shorter than two texts, to fit.
+    """
+    config = model.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    limits = []
+    for kind, name in (("sliding_attention", "sliding_window"), ("chunked_attention", "attention_chunk_size")):
+        size = getattr(config, name, None)
+        if size is not None and (kinds is None or kind in kinds):
+            limits.append(size)
+    if "local" in (getattr(config, "attention_layers", None) or ()):
+        limits.append(config.window_size // 2)
+    buffers = (each for name, each in model.named_buffers() if name.rpartition(".")[2] == "bias" and each.ndim == 4)
+    limits += [each.shape[-1] // 2 for each in buffers]
+    return min(limits, default=None)
+
+
+def _difference(model: nn.Module, pad_id: int) -> str | None:
     """Why the two layouts are not the same for this model, "" where they are; None for a model without the shared one.
 
     Of several shapes, for kernels that are compiled for each.
     """
     config = inner(model).config.get_text_config()
-    with _undisturbed(model):
+    with untouched(model):
         try:
             for number in (2, 1):
                 rows = _rows(config, pad_id)[:number]
@@ -131,14 +149,14 @@ def _difference(model: Any, pad_id: int) -> str | None:
     return ""
 
 
-def _rows(config: Any, pad_id: int) -> list[Row]:
+def _rows(config: PretrainedConfig, pad_id: int) -> list[Row]:
     """Two pairs of unlike lengths, without padding tokens; texts end in eos, as real ones do."""
     eos = config.eos_token_id
     ends = [eos] if isinstance(eos, int) and eos != pad_id else []
-    known = [token for token in range(min(config.vocab_size, 997)) if token != pad_id]
+    tokens = [token for token in range(min(config.vocab_size, 997)) if token != pad_id]
 
     def text(start: int, length: int, step: int) -> list[int]:
-        return [known[(start + step * at) % len(known)] for at in range(length)]
+        return [tokens[(start + step * at) % len(tokens)] for at in range(length)]
 
     long, short = text(1, 9, 7), text(3, 2, 11)
     return [
@@ -147,21 +165,7 @@ def _rows(config: Any, pad_id: int) -> list[Row]:
     ]
 
 
-@contextmanager
-def _undisturbed(model: Any) -> Iterator[None]:
-    """No dropout, no gradient; modes of the modules and random state are as before afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    device = next(model.parameters()).device
-    model.eval()
-    try:
-        with torch.no_grad(), torch.random.fork_rng([device] if device.type == "cuda" else []):
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-
-
-def _hidden(model: Any, batch: RowBatch) -> tuple[Tensor | None, float]:
+def _hidden(model: nn.Module, batch: RowBatch) -> tuple[Tensor | None, float]:
     """What the head is given at each text's last token, (K, R, H), and how far rounding may move it.
 
     None where the head gives one output a text: such a model (an encoder) has no use for the shared layout. Not what
@@ -170,13 +174,13 @@ def _hidden(model: Any, batch: RowBatch) -> tuple[Tensor | None, float]:
     seen: list[Tensor] = []
     rounding: list[float] = []
 
-    def look(_module: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
         if output.ndim == 3:
             seen.append(inputs[0].flatten(0, 1)[batch.last.flatten()].float())
             rounding.append(_rounding(inputs[0], inner(model).dtype))
 
     module = head(model)
-    handle = (inner(model).get_output_embeddings() if module is None else module).register_forward_hook(look)
+    handle = (inner(model).get_output_embeddings() if module is None else module).register_forward_hook(note)
     try:
         forward(model, batch, batch.last.flatten())
     finally:

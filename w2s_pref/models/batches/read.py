@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from w2s_pref.models.batches import count
@@ -23,13 +23,15 @@ from w2s_pref.models.batches.wrapped import head, inner
 SLICE = 2**25
 
 
-def read_heads(model: Any, batch: RowBatch) -> Tensor:
+def read_heads(model: nn.Module, batch: RowBatch) -> Tensor:
     """The classification head's outputs at each text's last token, (K, R, outputs), float32."""
     if batch.layout == "padded":
         pooled: Tensor = forward(model, batch, batch.last.flatten()).logits
         return pooled.float().view(*batch.last.shape, -1)
     seen: list[Tensor] = []
-    handle = head(model).register_forward_hook(lambda _module, _inputs, output: seen.append(output))
+    layer = head(model)
+    assert layer is not None
+    handle = layer.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
     try:
         pooled = forward(model, batch, batch.last.flatten()).logits
     finally:
@@ -39,19 +41,19 @@ def read_heads(model: Any, batch: RowBatch) -> Tensor:
     return outputs + 0 * pooled.sum() if pooled.requires_grad else outputs
 
 
-def read_token_logprobs(model: Any, batch: RowBatch) -> Tensor:
+def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
     """Log-probability of every response token, (M,), float32, nats; text by text as in ``batch.responses.owners``."""
     if batch.responses is None:
         raise ValueError("rows without starts have no response to read")
     predictors, shape = batch.responses.predictors, batch.input_ids.shape
     used: list[bool] = []
 
-    def keep(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def at_predictors(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         hidden = inputs[0][:, -shape[1] :]  # an adapter may put virtual tokens in front
         used.append(True)
         return (hidden.flatten(0, 1)[predictors][None], *inputs[1:])
 
-    handle = inner(model).get_output_embeddings().register_forward_pre_hook(keep)
+    handle = inner(model).get_output_embeddings().register_forward_pre_hook(at_predictors)
     try:
         logits = forward(model, batch, batch.responses.columns).logits
     finally:
@@ -63,7 +65,7 @@ def read_token_logprobs(model: Any, batch: RowBatch) -> Tensor:
     return torch.cat([-cross_entropy(part.float(), at, reduction="none") for part, at in parts])
 
 
-def read_logprobs(model: Any, batch: RowBatch) -> tuple[Tensor, Tensor]:
+def read_logprobs(model: nn.Module, batch: RowBatch) -> tuple[Tensor, Tensor]:
     """Summed log-probabilities of the responses, float32, nats, and their lengths in tokens, each (K, R)."""
     each = read_token_logprobs(model, batch)
     assert batch.responses is not None
@@ -71,7 +73,7 @@ def read_logprobs(model: Any, batch: RowBatch) -> tuple[Tensor, Tensor]:
     return sums.view(batch.last.shape), batch.responses.counts
 
 
-def forward(model: Any, batch: RowBatch, read: Tensor) -> Any:
+def forward(model: nn.Module, batch: RowBatch, read: Tensor) -> Any:
     """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished."""
     count.add(batch.input_ids.numel(), batch.real)
     shape = batch.input_ids.shape
@@ -79,7 +81,7 @@ def forward(model: Any, batch: RowBatch, read: Tensor) -> Any:
         return _call(model, batch)
 
 
-def _call(model: Any, batch: RowBatch) -> Any:
+def _call(model: nn.Module, batch: RowBatch) -> Any:
     if batch.layout == "padded":
         mask = (batch.segments == 0).long()
         return model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False)

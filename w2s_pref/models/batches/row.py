@@ -37,11 +37,6 @@ class Row:
         return self.prefix + sum(len(text) - self.prefix for text in self.texts)
 
 
-def shared_prefix(row: Row) -> int:
-    """Tokens that all texts of the row begin with, at most ``min(len) - 1``."""
-    return row.prefix
-
-
 def row_length(row: Row, layout: Layout) -> int:
     """Tokens that a row takes: of its one sequence, or of all its texts padded to the longest."""
     if layout == "shared":

@@ -57,7 +57,10 @@ class Bench:
         def once(steps: int, work: Path) -> int:
             model, tokenizer = load_base(self.spec, self.base, 0)
             tokens, columns = self._tokenized(tokenizer, steps * arguments["batch_size"])
-            job = FitJob(tokens.a_ids, tokens.b_ids, columns, arguments, Loss(), 0, steps, self.spec.lora)
+            job = FitJob(
+                tokens.a_ids, tokens.b_ids, columns, Loss(),
+                arguments=arguments, seed=0, updates=steps, lora=self.spec.lora,
+            )  # fmt: skip
             fit(model, tokenizer, job, work / "partial", work / "saved")
             score_pairs(*load_saved(work / "saved"), self.frame.head(16), **self.tokens)
             return steps * int(arguments["batch_size"])
@@ -77,7 +80,8 @@ class Bench:
             zeros = [0.0] * len(tokens.ids)
             job = PolicyJob(
                 tokens.a_ids, tokens.b_ids, tokens.a_starts, tokens.b_starts,
-                {**columns, "ref_a": zeros, "ref_b": zeros}, arguments, PairObjective(), 0, steps, self.spec.lora,
+                {**columns, "ref_a": zeros, "ref_b": zeros}, PairObjective(),
+                arguments=arguments, seed=0, updates=steps, lora=self.spec.lora,
             )  # fmt: skip
             fit_policy(model, tokenizer, job, work / "partial", work / "saved")
             logprob_pairs(*load_saved_policy(work / "saved"), self.frame.head(8), **self.tokens)

@@ -128,8 +128,8 @@ def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: Pre
         patience=stage.patience,
     )
     return ClassifyJob(
-        item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(), stage.arguments,
-        LossSpec.model_validate(stage.loss), stage.seed, held_out, lora=spec.lora,
+        item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(),
+        LossSpec.model_validate(stage.loss), held_out, arguments=stage.arguments, seed=stage.seed, lora=spec.lora,
         base_path=str(stage.model.folder or spec.path), progress=builder.progress,
     )  # fmt: skip
 

@@ -186,7 +186,7 @@ def _pair_stage(
 
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
     """SFT, DPO, SimPO, IPO, or a user's margin."""
-    if not found.known:
+    if not found.built_in:
         check_margin(study, found)
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task)
@@ -197,12 +197,12 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         objective["conflict"] = found.config.explicit
     if found.config.options:
         objective["options"] = found.config.options
-    needs = found.algorithm in {"dpo", "ipo"} if found.known else _reads_reference(study, found)
+    needs = found.algorithm in {"dpo", "ipo"} if found.built_in else _reads_reference(study, found)
     where = f"reference of {name}"
     other = _reference(study, node, seed, found)
     references = tuple(study.logprobs(other or start, part.rows, where, seed) for part in parts) if needs else ()
     arguments = _pair_arguments(study, node, found.config.training, task)
-    code = "" if found.known else study.code(found.algorithm)
+    code = "" if found.built_in else study.code(found.algorithm)
     watch = study.watch(name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return _pair_stage(study, title, start, other, parts, seed, arguments, objective, references, code, watch)

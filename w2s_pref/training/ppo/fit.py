@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from accelerate import PartialState
 from accelerate.utils import set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import save_policy
@@ -31,7 +32,7 @@ class PPOJob:
     Attributes:
         prompts: prompts to answer, columns ``form`` and ``prompt``.
         reward: called with such rows and answers as text; one number each. It never sees token ids, so its models may
-            have another tokenizer. Each process calls it with its own share of an update.
+            have another tokenizer. Each process calls it with its own rows of an update.
         max_length: longest prompt and answer together, in tokens; the model's own limit counts as well.
         lora: ``peft.LoraConfig`` arguments of a new adapter, or None.
         watch: called with (updates done, policy), before the first update and after each; True ends the training.
@@ -47,10 +48,12 @@ class PPOJob:
     base_path: str = ""
     progress: Progress | None = field(default=None, repr=False)
     watch: Watch | None = field(default=None, repr=False)
-    reference: Any | None = field(default=None, repr=False)
+    reference: PreTrainedModel | None = field(default=None, repr=False)
 
 
-def fit_ppo(model: Any, tokenizer: Any, job: PPOJob, work: Path, save_to: Path) -> dict[str, Any]:
+def fit_ppo(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: PPOJob, work: Path, save_to: Path
+) -> dict[str, Any]:
     """Train, save to ``save_to``, and return ``steps``, ``history``, ``world_size`` and ``prompts_truncated``.
 
     ``steps`` counts updates, and ``history`` has one line for each: ``step``; ``reward``, ``score``, ``kl``,
@@ -68,7 +71,7 @@ def fit_ppo(model: Any, tokenizer: Any, job: PPOJob, work: Path, save_to: Path) 
     """
     state = _processes(job)
     set_seed(job.seed)
-    players = Players(model, job.reference, job.lora, job.settings.temperature, _device())
+    players = Players(model, job.reference, job.lora, job.settings.temperature, state.device)
     trainer = Trainer(players, tokenizer, job.prompts, job.reward, job.settings, job.seed, job.max_length)
     end = trainer.train(work, job.progress, job.watch)
     policy = players.finish()
@@ -97,8 +100,3 @@ def _processes(job: PPOJob) -> PartialState:
             f"ppo: batch_size {job.settings.batch_size} cannot be shared equally by {world} processes; use a multiple"
         )
     return state
-
-
-def _device() -> torch.device:
-    device: torch.device = PartialState().device
-    return device

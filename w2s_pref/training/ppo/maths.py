@@ -11,6 +11,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+#: Furthest that one update's KL counts from its target (Ziegler et al. 2019, section 2.2).
+KL_ERROR_CLIP = 0.2
+#: Added to a variance before its root: constant values stay zero.
+VARIANCE_FLOOR = 1e-8
+
 
 class PolicyTerms(NamedTuple):
     """Per token (B, T): clipped loss, 1.0 where the clip decides, probability ratio new/old."""
@@ -49,7 +54,7 @@ def whiten(values: Tensor, mask: Tensor, shift_mean: bool = True) -> Tensor:
     """
     mean = masked_mean(values, mask)
     variance = masked_sum((values - mean) ** 2, mask) / (mask.sum() - 1).clamp(min=1)
-    scaled = (values - mean) * torch.rsqrt(variance + 1e-8)
+    scaled = (values - mean) * torch.rsqrt(variance + VARIANCE_FLOOR)
     if not shift_mean:
         scaled = scaled + mean
     return scaled.masked_fill(~mask, 0.0)
@@ -109,5 +114,5 @@ def adapted(kl_coef: float, kl: float, target: float | None, horizon: int, episo
     """The next kl_coef: multiplied by 1 + clip(kl / target - 1, ±0.2) * episodes / horizon; fixed without a target."""
     if target is None:
         return kl_coef
-    error = min(max(kl / target - 1.0, -0.2), 0.2)
+    error = min(max(kl / target - 1.0, -KL_ERROR_CLIP), KL_ERROR_CLIP)
     return kl_coef * (1.0 + error * episodes / horizon)

@@ -1,4 +1,4 @@
-"""The three who play: policy, reference and value model, as full models or as adapters on one base.
+"""The models of a PPO run: policy, reference and value model, as full models or as adapters on one base.
 
 Full weights: the reference is a model of its own (a copy of the start where none is given), the value model a copy of
 the start's backbone. LoRA: all three share one base. The reference is the base with its adapter off, or, where the
@@ -15,11 +15,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from w2s_pref.core.errors import W2SError
 
@@ -50,14 +51,19 @@ class Players:
     """
 
     def __init__(
-        self, model: Any, reference: Any | None, lora: dict[str, Any] | None, temperature: float, device: torch.device
+        self,
+        model: PreTrainedModel,
+        reference: PreTrainedModel | None,
+        lora: dict[str, Any] | None,
+        temperature: float,
+        device: torch.device,
     ) -> None:
         from_adapter = hasattr(model, "peft_config")
         self.policy = _with_adapter(model, lora) if lora is not None and not from_adapter else model
         self.shared = hasattr(self.policy, "peft_config")
         self.own = str(self.policy.active_adapter) if self.shared else ""
         self.temperature = temperature
-        self.reference: Any | None = reference
+        self.reference: PreTrainedModel | None = reference
         self._reference_adapter: str | None = None
         if self.shared:
             if reference is None and from_adapter:
@@ -92,7 +98,7 @@ class Players:
     @contextmanager
     def valuing(self) -> Iterator[None]:
         """Inside, the shared base carries the value adapter; backward passes of value losses belong inside as well."""
-        with self._adapter(VALUE) if self.shared else _nothing():
+        with self._adapter(VALUE) if self.shared else nullcontext():
             yield
 
     @contextmanager
@@ -134,17 +140,17 @@ class Players:
         values: Tensor = self.head(states.float()).squeeze(-1)
         return values
 
-    def _logits(self, model: Any, sequences: Sequences) -> Tensor:
-        keep = sequences.responses.shape[1] + 1
-        fewer = {"logits_to_keep": keep} if "logits_to_keep" in self._accepts else {}
+    def _logits(self, model: PreTrainedModel, sequences: Sequences) -> Tensor:
+        last = sequences.responses.shape[1] + 1
+        fewer = {"logits_to_keep": last} if "logits_to_keep" in self._accepts else {}
         logits: Tensor = model(**self._inputs(sequences), use_cache=False, **fewer).logits
-        return logits[:, -keep:-1].float() / self.temperature
+        return logits[:, -last:-1].float() / self.temperature
 
     def _inputs(self, sequences: Sequences) -> dict[str, Tensor]:
         places = {"position_ids": sequences.position_ids} if "position_ids" in self._accepts else {}
         return {"input_ids": sequences.input_ids, "attention_mask": sequences.attention_mask, **places}
 
-    def finish(self) -> Any:
+    def finish(self) -> PreTrainedModel:
         """The trained policy, without the adapters that were there for training only."""
         for name in (VALUE, REFERENCE):
             if self.shared and name in self.policy.peft_config:
@@ -152,21 +158,16 @@ class Players:
         return self.policy
 
 
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
 def logprobs_of(logits: Tensor, tokens: Tensor) -> Tensor:
     """(b, T) log-probs of ``tokens`` (b, T) under ``logits`` (b, T, V)."""
     return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 
-def _plain(policy: Any) -> Any:
+def _plain(policy: PreTrainedModel) -> PreTrainedModel:
     return policy.get_base_model() if hasattr(policy, "peft_config") else policy
 
 
-def _with_adapter(model: Any, lora: dict[str, Any]) -> Any:
+def _with_adapter(model: PreTrainedModel, lora: dict[str, Any]) -> PreTrainedModel:
     from peft import LoraConfig, get_peft_model
 
     try:
@@ -175,7 +176,7 @@ def _with_adapter(model: Any, lora: dict[str, Any]) -> Any:
         raise W2SError(f"lora: {error}") from error
 
 
-def _same_vocabulary(policy: Any, reference: Any) -> None:
+def _same_vocabulary(policy: PreTrainedModel, reference: PreTrainedModel) -> None:
     """KL between policies over different tokens has no meaning."""
     sizes = [_plain(model).get_output_embeddings().weight.shape[0] for model in (policy, reference)]
     if sizes[0] != sizes[1]:

@@ -3,7 +3,7 @@
 A checkpoint is a folder ``checkpoint-N`` of safetensors and JSON, sealed when whole: trained weights, AdamW's state,
 the buffer where the run stands inside an update, and numbers (update, pass, kl_coef, history). The reference is not in
 it: it is made anew from the start, which a resumed run loads as well. Nor are generators: every draw follows from seed
-and place (see ``chance``). Every process holds the same state, so one writes and any number may resume.
+and place (see ``draws``). Every process holds the same state, so one writes and any number may resume.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from w2s_pref.models.generation import _only, _pad_left
+from w2s_pref.models.generation import generating_by, pad_left
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, Sequences, logprobs_of
 from w2s_pref.training.ppo.settings import PPOSettings
@@ -72,10 +72,10 @@ def generate(
     width = uniforms.shape[1]
     responses = torch.full((len(prompts), width), pad_id, device=device)
     config = GenerationConfig(eos_token_id=ends or None, pad_token_id=pad_id, do_sample=False, max_new_tokens=width)
-    with _only(players.policy, config):
+    with generating_by(players.policy, config):
         for start in range(0, len(prompts), at_once):
             rows = slice(start, start + at_once)
-            ids, mask = (each.to(device) for each in _pad_left(prompts[rows], pad_id))
+            ids, mask = (each.to(device) for each in pad_left(prompts[rows], pad_id))
             draws = Drawn(uniforms[rows].to(device), ids.shape[1], players.temperature)
             output = players.policy.generate(
                 input_ids=ids,
@@ -93,7 +93,7 @@ def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: in
     """Prompts and their answers side by side, as wide as the longest of each."""
     width = int(lengths.max())
     answers = responses[:, :width]
-    ids, mask = (each.to(responses.device) for each in _pad_left(prompts, pad_id))
+    ids, mask = (each.to(responses.device) for each in pad_left(prompts, pad_id))
     mask = torch.cat([mask, maths.token_mask(lengths, width).to(mask.dtype)], dim=1)
     places = (mask.cumsum(dim=1) - 1).clamp(min=0)
     return Sequences(torch.cat([ids, answers], dim=1), mask, places, answers)

@@ -1,36 +1,32 @@
-"""One PPO run: collect rollouts, pass over them, adapt the KL coefficient, again until the episodes are used up."""
+"""One PPO run: collect rollouts, pass over them, adapt the KL coefficient, until the episodes are used up."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, gather, set_seed
-from torch import Tensor
+from accelerate.utils import gather, gather_object, set_seed
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.training import checkpoints
-from w2s_pref.training.ppo import draws as chance
-from w2s_pref.training.ppo import maths, position
+from w2s_pref.training.ppo import draws, maths, position
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
-from w2s_pref.training.ppo.scores import checked
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.progress import Progress
-from w2s_pref.training.rewards import RewardFunction
-
-log = logging.getLogger(__name__)
+from w2s_pref.training.rewards import RewardFunction, checked
 
 #: Called with (updates done, policy); True ends the training.
-Watch = Callable[[int, Any], bool]
+Watch = Callable[[int, nn.Module], bool]
 
 
 class Trainer:
@@ -43,7 +39,7 @@ class Trainer:
     def __init__(
         self,
         players: Players,
-        tokenizer: Any,
+        tokenizer: PreTrainedTokenizerBase,
         prompts: pd.DataFrame,
         reward: RewardFunction,
         settings: PPOSettings,
@@ -61,10 +57,11 @@ class Trainer:
 
     def train(self, work: Path, progress: Progress | None, watch: Watch | None = None) -> Position:
         """Train to the end from the newest whole checkpoint under ``work``, or from the start."""
-        here = self._resume(work)
+        checkpoint = checkpoints.agreed_on(work)
+        here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
         stopped = watch is not None and watch(here.update, self.players.policy)
         while here.update < self.settings.updates and not stopped:
-            rows = chance.rows_of_update(len(self.ids), self.settings.batch_size, self.seed, here.update)
+            rows = draws.rows_of_update(len(self.ids), self.settings.batch_size, self.seed, here.update)
             if here.rollouts is None:
                 self._collect(here, rows)
                 self._save(work, here)
@@ -76,16 +73,6 @@ class Trainer:
             stopped = watch is not None and watch(here.update, self.players.policy)
         return here
 
-    def _resume(self, work: Path) -> Position:
-        """The main process chooses a checkpoint; every process reads it."""
-        choice = [checkpoints.latest(work) if self.state.is_main_process else None]
-        if self.state.num_processes > 1:
-            broadcast_object_list(choice)
-        if choice[0] is None:
-            return Position(kl_coef=self.settings.kl_coef)
-        log.info("resuming from %s", choice[0].name)
-        return position.read(choice[0], self.learner)
-
     def _save(self, work: Path, here: Position, after: bool = False) -> None:
         """Write a checkpoint where ``save_steps`` asks for one: within every such update, and after it."""
         update = here.update if after else here.update + 1
@@ -96,13 +83,13 @@ class Trainer:
         self.state.wait_for_everyone()
 
     def _collect(self, here: Position, rows: list[int]) -> None:
-        """Fill the buffer: every process answers and scores its equal share, then all hold everything."""
-        share = len(rows) // self.state.num_processes
-        mine = slice(self.state.process_index * share, (self.state.process_index + 1) * share)
-        draws = chance.uniforms(len(rows), self.settings.response_length, self.seed, here.update)[mine]
+        """Fill the buffer: every process answers and scores equally many rows, then all hold everything."""
+        count = len(rows) // self.state.num_processes
+        mine = slice(self.state.process_index * count, (self.state.process_index + 1) * count)
+        uniforms = draws.uniforms(len(rows), self.settings.response_length, self.seed, here.update)[mine]
         prompts, pad_id = [self.ids[row] for row in rows[mine]], self.tokenizer.pad_token_id
         at_once, start = self.settings.per_device_forward_batch_size, clock(self.device)
-        responses, lengths, ended = generate(self.players, prompts, draws, self.ends, pad_id, at_once)
+        responses, lengths, ended = generate(self.players, prompts, uniforms, self.ends, pad_id, at_once)
         generated = clock(self.device)
         measured = measure(self.players, prompts, responses, lengths, pad_id, at_once)
         scores = self._scores(rows[mine], responses, lengths, here.update)
@@ -118,9 +105,30 @@ class Trainer:
         frame = self.prompts.iloc[rows].reset_index(drop=True)
         ids = [self.ids[row] for row in rows]
         words = answer_texts(self.tokenizer, list(frame["form"]), ids, answers)
-        set_seed(chance.derived(self.seed, "reward", update, self.state.process_index))
-        values = checked(self.reward, frame, words, update + 1)
+        set_seed(draws.derived(self.seed, "reward", update, self.state.process_index))
+        values = self._rewards(frame, words, update + 1)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def _rewards(self, prompts: pd.DataFrame, answers: list[str], update: int) -> np.ndarray:
+        """(n,) float64. Where one process fails, every process ends with the same sentence.
+
+        Raises:
+            W2SError: not one number for each answer, or one that is not finite.
+        """
+        values, problem, failure = np.zeros(len(answers)), None, None
+        try:
+            values = np.asarray(self.reward(prompts, answers), dtype=np.float64)
+            checked(values, len(answers), f"ppo, update {update}")
+        except W2SError as error:
+            problem = str(error)
+        except Exception as error:  # every process must know before this one leaves
+            failure, problem = error, f"ppo: the reward function failed in update {update}: {error}"
+        problems = gather_object([problem]) if self.state.num_processes > 1 else [problem]
+        if failure is not None:
+            raise failure
+        if found := [each for each in problems if each is not None]:
+            raise W2SError(found[0])
+        return values
 
     def _passes(self, here: Position, rows: list[int], work: Path) -> None:
         """The passes over the buffer that are still to do."""
@@ -131,7 +139,7 @@ class Trainer:
         self.learner.set_rate(here.update)
         for epoch in range(here.epoch, settings.num_ppo_epochs):
             start, steps = clock(self.device), []
-            batches = chance.mini_batches(len(rows), settings.num_mini_batches, self.seed, here.update, epoch)
+            batches = draws.mini_batches(len(rows), settings.num_mini_batches, self.seed, here.update, epoch)
             for number, batch in enumerate(batches):
                 where = f"update {here.update + 1}, pass {epoch + 1}, minibatch {number + 1}"
                 steps.append(self.learner.step(prompts, here.rollouts, prepared, batch, where))
@@ -162,7 +170,7 @@ class Trainer:
         learned = {name: sum(each[name] for each in here.passes) for name in here.passes[0]}
         seconds = {**here.facts, "seconds_update": learned.pop("seconds_update")}
         line.update({name: value / len(here.passes) for name, value in learned.items()})
-        rows = chance.rows_of_update(len(self.ids), settings.batch_size, self.seed, here.update)
+        rows = draws.rows_of_update(len(self.ids), settings.batch_size, self.seed, here.update)
         written = int(rollouts.lengths.sum())
         read = written + sum(len(self.ids[row]) for row in rows)
         tokens = {"generate": written, "score": read, "update": read * settings.num_ppo_epochs}

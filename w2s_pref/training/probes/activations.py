@@ -4,70 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel, set_seed
+from torch import Tensor, nn
+from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.items import item_ids
 from w2s_pref.models.batches import Row, RowBatch, budget, collate, count
-from w2s_pref.models.batches.wrapped import inner
-from w2s_pref.models.kind import is_encoder
-from w2s_pref.models.load import UNREADABLE, _unloadable, device, load_tokenizer, pin_pad
-from w2s_pref.models.scoring import TOKEN_BUDGET
-from w2s_pref.models.spec import ModelSpec, resolve
+from w2s_pref.models.batches.each import TOKEN_BUDGET, distinct
+from w2s_pref.models.batches.wrapped import inner, is_encoder
+from w2s_pref.models.load import device, fit_vocabulary, load_spec
+from w2s_pref.models.spec import ModelSpec
 
 #: ``last``: the last real token; ``mean``: over all real tokens; ``first``: the first token (cls).
 Pooling = Literal["last", "mean", "first"]
 
 
-def load_backbone(spec: ModelSpec, base: Path, seed: int = 0) -> tuple[PreTrainedModel, Any]:
+def load_backbone(spec: ModelSpec, base: Path, seed: int = 0) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model without a head, frozen, and its tokenizer; random weights (``from_config``) are drawn from ``seed``.
 
     Raises:
         W2SError: it cannot be loaded, or weights that the activations depend on are missing.
     """
-    folder = resolve(spec.path, base)
-    path = str(folder or spec.path)
-    hub: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
-    if folder is None:
-        hub["revision"] = spec.revision
-    tokenizer = load_tokenizer(path, spec.pad_token, **hub)
-    set_seed(seed)
-    try:
-        model, missing = _weights(spec, path, hub)
-    except UNREADABLE as error:
-        raise W2SError(_unloadable(path, error)) from error
-    if lost := sorted(name for name in missing if "pooler" not in name):
-        raise W2SError(f"model {path!r} has no weights for {', '.join(lost[:3])}: its activations would be noise")
-    if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    pin_pad(model, tokenizer)
+    model, tokenizer, missing = load_spec(spec.model_copy(update={"quantization": None}), base, seed, AutoModel)
+    lost = sorted(name for name in missing if "pooler" not in name and spec.from_config is None)
+    if lost:
+        raise W2SError(
+            f"model {model.config.name_or_path!r} has no weights for {', '.join(lost[:3])}: its activations would be "
+            "noise"
+        )
+    fit_vocabulary(model, tokenizer)
     return model.requires_grad_(False).eval().to(device()), tokenizer
 
 
-def _weights(spec: ModelSpec, path: str, hub: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
-    dtype = getattr(torch, spec.dtype)
-    if spec.from_config is not None:
-        config = AutoConfig.from_pretrained(path, **spec.from_config, **hub)
-        config.validate()
-        return AutoModel.from_config(config, dtype=dtype), set()
-    model, info = AutoModel.from_pretrained(path, dtype=dtype, use_safetensors=True, output_loading_info=True, **hub)
-    return model, set(info["missing_keys"])
-
-
-def default_pooling(model: Any) -> Pooling:
+def default_pooling(model: nn.Module) -> Pooling:
     """``mean`` for encoders (models trained on masked words), ``last`` for decoders, whose last token saw all."""
     return "mean" if is_encoder(inner(model).config) else "last"
 
 
 @torch.no_grad()
 def activations(
-    model: Any,
-    tokenizer: Any,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
     texts: Sequence[str],
     pooling: Pooling | None = None,
     max_length: int | None = 512,
@@ -85,22 +66,21 @@ def activations(
     """
     pooling = pooling or default_pooling(model)
     model.eval()
-    every = [tuple(ids) for ids in item_ids(texts, tokenizer, max_length)]
-    place = {ids: number for number, ids in enumerate(dict.fromkeys(every))}
+    unique, places = distinct(tuple(ids) for ids in item_ids(texts, tokenizer, max_length))
     width = inner(model).config.get_text_config().hidden_size
-    found = np.full((len(place), width), np.nan, dtype=np.float32)
-    parts = budget.split([len(ids) for ids in place], TOKEN_BUDGET, overhead=budget.overhead(model))
-    distinct, pad, done = list(place), tokenizer.pad_token_id, 0
+    found = np.full((len(unique), width), np.nan, dtype=np.float32)
+    parts = budget.split([len(ids) for ids in unique], TOKEN_BUDGET, overhead=budget.overhead(model))
+    pad, done = tokenizer.pad_token_id, 0
     for rows in parts[shard[0] :: shard[1]]:
-        batch = collate([Row((distinct[row],)) for row in rows], pad, "padded").to(next(model.parameters()).device)
+        batch = collate([Row((unique[row],)) for row in rows], pad, "padded").to(next(model.parameters()).device)
         found[rows] = _pooled(model, batch, pooling).cpu().numpy()
         done += len(rows)
         if progress is not None:
-            progress(done, len(distinct))
-    return found[[place[ids] for ids in every]]
+            progress(done, len(unique))
+    return found[places]
 
 
-def _pooled(model: Any, batch: RowBatch, pooling: Pooling) -> Tensor:
+def _pooled(model: nn.Module, batch: RowBatch, pooling: Pooling) -> Tensor:
     """(B, d), float32."""
     own = inner(model)
     mask = (batch.segments == 0).long()

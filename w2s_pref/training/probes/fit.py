@@ -7,7 +7,7 @@ step is one gather and one matrix product a group. Everything runs in float64: t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -17,20 +17,9 @@ from torch import Tensor
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.agreement import agreement
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.probes.learner import Learner
+from w2s_pref.training.probes.learner import Learner, ProbeJob
 from w2s_pref.training.probes.probe import Probe
 from w2s_pref.training.probes.settings import ProbeSettings
-
-
-@dataclass(frozen=True)
-class ProbeJob:
-    """One probe: labels ``p`` of the items, (n,) in [0, 1]; which items to ``keep``, (n,), all where None."""
-
-    p: np.ndarray
-    loss: LossSpec = field(default_factory=LossSpec)
-    seed: int = 0
-    keep: np.ndarray | None = None
-    validation_p: np.ndarray | None = None
 
 
 class Validation(NamedTuple):
@@ -49,7 +38,8 @@ class ProbeFit:
 
     Attributes:
         probes: ``final``; with validation labels ``best_weak``; with an oracle ``best_truth``.
-        curve: one row an epoch: ``epoch``, ``progress`` and, where known, ``weak_agreement``, ``truth_accuracy``.
+        curve: one row an epoch: ``epoch``, ``progress`` and, where labels are given, ``weak_agreement`` and
+            ``truth_accuracy``.
         epochs: how many were trained.
     """
 
@@ -80,7 +70,7 @@ def fit_probes(
 ) -> list[ProbeFit]:
     """Train one probe a job on the same activations.
 
-    Early stopping looks at the agreement with the job's own weak validation labels, never at the truth.
+    Early stopping goes by the agreement with the job's own weak validation labels, never at the truth.
 
     Args:
         features: (n, d).
@@ -102,7 +92,7 @@ def fit_probes(
         learner.epoch()
         done += 1
         if watch is not None:
-            watch.look(learner.flat_weights(), learner.alive[learner.slots], done)
+            watch.compare(learner.flat_weights(), learner.alive[learner.slots], done)
             if settings.patience is not None:
                 learner.stop(watch.waiting(done) >= settings.patience)
         if progress is not None:
@@ -123,8 +113,8 @@ class _Watch:
         self.weights: dict[str, np.ndarray] = {}
         self.history: list[dict[str, np.ndarray]] = []
 
-    def look(self, weights: Tensor, alive: Tensor, epoch: int) -> None:
-        """Compare with every target; ``weights`` (S, d + 1). Only probes still in training can improve."""
+    def compare(self, weights: Tensor, alive: Tensor, epoch: int) -> None:
+        """Agreement with every target; ``weights`` (S, d + 1). Only probes still in training can improve."""
         margins, now = (weights @ self.features.T).numpy(), weights.numpy()
         seen = {}
         for name, target in self.targets.items():
@@ -152,7 +142,7 @@ def _results(
         if watch is not None:
             picks |= {name: (kept[row], int(watch.at[name][row])) for name, kept in watch.weights.items()}
             for point, seen in zip(curve, watch.history[:epochs], strict=True):
-                point |= {names[name]: float(share[row]) for name, share in seen.items()}
+                point |= {names[name]: float(value[row]) for name, value in seen.items()}
         probes = {
             name: Probe(weights[:-1].copy(), float(weights[-1]), center, scale, name, at)
             for name, (weights, at) in picks.items()

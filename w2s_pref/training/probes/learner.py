@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from math import ceil
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,11 +14,19 @@ from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training.probes.settings import ProbeSettings
 
-if TYPE_CHECKING:
-    from w2s_pref.training.probes.fit import ProbeJob
-
 #: Adam (Kingma & Ba 2015), as torch has it.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+@dataclass(frozen=True)
+class ProbeJob:
+    """One probe: labels ``p`` of the items, (n,) in [0, 1]; which items to ``keep``, (n,), all where None."""
+
+    p: np.ndarray
+    loss: LossSpec = field(default_factory=LossSpec)
+    seed: int = 0
+    keep: np.ndarray | None = None
+    validation_p: np.ndarray | None = None
 
 
 class Learner:

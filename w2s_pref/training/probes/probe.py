@@ -82,9 +82,8 @@ def load_probes(folder: Path) -> dict[str, Probe]:
         raise W2SError(f"{folder} holds no saved probes ({TENSORS}, {FACTS}); train them again")
     tensors = load_file(folder / TENSORS)
     said = json.loads((folder / FACTS).read_text(encoding="utf-8"))["probes"]
-    return {name: _probe(tensors, name, fact) for name, fact in said.items()}
-
-
-def _probe(tensors: dict[str, np.ndarray], name: str, fact: dict[str, Any]) -> Probe:
-    weight, center, scale = (tensors[f"{name}.{part}"] for part in ("weight", "center", "scale"))
-    return Probe(weight, fact["bias"], center, scale, name, fact["epoch"])
+    probes = {}
+    for name, fact in said.items():
+        weight, center, scale = (tensors[f"{name}.{part}"] for part in ("weight", "center", "scale"))
+        probes[name] = Probe(weight, fact["bias"], center, scale, name, fact["epoch"])
+    return probes
