@@ -52,7 +52,7 @@ class Pairs:
         sizes: pairs of each part.
     """
 
-    ids: dict[str, list[Any]]
+    ids: dict[str, Any]
     columns: dict[str, list[float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
