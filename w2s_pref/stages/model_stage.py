@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from w2s_pref.engine.stage import Stage
+from w2s_pref.models.info import ModelFacts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -37,6 +38,24 @@ class ModelStage(Stage):
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Write the files of the artifact, and return what the stage says about itself."""
         raise NotImplementedError(f"{type(self).__name__} is never built")
+
+
+class _Training(Protocol):
+    @property
+    def model(self) -> ModelFacts: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def job_facts(builder: Builder, stage: _Training) -> dict[str, Any]:
+    """What every training is told: seed, new adapter, what a saved adapter names as its base, whom to tell progress."""
+    model = stage.model
+    return {
+        "seed": stage.seed,
+        "lora": model.spec.lora,
+        "base_path": str(model.folder or model.spec.path),
+        "progress": builder.progress,
+    }
 
 
 def work_folder(builder: Builder, stage: Stage) -> Path:

@@ -15,7 +15,7 @@ from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Stage
 from w2s_pref.stages.check import check_ppo
 from w2s_pref.stages.labels import LabelStage, Scored
-from w2s_pref.stages.model_stage import work_folder, write_history
+from w2s_pref.stages.model_stage import job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage
 from w2s_pref.stages.rows import Rows
@@ -23,10 +23,9 @@ from w2s_pref.stages.watch import copy_record, in_own_loop, monitor
 from w2s_pref.training.methods import FOLDER
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from w2s_pref.engine.build import Builder
     from w2s_pref.monitor import RiskMonitor
+    from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.rewards import RewardFunction
 
 
@@ -91,17 +90,48 @@ class OnlinePolicyStage(PolicyStage):
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
         builder.forget_models()
-        prompts = self._prompts(builder)
-        reward = reward_function(builder, self)
+        prompts, longest = self._prompts(builder), self.tokens["max_length"]
+        told = {"prompts": prompts, "reward": reward_function(builder, self), "max_length": longest}
+        told |= job_facts(builder, self)
         model, tokenizer = self.start.load(builder, trainable=True)
         work = work_folder(builder, self)
-        watched = monitor(builder, self.watch, [self.prompts], tokenizer, self.tokens["max_length"], work)
-        fit = _fit_ppo if self.algorithm == "ppo" else _fit_trl
-        done, trained = fit(builder, self, (model, tokenizer), prompts, reward, watched, work, folder)
+        watched = monitor(builder, self.watch, [self.prompts], tokenizer, longest, work)
+        if self.algorithm == "ppo":
+            trained, done = model, self._fit_ppo(builder, (model, tokenizer), told, watched, folder)
+        else:
+            trained, done = None, self._fit_trl(builder, (model, tokenizer), told, watched, folder)
         done |= copy_record(watched, work, folder, builder.world.main)
         write_history(builder, folder, done.pop("history"))
         difference = self.check_saved(builder, trained, tokenizer, folder, self.prompts.frame)
         return {**done, "pairs": len(prompts), "reload_difference": difference}
+
+    def _fit_ppo(
+        self, builder: Builder, start: Loaded, told: dict[str, Any], watched: RiskMonitor | None, folder: Path
+    ) -> dict[str, Any]:
+        from w2s_pref.training.ppo.fit import PPOJob, fit_ppo
+        from w2s_pref.training.ppo.settings import PPOSettings
+
+        settings = PPOSettings.model_validate(self.arguments)
+        reference = self.other.load(builder)[0] if self.other is not None else None
+        job = PPOJob(settings=settings, reference=reference, **told)
+        job.watch = in_own_loop(watched, settings.updates)
+        return fit_ppo(*start, job, work_folder(builder, self), folder)
+
+    def _fit_trl(
+        self, builder: Builder, start: Loaded, told: dict[str, Any], watched: RiskMonitor | None, folder: Path
+    ) -> dict[str, Any]:
+        """TRL's trainers load policy and reference from a folder: the start's own, or one written for them."""
+        from w2s_pref.models.policy import save_policy
+        from w2s_pref.training.online import OnlineJob, fit_online
+
+        work = work_folder(builder, self)
+        if builder.world.main:
+            save_policy(*start, work / "start", told["base_path"])
+        builder.world.barrier()
+        job = OnlineJob(arguments=self.arguments, trust_remote_code=self.model.spec.trust_remote_code, **told)
+        job.monitor = watched
+        algorithm: Literal["rloo", "grpo"] = "rloo" if self.algorithm == "rloo" else "grpo"
+        return fit_online(algorithm, work / "start", start[1], job, work, folder)
 
     def _prompts(self, builder: Builder) -> pd.DataFrame:
         """Distinct prompts of the training pairs whose label the filter keeps."""
@@ -113,70 +143,6 @@ class OnlinePolicyStage(PolicyStage):
         if not len(frame):
             raise W2SError("no prompt is left (the label filter took them all)")
         return frame
-
-
-def _fit_ppo(
-    builder: Builder,
-    stage: OnlinePolicyStage,
-    start: tuple[PreTrainedModel, PreTrainedTokenizerBase],
-    prompts: pd.DataFrame,
-    reward: RewardFunction,
-    watched: RiskMonitor | None,
-    work: Path,
-    folder: Path,
-) -> tuple[dict[str, Any], PreTrainedModel | None]:
-    from w2s_pref.training.ppo.fit import PPOJob, fit_ppo
-    from w2s_pref.training.ppo.settings import PPOSettings
-
-    spec, settings = stage.model.spec, PPOSettings.model_validate(stage.arguments)
-    job = PPOJob(
-        prompts=prompts,
-        reward=reward,
-        settings=settings,
-        seed=stage.seed,
-        max_length=stage.tokens["max_length"],
-        lora=spec.lora,
-        base_path=str(stage.model.folder or spec.path),
-        progress=builder.progress,
-        reference=stage.other.load(builder)[0] if stage.other is not None else None,
-    )
-    job.watch = in_own_loop(watched, settings.updates)
-    return fit_ppo(*start, job, work, folder), start[0]
-
-
-def _fit_trl(
-    builder: Builder,
-    stage: OnlinePolicyStage,
-    start: tuple[PreTrainedModel, PreTrainedTokenizerBase],
-    prompts: pd.DataFrame,
-    reward: RewardFunction,
-    watched: RiskMonitor | None,
-    work: Path,
-    folder: Path,
-) -> tuple[dict[str, Any], PreTrainedModel | None]:
-    """TRL's trainers load policy and reference from a folder: the start's own, or one written for them."""
-    from w2s_pref.models.policy import save_policy
-    from w2s_pref.training.online import OnlineJob, fit_online
-
-    spec, place = stage.model.spec, work / "start"
-    model, tokenizer = start
-    if builder.world.main:
-        save_policy(model, tokenizer, place, str(stage.model.folder or spec.path))
-    builder.world.barrier()
-    job = OnlineJob(
-        prompts=prompts,
-        reward=reward,
-        arguments=stage.arguments,
-        seed=stage.seed,
-        lora=spec.lora,
-        base_path=str(stage.model.folder or spec.path),
-        max_length=stage.tokens["max_length"],
-        trust_remote_code=spec.trust_remote_code,
-        progress=builder.progress,
-    )
-    job.monitor = watched
-    algorithm: Literal["rloo", "grpo"] = "rloo" if stage.algorithm == "rloo" else "grpo"
-    return fit_online(algorithm, place, tokenizer, job, work, folder), None
 
 
 def reward_function(builder: Builder, stage: OnlinePolicyStage) -> RewardFunction:

@@ -16,7 +16,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.check import check_training
 from w2s_pref.stages.labels import Part, Scored, label_inputs
-from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
 from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
 from w2s_pref.stages.reload import CHECKED_ANSWERS, check_reload
 from w2s_pref.stages.rows import Rows
@@ -206,18 +206,13 @@ class PairPolicyStage(PolicyStage):
 
         pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
         arguments, updates = sized(self, pairs.sizes)
-        spec = self.model.spec
         job = PolicyJob(
-            **pairs.ids,
             columns=pairs.columns,
             arguments=arguments,
             objective=PairObjective(**with_spec(self.objective)),
-            seed=self.seed,
             updates=updates,
-            lora=spec.lora,
-            base_path=str(self.model.folder or spec.path),
-            progress=builder.progress,
             base=builder.base,
+            **{**pairs.ids, **job_facts(builder, self)},
         )
         return job, pairs.counts
 

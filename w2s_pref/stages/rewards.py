@@ -15,7 +15,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.check import check_training
 from w2s_pref.stages.labels import Part, Scored, label_inputs
-from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
 from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
 from w2s_pref.stages.reload import CHECKED_PAIRS, check_reload
 from w2s_pref.stages.start import model_payload
@@ -109,19 +109,8 @@ class TrainStage(ModelStage):
 
         pairs = training_pairs(builder, self, tokenizer)
         arguments, updates = sized(self, pairs.sizes)
-        spec = self.model.spec
-        job = FitJob(
-            **pairs.ids,
-            columns=pairs.columns,
-            arguments=arguments,
-            loss=Loss(**with_spec(self.loss)),
-            seed=self.seed,
-            updates=updates,
-            lora=spec.lora,
-            base_path=str(self.model.folder or spec.path),
-            progress=builder.progress,
-        )
-        return job, pairs.counts
+        loss, told = Loss(**with_spec(self.loss)), {**pairs.ids, **job_facts(builder, self)}
+        return FitJob(columns=pairs.columns, arguments=arguments, loss=loss, updates=updates, **told), pairs.counts
 
     def _check_reload(
         self, builder: Builder, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path

@@ -15,7 +15,7 @@ import pandas as pd
 
 from w2s_pref.engine.stage import Stage
 from w2s_pref.stages.answers import SampleStage
-from w2s_pref.stages.model_stage import work_folder, write_history
+from w2s_pref.stages.model_stage import job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.studies.chess.moves import MoveJob, fit_moves, score_moves
 from w2s_pref.studies.chess.notation import read_move
@@ -55,9 +55,7 @@ class MoveModelStage(PolicyStage):
         frame = self.taught(builder)
         builder.forget_models()
         model, tokenizer = self.start.load(builder, trainable=True)
-        spec = self.model.spec
-        base = str(self.model.folder or spec.path)
-        job = MoveJob(frame, self.arguments, self.tokens, self.seed, spec.lora, base, builder.progress)
+        job = MoveJob(frame, self.arguments, self.tokens, **job_facts(builder, self))
         done = fit_moves(model, tokenizer, job, work_folder(builder, self), folder)
         write_history(builder, folder, done.pop("history"))
         pairs = frame[["id", "form", "prompt"]].assign(a=frame["answer"], b="")

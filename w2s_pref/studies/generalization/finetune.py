@@ -16,7 +16,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.check import check_training
-from w2s_pref.stages.model_stage import ModelStage, work_folder, write_history
+from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.start import model_payload
@@ -88,11 +88,8 @@ class FinetuneStage(ModelStage, Classified):
         from w2s_pref.training.classify import fit_classifier
 
         builder.forget_models()
-        spec = self._start(builder)
-        model, tokenizer = load_classifier(spec, builder.base, self.seed, self.head)
-        done = fit_classifier(
-            model, tokenizer, _job(builder, self, spec, tokenizer), work_folder(builder, self), folder
-        )
+        model, tokenizer = load_classifier(self._start(builder), builder.base, self.seed, self.head)
+        done = fit_classifier(model, tokenizer, _job(builder, self, tokenizer), work_folder(builder, self), folder)
         del model
         margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
         curve, history = done.pop("curve"), done.pop("history")
@@ -113,7 +110,7 @@ class FinetuneStage(ModelStage, Classified):
         return self.model.spec.model_copy(update={"path": trained, "revision": None, "from_config": None})
 
 
-def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: PreTrainedTokenizerBase) -> ClassifyJob:
+def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerBase) -> ClassifyJob:
     from w2s_pref.data.items import item_ids
     from w2s_pref.training.classify import ClassifyJob
     from w2s_pref.training.selection import ValidationItems
@@ -128,10 +125,13 @@ def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: Pre
         patience=stage.patience,
     )
     return ClassifyJob(
-        item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(),
-        LossSpec.model_validate(stage.loss), held_out, arguments=stage.arguments, seed=stage.seed, lora=spec.lora,
-        base_path=str(stage.model.folder or spec.path), progress=builder.progress,
-    )  # fmt: skip
+        item_ids([train[row] for row in kept], tokenizer, longest),
+        own.p[kept].tolist(),
+        LossSpec.model_validate(stage.loss),
+        held_out,
+        arguments=stage.arguments,
+        **job_facts(builder, stage),
+    )
 
 
 def _prompts(builder: Builder, stage: FinetuneStage, ids: pd.Series) -> list[str]:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from w2s_pref.core.strict import Section
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.studies.generalization.finetune import Head
+from w2s_pref.models.classifier import Head
 from w2s_pref.studies.generalization.probes import Pooling
 from w2s_pref.training.probes.settings import ProbeSettings
 
