@@ -11,17 +11,24 @@ import pytest
 import torch
 import yaml
 from chess_helpers import random_puzzles, tiny_model, write_model
+from markupsafe import escape
+from rich.console import Console
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.report.draw.format import estimate
+from w2s_pref.results.chess import ChessResults
+from w2s_pref.results.read import list_runs
 from w2s_pref.studies.chess.analysis import summarize
 from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
 from w2s_pref.studies.chess.puzzles import puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
+from w2s_pref.studies.chess.report import write_report
 from w2s_pref.studies.chess.stages import MoveModelStage
 from w2s_pref.studies.chess.study import Cell, chess_stages, open_study
 from w2s_pref.studies.chess.tables import band_name, parts
 from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.finished import show_run
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.recipe import load_recipe
 from w2s_pref.studies.run import run
@@ -170,7 +177,8 @@ def test_a_whole_study_is_computed_once(folder: Path) -> None:
     again, _ = run(folder / "tiny.yaml", [], second, "w2s run")
     assert first.events.count("done") == len(first.events) // 2 > 20  # each started once and done once
     assert set(second.events) == {"hit"}
-    assert again == results
+    assert again.model_copy(update={"provenance": results.provenance}) == results
+    assert again.provenance.stages == results.provenance.stages
     names = [player.name for player in results.players]
     assert set(names) == {
         *(f"start/{model}" for model in "abc"),
@@ -178,7 +186,46 @@ def test_a_whole_study_is_computed_once(folder: Path) -> None:
     }  # fmt: skip
     moves = pd.read_parquet(place / "moves.parquet")
     assert len(moves) == 24 * len(names)
-    assert (place / "results.json").is_file()
+    assert {path.name for path in place.iterdir()} == {
+        "results.json", "recipe.yaml", "environment.json", "report.html", "moves.parquet"
+    }  # fmt: skip
+    assert [path.name for path in place.parent.iterdir() if path.name.startswith(".")] == []
+    assert load_recipe(ChessRecipe, place / "recipe.yaml").model_dump() == results.recipe
+    assert results.provenance.command == "w2s run"
+    assert results.provenance.seconds > 0
+    assert set(results.models) == set("abc")
+    assert results.splits["test"].rows == 24
+
+
+def test_a_chess_run_is_listed_and_shown_again(folder: Path) -> None:
+    run(folder / "tiny.yaml", [], Recorder(), "w2s run")
+    (listed,) = list_runs(folder / "runs")
+    assert listed["headline"].startswith("2 chains of chess, ")
+    assert listed["created"]
+    console = Console(width=200, record=True)
+    show_run(folder / "runs" / "tiny", console)
+    assert "student/a>b>c" in console.export_text()
+
+
+def test_the_report_is_one_page_that_holds_every_chain_and_escapes_names(folder: Path, tmp_path: Path) -> None:
+    results, _ = run(folder / "tiny.yaml", [], Recorder(), "w2s run")
+    assert isinstance(results, ChessResults)
+    odd = results.model_copy(update={"name": "<script>alert(1)</script>"})
+    odd.cells[0].warnings.append("<img src=http://example.org/x.png>")
+    write_report(odd, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "//" not in page.replace("&lt;img src=http://example.org/x.png&gt;", "")  # nothing is fetched
+    assert "default-src 'none'" in page
+    for cell in results.cells:
+        assert escape(" > ".join(cell.chain)) in page
+        assert escape(cell.verdict) in page
+    for player in results.players:
+        assert escape(player.name) in page
+        assert estimate(player.accuracy) in page
+    assert "Provenance" in page
+    assert "w2s run" in page
 
 
 def test_every_hop_is_fresh_and_students_see_no_solution(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,14 +14,14 @@ from rich.console import Console
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.planning.cost.estimate import Device, Estimator, totals
+from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, totals
 from w2s_pref.planning.cost.lengths import assumed, lengths
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.sharding import Sharding, read_sharding
 from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
-from w2s_pref.planning.cost.work import seen_pairs, work
-from w2s_pref.planning.plan import open_for_plan
+from w2s_pref.planning.cost.work import Work, seen_pairs, work
+from w2s_pref.planning.plan import open_for_plan, show_plan
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
@@ -114,6 +115,28 @@ def test_numbers_for_people() -> None:
     numbers = {0: "", 999: "999", 999.7: "1 k", 1234: "1.23 k", 9.9996e8: "1 G", 2e22: "20 Z"}
     assert {value: scaled(value) for value in numbers} == numbers
     assert [duration(value) for value in (3.21, 300, 36000)] == ["3.2 s", "5 min", "10.0 h"]
+
+
+def test_storage_that_is_not_known_is_null_and_not_zero() -> None:
+    """A hub model whose configuration is neither here nor published: nobody knows what its weights weigh."""
+    facts = replace(FACTS, spec=ModelSpec(path="nobody/knows"), config={}, parameters=None)
+    untrained = replace(stage(40), model=facts, parts=())
+    assert _storage(untrained) is None
+    cost = Cost("model", "knows", "base", Work(), None, None, None, None)
+    assert totals([cost])["storage"] is None
+    assert totals([cost, replace(cost, storage=40.0)])["storage"] == 40.0
+    assert totals([])["storage"] is None
+
+
+def test_sizes_keep_a_digit_behind_the_point(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("w2s_pref.planning.plan.training_memory", lambda stage: 1_400_000_000)
+    console = Console(width=200, record=True)
+    show_plan(open_for_plan(study / "tiny.yaml", []), console)
+    text = console.export_text()
+    assert "peak training memory about 1.4 GB (estimate)" in text
+    assert " 1.4 GB " in text.split("peak")[0]
+    assert scaled(1_400_000_000, "B") == "1.4 GB"
+    assert scaled(140_000_000_000, "B") == "140 GB"
 
 
 def test_a_recipe_is_calibrated_and_compared_with_its_run(study: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 from data_helpers import byte_tokenizer, loaded
 from rich.console import Console
 
-from w2s_pref.cli.starter import STARTER_RECIPE, write_starter
+from w2s_pref.cli.starter import starter_files, write_starter
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, is_reference
 from w2s_pref.core.tables import PAIR_COLUMNS
@@ -68,7 +68,7 @@ def test_starter_files_run(tmp_path: Path) -> None:
     paths = write_starter(tmp_path / "new")
     assert sorted(path.name for path in paths) == ["harmless.jsonl", "helpful.jsonl", "my_data.py", "recipe.yaml"]
     assert sorted(item.name for item in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
-    recipe = yaml.safe_load(STARTER_RECIPE)
+    recipe = yaml.safe_load(starter_files()["recipe.yaml"])
     done = prepare(DataConfig.model_validate(recipe["data"]), tmp_path / "new")
     assert {name: len(frame) for name, frame in done.splits.items()} == recipe["data"]["splits"]
     harmless, helpful = (loaded(f"{name}.jsonl", tmp_path / "new").frame for name in ("harmless", "helpful"))

@@ -32,6 +32,7 @@ ALIASES = {
     "w2s_pref.margins": "w2s_pref.losses.margins",
     "w2s_pref.objectives": "w2s_pref.losses.objectives",
     "w2s_pref.pipeline": "w2s_pref.planning",
+    "w2s_pref.pipeline.plan": "w2s_pref.results.read",
     "w2s_pref.pipeline.run": "w2s_pref.studies.run",
     "w2s_pref.pipeline.store": "w2s_pref.engine.store",
     "w2s_pref.probes": "w2s_pref.training.probes",

@@ -20,7 +20,7 @@ PREFERENCES = "preferences"
 
 def results_file(path: Path) -> Path:
     """results.json of a run folder, or the file itself."""
-    return path / "results.json" if path.is_dir() else path
+    return path if path.is_file() else path / "results.json"
 
 
 def kind_named(file: Path) -> str:

@@ -1,0 +1,104 @@
+"""The run folder is there whole or not at all, whenever its writer is killed, and nothing hidden is left for long."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kind_helpers import said, write_toy
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.identity import myself
+from w2s_pref.studies.folder import fresh_folder
+
+#: Runs the recipe, and ends like kill -9 as soon as the file of that name has been written.
+KILLED = """
+import os, sys
+from pathlib import Path
+last, write = sys.argv[1], Path.write_text
+def write_text(path, *args, **options):
+    done = write(path, *args, **options)
+    if path.name == last:
+        os._exit(9)
+    return done
+Path.write_text = write_text
+sys.argv = ["w2s", "run", "flips.yaml", *sys.argv[2:]]
+from w2s_pref.cli.main import main
+main()
+"""
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return write_toy(tmp_path)
+
+
+def killed_after(file: str, *overrides: str) -> None:
+    """Run in a process of its own until ``file`` of the run folder is written."""
+    done = subprocess.run([sys.executable, "-c", KILLED, file, *overrides], check=False, env={**os.environ})
+    assert done.returncode == 9
+
+
+def hidden(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
+
+
+@pytest.mark.parametrize("file", ["recipe.yaml", "results.json"])
+def test_killed_between_two_files_the_next_run_goes_on(toy: Path, file: str) -> None:
+    killed_after(file)
+    assert not (toy / "runs" / "flips").exists()
+    assert len(hidden(toy / "runs")) == 1
+    assert "3 from the store, 0 built" in said("run", "flips.yaml")
+    assert (toy / "runs" / "flips" / "results.json").is_file()
+    assert hidden(toy / "runs") == []
+
+
+def test_killed_while_it_is_written_anew_the_old_run_stands(toy: Path) -> None:
+    said("run", "flips.yaml")
+    before = (toy / "runs" / "flips" / "results.json").read_bytes()
+    killed_after("environment.json", "coin.throws=60")
+    assert (toy / "runs" / "flips" / "results.json").read_bytes() == before
+    said("run", "flips.yaml", "coin.throws=60")
+    assert (toy / "runs" / "flips" / "results.json").read_bytes() != before
+    assert hidden(toy / "runs") == []
+
+
+def test_only_what_the_dead_left_of_this_run_is_swept(tmp_path: Path) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    place = myself().tag.split("-")[0]
+    names = {
+        f".flips-{place}-{dead.pid}-1": False,  # a dead writer's
+        f".flips.old-{place}-{dead.pid}-1": False,  # what it had moved aside
+        f".flips-two-{place}-{dead.pid}-1": True,  # of another run
+        f".flips-elsewhere-{dead.pid}-1": True,  # of another machine, which cannot be asked
+        ".flips-notes": True,  # somebody's own
+    }
+    for name in names:
+        (tmp_path / name).mkdir()
+    with fresh_folder(tmp_path / "flips") as fresh:
+        (fresh / "results.json").write_text("{}")
+    assert {name: (tmp_path / name).exists() for name in names} == names
+    assert (tmp_path / "flips" / "results.json").is_file()
+
+
+def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    def half() -> None:
+        with fresh_folder(tmp_path / "flips") as fresh:
+            (fresh / "half").write_text("")
+            raise W2SError("no numbers")
+
+    with pytest.raises(W2SError, match="no numbers"):
+        half()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:
+    said("run", "flips.yaml")
+    here = json.loads((toy / "runs" / "flips" / "environment.json").read_text())
+    assert set(here) == {"versions", "machine", "world_size"}
