@@ -16,8 +16,9 @@ ROOT = HERE.parent.parent
 REPIN = "to pin the results of today on purpose: python tests/golden/pin.py results (and say why in the commit)"
 #: By the key that a number stands under. In float64 the order of a sum costs 1e-13 here. Resamples are summed in
 #: float32: n terms cost n * 2^-24 of the mean at most, 2e-5 for the 240 of these tables. A shuffle that ties with what
-#: was observed may fall on either side of it: p moves by 1/201 each.
-TOLERANCE = {"": 1e-9, "interval": 2e-5, "low": 2e-5, "high": 2e-5, "permutation_p": 2 / 201, ".numbers": 2e-3}
+#: was observed may fall on either side of it: p moves by 1/201 each. Of runs: a score in float32 is good to 2e-6 (dot
+#: products of up to a thousand terms), and few steps do not make 1e-4 of it; other instruction sets made 1e-7 of it.
+TOLERANCE = {"": 1e-9, "interval": 2e-5, "low": 2e-5, "high": 2e-5, "permutation_p": 2 / 201, ".numbers": 1e-4}
 
 
 def table(study: str, name: str) -> pd.DataFrame:
@@ -161,7 +162,7 @@ class Silent:
 
 PREFERENCES = [
     *("name=golden", "seeds=[0]", "conflict.settings=[none, explicit]"),
-    "arms={bootstrapped: [weak, middle, strong@dpo]}",
+    "arms={bootstrapped: [weak@dpo, middle, strong]}",
     *("models.weak.path=ladder/xxs", "models.middle.path=ladder/xs", "models.strong.path=ladder/s"),
     "data.splits={gt: 16, w2s: 16, test: 24, conflict: 16, conflict_test: 8, probe: 30}",
     *("training.batch_size=8", "training.logging_steps=1", "methods.dpo={pre_stage: false}", "analysis.resamples=100"),

@@ -17,7 +17,7 @@ from types import ModuleType
 ALIASES = {
     "w2s_pref.agreement": "w2s_pref.labels.agreement",
     "w2s_pref.analysis.bootstrap": "w2s_pref.analysis.stats.bootstrap",
-    "w2s_pref.analysis.calibration": "w2s_pref.analysis.stats.calibration",
+    "w2s_pref.analysis.calibration": "w2s_pref.analysis.scores.calibration",
     "w2s_pref.analysis.generalization": "w2s_pref.analysis.preferences.generalization",
     "w2s_pref.analysis.study": "w2s_pref.analysis.preferences.study",
     "w2s_pref.analysis.table": "w2s_pref.analysis.scores.table",
@@ -42,6 +42,7 @@ ALIASES = {
     "w2s_pref.scoring": "w2s_pref.models.scoring",
     "w2s_pref.section": "w2s_pref.core.strict",
     "w2s_pref.tasks": "w2s_pref.data.tasks",
+    "w2s_pref.tasks.audit": "w2s_pref.analysis.leaks.audit",
     "w2s_pref.testbed.ceilings": "w2s_pref.organisms.ceilings",
     "w2s_pref.testbed.organisms": "w2s_pref.organisms.organisms",
     "w2s_pref.testbed.power": "w2s_pref.organisms.power",
