@@ -12,24 +12,23 @@ import numpy as np
 import pytest
 import torch
 from float64 import EXACT, in_float64
+from safetensors.torch import load_file
 
 LOSSES = ({"name": "aux_confidence", "prior": "mean"}, {"name": "aux_confidence", "mode": "openai"})
 
 
 def main(folder: Path, source: Path) -> None:
     """Fit with each loss, in float64, on all processes of this launch; the first one writes what came out."""
-    from test_heads_training import job, load, train, weights
-
-    from w2s_pref.models.classifier import load_saved_classifier
+    from test_heads_training import job, load, train
 
     for number, loss in enumerate(LOSSES):
         with in_float64():
             work = job(load(source)[1], 44, dict(loss), watched=True, optim="sgd", learning_rate=0.3)
             _, done = train(folder / str(number), source, work)
         if os.environ.get("RANK", "0") == "0":
+            saved = {name: folder / str(number) / "saved" / name / "model.safetensors" for name in done["picked"]}
             kept = {
-                name: weights(load_saved_classifier(folder / str(number) / "saved" / name)[0])
-                for name in done["picked"]
+                name: torch.cat([each.flatten() for each in load_file(path).values()]) for name, path in saved.items()
             }
             torch.save(kept, folder / f"{number}.pt")
             (folder / f"{number}.json").write_text(json.dumps({name: done[name] for name in ("curve", "picked")}))
