@@ -64,7 +64,7 @@ def with_digits(folder: Path) -> Path:
 
 
 def test_unembedding_rows(tmp_path: Path) -> None:
-    """z is what the language head would give for "0" and "1" at the last token; of size 0.1, 1e-5 is 1,000 roundings."""
+    """z is what the language head would give for "0" and "1" at the last token."""
     folder = with_digits(tmp_path / "digits")
     model, tokenizer = load_classifier(ModelSpec(path=str(folder)), Path(), 0, "unembedding")
     language, _ = load_saved_policy(folder)
@@ -75,6 +75,7 @@ def test_unembedding_rows(tmp_path: Path) -> None:
     for row, text in enumerate(item_ids(items["prompt"].tolist(), tokenizer, None)):
         with torch.no_grad():
             logits = language(torch.tensor([list(text)])).logits[0, -1, ids]
+        # One forward pass in float32, logits of 0.1: 1e-5 is 1,000 of their roundings (7.5e-9).
         assert scores.loc[row, ["score_b", "score_a"]].tolist() == pytest.approx(logits.tolist(), abs=1e-5)
 
 

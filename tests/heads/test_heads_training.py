@@ -83,7 +83,7 @@ def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, A
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
 def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
-    """Also where the items are no multiple of the batch. (SGD: Adam would magnify rounding.)"""
+    """Also where the items are no multiple of the batch."""
     tokenizer = load(decoder)[1]
     both = [
         train(tmp_path / str(size), decoder, job(tokenizer, 13, loss, optim="sgd", per_device_train_batch_size=size))

@@ -72,7 +72,7 @@ def test_certain_labels_equal_stock_trl(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("n", [80, 77])
 def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, loss: Loss, n: int) -> None:
-    """8 = at most 4 at a time = 2, also where the rows are no multiple of the batch. (SGD: Adam magnifies rounding.)"""
+    """8 = at most 4 at a time = 2, also where the rows are no multiple of the batch."""
     whole, losses = train(tmp_path / "8", job(n, loss=loss, optim="sgd"))
     for micro in (4, 2):
         other, others = train(tmp_path / str(micro), job(n, loss=loss, optim="sgd", per_device_train_batch_size=micro))

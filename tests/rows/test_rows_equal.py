@@ -41,7 +41,7 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def assert_equal(model: Any, first: Tensor, second: Tensor) -> None:
-    """Losses to 1e-6, gradients to 1e-5."""
+    """Losses and gradients."""
     assert first.item() == pytest.approx(second.item(), rel=EXACT, abs=EXACT)
     one, two = gradients(model, first), gradients(model, second)
     assert one.keys() == two.keys()
