@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,6 +14,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pandas as pd
 import pytest
+from float64 import in_float64
 
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
@@ -24,6 +26,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set W2S_DATA")
     return folder
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """The test and what it tests compute in float64 (``float64.in_float64``)."""
+    with in_float64():
+        yield
 
 
 def make_tokenizer(pad_id: int = 100):

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_saved_policy
@@ -60,6 +61,7 @@ def test_positions_hold_the_move_that_was_played(script: ModuleType) -> None:
     assert (whole.prompts, whole.answers) == ([""], ["e2e4 e7e5 g1f3"])
 
 
+@pytest.mark.usefixtures("float64")
 def test_loss_counts_the_answers_tokens_only(script: ModuleType) -> None:
     tokenizer = build_tokenizer()
     model = script.build_model("32x1", tokenizer, 0, "cpu").eval()
@@ -71,7 +73,7 @@ def test_loss_counts_the_answers_tokens_only(script: ModuleType) -> None:
         logits = model(torch.from_numpy(ids)[None]).logits[0, start - 1 : -1]
         losses += torch.nn.functional.cross_entropy(logits, torch.from_numpy(ids)[start:], reduction="none").tolist()
     assert len(losses) == 6  # from, to and eos, twice
-    assert script.loss_of(model, rows, bf16=False).item() == pytest.approx(np.mean(losses), abs=1e-5)
+    assert script.loss_of(model, rows, bf16=False).item() == pytest.approx(np.mean(losses), abs=EXACT)
 
 
 def test_batches_read_every_row_once(script: ModuleType) -> None:

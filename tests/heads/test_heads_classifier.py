@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_tokenizer, save_tiny
+from float64 import EXACT
 from heads_helpers import make_items, save_encoder
 
 from w2s_pref.core.errors import W2SError
@@ -74,6 +75,7 @@ def test_unembedding_rows(tmp_path: Path) -> None:
     for row, text in enumerate(item_ids(items["prompt"].tolist(), tokenizer, None)):
         with torch.no_grad():
             logits = language(torch.tensor([list(text)])).logits[0, -1, ids]
+        # One forward pass in float32, logits of 0.1: 1e-5 is 1,000 of their roundings (7.5e-9).
         assert scores.loc[row, ["score_b", "score_a"]].tolist() == pytest.approx(logits.tolist(), abs=1e-5)
 
 
@@ -130,9 +132,11 @@ def test_a_reward_model_is_no_classifier(folders: dict[str, Path], tmp_path: Pat
         load_saved_classifier(folders["decoder"])
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", ["decoder", "encoder"])
 def test_scores_by_hand_and_in_any_batch(folders: dict[str, Path], kind: str) -> None:
     model, tokenizer = load_classifier(ModelSpec(path=str(folders[kind])), Path(), 0, "normal")
+    model.double()
     items = make_items(11)
     items.loc[4, "prompt"] = items.loc[2, "prompt"]
     scores = score_items(model, tokenizer, items)
@@ -140,7 +144,7 @@ def test_scores_by_hand_and_in_any_batch(folders: dict[str, Path], kind: str) ->
     for row, text in enumerate(item_ids(items["prompt"].tolist(), tokenizer, None)):
         with torch.no_grad():
             z0, z1 = model(torch.tensor([list(text)])).logits[0].tolist()
-        assert scores.loc[row, ["score_b", "score_a"]].tolist() == pytest.approx([z0, z1], abs=1e-5)
+        assert scores.loc[row, ["score_b", "score_a"]].tolist() == pytest.approx([z0, z1], abs=EXACT)
     assert scores.loc[4, "score_a"] == scores.loc[2, "score_a"]
 
 

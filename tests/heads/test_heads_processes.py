@@ -11,24 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from float64 import EXACT, in_float64
+from safetensors.torch import load_file
 
 LOSSES = ({"name": "aux_confidence", "prior": "mean"}, {"name": "aux_confidence", "mode": "openai"})
 
 
 def main(folder: Path, source: Path) -> None:
-    """Fit with each loss on all processes of this launch; the first one writes what came out."""
-    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parent)]
-    from test_heads_training import job, load, train, weights
-
-    from w2s_pref.models.classifier import load_saved_classifier
+    """Fit with each loss, in float64, on all processes of this launch; the first one writes what came out."""
+    from test_heads_training import job, load, train
 
     for number, loss in enumerate(LOSSES):
-        work = job(load(source)[1], 44, dict(loss), watched=True, optim="sgd", learning_rate=0.3)
-        _, done = train(folder / str(number), source, work)
+        with in_float64():
+            work = job(load(source)[1], 44, dict(loss), watched=True, optim="sgd", learning_rate=0.3)
+            _, done = train(folder / str(number), source, work)
         if os.environ.get("RANK", "0") == "0":
+            saved = {name: folder / str(number) / "saved" / name / "model.safetensors" for name in done["picked"]}
             kept = {
-                name: weights(load_saved_classifier(folder / str(number) / "saved" / name)[0])
-                for name in done["picked"]
+                name: torch.cat([each.flatten() for each in load_file(path).values()]) for name, path in saved.items()
             }
             torch.save(kept, folder / f"{number}.pt")
             (folder / f"{number}.json").write_text(json.dumps({name: done[name] for name in ("curve", "picked")}))
@@ -36,7 +36,8 @@ def main(folder: Path, source: Path) -> None:
 
 def launched(folder: Path, source: Path, *launcher: str) -> Path:
     folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     line = [sys.executable, *launcher, __file__, str(folder), str(source)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     # An aborted exit after everything stands is gloo's, not ours: the results decide.
@@ -62,11 +63,12 @@ def test_two_processes_equal_one(runs: list[Path], number: int) -> None:
     assert one["picked"] == two["picked"]
     assert len(one["curve"]) == len(two["curve"]) == 6
     for ours, theirs in zip(one["curve"], two["curve"], strict=True):
-        assert np.allclose(list(ours.values()), list(theirs.values()), atol=1e-6)
+        assert np.allclose(list(ours.values()), list(theirs.values()), rtol=0, atol=EXACT)
     first, second = (torch.load(folder / f"{number}.pt", weights_only=True) for folder in runs)
     assert set(first) == {"final", "best_weak", "best_truth"}
     for name, weights in first.items():
-        assert (weights - second[name]).abs().max() <= 1e-6
+        assert weights.dtype == torch.float64
+        assert (weights - second[name]).abs().max() <= EXACT
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import save_tiny
+from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_policy, load_saved_policy
@@ -16,9 +17,10 @@ from w2s_pref.models.prompting import few_shot, pick_examples
 from w2s_pref.models.spec import ModelSpec
 
 
-@pytest.fixture(scope="module")
-def language_model(tmp_path_factory: pytest.TempPathFactory):
-    return load_saved_policy(save_tiny(tmp_path_factory.mktemp("lm")))
+@pytest.fixture
+def language_model(tmp_path: Path, float64: None):
+    model, tokenizer = load_saved_policy(save_tiny(tmp_path / "lm"))
+    return model.double(), tokenizer
 
 
 def items(n: int = 9) -> pd.DataFrame:
@@ -40,8 +42,8 @@ def test_zero_shot_by_hand(language_model) -> None:
     table = few_shot(*language_model, items())
     for row in table.join(items().set_index("id"), on="id").itertuples():
         prompt = f"{row.prompt}\nAnswer:"
-        assert row.score_a == pytest.approx(by_hand(language_model, prompt, " yes"), abs=1e-4)
-        assert row.score_b == pytest.approx(by_hand(language_model, prompt, " no"), abs=1e-4)
+        assert row.score_a == pytest.approx(by_hand(language_model, prompt, " yes"), abs=EXACT)
+        assert row.score_b == pytest.approx(by_hand(language_model, prompt, " no"), abs=EXACT)
     assert (table["score_a"] - table["score_b"]).nunique() > 5
 
 
@@ -49,32 +51,32 @@ def test_few_shot_by_hand(language_model) -> None:
     examples = pd.DataFrame({"prompt": ["w1 w2", "w7"], "label": [1, 0]})
     table = few_shot(*language_model, items(3), examples)
     prompt = "w1 w2\nAnswer: yes\n\nw7\nAnswer: no\n\n" + items()["prompt"][1] + "\nAnswer:"
-    assert table["score_a"][1] == pytest.approx(by_hand(language_model, prompt, " yes"), abs=1e-4)
+    assert table["score_a"][1] == pytest.approx(by_hand(language_model, prompt, " yes"), abs=EXACT)
     assert not np.allclose(table["score_a"], few_shot(*language_model, items(3))["score_a"])
 
 
 def test_other_words_and_template(language_model) -> None:
     table = few_shot(*language_model, items(2), words=(" w5", " maybe w6"), template="! {text}")
     prompt = "! " + items()["prompt"][0]
-    assert table["score_a"][0] == pytest.approx(by_hand(language_model, prompt, " maybe w6"), abs=1e-4)
-    assert table["score_b"][0] == pytest.approx(by_hand(language_model, prompt, " w5"), abs=1e-4)
+    assert table["score_a"][0] == pytest.approx(by_hand(language_model, prompt, " maybe w6"), abs=EXACT)
+    assert table["score_b"][0] == pytest.approx(by_hand(language_model, prompt, " w5"), abs=EXACT)
 
 
 def test_long_prompts_lose_their_first_examples(language_model) -> None:
     examples = pd.DataFrame({"prompt": ["w1 w2 w3 w4", "w7"], "label": [1, 0]})
     cut = few_shot(*language_model, items(1), examples, max_length=8)
     last = few_shot(*language_model, items(1), examples.iloc[1:], max_length=8)
-    assert cut["score_a"][0] == pytest.approx(last["score_a"][0], abs=1e-5)
+    assert cut["score_a"][0] == pytest.approx(last["score_a"][0], abs=EXACT)
 
 
 def test_batches_and_shards_change_nothing(language_model) -> None:
     whole = few_shot(*language_model, items())
     for row in range(3):
         alone = few_shot(*language_model, items().iloc[[row]])
-        assert alone["score_a"][0] == pytest.approx(whole["score_a"][row], abs=1e-5)
+        assert alone["score_a"][0] == pytest.approx(whole["score_a"][row], abs=EXACT)
     parts = [few_shot(*language_model, items(), shard=(rank, 2)).set_index("id") for rank in (0, 1)]
     assert (parts[0].isna() ^ parts[1].isna()).all().all()
-    assert np.allclose(parts[0].fillna(parts[1])["score_a"], whole["score_a"], atol=1e-5)
+    assert np.allclose(parts[0].fillna(parts[1])["score_a"], whole["score_a"], atol=EXACT)
 
 
 def test_examples_by_class_and_seed() -> None:

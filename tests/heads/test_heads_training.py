@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import save_tiny
+from float64 import EXACT
 from heads_helpers import make_items, save_encoder
 
 from w2s_pref.data.items import item_ids
@@ -37,7 +38,8 @@ def weak(n: int, seed: int) -> np.ndarray:
 
 
 def load(folder: Path, head: str = "normal", **more: Any) -> tuple[Any, Any]:
-    return load_classifier(ModelSpec(path=str(folder), **more), Path(), 0, head)  # type: ignore[arg-type]
+    model, tokenizer = load_classifier(ModelSpec(path=str(folder), **more), Path(), 0, head)  # type: ignore[arg-type]
+    return model.to(torch.get_default_dtype()), tokenizer
 
 
 def job(
@@ -65,6 +67,7 @@ def train(folder: Path, source: Path, work: ClassifyJob) -> tuple[torch.Tensor, 
     return weights(model), done
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
 def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
     """One batch of all items: the loss that is logged is the named one on margins z1 - z0."""
@@ -74,12 +77,13 @@ def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, A
     margin = torch.from_numpy(margins(model, work.ids, tokenizer.pad_token_id))
     expected = mean_loss(work.loss, margin, torch.from_numpy(np.asarray(work.p)), 0.0).item()
     history = fit_classifier(model, tokenizer, work, tmp_path / "work", tmp_path / "saved")["history"]
-    assert history[0]["loss"] == pytest.approx(expected, abs=2e-5)
+    assert history[0]["loss"] == pytest.approx(expected, abs=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
 def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
-    """Also where the items are no multiple of the batch. (SGD: Adam would magnify rounding.)"""
+    """Also where the items are no multiple of the batch."""
     tokenizer = load(decoder)[1]
     both = [
         train(tmp_path / str(size), decoder, job(tokenizer, 13, loss, optim="sgd", per_device_train_batch_size=size))
@@ -87,8 +91,8 @@ def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[
     ]
     losses = [[entry["loss"] for entry in done["history"]] for _, done in both]
     assert len(losses[0]) == 2
-    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
-    assert (both[0][0] - both[1][0]).abs().max() <= 1e-6
+    assert losses[0] == pytest.approx(losses[1], abs=EXACT)
+    assert (both[0][0] - both[1][0]).abs().max() <= EXACT
 
 
 def test_watching_leaves_no_trace(tmp_path: Path, decoder: Path) -> None:

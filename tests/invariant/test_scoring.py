@@ -9,11 +9,14 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_model, make_pairs, make_tokenizer
+from float64 import EXACT
 from transformers import LlamaForSequenceClassification
 
 from w2s_pref.models import scoring
 from w2s_pref.models.batches import Row, count
 from w2s_pref.models.scoring import class_ids, score_ids, score_pairs
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +31,8 @@ def test_scores_do_not_depend_on_batch_size_or_order(texts: list[list[int]]) -> 
     many = score_ids(model, texts, 100, budget=100_000)
     order = np.random.default_rng(0).permutation(len(texts))
     shuffled = score_ids(model, [texts[i] for i in order], 100, budget=300)
-    assert np.abs(one - many).max() <= 1e-6
-    assert np.abs(one[order] - shuffled).max() <= 1e-6
+    assert np.abs(one - many).max() <= EXACT
+    assert np.abs(one[order] - shuffled).max() <= EXACT
 
 
 def test_scores_do_not_depend_on_padding_side_or_pad_id(texts: list[list[int]]) -> None:
@@ -44,9 +47,9 @@ def test_scores_do_not_depend_on_padding_side_or_pad_id(texts: list[list[int]]) 
     position = (mask.cumsum(-1) - 1).clamp(min=0)
     with torch.no_grad():
         padded = model(input_ids=left, attention_mask=mask, position_ids=position).logits.squeeze(-1)
-    assert np.abs(expected - padded.double().numpy()).max() <= 1e-5
+    assert np.abs(expected - padded.double().numpy()).max() <= EXACT
     model.config.pad_token_id = 103
-    assert np.abs(expected - score_ids(model, texts, 103)).max() <= 1e-6
+    assert np.abs(expected - score_ids(model, texts, 103)).max() <= EXACT
 
 
 def test_an_exclamation_mark_with_id_zero_counts(texts: list[list[int]]) -> None:
@@ -58,7 +61,7 @@ def test_an_exclamation_mark_with_id_zero_counts(texts: list[list[int]]) -> None
     })  # fmt: skip
     scores = score_pairs(model, tokenizer, pairs)
     by_hand = [score_ids(model, [tokenizer(text)["input_ids"] + [101]], 100)[0] for text in ("w1 w2 w4 !", "w3 ! ! !")]
-    assert scores["score_a"].tolist() == pytest.approx(by_hand, abs=1e-6)
+    assert scores["score_a"].tolist() == pytest.approx(by_hand, abs=EXACT)
     assert (scores["score_a"] - scores["score_b"]).abs().min() > 1e-4
 
 
@@ -87,7 +90,7 @@ def test_pairs_score_as_their_texts_do_one_by_one() -> None:
     for side in ("a", "b"):
         texts = [tokenizer(text)["input_ids"] + [101] for text in pairs["prompt"] + pairs[side]]
         one = [score_ids(model, [text], 100)[0] for text in texts]
-        assert np.abs(scores[f"score_{side}"] - one).max() <= 1e-6
+        assert np.abs(scores[f"score_{side}"] - one).max() <= EXACT
     assert (scores["score_b"][:20].to_numpy() == scores["score_a"][20:].to_numpy()).all()
 
 
@@ -125,7 +128,7 @@ def test_two_outputs(texts: list[list[int]]) -> None:
     assert logits.shape == (60, 2)
     with torch.no_grad():
         one = [model(input_ids=torch.tensor([text])).logits[0].numpy() for text in texts]
-    assert np.abs(logits - np.stack(one)).max() <= 1e-6
+    assert np.abs(logits - np.stack(one)).max() <= EXACT
 
 
 def test_texts_of_pairs_take_four_bytes_a_token(monkeypatch: pytest.MonkeyPatch) -> None:

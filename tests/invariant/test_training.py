@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_model, make_tokenizer
+from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
@@ -17,6 +18,8 @@ from w2s_pref.training.fit import FitJob, fit
 from w2s_pref.training.reward import Loss
 
 ARGUMENTS = {"batch_size": 8, "learning_rate": 1.0e-3, "num_train_epochs": 1, "save_steps": 100, "logging_steps": 1}
+
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def ids(n: int, seed: int) -> list[list[int]]:
@@ -59,8 +62,9 @@ def test_certain_labels_equal_stock_trl(tmp_path: Path) -> None:
     stock.train()
     losses = [entry["loss"] for entry in stock.state.log_history if "loss" in entry]
     assert len(losses) == 10
-    assert our_losses == pytest.approx(losses, abs=1e-6)
-    assert (ours - weights(model)).abs().max() <= 1e-6
+    assert ours.dtype == torch.float64
+    assert our_losses == pytest.approx(losses, abs=EXACT)
+    assert (ours - weights(model)).abs().max() <= EXACT
 
 
 @pytest.mark.parametrize(
@@ -68,12 +72,12 @@ def test_certain_labels_equal_stock_trl(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("n", [80, 77])
 def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, loss: Loss, n: int) -> None:
-    """8 = at most 4 at a time = 2, also where the rows are no multiple of the batch. (SGD: Adam magnifies rounding.)"""
+    """8 = at most 4 at a time = 2, also where the rows are no multiple of the batch."""
     whole, losses = train(tmp_path / "8", job(n, loss=loss, optim="sgd"))
     for micro in (4, 2):
         other, others = train(tmp_path / str(micro), job(n, loss=loss, optim="sgd", per_device_train_batch_size=micro))
-        assert others == pytest.approx(losses, abs=1e-6)
-        assert (whole - other).abs().max() <= 1e-6
+        assert others == pytest.approx(losses, abs=EXACT)
+        assert (whole - other).abs().max() <= EXACT
 
 
 def test_the_order_of_answers_changes_nothing(tmp_path: Path) -> None:
@@ -87,7 +91,7 @@ def test_the_order_of_answers_changes_nothing(tmp_path: Path) -> None:
         "weight": swapped.columns["weight"],
     }  # fmt: skip
     other, _ = train(tmp_path / "swapped", swapped)
-    assert (plain - other).abs().max() <= 1e-6
+    assert (plain - other).abs().max() <= EXACT
 
 
 def test_divergence_is_a_sentence(tmp_path: Path) -> None:

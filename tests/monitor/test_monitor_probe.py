@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import make_model, make_tokenizer
+from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical
@@ -116,6 +117,7 @@ def test_what_is_only_mentioned(caplog: pytest.LogCaptureFixture) -> None:
     assert "the same p" in said[2]
 
 
+@pytest.mark.usefixtures("float64")
 def test_margins_of_policies() -> None:
     """beta times the difference of log-ratios, and per token without a reference; shards add up."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -128,21 +130,22 @@ def test_margins_of_policies() -> None:
     logp = logprob_pairs(policy, tokenizer, pairs)
     ratio = (logp["logp_a"] - logp["logp_b"]).to_numpy()
     implicit = PolicyMargins(pairs, tokenizer, beta=0.5, reference=logp.sample(frac=1, random_state=0))
-    assert implicit(policy, (0, 1)) == pytest.approx(np.zeros(12), abs=1e-9)
-    assert PolicyMargins(pairs, tokenizer, beta=0.5)(policy, (0, 1)) == pytest.approx(0.5 * ratio, abs=1e-9)
+    assert implicit(policy, (0, 1)) == pytest.approx(np.zeros(12), abs=EXACT)
+    assert PolicyMargins(pairs, tokenizer, beta=0.5)(policy, (0, 1)) == pytest.approx(0.5 * ratio, abs=EXACT)
     each = (logp["logp_a"] / logp["tokens_a"] - logp["logp_b"] / logp["tokens_b"]).to_numpy()
-    assert PolicyMargins(pairs, tokenizer, beta=1, per_token=True)(policy, (0, 1)) == pytest.approx(each, abs=1e-9)
+    assert PolicyMargins(pairs, tokenizer, beta=1, per_token=True)(policy, (0, 1)) == pytest.approx(each, abs=EXACT)
     with pytest.raises(W2SError, match="lacks log-probabilities"):
         PolicyMargins(pairs, tokenizer, reference=logp.head(3))
     with pytest.raises(W2SError, match="takes no reference"):
         PolicyMargins(pairs, tokenizer, reference=logp, per_token=True)
 
 
+@pytest.mark.usefixtures("float64")
 def test_margins_of_reward_models_are_their_scores() -> None:
     from w2s_pref.models.scoring import score_pairs
 
     model, tokenizer, pairs = make_model(), make_tokenizer(), table()
     scores = score_pairs(model, tokenizer, pairs)
     scorer = RewardMargins(pairs, tokenizer)
-    assert np.array_equal(scorer(model, (0, 1)), (scores["score_a"] - scores["score_b"]).to_numpy())
+    assert scorer(model, (0, 1)) == pytest.approx((scores["score_a"] - scores["score_b"]).to_numpy(), abs=EXACT)
     assert scorer.tokens == 40 * 2 * len(tokenizer("question 1 w1 yes<eos>")["input_ids"])

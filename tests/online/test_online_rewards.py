@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import make_model, make_tokenizer
+from float64 import EXACT
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from w2s_pref.core.errors import W2SError
@@ -34,24 +35,26 @@ def ladder_model(seed: int) -> tuple[LlamaForSequenceClassification, object]:
     torch.manual_seed(seed)
     model = LlamaForSequenceClassification.from_pretrained(ladder.path("xxs"), num_labels=1)
     pin_pad(model, tokenizer)
-    return model, tokenizer
+    return model.to(torch.get_default_dtype()), tokenizer
 
 
 def as_table(prompts: pd.DataFrame, a: list[str], b: list[str]) -> pd.DataFrame:
     return prompts.assign(id=[str(row) for row in range(len(prompts))], a=a, b=b)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("max_length", [None, 6])
 def test_reward_is_the_score_of_the_pair_with_that_answer(max_length: int | None):
     other = [" w30"] * 4
     for model, tokenizer in ((make_model(), make_tokenizer()), ladder_model(0)):
         scores = score_pairs(model, tokenizer, as_table(PROMPTS, ANSWERS, other), max_length)
         reward = rewards.reward_model(model, tokenizer, max_length)
-        assert reward(PROMPTS, ANSWERS) == pytest.approx(scores["score_a"].to_numpy(), abs=1e-6)
-        assert reward(PROMPTS, other) == pytest.approx(scores["score_b"].to_numpy(), abs=1e-6)
+        assert reward(PROMPTS, ANSWERS) == pytest.approx(scores["score_a"].to_numpy(), abs=EXACT)
+        assert reward(PROMPTS, other) == pytest.approx(scores["score_b"].to_numpy(), abs=EXACT)
         assert np.ptp(reward(PROMPTS, ANSWERS)) > 1e-4
 
 
+@pytest.mark.usefixtures("float64")
 def test_chat_answers_go_through_the_reward_models_own_template():
     tokenizer = make_tokenizer()
     tokenizer.chat_template = TEMPLATE
@@ -60,11 +63,12 @@ def test_chat_answers_go_through_the_reward_models_own_template():
     said = [json.dumps([{"role": "assistant", "content": text}]) for text in ("w3 w4", "w5")]
     scores = score_pairs(model, tokenizer, as_table(prompts, said, said[::-1]))
     got = rewards.reward_model(model, tokenizer, 512)(prompts, ["w3 w4", "w5"])
-    assert got == pytest.approx(scores["score_a"].to_numpy(), abs=1e-6)
+    assert got == pytest.approx(scores["score_a"].to_numpy(), abs=EXACT)
     plain = make_tokenizer()  # without the template the same words are another text
     assert rewards.reward_model(model, plain, 512)(prompts, ["w3 w4", "w5"]) != pytest.approx(got, abs=1e-6)
 
 
+@pytest.mark.usefixtures("float64")
 def test_implicit_reward_is_beta_times_the_log_ratio():
     tokenizer = make_tokenizer()
     models = []
@@ -75,7 +79,7 @@ def test_implicit_reward_is_beta_times_the_log_ratio():
     table = as_table(PROMPTS, ANSWERS, ANSWERS)
     own, base = (logprob_pairs(model, tokenizer, table)["logp_a"].to_numpy() for model in models)
     got = rewards.implicit(*models, tokenizer, beta=0.3, max_length=512)(PROMPTS, ANSWERS)
-    assert got == pytest.approx(0.3 * (own - base), abs=1e-6)
+    assert got == pytest.approx(0.3 * (own - base), abs=EXACT)
     assert rewards.implicit(models[0], models[0], tokenizer, 0.3, 512)(PROMPTS, ANSWERS).tolist() == [0.0] * 4
 
 
@@ -131,6 +135,7 @@ def test_the_placebo_is_a_fair_coin_that_stays_as_it_fell():
     assert abs(np.corrcoef(first, coin(prompts, ["y"] * 1000))[0, 1]) < 0.15
 
 
+@pytest.mark.usefixtures("float64")
 def test_rewards_of_both_sides_are_the_scores_of_the_pairs():
     tokenizer = make_tokenizer()
     tokenizer.chat_template = TEMPLATE
@@ -145,7 +150,7 @@ def test_rewards_of_both_sides_are_the_scores_of_the_pairs():
     score, scores = rewards.reward_model(model, tokenizer, 512), score_pairs(model, tokenizer, pairs)
     for side in ("a", "b"):
         values = score(*as_answers(pairs, side))
-        assert values == pytest.approx(scores[f"score_{side}"].to_numpy(), abs=1e-6)
+        assert values == pytest.approx(scores[f"score_{side}"].to_numpy(), abs=EXACT)
     prompts, answers = as_answers(pairs, "b")
     assert answers == [" w4", "w5"]
     assert [turn["content"] for turn in json.loads(prompts["prompt"][1])] == ["w1", "w3", "w4"]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, make_pairs, make_tokenizer
+from float64 import EXACT
 from policy_helpers import decoder, make_policy, naive, sequences
 from transformers import LlamaForCausalLM
 
@@ -22,6 +23,7 @@ from w2s_pref.data.tokens import prompt_ids, tokenize
 from w2s_pref.models.logprobs import logprob_ids, logprob_pairs
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", ["gpt2", "opt", "llama", "mistral", "qwen2", "neox"])
 def test_equal_to_one_sequence_at_a_time(name: str) -> None:
     """Also for responses of no token, and whatever the token budget."""
@@ -32,7 +34,7 @@ def test_equal_to_one_sequence_at_a_time(name: str) -> None:
     assert expected[3] == 0
     assert expected.min() < -20
     for budget in (1, 64, 8192):
-        assert np.abs(logprob_ids(model, ids, starts, 100, budget=budget) - expected).max() <= 1e-5
+        assert np.abs(logprob_ids(model, ids, starts, 100, budget=budget) - expected).max() <= EXACT
 
 
 class HeadUncalled(LlamaForCausalLM):  # type: ignore[misc]
@@ -43,13 +45,14 @@ class HeadUncalled(LlamaForCausalLM):  # type: ignore[misc]
         return SimpleNamespace(logits=hidden @ self.lm_head.weight.T)
 
 
+@pytest.mark.usefixtures("float64")
 def test_models_that_do_not_call_their_head_give_the_same() -> None:
     model = make_policy()
     ids, starts = sequences(20, 1)
     expected = logprob_ids(model, ids, starts, 100)
     other = HeadUncalled(model.config)
     other.load_state_dict(model.state_dict())
-    assert np.abs(logprob_ids(other, ids, starts, 100) - expected).max() <= 1e-5
+    assert np.abs(logprob_ids(other, ids, starts, 100) - expected).max() <= EXACT
 
 
 def test_large_vocabularies_make_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +83,7 @@ def test_the_first_token_is_no_response() -> None:
         logprob_ids(make_policy(), [[1, 2]], [0], 100)
 
 
+@pytest.mark.usefixtures("float64")
 def test_pairs_by_hand() -> None:
     """A response is the answer and its eos, given the prompt."""
     model, tokenizer, frame = make_policy(), make_tokenizer(), make_pairs(12)
@@ -90,7 +94,7 @@ def test_pairs_by_hand() -> None:
         for side in ("a", "b"):
             answer = [*tokenizer(row[side])["input_ids"], 101]
             assert done[f"tokens_{side}"] == len(answer)
-            assert done[f"logp_{side}"] == pytest.approx(naive(model, prompt + answer, len(prompt)), abs=1e-5)
+            assert done[f"logp_{side}"] == pytest.approx(naive(model, prompt + answer, len(prompt)), abs=EXACT)
 
 
 def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:

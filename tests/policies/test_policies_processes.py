@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from float64 import EXACT, in_float64
 
 OBJECTIVES = ("dpo", "aux", "sft")
 
 
 def main(folder: Path) -> None:
-    """Train each objective on all processes of this launch; the first one writes the weights."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
+    """Train each objective, in float64, on all processes of this launch; the first one writes the weights."""
     from policy_helpers import job, train
 
     from w2s_pref.losses.pairs import PairObjective
@@ -24,15 +24,17 @@ def main(folder: Path) -> None:
     aux = {"name": "simpo", "beta": 2.0, "gamma": 1.0, "student": LossSpec(name="aux_confidence")}
     settings = [{"alpha": 0.5}, aux, {"name": "sft"}]
     for name, objective in zip(OBJECTIVES, settings, strict=True):
-        work = job(PairObjective(**objective), n=37, micro_batch_tokens=64)  # type: ignore[arg-type]
-        weights, losses = train(folder / name, work)
+        with in_float64():
+            work = job(PairObjective(**objective), n=37, micro_batch_tokens=64)  # type: ignore[arg-type]
+            weights, losses = train(folder / name, work)
         if os.environ.get("RANK", "0") == "0":
-            torch.save({"weights": weights, "losses": torch.tensor(losses)}, folder / f"{name}.pt")
+            torch.save({"weights": weights, "losses": torch.tensor(losses, dtype=torch.float64)}, folder / f"{name}.pt")
 
 
 def launched(folder: Path, *launcher: str) -> dict[str, dict[str, torch.Tensor]]:
     folder.mkdir()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     line = [sys.executable, *launcher, __file__, str(folder)]
     done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
     # An aborted exit after everything stands is gloo's, not ours: the results decide.
@@ -52,8 +54,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, t
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_two_processes_equal_one(runs: list[dict[str, dict[str, torch.Tensor]]], name: str) -> None:
     one, two = (run[name] for run in runs)
-    assert (one["weights"] - two["weights"]).abs().max() <= 1e-6
-    assert torch.allclose(one["losses"], two["losses"], rtol=1e-6, atol=1e-6)
+    assert one["weights"].dtype == torch.float64
+    assert (one["weights"] - two["weights"]).abs().max() <= EXACT
+    assert (one["losses"] - two["losses"]).abs().max() <= EXACT
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_tokenizer
+from float64 import EXACT
 from policy_helpers import ARGUMENTS, both, decoder, job, make_policy, train, weights
 
 from w2s_pref.core.errors import W2SError
@@ -46,6 +47,7 @@ def stock(folder: Path, work: PolicyJob, monkeypatch: pytest.MonkeyPatch, **opti
     return weights(model), [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     ("name", "loss_type", "arguments"),
     [("dpo", "sigmoid", {}), ("dpo", "sigmoid", {"optim": "adamw_torch", "adam_epsilon": 1.0e-3}), ("ipo", "ipo", {})],
@@ -59,8 +61,8 @@ def test_certain_labels_equal_stock_trl(
     ours, losses = train(tmp_path / "ours", work)
     theirs, expected = stock(tmp_path / "stock", work, monkeypatch, beta=0.3, loss_type=loss_type)
     assert len(expected) == 10
-    assert losses == pytest.approx(expected, rel=1e-6, abs=1e-6)
-    assert (ours - theirs).abs().max() <= 1e-6
+    assert losses == pytest.approx(expected, rel=EXACT, abs=EXACT)
+    assert (ours - theirs).abs().max() <= EXACT
     assert (ours - weights(make_policy())).abs().max() > 1e-3
 
 
@@ -73,14 +75,15 @@ OBJECTIVES = {
 }
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, name: str) -> None:
     """8 = at most 4 at a time = at most 64 tokens at a time, also where the rows are no multiple of the batch."""
     whole, losses = train(tmp_path / "8", job(OBJECTIVES[name], n=37))
     for number, split in enumerate(({"per_device_train_batch_size": 4}, {"micro_batch_tokens": 64})):
         other, others = train(tmp_path / str(number), job(OBJECTIVES[name], n=37, **split))
-        assert others == pytest.approx(losses, rel=1e-6, abs=1e-6)
-        assert (whole - other).abs().max() <= 1e-6
+        assert others == pytest.approx(losses, rel=EXACT, abs=EXACT)
+        assert (whole - other).abs().max() <= EXACT
 
 
 def swapped(work: PolicyJob) -> PolicyJob:
@@ -94,19 +97,21 @@ def swapped(work: PolicyJob) -> PolicyJob:
     return work
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_order_of_answers_changes_nothing(tmp_path: Path, name: str) -> None:
     """A label p is 1 - p of the swapped pair; with p = 0 that is the swapped pair with p = 1."""
     labels = [0.0] * 8 + [0.3, 0.9] * 8
     plain, _ = train(tmp_path / "plain", job(OBJECTIVES[name], n=24, p=labels))
     other, _ = train(tmp_path / "swapped", swapped(job(OBJECTIVES[name], n=24, p=labels)))
-    assert (plain - other).abs().max() <= 1e-6
+    assert (plain - other).abs().max() <= EXACT
 
 
 def first_loss(folder: Path, work: PolicyJob) -> float:
     return train(folder, work)[1][0]
 
 
+@pytest.mark.usefixtures("float64")
 def test_first_losses_worked_from_log_probabilities(tmp_path: Path) -> None:
     """One batch of 8 pairs: every method's loss from log-probabilities that were computed one by one."""
     labels = [0.0, 1.0, 0.5, 0.2, 0.7, 0.9, 0.4, 0.6]
@@ -131,9 +136,10 @@ def test_first_losses_worked_from_log_probabilities(tmp_path: Path) -> None:
     ]
     for objective, value in expected:
         loss = first_loss(tmp_path / objective.name, job(objective, n=8, p=labels))
-        assert loss == pytest.approx(value, rel=1e-5)
+        assert loss == pytest.approx(value, rel=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_confidence_loss_worked_from_log_probabilities(tmp_path: Path) -> None:
     """Half of each label is the student's own prediction: 1 for the four largest margins of the batch of 8."""
     labels = [0.0, 1.0, 0.5, 0.2, 0.7, 0.9, 0.4, 0.6]
@@ -149,14 +155,16 @@ def test_the_confidence_loss_worked_from_log_probabilities(tmp_path: Path) -> No
     assert (hardened != (m > 0)).any()
     target = 0.5 * np.array(labels) + 0.5 * hardened
     expected = (target * np.log1p(np.exp(-m)) + (1 - target) * np.log1p(np.exp(m))).mean()
-    assert first_loss(tmp_path, work) == pytest.approx(expected, rel=1e-5)
+    assert first_loss(tmp_path, work) == pytest.approx(expected, rel=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_label_between_gives_a_loss_between(tmp_path: Path) -> None:
     low, middle, high = (first_loss(tmp_path / str(p), job(n=8, p=p)) for p in (0.0, 0.25, 1.0))
-    assert middle == pytest.approx(0.75 * low + 0.25 * high, abs=1e-6)
+    assert middle == pytest.approx(0.75 * low + 0.25 * high, abs=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("name", ["gpt2", "opt"])
 def test_dropout_is_off(tmp_path: Path, name: str) -> None:
     """GPT-2 has dropout modules, OPT calls the function: both are trained as they are scored."""
@@ -165,9 +173,10 @@ def test_dropout_is_off(tmp_path: Path, name: str) -> None:
     sums, _ = both(model, work)
     tokens = [len(ids) - start for ids, start in zip(work.a_ids, work.a_starts, strict=True)]
     _, losses = train(tmp_path, work, model)
-    assert losses[0] == pytest.approx(-np.mean(sums / tokens), abs=1e-5)
+    assert losses[0] == pytest.approx(-np.mean(sums / tokens), abs=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 def test_sft_runs_only_the_preferred_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Half the rows go through the model, and the loss is that of running both."""
     seen: list[int] = []
@@ -184,13 +193,14 @@ def test_sft_runs_only_the_preferred_answers(monkeypatch: pytest.MonkeyPatch, tm
     silent.columns["sign"] = [0.0] * 16
     full, _ = train(tmp_path / "full", silent)
     assert seen == [8, 8, 16, 16]
-    assert (lean - full).abs().max() <= 1e-6
+    assert (lean - full).abs().max() <= EXACT
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_margin_of_a_few_lines_trains(tmp_path: Path) -> None:
     """A file of the user's, without a reference; the same arithmetic as SimPO gives the same weights."""
     (tmp_path / "mine.py").write_text(
-        "from w2s_pref.losses.margins import margin\n"
+        "from w2s_pref.losses.named.margins import margin\n"
         "@margin('mine', reference=False)\n"
         "def mine(batch, beta, scale):\n"
         "    return scale * beta * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)\n"
@@ -200,8 +210,8 @@ def test_a_margin_of_a_few_lines_trains(tmp_path: Path) -> None:
     del work.columns["ref_a"], work.columns["ref_b"]
     ours, losses = train(tmp_path / "mine", work)
     simpo, expected = train(tmp_path / "simpo", job(PairObjective("simpo", beta=2.0), n=16))
-    assert losses == pytest.approx(expected, abs=1e-6)
-    assert (ours - simpo).abs().max() <= 1e-6
+    assert losses == pytest.approx(expected, abs=EXACT)
+    assert (ours - simpo).abs().max() <= EXACT
 
 
 def test_a_margin_that_is_none_is_a_sentence(tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ SMALL: dict[str, Any] = {
 
 
 def start(rung: str = "xs") -> tuple[Any, Any]:
-    return AutoModelForCausalLM.from_pretrained(ladder.path(rung)), load_tokenizer(ladder.path(rung))
+    model = AutoModelForCausalLM.from_pretrained(ladder.path(rung)).to(torch.get_default_dtype())
+    return model, load_tokenizer(ladder.path(rung))
 
 
 def prompts(count: int = 12) -> pd.DataFrame:

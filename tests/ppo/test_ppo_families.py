@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from float64 import EXACT
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from w2s_pref.training.ppo import PPOSettings, draws
@@ -23,6 +24,7 @@ TYPES: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", TYPES)
 def test_a_family(family: str) -> None:
     torch.manual_seed(0)
@@ -38,7 +40,7 @@ def test_a_family(family: str) -> None:
         with torch.no_grad():
             logits = model(torch.tensor([prompt + answer.tolist()])).logits[0, len(prompt) - 1 : -1]
         expected = logits.log_softmax(-1).gather(1, answer[:, None])[:, 0]
-        torch.testing.assert_close(measured["logprobs"][row, : len(answer)], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(measured["logprobs"][row, : len(answer)], expected, rtol=0, atol=EXACT)
     rollouts = Rollouts(responses, lengths, ended, **measured, scores=torch.randn(6))
     learner = Learner(players, settings, 0)
     before = {name: each.detach().clone() for name, each in learner.named().items()}

@@ -31,6 +31,7 @@ def shake(parameters: Any) -> None:
         each.data.add_(0.1 * torch.randn_like(each))
 
 
+@pytest.mark.usefixtures("float64")
 def test_the_base_is_the_reference_and_nobody_copies_it() -> None:
     torch.manual_seed(0)
     plain = Players(start()[0], None, None, 1.0, CPU)

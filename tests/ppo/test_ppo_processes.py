@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from float64 import EXACT
 from ppo_helpers import furthest, run
 
 from w2s_pref.training.ppo import fit
 
 
+@pytest.mark.usefixtures("float64")
 def test_two_processes_equal_one(tmp_path: Path) -> None:
-    """Same answers, same rewards; weights differ by rounding that AdamW enlarges."""
+    """Same answers, same rewards, same weights."""
     one = run(tmp_path / "one", total_episodes=24, whiten_rewards=True)
     script = Path(__file__).with_name("ppo_two.py")
     (tmp_path / "two").mkdir()
@@ -30,8 +32,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     assert (one["world_size"], two["world_size"]) == (1, 2)
     for ours, theirs in zip(one["history"], two["history"], strict=True):
         for name in ("score", "kl", "length", "ended", "policy_loss", "value_loss"):
-            assert theirs[name] == pytest.approx(ours[name], abs=1e-4)
-    assert furthest(tmp_path / "one", tmp_path / "two") < 1e-4
+            assert theirs[name] == pytest.approx(ours[name], abs=EXACT)
+    assert furthest(tmp_path / "one", tmp_path / "two") <= EXACT
 
 
 def test_a_batch_that_processes_cannot_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from float64 import EXACT
 from ppo_helpers import prompts, start
 
 from w2s_pref.models.generation import eos_ids, fit_prompts
@@ -12,8 +13,8 @@ from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Drawn, generate, measure, sequences
 
 
-@pytest.fixture(scope="module")
-def xs():
+@pytest.fixture
+def xs(float64: None):
     model, tokenizer = start()
     ids, _ = fit_prompts(prompts(16), tokenizer, None)
     return Players(model, None, None, 1.0, torch.device("cpu")), tokenizer, ids
@@ -52,7 +53,7 @@ def test_splitting_changes_no_answer_and_no_number(xs) -> None:
     assert all(torch.equal(one, other) for one, other in zip(whole, split, strict=True))
     one, other = (measure(players, ids, *whole[:2], tokenizer.pad_token_id, size) for size in (64, 3))
     for name in one:
-        torch.testing.assert_close(one[name], other[name], rtol=0, atol=1e-5)
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=EXACT)
 
 
 def test_answers_end_at_the_first_eos_or_are_counted_as_endless(xs) -> None:
@@ -76,7 +77,7 @@ def test_log_probs_are_those_of_each_text_alone(xs) -> None:
         with torch.no_grad():
             logits = players.policy(whole).logits[0, len(ids[row]) - 1 : -1].log_softmax(-1)
         expected = logits.gather(1, answer[:, None])[:, 0]
-        torch.testing.assert_close(found["logprobs"][row, : len(answer)], expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found["logprobs"][row, : len(answer)], expected, rtol=0, atol=EXACT)
     assert torch.equal(found["logprobs"], found["ref_logprobs"])  # the reference is the start
     assert float(found["values"].abs().max()) == 0.0  # the value head starts at zero
 

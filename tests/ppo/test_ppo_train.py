@@ -8,12 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from float64 import EXACT
 from ppo_helpers import furthest, prompts, run, start, weights
-from transformers import AutoModelForCausalLM
 
-from w2s_pref.models.load import load_tokenizer
 from w2s_pref.models.policy import load_saved_policy
-from w2s_pref.testbed import ladder
 from w2s_pref.training.ppo import PPOSettings, draws
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
@@ -100,8 +98,7 @@ def test_a_reward_with_another_tokenizer_reads_text(tmp_path: Path) -> None:
 def a_buffer(settings: PPOSettings) -> tuple[Players, list[list[int]], Rollouts, int]:
     """Players whose reference and value model have moved away from the policy, and 12 rollouts."""
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_pretrained(ladder.path("xs"))
-    tokenizer = load_tokenizer(ladder.path("xs"))
+    model, tokenizer = start()
     players = Players(model, None, None, 1.0, torch.device("cpu"))
     for each in (*players.reference.parameters(), players.head.weight):
         each.data.add_(0.02 * torch.randn_like(each))
@@ -112,32 +109,28 @@ def a_buffer(settings: PPOSettings) -> tuple[Players, list[list[int]], Rollouts,
     return players, ids, Rollouts(**parts, **measured, scores=torch.randn(12)), pad
 
 
-def gradients(at_once: int, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """Of one step, in float64, where rounding cannot hide what is wrong or pass for it."""
+def gradients(at_once: int) -> dict[str, torch.Tensor]:
+    """Of one step."""
     settings = PPOSettings(total_episodes=12, batch_size=12, per_device_forward_batch_size=at_once, max_grad_norm=None)
     players, ids, rollouts, pad = a_buffer(settings)
     assert len(set(rollouts.lengths.tolist())) > 2  # or a mean of means would pass, too
-    wide = {name: each.double() if each.is_floating_point() else each for name, each in rollouts.tensors().items()}
-    for module in (players.policy, players.backbone, players.head):
-        module.double()
-    learner, exact = Learner(players, settings, pad), Rollouts(**wide)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch.Tensor, "float", torch.Tensor.double)
-        learner.step(ids, exact, prepare(exact, settings, 0.1), torch.arange(12), "")
+    learner = Learner(players, settings, pad)
+    learner.step(ids, rollouts, prepare(rollouts, settings, 0.1), torch.arange(12), "")
     return {name: each.grad for name, each in learner.named().items()}
 
 
-def test_splitting_a_minibatch_changes_no_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, split = gradients(64, monkeypatch), gradients(5, monkeypatch)
-    assert max(float((one - split[name]).abs().max()) for name, one in whole.items()) < 1e-12
+@pytest.mark.usefixtures("float64")
+def test_splitting_a_minibatch_changes_no_gradient() -> None:
+    whole, split = gradients(64), gradients(5)
+    assert max(float((one - split[name]).abs().max()) for name, one in whole.items()) <= EXACT
     assert max(float(each.abs().max()) for each in whole.values()) > 1e-2
 
 
-def test_splitting_a_run_changes_next_to_nothing(tmp_path: Path) -> None:
-    """Four updates: AdamW turns rounding into steps where a gradient is all but zero, so weights agree to 1e-5."""
+@pytest.mark.usefixtures("float64")
+def test_splitting_a_run_changes_nothing(tmp_path: Path) -> None:
     run(tmp_path / "whole", per_device_forward_batch_size=64)
     run(tmp_path / "split", per_device_forward_batch_size=3)
-    assert furthest(tmp_path / "whole", tmp_path / "split") < 1e-5
+    assert furthest(tmp_path / "whole", tmp_path / "split") <= EXACT
 
 
 def test_policy_and_value_have_rates_and_clips_of_their_own() -> None:

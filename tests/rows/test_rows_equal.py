@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from float64 import EXACT
 from rows_helpers import CONFIGS, PAD, make, pairs
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -40,16 +41,17 @@ def gradients(model: Any, loss: Tensor) -> dict[str, Tensor]:
 
 
 def assert_equal(model: Any, first: Tensor, second: Tensor) -> None:
-    """Losses to 1e-6, gradients to 1e-5."""
-    assert first.item() == pytest.approx(second.item(), rel=1e-6, abs=1e-6)
+    """Losses and gradients."""
+    assert first.item() == pytest.approx(second.item(), rel=EXACT, abs=EXACT)
     one, two = gradients(model, first), gradients(model, second)
     assert one.keys() == two.keys()
     scale = max(1.0, *(float(grad.abs().max()) for grad in two.values()))
     assert scale > 0.01
     for name in one:
-        assert (one[name] - two[name]).abs().max() <= 1e-5 * scale, name
+        assert (one[name] - two[name]).abs().max() <= EXACT * scale, name
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("head", ["reward", "policy"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_shared_equals_padded(family: str, head: str) -> None:
@@ -59,6 +61,7 @@ def test_shared_equals_padded(family: str, head: str) -> None:
     assert_equal(model, *mean)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("head", ["reward", "policy"])
 def test_micro_batches_equal_one_padded_batch(head: str) -> None:
     model, rows = make("Llama", head), pairs(12)
@@ -69,6 +72,7 @@ def test_micro_batches_equal_one_padded_batch(head: str) -> None:
     assert_equal(model, parts / len(rows), LOSSES[head](model, rows, "padded") / len(rows))
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("head", ["reward", "policy"])
 def test_under_an_adapter(head: str) -> None:
     """LoRA, with a trained copy of the head: every gradient is an adapter's or the head's."""
@@ -87,6 +91,7 @@ def test_under_an_adapter(head: str) -> None:
     assert any("lora_A" in name for name in gradients(model, LOSSES[head](model, rows, "shared")))
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_new_adapter_on_the_head_of_a_policy() -> None:
     from peft import LoraConfig, get_peft_model
 
@@ -97,15 +102,17 @@ def test_a_new_adapter_on_the_head_of_a_policy() -> None:
     assert_equal(model, policy_loss(model, rows, "shared"), policy_loss(model, rows, "padded"))
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", ["Llama", "GPT2", "OPT"])
 def test_eager_attention(family: str) -> None:
     model, rows = make(family, "reward"), pairs(6)
     expected = read_heads(model, collate(rows, PAD, "padded"))
     model.set_attn_implementation("eager")
     assert layout_of(model, PAD) == "shared"
-    assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= 1e-5
+    assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= EXACT
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.filterwarnings("ignore:flex_attention called without")
 def test_flex_attention() -> None:
     """The block mask through transformers' own interface; uncompiled, as no compiler is needed to see it equal."""
@@ -115,16 +122,17 @@ def test_flex_attention() -> None:
         model.set_attn_implementation("flex_attention")
         with torch.compiler.set_stance("force_eager"):
             assert layout_of(model, PAD) == "shared"
-            assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= 1e-5
+            assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= EXACT
 
 
+@pytest.mark.usefixtures("float64")
 def test_gradient_checkpointing() -> None:
     model, rows = make("Llama", "reward"), pairs(6)
     expected = gradients(model, reward_loss(model, rows, "padded"))
     model.gradient_checkpointing_enable()
     model.train()
     again = gradients(model, reward_loss(model, rows, "shared"))
-    assert max(float((again[name] - expected[name]).abs().max()) for name in expected) <= 1e-4
+    assert max(float((again[name] - expected[name]).abs().max()) for name in expected) <= EXACT
 
 
 @pytest.mark.parametrize("head", ["reward", "policy"])
@@ -137,6 +145,7 @@ def test_autocast(head: str) -> None:
     assert shared == pytest.approx(padded, rel=0.02)
 
 
+@pytest.mark.usefixtures("float64")
 def test_beside_trl_fused_head() -> None:
     """TRL replaces ``forward`` of a policy; calls without its flag are as before."""
     from trl.trainer.utils import add_fused_lm_head
@@ -145,7 +154,7 @@ def test_beside_trl_fused_head() -> None:
     expected = policy_loss(model, rows, "padded").item()
     add_fused_lm_head(model)
     assert layout_of(model, PAD) == "shared"
-    assert policy_loss(model, rows, "shared").item() == pytest.approx(expected, rel=1e-6)
+    assert policy_loss(model, rows, "shared").item() == pytest.approx(expected, rel=EXACT)
 
 
 def test_logits_of_responses_only() -> None:
@@ -156,21 +165,23 @@ def test_logits_of_responses_only() -> None:
     assert seen == [(1, int(counts.sum()), 104)]
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_single_texts_need_no_mask(family: str) -> None:
     """Items and single sequences: right padding, nothing behind a text is seen."""
     model, rows = make(family, "reward"), [Row((text,)) for row in pairs(6) for text in row.texts]
     shared, padded = (read_heads(model, collate(rows, PAD, layout)) for layout in ("shared", "padded"))
     assert shared.shape == (1, 12, 1)
-    assert (shared - padded).abs().max() <= 1e-5
+    assert (shared - padded).abs().max() <= EXACT
 
 
+@pytest.mark.usefixtures("float64")
 def test_three_answers() -> None:
     model = make("Llama", "reward")
     rows = [Row(([1, 2, 3, 4], [1, 2, 5], [1, 2, 6, 7, 8])), Row(([9, 2], [9, 3, 4], [9, 5]))]
     shared, padded = (read_heads(model, collate(rows, PAD, layout)) for layout in ("shared", "padded"))
     assert shared.shape == (3, 2, 1)
-    assert (shared - padded).abs().max() <= 1e-6
+    assert (shared - padded).abs().max() <= EXACT
 
 
 def test_rows_without_responses_cannot_be_read() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers as t
+from float64 import EXACT
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
 from w2s_pref.models.batches import collate, count, layout_of, read_heads, read_logprobs
@@ -25,6 +26,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.message for record in ours if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("family", STUBBORN)
 def test_one_line_for_a_model_that_cannot(family: str, caplog: pytest.LogCaptureFixture) -> None:
     """ALiBi reads distances off the mask; a state-space model has no mask at all. Padded they are as ever."""
@@ -35,9 +37,10 @@ def test_one_line_for_a_model_that_cannot(family: str, caplog: pytest.LogCapture
     rows = pairs(4)
     sums, _ = read_logprobs(model, collate(rows, PAD, layout_of(model, PAD)))
     alone = [[read_logprobs(model, collate([row], PAD, "padded"))[0][side].item() for row in rows] for side in (0, 1)]
-    assert sums.tolist() == [pytest.approx(each, abs=1e-3) for each in alone]
+    assert sums.tolist() == [pytest.approx(each, abs=EXACT) for each in alone]
 
 
+@pytest.mark.usefixtures("float64")
 def test_sliding_window(caplog: pytest.LogCaptureFixture) -> None:
     """Shared while every text fits into the window of 18, and there equal; longer ones take the model's own mask."""
     model = make("Mistral", "reward", config=t.MistralConfig(**GROUPED, sliding_window=18))
@@ -45,7 +48,7 @@ def test_sliding_window(caplog: pytest.LogCaptureFixture) -> None:
     assert max(row.tokens for row in rows) > 18
     assert layout_of(model, PAD, longest=18) == "shared"
     shared, padded = (read_heads(model, collate(rows, PAD, layout)) for layout in ("shared", "padded"))
-    assert (shared - padded).abs().max() <= 1e-5
+    assert (shared - padded).abs().max() <= EXACT
     assert [layout_of(model, PAD, longest=19), layout_of(model, PAD, longest=60)] == ["padded", "padded"]
     (line,) = lines(caplog)
     assert "window of 18" in line
@@ -67,6 +70,7 @@ def test_local_attention_counts_columns() -> None:
     assert layout_of(model, PAD, longest=21) == "padded"
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", ["Bert", "Roberta"])
 def test_encoders_are_padded_without_a_word(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     config = getattr(t, f"{kind}Config")(**{**SHAPE, **SPECIAL, "max_position_embeddings": 128}, intermediate_size=64)
@@ -75,10 +79,11 @@ def test_encoders_are_padded_without_a_word(kind: str, caplog: pytest.LogCapture
     assert lines(caplog) == []
     heads = read_heads(model, collate(rows, PAD, "padded"))
     alone = [score_ids(model, [row.texts[0] for row in rows], PAD, budget=1), score_ids(model, [rows[0].texts[1]], PAD)]
-    assert heads[0, :, 0].tolist() == pytest.approx(alone[0].tolist(), abs=1e-6)
-    assert heads[1, 0, 0].item() == pytest.approx(alone[1][0], abs=1e-6)
+    assert heads[0, :, 0].tolist() == pytest.approx(alone[0].tolist(), abs=EXACT)
+    assert heads[1, 0, 0].item() == pytest.approx(alone[1][0], abs=EXACT)
 
 
+@pytest.mark.usefixtures("float64")
 def test_virtual_tokens_are_padded(caplog: pytest.LogCaptureFixture) -> None:
     """An adapter that puts tokens in front; log-probabilities are read behind them."""
     from peft import PromptTuningConfig, get_peft_model
@@ -92,7 +97,7 @@ def test_virtual_tokens_are_padded(caplog: pytest.LogCaptureFixture) -> None:
     logits = model(input_ids=text, attention_mask=torch.ones_like(text)).logits[0, 3:]
     steps = torch.log_softmax(logits[start - 1 : -1], dim=-1).gather(1, text[0, start:, None])
     assert read_logprobs(model, collate([row], PAD, "padded"))[0][0, 0].item() == pytest.approx(
-        steps.sum().item(), abs=1e-4
+        steps.sum().item(), abs=EXACT
     )
 
 
@@ -106,6 +111,7 @@ def test_a_head_of_zeros_hides_nothing(caplog: pytest.LogCaptureFixture) -> None
     assert layout_of(model, PAD) == "padded"
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.filterwarnings("ignore:flex_attention called without")
 def test_long_texts_on_a_gpu_try_flex_attention(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -123,7 +129,7 @@ def test_long_texts_on_a_gpu_try_flex_attention(
         assert model.config._attn_implementation == "sdpa"
         assert layout_of(model, PAD, longest=5000) == "shared"
         assert model.config._attn_implementation == "flex_attention"
-        assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= 1e-5
+        assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= EXACT
     assert lines(caplog) == []
     other = make("Llama", "reward")
     monkeypatch.setattr(layout, "_difference", lambda *_: "" if other.config._attn_implementation == "sdpa" else "no")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from float64 import EXACT
 from rows_helpers import PAD, make
 from torch.nn.functional import softplus
 
@@ -35,6 +36,7 @@ def test_columns_by_hand(head: str) -> None:
     assert not model.model.layers[1].mlp._forward_pre_hooks
 
 
+@pytest.mark.usefixtures("float64")
 def test_rewards_and_gradients_are_those_of_whole_layers() -> None:
     model, batch = make("Llama", "reward"), collate(TWO, PAD, "shared")
     seen: list[torch.Tensor] = []
@@ -43,11 +45,11 @@ def test_rewards_and_gradients_are_those_of_whole_layers() -> None:
     handle.remove()
     whole = seen[0].flatten(0, 1)[batch.last.flatten()].view(2, 2, 1)
     outputs = read_heads(model, batch)
-    assert (outputs - whole).abs().max() <= 1e-6
+    assert (outputs - whole).abs().max() <= EXACT
     first, second = (
         torch.autograd.grad(softplus(each[1] - each[0]).mean(), list(model.parameters())) for each in (outputs, whole)
     )
-    assert max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True)) <= 1e-6
+    assert max(float((a - b).abs().max()) for a, b in zip(first, second, strict=True)) <= EXACT
 
 
 def test_a_layer_that_is_computed_again_stays_whole() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from float64 import EXACT
 from rows_helpers import PAD, make, pairs
 from torch import Tensor
 from torch.distributed.fsdp import fully_shard
@@ -56,6 +57,7 @@ def fsdp(model: Any) -> Any:
     return fully_shard(model, mesh=mesh)
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("head", ["reward", "policy"])
 @pytest.mark.parametrize("wrap", [ddp, ddp_looking_for_unused, fsdp])
@@ -64,13 +66,13 @@ def test_gradients_are_those_of_the_plain_model(wrap: Any, head: str) -> None:
     assert layout_of(model, PAD) == "shared"
     assert budget.tokens_at_once(model) == budget.tokens_at_once(plain)
     losses = [loss_of(each, head) for each in (plain, model)]
-    assert losses[1].item() == pytest.approx(losses[0].item(), abs=1e-6)
+    assert losses[1].item() == pytest.approx(losses[0].item(), abs=EXACT)
     for loss in losses:
         loss.backward()
     expected, found = gradients(plain), gradients(model)
     assert found.keys() == expected.keys()
     for name in expected:
-        assert (found[name] - expected[name]).abs().max() <= 1e-5, name
+        assert (found[name] - expected[name]).abs().max() <= EXACT, name
 
 
 def test_compiled_and_adapted_models_are_unwrapped() -> None:

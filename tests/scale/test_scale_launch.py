@@ -23,7 +23,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.parallel.world import World
 from w2s_pref.training import sharding
 
-#: Scores reach 0.1; SGD, one thread, float32: what is left is the order of sums.
+#: Scores reach 0.1; SGD, one thread, float32: what is left is the order of sums. Four steps of a rate that falls from
+#: .1, gradients clipped to norm 1, which sum 8 rows of 32 tokens: .25 * 256 * 6e-8 = 4e-6 of difference in the weights.
 TOLERANCE = 1e-5
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_model, make_tokenizer
+from float64 import EXACT
 
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import Row, budget, row_length
@@ -60,6 +61,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int, bool]]:
     return passes
 
 
+@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize(
     "loss", [Loss(), Loss(alpha=0.5), Loss(student=LossSpec(name="aux_confidence"))], ids=["soft", "explicit", "aux"]
 )
@@ -73,21 +75,23 @@ def test_a_token_budget_changes_nothing(tmp_path: Path, seen: list[tuple[int, in
     assert len(seen) - few > 2 * few
     assert max(tokens for _, tokens, _ in seen[few:]) <= 64
     assert sum(rows for rows, *_ in seen[few:]) == 21 * ranked
-    assert others == pytest.approx(losses, abs=1e-6)
-    assert (whole - parts).abs().max() <= 1e-6
+    assert others == pytest.approx(losses, abs=EXACT)
+    assert (whole - parts).abs().max() <= EXACT
     assert again["tokens"] == done["tokens"]
     assert again["forward_tokens"] < done["forward_tokens"]
 
 
+@pytest.mark.usefixtures("float64")
 def test_a_cap_on_pairs_changes_nothing(tmp_path: Path, seen: list[tuple[int, int, bool]]) -> None:
     whole, losses, _ = train(tmp_path / "whole", job(16))
     few = len(seen)
     capped, others, _ = train(tmp_path / "capped", job(16, per_device_train_batch_size=3))
     assert max(rows for rows, *_ in seen[few:]) <= 3
-    assert others == pytest.approx(losses, abs=1e-6)
-    assert (whole - capped).abs().max() <= 1e-6
+    assert others == pytest.approx(losses, abs=EXACT)
+    assert (whole - capped).abs().max() <= EXACT
 
 
+@pytest.mark.usefixtures("float64")
 def test_one_step_worked_by_hand(tmp_path: Path) -> None:
     """SGD on 8 pairs, each text alone through the model: loss, gradient norm and weights."""
     model, work = make_model(), job(8, lr_scheduler_type="constant", max_grad_norm=0.0)
@@ -99,9 +103,9 @@ def test_one_step_worked_by_hand(tmp_path: Path) -> None:
     flat = torch.cat([gradient.flatten() for gradient in gradients])
     expected = torch.cat([w.detach().flatten() for w in model.parameters()]) - 0.1 * flat
     weights, losses, done = train(tmp_path, work, model)
-    assert losses == [pytest.approx(loss.item(), abs=1e-6)]
-    assert done["history"][0]["grad_norm"] == pytest.approx(flat.norm().item(), rel=1e-5)
-    assert (weights - expected).abs().max() <= 1e-6
+    assert losses == [pytest.approx(loss.item(), abs=EXACT)]
+    assert done["history"][0]["grad_norm"] == pytest.approx(flat.norm().item(), rel=EXACT)
+    assert (weights - expected).abs().max() <= EXACT
 
 
 def two_outputs(seed: int = 0) -> Any:
@@ -112,6 +116,7 @@ def two_outputs(seed: int = 0) -> Any:
     return model
 
 
+@pytest.mark.usefixtures("float64")
 def test_items_are_rows_of_one_text(tmp_path: Path) -> None:
     """Two outputs, margin z1 - z0: the soft cross-entropy of a softmax, saved with its two outputs."""
     model, work = two_outputs(), job(8)
@@ -120,7 +125,7 @@ def test_items_are_rows_of_one_text(tmp_path: Path) -> None:
     logits = torch.cat([model(input_ids=torch.tensor([ids])).logits for ids in work.a_ids])
     expected = torch.nn.functional.cross_entropy(logits, torch.stack([1 - p, p], dim=1)).item()
     _, losses, done = train(tmp_path, work, model)
-    assert losses == [pytest.approx(expected, abs=1e-6)]
+    assert losses == [pytest.approx(expected, abs=EXACT)]
     assert done["tokens"] == sum(map(len, work.a_ids))
     from transformers import AutoModelForSequenceClassification
 
@@ -130,6 +135,7 @@ def test_items_are_rows_of_one_text(tmp_path: Path) -> None:
     assert torch.equal(loaded(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
 
 
+@pytest.mark.usefixtures("float64")
 def test_items_longer_than_a_window_take_the_models_own_mask(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Some texts exceed a window of 18: nothing is shared, so nothing is computed twice, nor said to be."""
     from transformers import MistralConfig, MistralForSequenceClassification
@@ -143,7 +149,7 @@ def test_items_longer_than_a_window_take_the_models_own_mask(tmp_path: Path, cap
     logits = torch.cat([model(input_ids=torch.tensor([ids])).logits for ids in work.a_ids])
     expected = torch.nn.functional.cross_entropy(logits, torch.stack([1 - p, p], dim=1)).item()
     _, losses, _ = train(tmp_path, work, model)
-    assert losses == [pytest.approx(expected, abs=1e-6)]
+    assert losses == [pytest.approx(expected, abs=EXACT)]
     assert not [record for record in caplog.records if record.name == "w2s_pref.models.batches.layout"]
 
 
@@ -193,20 +199,25 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, loss: Loss) -> None:
     }
 
 
+@pytest.mark.usefixtures("float64")
 def test_activation_checkpointing_changes_nothing(tmp_path: Path) -> None:
     plain, losses, _ = train(tmp_path / "plain", job(8))
     other, others, _ = train(tmp_path / "checkpointed", job(8, activation_checkpointing=True))
-    assert others == pytest.approx(losses, abs=1e-6)
-    assert (plain - other).abs().max() <= 1e-6
+    assert others == pytest.approx(losses, abs=EXACT)
+    assert (plain - other).abs().max() <= EXACT
 
 
-def test_an_adapter_and_half_precision_train_in_micro_batches(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("float64")
+def test_an_adapter_trains_in_micro_batches(tmp_path: Path) -> None:
     work = job(8, micro_batch_tokens=64)
     work.lora = {"r": 4}
     whole = job(8)
     whole.lora = {"r": 4}
     (_, losses, _), (_, others, _) = train(tmp_path / "whole", whole), train(tmp_path / "parts", work)
-    assert others == pytest.approx(losses, abs=1e-6)
+    assert others == pytest.approx(losses, abs=EXACT)
+
+
+def test_half_precision_trains_in_micro_batches(tmp_path: Path) -> None:
     _, full, _ = train(tmp_path / "full", job(8))
     _, half, _ = train(tmp_path / "half", job(8, bf16=True, micro_batch_tokens=64))
     assert half != full
