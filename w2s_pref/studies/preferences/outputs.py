@@ -194,7 +194,7 @@ def check_places(opened: Opened) -> None:
 
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
     """Write the run folder: tables, results, report, students."""
-    from w2s_pref.report.draw.html import write as write_report
+    from w2s_pref.report.html import write as write_report
 
     with fresh_folder(opened) as fresh:
         tables = builder.artifact(analysis).folder
