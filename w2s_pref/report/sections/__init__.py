@@ -8,6 +8,7 @@ file and a line here; who renders may add further functions.
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.sections import (
     agreement,
@@ -60,7 +61,18 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
 
 
 def build(results: Results, names: Iterable[str], extra: Iterable[SectionBuilder] = ()) -> list[Section]:
-    """The sections of these names in this order, then those of further functions, as far as results hold them."""
+    """The sections of these names in this order, then those of further functions, as far as results hold them.
+
+    Raises:
+        W2SError: a further section has the name of another one.
+    """
     builders = dict(SECTIONS)
-    found = [make(results) for make in (*(builders[name] for name in names), *extra)]
+    found = [builders[name](results) for name in names]
+    taken = set(builders)
+    for make in extra:
+        section = make(results)
+        if section is not None and section.id in taken:
+            raise W2SError(f"two sections of the report are called {section.id!r}; give yours another id")
+        taken |= {section.id} if section is not None else set()
+        found.append(section)
     return [section for section in found if section is not None]
