@@ -56,7 +56,8 @@ class Forest:
         x = Scale(*self.span, self.names, self.width - self.right)
         drawn = []
         for tick in self.marks_at or ticks(*self.span):
-            drawn.append(vertical(x(tick), 0, self.bottom, "neutral" if tick == self.neutral else "grid"))
+            if tick != self.neutral:
+                drawn.append(vertical(x(tick), 0, self.bottom, "grid"))
             drawn.append(el("text", label(tick), x=x(tick), y=self.bottom + 14, class_="tick mid"))
         if self.neutral is not None:
             drawn.append(vertical(x(self.neutral), 0, self.bottom, "neutral"))
