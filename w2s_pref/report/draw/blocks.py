@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from typing import Any, ClassVar, Generic, Literal, TypeVar, cast
 
 from markupsafe import Markup
@@ -53,7 +54,7 @@ class Strip:
     width: float
 
 
-Cell = str | Estimate | Value | Strip | None
+Content = str | Estimate | Value | Strip | None
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,12 @@ class Column(Generic[T]):
         axis: draws the seeds beside each number; columns of the same axis share one scale.
         neutral: the value that means "nothing there", drawn as a dashed line.
         bounds: whether the terminal shows the interval with the number.
-        part: a narrow terminal makes a table of its own, under this title, of the columns of each part.
+        part: a narrow terminal makes a table of its own, under this title, of the columns of each part; ``alone`` is
+            the heading there.
     """
 
     head: str
-    get: Callable[[T], Cell]
+    get: Callable[[T], Content]
     digits: int = 3
     words: bool = False
     axis: str = ""
@@ -81,11 +83,12 @@ class Column(Generic[T]):
     bounds: bool = True
     where: Where = "both"
     part: str = ""
+    alone: str = ""
 
     def within(self, read: Callable[[U], T | None], missing: str) -> Column[U]:
         """The same column for rows that hold such an item, and these words where a row holds none."""
 
-        def get(row: U) -> Cell:
+        def get(row: U) -> Content:
             item = read(row)
             return Value(missing, tone="missing") if item is None else self.get(item)
 
@@ -153,9 +156,11 @@ class Table(Block, Generic[T]):
     title: str = ""
 
 
-def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Cell]], **options: Any) -> Table[Any]:
+def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Content]], **options: Any) -> Table[Any]:
     """A table of rows that are already cells; all of its columns are words."""
-    columns = [Column[Sequence[Cell]](name, lambda row, at=at: row[at], words=True) for at, name in enumerate(head)]  # type: ignore[misc]
+    columns: list[Column[Sequence[Content]]] = [
+        Column(name, itemgetter(place), words=True) for place, name in enumerate(head)
+    ]
     return Table(caption, columns, [("", rows)], **options)
 
 

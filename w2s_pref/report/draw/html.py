@@ -11,7 +11,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Cell, Column, Strip, Table, Tone, Value
+from w2s_pref.report.draw.blocks import Column, Content, Strip, Table, Tone, Value
 from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
 from w2s_pref.report.draw.plot import Range, spread, strip
 from w2s_pref.report.draw.svg import el
@@ -76,18 +76,18 @@ class Drawn:
         ]
 
 
-def words(content: Cell) -> str:
+def words(content: Content) -> str:
     """The text of a cell of words."""
     found = content.of if isinstance(content, Value) else content
     return found if isinstance(found, str) else ""
 
 
-def _estimate(content: Cell) -> Estimate | None:
+def _estimate(content: Content) -> Estimate | None:
     found = content.of if isinstance(content, Value) else content
     return found if isinstance(found, Estimate) else None
 
 
-def cell(content: Cell, column: Column[Any], scale: Range | None, name: Sequence[str]) -> Markup:
+def cell(content: Content, column: Column[Any], scale: Range | None, name: Sequence[str]) -> Markup:
     """A cell: words as they look, or a number with its interval, the strip of its seeds, and notes beneath."""
     if isinstance(content, Strip):
         return strip(content.of, content.scale, content.digits, content.name, content.neutral, content.width)

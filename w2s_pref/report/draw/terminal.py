@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, Final
 
@@ -16,9 +16,9 @@ from rich.text import Text
 
 from w2s_pref.report.draw.blocks import (
     Block,
-    Cell,
     Code,
     Column,
+    Content,
     Facts,
     Fold,
     Points,
@@ -103,7 +103,7 @@ class Notes:
         """What the marks mean."""
         return [text(f"({letter(index)}) {reason}", "dim") for index, reason in enumerate(self.reasons)]
 
-    def cell(self, content: Cell, column: Column[Any]) -> Text:
+    def cell(self, content: Content, column: Column[Any]) -> Text:
         """``0.812 [0.790, 0.834]``, words, or "undefined" with the mark of its reason."""
         if isinstance(content, Strip):
             return text("")
@@ -139,7 +139,8 @@ class Grid:
             yield from self._one(title, [first, *rest], options.max_width)
             return
         for part, columns in groupby(rest, lambda column: column.part):
-            yield from self._one(part or title, [first, *columns], options.max_width)
+            own = [replace(column, short=column.alone or column.short) for column in columns]
+            yield from self._one(part or title, [first, *own], options.max_width)
 
     def _one(self, title: str, columns: Sequence[Column[Any]], width: int) -> Iterator[RenderableType]:
         """Title, heading, groups, footnotes. A table without a title is set close, without a rule."""
@@ -148,17 +149,17 @@ class Grid:
             (group, [self._row(group, [notes.cell(column.get(item), column) for column in columns]) for item in items])
             for group, items in self.table.groups
         ]
-        form = Form.fitting(columns, [row for _, rows in groups for row in rows], width)
+        layout = Layout.fitting(columns, [row for _, rows in groups for row in rows], width)
         if not title:
-            yield form.table([row for _, rows in groups for row in rows], None)
+            yield layout.table([row for _, rows in groups for row in rows], None)
             return
         yield text(title, "bold underline")
-        yield form.table([], box.SIMPLE_HEAD)
+        yield layout.table([], box.SIMPLE_HEAD)
         for group, rows in groups:
             if group:
                 yield text(group, "bold")
             if rows:
-                yield form.table(rows, box.SIMPLE_HEAD, show_header=False)
+                yield layout.table(rows, box.SIMPLE_HEAD, show_header=False)
         yield from notes.lines()
         yield Text("")
 
@@ -168,7 +169,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Form:
+class Layout:
     """Headings and widths that several tables share. ``split``: intervals stand beneath their numbers."""
 
     heads: Sequence[str]
@@ -177,8 +178,8 @@ class Form:
     split: bool
 
     @classmethod
-    def fitting(cls, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Text]], most: int) -> Form:
-        """The form in which nothing is broken; intervals move beneath where numbers leave no room for names."""
+    def fitting(cls, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Text]], most: int) -> Layout:
+        """The layout in which nothing is broken; intervals move beneath where numbers leave no room for names."""
         heads = [plain(column.short or column.head) for column in columns]
         wraps = [place == 0 or column.words for place, column in enumerate(columns)]
         wanted = [_longest(heads, rows, place, False) for place in range(len(heads))]

@@ -49,11 +49,12 @@ def columns(general: str, taxed: str) -> list[Column[Student]]:
         column(ACCURACY, "Accuracy", part=general),
         column(CONFLICT_ACCURACY, "Conflict accuracy", part=general),
         column(PGR, "PGR", part=general),
+        Column("Tax", tax, part=taxed, where="terminal"),
         replace(column(SCORE, "Deception score", part=taxed), short="DS"),
         replace(column(NULL_SHARE, "Null", bounds=False, part=taxed), where="terminal"),
         replace(column(RISK_RATIO, "Risk ratio", bounds=False, part=taxed), short="RR"),
         column(LIFT, "Lift", part=taxed),
-        Column("Tax", tax, part=taxed),
+        Column("Tax", tax, part=taxed, where="page"),
     ]
 
 

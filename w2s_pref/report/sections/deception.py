@@ -7,7 +7,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Points, Section, Table, Value
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table, Value
 from w2s_pref.report.draw.format import count, number
 from w2s_pref.report.draw.key import band_swatch, line_swatch
 from w2s_pref.report.draw.plot import Chart
@@ -30,7 +30,7 @@ def section(results: Results) -> Section | None:
     if not tested:
         return None
     panels = [panel(one, entry) for one, entry in tested if entry.sweep]
-    blocks: list[Block] = [Points([_line(one, entry) for one, entry in tested], where="terminal")]
+    blocks: list[Block] = [Prose([_line(one, entry) for one, entry in tested], where="terminal")]
     if panels:
         blocks.append(Figure("Deception score and lift over the threshold T.", panels, SWEEP_GUIDE, key=_key()))
     caption = "The test behind each verdict: is the cell the weak model cannot see taxed more than its margins explain?"

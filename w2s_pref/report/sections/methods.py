@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -88,7 +88,8 @@ class SideBySide:
             for metric in part:
                 for place, supervision in enumerate(self.supervisions):
                     head = f"{metric.short[:1].upper()}{metric.short[1:]}, {supervision}"
-                    yield column(metric, head, part=title).within(partial(_student, place), "no such arm")
+                    own = column(metric, head, part=title).within(partial(_student, place), "no such arm")
+                    yield replace(own, alone=supervision) if len(part) == 1 else own
 
 
 def _student(place: int, line: MethodLine) -> Student | None:

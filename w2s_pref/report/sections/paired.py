@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Cell, Column, Guide, Section, Strip, Table, Value, Where
+from w2s_pref.report.draw.blocks import Column, Content, Guide, Section, Strip, Table, Value, Where
 from w2s_pref.report.draw.format import number
 from w2s_pref.report.draw.plot import Range, spread
 from w2s_pref.report.students import BY_KEY
@@ -27,7 +27,7 @@ class Difference:
     found: Comparison
     scale: Range | None
 
-    def drawn(self) -> Cell:
+    def drawn(self) -> Content:
         """The difference as a picture."""
         found, metric = self.found, BY_KEY[self.found.metric]
         if self.scale is None or found.difference.estimate is None:
