@@ -156,10 +156,12 @@ class Table(Block, Generic[T]):
     title: str = ""
 
 
-def plain_table(caption: str, head: Sequence[str], rows: Sequence[Sequence[Content]], **options: Any) -> Table[Any]:
-    """A table of rows that are already cells; all of its columns are words."""
+def plain_table(
+    caption: str, head: Sequence[str], rows: Sequence[Sequence[Content]], numbers: bool = False, **options: Any
+) -> Table[Any]:
+    """A table of rows that are already cells; ``numbers``: all but the first stand right, as numbers do."""
     columns: list[Column[Sequence[Content]]] = [
-        Column(name, itemgetter(place), words=True) for place, name in enumerate(head)
+        Column(name, itemgetter(place), words=not (numbers and place)) for place, name in enumerate(head)
     ]
     return Table(caption, columns, [("", rows)], **options)
 

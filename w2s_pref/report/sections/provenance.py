@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from w2s_pref.report.draw.blocks import Block, Code, Facts, Fold, Section, Table, Value, plain_table
 from w2s_pref.report.draw.format import duration
-from w2s_pref.results.results import Results
+from w2s_pref.results.results import Provenance
 
 
-def section(results: Results) -> Section:
+class Run(Protocol):
+    """What results of every kind of study say about themselves."""
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Of the recipe."""
+
+    @property
+    def schema_version(self) -> int:
+        """Of results.json."""
+
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """As it was read."""
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the numbers come from."""
+
+
+def section(results: Run) -> Section:
     """Facts, then three folds."""
     source = results.provenance
     facts = [
