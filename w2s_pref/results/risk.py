@@ -24,6 +24,8 @@ SIGNALS = {
     "confident_errors": "confident-error rate",
     "accuracy": "accuracy",
 }
+#: What the signals are correlated with.
+TARGET = "bsd"
 
 
 class RiskParts(Model):

@@ -13,12 +13,12 @@ import pandas as pd
 
 from w2s_pref.analysis.risk.sentences import predictor_headline, predictor_sentences, signal_verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
-from w2s_pref.analysis.risk.signals import TARGET, Thresholds, signal_table
+from w2s_pref.analysis.risk.signals import Thresholds, signal_table
 from w2s_pref.analysis.scores.panel import check_resamples
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results.risk import SIGNALS
+from w2s_pref.results.risk import SIGNALS, TARGET
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}

@@ -14,10 +14,7 @@ from w2s_pref.analysis.risk.settings import LABELS, blocks
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.basics import credit, sigmoid
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results.risk import SIGNALS as SIGNALS
-
-#: What the signals are correlated with.
-TARGET = "bsd"
+from w2s_pref.results.risk import SIGNALS, TARGET
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Guide, Points, Section, Table, TableGroup, Warnings
-from w2s_pref.report.draw.format import count, estimate, number, plain
+from w2s_pref.report.draw.blocks import Content, Guide, Points, Section, Table, Warnings, plain_table
+from w2s_pref.report.draw.format import count, estimate, number
 from w2s_pref.report.sections import provenance
 from w2s_pref.report.study import write_study
 from w2s_pref.results.chess import ChessResults
@@ -30,8 +30,8 @@ def _verdicts(results: ChessResults) -> Section:
         f"{count(results.puzzles)} test puzzles of {count(results.positions)} positions, {len(results.seeds)} seeds; a "
         f"random legal move is right {number(results.chance)} of the time."
     )
-    blocks = [Points([plain(text) for text in (results.verdict.headline + ".", size, *said)])]
-    warnings = [Warnings([plain(text) for text in warned])] if warned else []
+    blocks = [Points([results.verdict.headline + ".", size, *said])]
+    warnings = [Warnings(warned)] if warned else []
     return Section("verdict", "Verdict", [*blocks, *warnings])
 
 
@@ -74,7 +74,8 @@ def _chain(names: Sequence[str]) -> str:
     return " > ".join(names)
 
 
-def _table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], guide: Guide | None = None) -> Table:
-    """A table of words; names come from recipes, so control characters are taken out."""
-    cells = [[plain(cell) for cell in row] for row in rows]
-    return Table(caption, [plain(name) for name in head], [TableGroup("", cells)], guide, stack=True)
+def _table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], guide: Guide | None = None
+) -> Table[Sequence[Content]]:
+    """A table of a name and numbers with their intervals."""
+    return plain_table(caption, head, list(rows), numbers=True, guide=guide, stack=True)

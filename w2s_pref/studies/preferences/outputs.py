@@ -28,7 +28,7 @@ Preferences = Opened[Recipe, Study]
 
 def finish(opened: Preferences, builder: Builder, folder: Path, command: str) -> Results:
     """Write tables, report and students into ``folder``; returns what results.json says."""
-    from w2s_pref.report.draw.html import write as write_report
+    from w2s_pref.report.html import write as write_report
 
     analysis = opened.study.analysis
     tables = builder.artifact(analysis).folder
