@@ -72,11 +72,41 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {again}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
-        show_run(results, folder)
+        show_run(results, folder, recipe.expanduser().resolve().parent)
 
 
-def show_run(results: Any, folder: Path) -> None:
-    """Print the tables of a run, of whichever kind, and where its report is."""
+def show_run(results: Any, folder: Path, base: Path = Path()) -> None:
+    """Print the tables of a run, of whichever kind, the recipe's own sections, and where its report is.
+
+    Args:
+        base: where the files of these sections are looked up.
+    """
+    _show_tables(results, folder)
+    _show_sections(results, folder, base)
+
+
+def _show_sections(results: Any, folder: Path, base: Path) -> None:
+    from w2s_pref.core.errors import W2SError
+    from w2s_pref.core.yaml_io import load_yaml
+    from w2s_pref.report.registry import own_sections, printed
+
+    recipe = folder / "recipe.yaml"
+    names = load_yaml(recipe).get("report", {}).get("sections", []) if recipe.is_file() else []
+    body = folder / "generalization.json"
+    if names and body.is_file():  # what the pages of such a study are drawn from
+        from w2s_pref.results.lab import LabBody
+
+        results = LabBody.model_validate_json(body.read_bytes())
+    for name in names:
+        try:
+            parts = list(printed(own_sections(results, [name], base)))
+        except W2SError as error:  # a finished run is shown where its recipe's files are not, too
+            parts = [f"section {name}: not shown: {error}"]
+        for part in parts:
+            console().print(part, markup=False)
+
+
+def _show_tables(results: Any, folder: Path) -> None:
     from w2s_pref.report.terminal import show as print_tables
     from w2s_pref.results.results import Results
 

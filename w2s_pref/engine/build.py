@@ -15,7 +15,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import orient
 from w2s_pref.engine.store import Artifact, Store
-from w2s_pref.labels.make import make_labels, random_labels
+from w2s_pref.labels.make import ORACLE, make_labels, random_labels
 from w2s_pref.parallel.world import World
 from w2s_pref.stages.policies import (
     JudgeStage,
@@ -27,7 +27,15 @@ from w2s_pref.stages.policies import (
     SampleStage,
     StartStage,
 )
-from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, LabelStage, Part, ScoreStage, Stage, TrainStage
+from w2s_pref.stages.rewards_labels_scores import (
+    AnalyzeStage,
+    ConflictStage,
+    LabelStage,
+    Part,
+    ScoreStage,
+    Stage,
+    TrainStage,
+)
 from w2s_pref.training.arguments import enlarged
 from w2s_pref.training.methods import TAU
 
@@ -125,6 +133,7 @@ class Builder:
         return {"steps": 0, "pairs": 0}
 
     def _job(self, stage: TrainStage, tokenizer: Any) -> tuple[FitJob, dict[str, int]]:
+        from w2s_pref.losses.conflict import with_term
         from w2s_pref.losses.spec import with_spec
         from w2s_pref.training.fit import FitJob
         from w2s_pref.training.reward import Loss
@@ -145,7 +154,7 @@ class Builder:
         arguments, updates = self.sized(stage, sizes)
         spec = stage.model.spec
         job = FitJob(
-            a_ids, b_ids, columns, arguments, Loss(**with_spec(stage.loss)), stage.seed, updates, spec.lora,
+            a_ids, b_ids, columns, arguments, Loss(**with_term(with_spec(stage.loss, self.base), self.base)), stage.seed, updates, spec.lora,
             str(stage.model.folder or spec.path), self.progress,
         )  # fmt: skip
         return job, counts
@@ -185,7 +194,7 @@ class Builder:
         return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
 
     def _labels(self, part: Part, frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-        if isinstance(part.labels, LabelStage):
+        if isinstance(part.labels, Stage):
             return self.table(part.labels)
         if part.labels == "random":
             return random_labels(frame["id"], seed)
@@ -286,12 +295,21 @@ class Builder:
 
             delta = orient(self.table(stage.calibration), stage.calibration.on.frame)["delta"]
             temperature = float(fit_temperature(delta.to_numpy()))
-        oracle = stage.config.filter.startswith("oracle")
+        oracle = stage.config.filter == ORACLE
         truth = stage.scores.on.frame.set_index("id")["truth"] if oracle else None
-        labels = make_labels(raw, stage.config, temperature, truth)
+        labels = make_labels(raw, stage.config, temperature, truth, self.base)
         if self.world.main:
             labels.to_parquet(folder / "table.parquet", index=False)
         return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+
+    @build.register
+    def _conflict(self, stage: ConflictStage, folder: Path) -> dict[str, Any]:
+        from w2s_pref.losses.conflict import extra_labels
+
+        labels = extra_labels(stage.conflict, self.base, stage.on.frame, stage.seed or 0)
+        if self.world.main:
+            labels.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(labels), "kept": int(labels["keep"].sum())}
 
     @build.register
     def _analyze(self, stage: AnalyzeStage, folder: Path) -> dict[str, Any]:
@@ -305,6 +323,7 @@ class Builder:
 
         if not self.world.main:
             return {}
+        from w2s_pref.analysis.metrics import functions
         from w2s_pref.analysis.preferences.study import summarize
 
         scores, labels = score_table(self, stage), label_table(self, stage)
@@ -313,7 +332,8 @@ class Builder:
         judged, anchors = judged_table(self, stage), anchor_table(self, stage)
         if judged is not None:
             judged.to_parquet(folder / "answers.parquet", index=False)
-        body = summarize(scores, labels, stage.test.frame, study_design(stage.design), judged, anchors)
+        own = functions(list(stage.design.get("metrics", [])), self.base)
+        body = summarize(scores, labels, stage.test.frame, study_design(stage.design), judged, anchors, own)
         (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
         return {"rows": len(scores)}
 

@@ -14,7 +14,7 @@ from w2s_pref.report.grid import Grid, letter, text
 from w2s_pref.report.methods import grids
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
 from w2s_pref.report.policies import SPEECH_HEADS, speech_cells, speech_title
-from w2s_pref.report.rows import METRICS, WIN, Row, has_policies, method_word, rows
+from w2s_pref.report.rows import METRICS, WIN, Row, has_policies, method_word, own_metrics, rows
 from w2s_pref.report.terminal import GENERAL_HEADS, METHOD_ROOM, TAX_HEADS, general_cells, tax_cells, tax_title
 from w2s_pref.results.results import Estimate, Results
 
@@ -32,7 +32,12 @@ def compare(runs: Sequence[Results]) -> list[RenderableType]:
     """
     _several(runs)
     names = labels(runs)
-    tables = [*_tables(runs, names), *_speech(runs, names), *grids(list(zip(names, runs, strict=True)), METHOD_ROOM[1])]
+    tables = [
+        *_tables(runs, names),
+        *_own_metrics(runs, names),
+        *_speech(runs, names),
+        *grids(list(zip(names, runs, strict=True)), METHOD_ROOM[1]),
+    ]
     return [*_status(runs, names), settings(runs, names), *_recipes(runs, names), *tables]
 
 
@@ -59,7 +64,8 @@ def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
             verdict = None if row.deception is None else row.deception.verdict
             place = {"run": name, "arm": row.arm, "conflict": row.conflict}
             place |= {"supervision": row.supervision, "method": row.method}
-            found.append({**place, **values, "tax": tax, "verdict": verdict})
+            own = {name: _value(value) for name, value in row.metrics.items()}
+            found.append({**place, **values, "tax": tax, "verdict": verdict, **({"metrics": own} if own else {})})
     return found
 
 
@@ -175,6 +181,21 @@ def _speech(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Renderabl
             grid.group(_title(runs, place))
         for name, one in said.items():
             grid.add(name, speech_cells(grid, one))
+    yield grid
+
+
+def _own_metrics(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
+    """The users' metrics, lined up the same way; runs whose recipe names none are left out."""
+    metrics = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
+    if not metrics:
+        return
+    grid = Grid("Metrics of the recipes' own", ("Run", *metrics))
+    found = _places(runs, names)
+    for place in dict.fromkeys(place for students in found.values() for place in students):
+        grid.group(_title(runs, place))
+        for name, students in found.items():
+            if (row := students.get(place)) and row.metrics:
+                grid.add(name, [grid.notes.estimate(row.metrics.get(metric), 3) for metric in metrics])
     yield grid
 
 

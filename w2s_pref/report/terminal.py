@@ -29,6 +29,7 @@ from w2s_pref.report.rows import (
     rows,
 )
 from w2s_pref.report.rows import ceilings as ceiling_rows
+from w2s_pref.report.rows import own_metrics as metric_names
 from w2s_pref.results.results import Ladder, Results
 
 #: From this width on one table holds all columns.
@@ -54,6 +55,7 @@ def parts(results: Results, width: int) -> Iterator[RenderableType]:
         yield text(f"- {sentence}")
     yield Text("")
     yield from comparison(results, width)
+    yield from own_metrics(results)
     yield from grids([("", results)], METHOD_ROOM[width < WIDE])
     yield from speech(results)
     yield from risk(results)
@@ -112,6 +114,20 @@ def comparison(results: Results, width: int) -> Iterator[RenderableType]:
     for grid in (joined,) if width >= WIDE else (general, taxed):
         yield grid
     yield from verdicts(students)
+
+
+def own_metrics(results: Results) -> Iterator[RenderableType]:
+    """The user's metrics, a row a student."""
+    names = list(metric_names(results))
+    if not names:
+        return
+    grid = Grid("Metrics of this recipe's own", ("Conflict", *names))
+    for arm in results.arms:
+        grid.group(arm.name)
+        for row in rows(results):
+            if row.arm == arm.name:
+                grid.add(row.conflict, [grid.notes.estimate(row.metrics.get(name), 3) for name in names])
+    yield grid
 
 
 def verdicts(students: Sequence[Row]) -> Iterator[RenderableType]:

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 SCHEMA_VERSION: Final = 1
 
@@ -568,6 +575,16 @@ class Provenance(Model):
     stages: dict[str, str]
 
 
+class Measure(Model):
+    """A user's metric of one student. ``about``: the first line of the function's docstring."""
+
+    metric: str
+    about: str = ""
+    arm: str
+    conflict: str
+    value: Estimate
+
+
 class Body(Model):
     """The analysis proper: a pure function of score tables and of the design of the study."""
 
@@ -582,8 +599,15 @@ class Body(Model):
     speech: list[Speech] = Field(default_factory=list)
     risk: list[Risk] = Field(default_factory=list)
     predictors: Predictors | None = None
+    metrics: list[Measure] = Field(default_factory=list, description="only there where a recipe names metrics")
     verdict: Verdict
     warnings: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_metrics(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of recipes that name no metric are written as they were before there were any."""
+        found: dict[str, Any] = write(self)
+        return found if found.get("metrics") else {name: value for name, value in found.items() if name != "metrics"}
 
 
 class Results(Body):

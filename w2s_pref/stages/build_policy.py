@@ -101,6 +101,7 @@ def build_pairs(builder: Builder, stage: PairPolicyStage, folder: Path) -> dict[
 
 
 def _pair_job(builder: Builder, stage: PairPolicyStage, tokenizer: Any) -> tuple[PolicyJob, dict[str, int]]:
+    from w2s_pref.losses.conflict import with_term
     from w2s_pref.losses.spec import with_spec
     from w2s_pref.training.fit_policy import PairObjective, PolicyJob
 
@@ -125,7 +126,7 @@ def _pair_job(builder: Builder, stage: PairPolicyStage, tokenizer: Any) -> tuple
         **lists,
         columns=columns,
         arguments=arguments,
-        objective=PairObjective(**with_spec(stage.objective)),
+        objective=PairObjective(**with_term(with_spec(stage.objective, builder.base), builder.base)),
         seed=stage.seed,
         updates=updates,
         lora=spec.lora,

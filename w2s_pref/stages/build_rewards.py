@@ -13,7 +13,7 @@ from w2s_pref.core.registry import locate
 from w2s_pref.core.user_code import guarded
 from w2s_pref.stages.policies import JudgeStage, OnlinePolicyStage, PolicyScoreStage, Reward
 from w2s_pref.stages.rewards_labels_scores import Scored, ScoreStage, TrainStage
-from w2s_pref.training.methods import FOLDER
+from w2s_pref.training.methods import FOLDER, REWARDS
 
 if TYPE_CHECKING:
     from w2s_pref.engine.build import Builder
@@ -35,7 +35,6 @@ def reward_function(builder: Builder, stage: OnlinePolicyStage) -> RewardFunctio
 
 
 def _one(builder: Builder, reward: Reward, stage: OnlinePolicyStage) -> RewardFunction:
-    from w2s_pref.core.registry import resolve
     from w2s_pref.training import rewards
 
     if isinstance(reward.source, Scored):
@@ -46,7 +45,7 @@ def _one(builder: Builder, reward: Reward, stage: OnlinePolicyStage) -> RewardFu
         return rewards.random_reward(stage.seed)
     if reward.source.startswith(FOLDER):
         return _from_folder(builder, reward.source.removeprefix(FOLDER), stage)
-    own = guarded(resolve(reward.source, builder.base), f"reward {reward.source!r}")
+    own = guarded(REWARDS.find(reward.source, builder.base), f"reward {reward.source!r}")
     return rewards.from_callable(own, reward.source)
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from w2s_pref.core.tables import canonical, digest
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import ORACLE, LabelConfig
 from w2s_pref.models.info import ModelFacts
 
 
@@ -83,11 +83,11 @@ class Stage:
 class Part:
     """Training pairs and where their labels come from.
 
-    ``labels`` is "truth", "random", or the label stage. ``paid`` gives the loss the true sign (explicit conflict).
+    ``labels`` is "truth", "random", or a stage with labels. ``paid`` gives the loss the true sign (explicit conflict).
     """
 
     rows: Rows
-    labels: LabelStage | str
+    labels: Stage | str
     paid: bool = False
 
     @property
@@ -229,6 +229,7 @@ class LabelStage(Stage):
     scores: Scored
     config: LabelConfig
     calibration: Scored | None = None
+    code: str = ""
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -238,18 +239,42 @@ class LabelStage(Stage):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Configuration; ground truth of the labelled pairs only for the oracle filter."""
-        oracle = self.config.filter.startswith("oracle")
+        """Configuration, the source of a user's functions; ground truth only for the oracle filter."""
+        oracle = self.config.filter == ORACLE
         return {
             "config": self.config.model_dump(exclude={"threshold"} if self.config.filter == "none" else set()),
             "oracle": self.scores.on.truth if oracle else None,
             "calibration": self.calibration.on.truth if self.calibration is not None else None,
+            **({"code": self.code} if self.code else {}),
         }
 
     @property
     def rows(self) -> int:
         """Pairs to label."""
         return len(self.scores.on)
+
+
+@dataclass(frozen=True, eq=False)
+class ConflictStage(Stage):
+    """What a user's conflict setting says of the conflicting pairs. ``truth``, ``seed``: it asks for them."""
+
+    kind: ClassVar[str] = "labels"
+    conflict: str
+    code: str
+    on: Rows
+    truth: bool
+    seed: int | None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The function with its source, the texts, and the ground truth where it is read."""
+        truth = self.on.truth if self.truth else None
+        return {"conflict": self.conflict, "code": self.code, "rows": self.on.texts, "truth": truth, "seed": self.seed}
+
+    @property
+    def rows(self) -> int:
+        """Pairs to label."""
+        return len(self.on)
 
 
 @dataclass(frozen=True, eq=False)

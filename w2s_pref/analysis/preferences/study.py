@@ -6,6 +6,7 @@ import pandas as pd
 
 from w2s_pref.analysis.deception import cases, measures
 from w2s_pref.analysis.deception.deception import notes
+from w2s_pref.analysis.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences import compare, hops, ladder, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, measure_student, model_performance
 from w2s_pref.analysis.preferences.length import length_matched
@@ -27,6 +28,7 @@ def summarize(
     design: Design,
     judged: pd.DataFrame | None = None,
     anchors: pd.DataFrame | None = None,
+    own: Functions | None = None,
 ) -> results.Body:
     """Analyse a whole study.
 
@@ -41,6 +43,7 @@ def summarize(
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
         anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
+        own: metrics of the user's own by name.
 
     Returns:
         ``results.Body``; the same tables in any row order give the same body.
@@ -72,6 +75,7 @@ def summarize(
         speech=said,
         risk=risks(laboratory),
         predictors=predictors(laboratory),
+        metrics=own_measures(context, own or {}),
         verdict=sentences.verdict(design, students, comparisons, rungs, said),
         warnings=_warnings(context, students),
     )

@@ -33,7 +33,7 @@ Statistics = Callable[[Floats], tuple[Floats, ...]]
 #: An interval is reported when at least this share of the resamples is defined.
 MIN_DEFINED = 0.9
 #: Resamples used for the noise variance of a single seed's value.
-_NOISE_RESAMPLES = 300
+NOISE_RESAMPLES = 300
 _CHUNK = 256
 #: More groups than this are resampled in random blocks of whole groups: the same variance, bounded memory.
 MAX_BLOCKS = 8192
@@ -134,7 +134,7 @@ class Sums:
 
     def stats(self, statistics: Statistics, ranges: Sequence[tuple[float, float]]) -> list[Stat]:
         """Several statistics from one function that returns them all, each with its natural range."""
-        noise = self.boot[:_NOISE_RESAMPLES].astype(np.float64)
+        noise = self.boot[:NOISE_RESAMPLES].astype(np.float64)
         whole = statistics(self.seeds.sum(axis=0)[None])
         by_group = statistics(self.boot.sum(axis=1, dtype=np.float64))
         one_seed = self.seeds.shape[0] == 1

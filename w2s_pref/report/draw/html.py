@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
+from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.draw.format import plain
 from w2s_pref.report.sections import SECTIONS
 from w2s_pref.results.results import Results
@@ -25,16 +27,17 @@ def environment() -> Environment:
     )
 
 
-def render(results: Results) -> str:
-    """The whole page as text."""
-    sections = [section for build in SECTIONS if (section := build(results)) is not None]
+def render(results: Results, own: Sequence[Section] = ()) -> str:
+    """The whole page as text; the user's own sections stand before the last one, which says where all comes from."""
+    *found, last = [section for build in SECTIONS if (section := build(results)) is not None]
+    sections = [*found, *own, last]
     template = environment().get_template("report.html.j2")
     return template.render(name=plain(results.name), results=results, sections=sections)
 
 
-def write(results: Results, path: Path) -> None:
+def write(results: Results, path: Path, own: Sequence[Section] = ()) -> None:
     """Write the page at ``path``: whole or not at all."""
-    write_page(render(results), path)
+    write_page(render(results, own), path)
 
 
 def write_page(text: str, path: Path) -> None:

@@ -17,6 +17,7 @@ from w2s_pref.report.sections import (
     ladder,
     length,
     methods,
+    metrics,
     monitor,
     paired,
     provenance,
@@ -32,6 +33,7 @@ from w2s_pref.report.sections import (
 SECTIONS: Final[tuple[Builder, ...]] = (
     verdict.section,
     comparison.section,
+    metrics.section,
     methods.section,
     speech.section,
     regions.section,

@@ -72,7 +72,7 @@ def _job(builder: Builder, stage: FinetuneStage, spec: ModelSpec, tokenizer: Any
     )
     return ClassifyJob(
         item_ids([train[row] for row in kept], tokenizer, longest), own.p[kept].tolist(), stage.arguments,
-        LossSpec.model_validate(stage.loss), stage.seed, held_out, lora=spec.lora,
+        LossSpec.of(stage.loss, builder.base), stage.seed, held_out, lora=spec.lora,
         base_path=str(stage.model.folder or spec.path), progress=builder.progress,
     )  # fmt: skip
 

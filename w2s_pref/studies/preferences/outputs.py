@@ -21,6 +21,7 @@ from w2s_pref.core.disk import disk_sentence
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import environment
+from w2s_pref.report.registry import check as check_sections
 from w2s_pref.results.results import Body, Curve, ModelInfo, MonitorAlarm, MonitorCurve, Provenance, Results, SplitInfo
 from w2s_pref.stages.policies import OnlinePolicyStage, PolicyStage
 from w2s_pref.stages.rewards_labels_scores import AnalyzeStage, Scored, TrainStage
@@ -178,6 +179,7 @@ def check_places(opened: Opened) -> None:
     Raises:
         W2SError: output or store is a file, the run folder would hold the store, or what stands there is no run.
     """
+    check_sections(opened.recipe.report.sections, opened.base)
     output, store = Path(opened.recipe.output), opened.store.root
     folder = output / opened.recipe.name
     for key, path in (("output", output), ("store", store)):
@@ -195,14 +197,16 @@ def check_places(opened: Opened) -> None:
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
     """Write the run folder: tables, results, report, students."""
     from w2s_pref.report.draw.html import write as write_report
+    from w2s_pref.report.registry import own_sections
 
+    own = own_sections(results, opened.recipe.report.sections, opened.base)
     with fresh_folder(opened) as fresh:
         tables = builder.artifact(analysis).folder
         for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
             if (tables / name).is_file():
                 shutil.copyfile(tables / name, fresh / name)
         write_facts(opened, builder, results, fresh)
-        write_report(results, fresh / "report.html")
+        write_report(results, fresh / "report.html", own)
         _students(opened, builder, results, fresh / "students")
 
 
@@ -238,7 +242,7 @@ def _students(opened: Opened, builder: Builder, results: Results, folder: Path) 
     from w2s_pref.report.cards import model_card
 
     for arm in opened.study.chains:
-        for conflict in opened.recipe.conflict.settings:
+        for conflict in opened.recipe.conflict.names:
             for seed in opened.recipe.seeds:
                 stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
                 if stage is None:
