@@ -26,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: Module name of a user's file -> its time of change when it was run: a file runs once, and again when it is edited.
 _LOADED: dict[str, int] = {}
 
+#: How modules of users' files are called.
+_USER = "w2s_user_"
+
 #: Entry points of installed packages whose modules register something when they are imported.
 PLUGINS = "w2s_pref.plugins"
 
@@ -88,7 +91,7 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     path = locate(where, base)
     if path is None:
         raise W2SError(f"{reference}: there is no file {where} in {base.resolve()} or {Path.cwd()}; check the path")
-    name = f"w2s_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{_USER}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)
@@ -263,7 +266,8 @@ class Registry:
 
 
 def _origin(item: object) -> tuple[str, str]:
-    """What tells two definitions apart: running a file a second time gives the same origin."""
-    code = getattr(item, "__code__", None)
-    where = code.co_filename if code is not None else getattr(item, "__module__", "")
-    return str(where), str(getattr(item, "__qualname__", repr(item)))
+    """What tells two definitions apart: a file that runs again, or a copy of it elsewhere, gives the same origin."""
+    code, module = getattr(item, "__code__", None), str(getattr(item, "__module__", ""))
+    where = code.co_filename if code is not None else module
+    named = Path(where).name if module.startswith(_USER) else str(where)
+    return named, str(getattr(item, "__qualname__", repr(item)))

@@ -153,8 +153,9 @@ class Builder:
             counts = {name: counts.get(name, 0) + value for name, value in tokens.counts.items()}
         arguments, updates = self.sized(stage, sizes)
         spec = stage.model.spec
+        loss = Loss(**with_term(with_spec(stage.loss, self.base), self.base))
         job = FitJob(
-            a_ids, b_ids, columns, arguments, Loss(**with_term(with_spec(stage.loss, self.base), self.base)), stage.seed, updates, spec.lora,
+            a_ids, b_ids, columns, arguments, loss, stage.seed, updates, spec.lora,
             str(stage.model.folder or spec.path), self.progress,
         )  # fmt: skip
         return job, counts

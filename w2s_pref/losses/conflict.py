@@ -1,9 +1,9 @@
-"""Conflict settings: what acts on the last student beside the weak labels. No torch here: recipes are checked with this.
+"""Conflict settings: what acts on the last student beside the weak labels. No torch here: recipes are checked by it.
 
 A setting of one's own is a function that asks for what it needs by name, and what it asks for says which kind it is.
 
-- *Extra training pairs*: it asks for ``pairs``, the table of ``data.conflict`` (id, form, prompt, a, b), and returns for
-  each the probability that ``a`` is preferred, NaN where the pair stays out.
+- *Extra training pairs*: it asks for ``pairs``, the table of ``data.conflict`` (id, form, prompt, a, b), and returns
+  for each the probability that ``a`` is preferred, NaN where the pair stays out; it may ask for ``seed``.
 - *A term of the loss*: it asks for ``margin``, the student's log-odds that ``a`` is preferred, shape (B,), and returns
   one number a pair, which is added to the loss with the weight ``conflict.alpha``; it may ask for the label ``p``.
 

@@ -47,8 +47,8 @@ class LossSpec(Section):
 
     name: LossName = Field(
         "soft_bce",
-        description="loss of students: one of the package, or your own; ceilings use soft_bce, which is also called "
-        "xent and naive",
+        description=f"loss of students: {', '.join(CONSTANTS)}, or your own; ceilings use soft_bce, which is also "
+        "called xent and naive",
     )
     a_max: float = Field(
         0.5, ge=0.0, le=1.0, description="aux_confidence, entropy: final weight of the student's own opinion"

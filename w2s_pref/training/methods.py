@@ -67,7 +67,9 @@ class MethodConfig(Section):
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
-    labels: LabelerName | None = Field(None, description="form of the labels; default labels.form")
+    labels: LabelerName | None = Field(
+        None, description="form of the labels: soft, hard or your own; default labels.form"
+    )
     pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
     sft: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
     score: ScoreForm | None = Field(None, description="what ranks two answers; paper_dpo: no reference term, τ 50")

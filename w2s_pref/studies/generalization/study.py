@@ -135,8 +135,8 @@ class Laboratory:
         arguments = merged(FINETUNE, self.recipe.training, facts.spec.training, config.training)
         pre = self._texts_first(f"texts before {title}", facts, config.pre, split.train, seed) if config.pre else None
         return FinetuneStage(
-            title, on, split, facts, seed, keyed(arguments), config.head, config.loss.keyed(self.base), arguments, self.tokens,
-            pre, patience=config.patience, **more,
+            title, on, split, facts, seed, keyed(arguments), config.head, config.loss.keyed(self.base), arguments,
+            self.tokens, pre, patience=config.patience, **more,
         )  # fmt: skip
 
     def _texts_first(self, title: str, facts: ModelFacts, pre: PreConfig, train: Rows, seed: int) -> PairPolicyStage:

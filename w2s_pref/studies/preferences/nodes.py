@@ -241,8 +241,8 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
     check_policy.check_answers(study, node.model, found)
     if task.conflict in study.recipe.conflict.own:
         raise W2SError(
-            f"conflict.settings: {task.conflict} acts on labelled pairs, but {found.algorithm} learns from rewards of its "
-            "own answers; take it out, or give this student another method"
+            f"conflict.settings: {task.conflict} acts on labelled pairs, but {found.algorithm} learns from rewards of "
+            "its own answers; take it out, or give this student another method"
         )
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)

@@ -26,7 +26,8 @@ class ConflictConfig(Section):
     """What acts on the last student beside the weak labels."""
 
     settings: list[Annotated[str, AfterValidator(CONFLICTS.checked)]] = Field(
-        ["none", "explicit", "implicit"], description="which students are trained; also your own settings"
+        ["none", "explicit", "implicit"],
+        description=f"which students are trained: {', '.join(CONFLICTS.builtin)}, or your own",
     )
     alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term, and of your own terms")
     match_updates: bool = Field(True, description="mixtures enlarge the batch, so every setting makes as many updates")
