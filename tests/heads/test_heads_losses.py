@@ -168,4 +168,4 @@ def test_what_a_loss_reads() -> None:
     """Constants of other losses are in no key."""
     assert named("naive").read() == {}
     assert named("product", radius=0.3).read() == {"name": "product", "alpha": 1.0, "beta": 1.0}
-    assert {name for names in CONSTANTS.values() for name in names} | {"name"} == set(LossSpec.model_fields)
+    assert {name for names in CONSTANTS.values() for name in names} | {"name", "options"} == set(LossSpec.model_fields)

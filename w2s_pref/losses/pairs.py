@@ -65,8 +65,8 @@ class PairLoss:
             self._checked = True
         return value
 
-    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor, p: Tensor) -> Tensor:
-        """What the explicit conflict, or a user's, adds, (B,)."""
+    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor, p: Tensor | None = None) -> Tensor:
+        """What the explicit conflict, or a user's (which may read the label ``p``), adds, (B,)."""
         if self.objective.alpha == 0:
             return torch.zeros_like(margin)
         if self.objective.term is not None:
