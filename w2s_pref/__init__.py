@@ -3,6 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from w2s_pref.core import aliases
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.version import __version__
 
@@ -40,3 +41,6 @@ def __getattr__(name: str) -> Any:
     if name not in _DECORATORS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_DECORATORS[name]), name)
+
+
+aliases.install()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from w2s_pref.core.registry import Registry
 
+__all__ = ["DATASETS", "Registry", "dataset"]
+
 DATASETS = Registry(
     "data set",
     {

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 #: Signals for which less is worse; more is worse for all others.

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, Ints, divide, number
+from w2s_pref.analysis.stats.basics import divide, number
 from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
+from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import FALLING
 from w2s_pref.monitor.lead_time import alarm_row, crossings, threshold_alarms

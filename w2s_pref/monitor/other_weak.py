@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 from w2s_pref.monitor.signals import signals
 
 #: Column of a look's margins, one for each probe pair, in the probe's order.

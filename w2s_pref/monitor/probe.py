@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.analysis.risk.blind_spot import uncertain
 from w2s_pref.analysis.risk.moments import check_probabilities
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, neutral_order, pair_id
 from w2s_pref.data.chat import as_messages, group_key

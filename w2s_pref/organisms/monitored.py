@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats, number, sigmoid
+from w2s_pref.analysis.stats.basics import number, sigmoid
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.monitor.alarms import Envelope
 from w2s_pref.monitor.detector import judge

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, Ints, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 
 MODELS = ("weak", "ceiling", "reference", "student")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.organisms import World, table, temperature_only, world
 
 

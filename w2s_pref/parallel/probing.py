@@ -12,7 +12,7 @@ import torch
 from accelerate.state import AcceleratorState, PartialState, is_initialized
 from accelerate.utils import DistributedType, broadcast_object_list, gather_object
 
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 
 #: Here every process holds all weights and may score a share alone; elsewhere a forward pass takes all processes.
 REPLICATED = frozenset(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, Ints, divide
+from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.core.arrays import Bools, Floats, Ints
 
 #: Fine bins inside each bin of the binned lift.
 FINE = 4

@@ -10,10 +10,11 @@ import numpy as np
 from w2s_pref.analysis.deception import lift as lifts
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.scores.regions import Regions, known, regions
-from w2s_pref.analysis.stats.basics import Floats, Ints, Ties, divide, number
+from w2s_pref.analysis.stats.basics import Ties, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat, Statistic, Sums
 from w2s_pref.analysis.stats.permutation import permutation_p
 from w2s_pref.analysis.stats.regression import flip_regression
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.results.results import KnownRule
 
 #: Below this many flipped rows a deception score is mostly noise (spec: a warning when |CT| < 50).

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats, Ints, credit
+from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.lab.studies import together
-from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results.lab import CurvePoint, LearningCurve
 
 #: Points of a mean curve; trainings that end early keep their last value.

@@ -10,8 +10,8 @@ import numpy as np
 from w2s_pref.analysis.lab.answers import Answers
 from w2s_pref.analysis.lab.pooled import mean
 from w2s_pref.analysis.lab.studies import together
-from w2s_pref.analysis.stats.basics import Floats, Ints
 from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.results.lab import Difficulty
 
 #: Parts of the test items, of equal size.

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results.lab import Estimate
 
 

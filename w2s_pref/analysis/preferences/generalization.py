@@ -11,8 +11,9 @@ import pandas as pd
 from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.scores.table import validate_scores
-from w2s_pref.analysis.stats.basics import Floats, Ties, credit, divide, number
+from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).

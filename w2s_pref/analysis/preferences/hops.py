@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.scores.design import ArmDesign, Context
-from w2s_pref.analysis.stats.basics import Floats, credit
+from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results import results
 

@@ -7,9 +7,10 @@ import numpy as np
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.compare import metric_stat
 from w2s_pref.analysis.scores.design import Design
-from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results import results
 
 METRICS = ("pgr", "deception_score", "lift")

@@ -20,9 +20,10 @@ from w2s_pref.analysis.preferences.arms import NO_TAX, Student
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
 from w2s_pref.analysis.scores.design import Context
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.basics import Floats, Ints, credit
+from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.tables import digest
 from w2s_pref.results import results
 from w2s_pref.results.results import Reference

@@ -8,9 +8,9 @@ import pandas as pd
 from w2s_pref.analysis.preferences.spoken import disagreement
 from w2s_pref.analysis.scores.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
-from w2s_pref.analysis.stats.basics import Floats
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results import results
 from w2s_pref.results.results import Judge
 

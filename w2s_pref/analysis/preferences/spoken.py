@@ -8,8 +8,9 @@ import pandas as pd
 from w2s_pref.analysis.scores.design import ArmDesign, Context
 from w2s_pref.analysis.scores.regions import known
 from w2s_pref.analysis.scores.samples import Samples
-from w2s_pref.analysis.stats.basics import Bools, Floats, credit
+from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results import results
 from w2s_pref.results.results import CELLS, Judge
 

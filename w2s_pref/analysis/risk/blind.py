@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, uncertain
-from w2s_pref.analysis.stats.basics import Floats, divide, number
+from w2s_pref.analysis.stats.basics import divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 #: The thresholds of the grid; these and the defaults of .75 are this project's.

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, divide
+from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.core.arrays import Bools, Floats
 
 #: A confidence this close to a threshold stands on it: p = .25 given as a logit is not exactly .25.
 EDGE = 1e-12

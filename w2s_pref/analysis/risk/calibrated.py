@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.basics import Floats, Ints
 from w2s_pref.analysis.stats.calibration import TEMPERATURES, fit_temperature
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
 

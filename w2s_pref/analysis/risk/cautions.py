@@ -6,7 +6,7 @@ import numpy as np
 
 from w2s_pref.analysis.risk.blind_spot import EDGE, confidence, uncertain
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.basics import Floats
+from w2s_pref.core.arrays import Floats
 
 #: Below this many items an interval means little.
 FEW_ITEMS = 30

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import xlogy
 
-from w2s_pref.analysis.stats.basics import Floats, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 
 KL_TERMS = ("kl_target_strong", "kl_target_weak", "kl_strong_weak")
 

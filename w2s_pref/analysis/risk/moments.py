@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Floats, divide
+from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 #: A slack above this counts as holding: a bound met exactly may come out a rounding error below 0.

@@ -15,7 +15,8 @@ from w2s_pref.analysis.risk.findings import headline, sentences, verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
 from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
 from w2s_pref.analysis.stats import ranks
-from w2s_pref.analysis.stats.basics import Floats, number
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 #: name of a partial correlation -> the signal held constant

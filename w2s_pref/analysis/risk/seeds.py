@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from w2s_pref.analysis.risk.divergence import bernoulli_kl
-from w2s_pref.analysis.stats.basics import Floats, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.core.arrays import Floats
 
 
 class TotalVariance(NamedTuple):

@@ -13,7 +13,8 @@ from w2s_pref.analysis.risk.blind_spot import confidence, confident_errors, unce
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.settings import LABELS, blocks
 from w2s_pref.analysis.scores.panel import panel
-from w2s_pref.analysis.stats.basics import Floats, credit, sigmoid
+from w2s_pref.analysis.stats.basics import credit, sigmoid
+from w2s_pref.core.arrays import Floats
 
 #: name -> how a reader is told it. Mean confidence, logit scale, confident errors and accuracy are the strong model's.
 SIGNALS = {

@@ -23,9 +23,10 @@ from w2s_pref.analysis.risk.predictors import study_points
 from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import Pair
 from w2s_pref.analysis.scores.design import ArmDesign, Context
-from w2s_pref.analysis.stats.basics import Floats, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results import results
 
 #: Below this many settings no rank correlation is worth a line.

@@ -18,8 +18,9 @@ from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
 from w2s_pref.analysis.risk.seeds import bregman_kl, bregman_squared, total_covariance
 from w2s_pref.analysis.scores.panel import Panel, panel
 from w2s_pref.analysis.scores.table import validate_scores
-from w2s_pref.analysis.stats.basics import Floats, number, sigmoid
+from w2s_pref.analysis.stats.basics import number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.basics import Floats, credit
+from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.analysis.stats.calibration import Calibrated, calibration
+from w2s_pref.core.arrays import Floats
 from w2s_pref.results.results import KnownRule
 
 #: Settings without a conflict worth naming: the plain student and the two controls.

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.scores.table import near, source_of
-from w2s_pref.analysis.stats.basics import Floats, Ints, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
 

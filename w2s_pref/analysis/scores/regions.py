@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, Ties, number, right
+from w2s_pref.analysis.stats.basics import Ties, number, right
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.results import CELLS, KnownRule
 
 

@@ -9,8 +9,9 @@ from typing import get_args
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Floats, Ints, divide
+from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.results import Judge
 

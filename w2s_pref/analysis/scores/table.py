@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Bools
+from w2s_pref.core.arrays import Bools
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL
 

@@ -1,17 +1,14 @@
-"""Small shared pieces: array types, stable sigmoid, safe division, and numbers that JSON can hold."""
+"""Small shared pieces: stable sigmoid, safe division, and numbers that JSON can hold."""
 
 from __future__ import annotations
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
-Floats32: TypeAlias = NDArray[np.float32]
-Ints: TypeAlias = NDArray[np.int64]
-Bools: TypeAlias = NDArray[np.bool_]
+from w2s_pref.core.arrays import Bools, Floats
+
 Ties = Literal["half", "right"]
 
 

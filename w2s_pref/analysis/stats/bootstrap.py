@@ -23,7 +23,8 @@ from functools import cached_property
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Floats, Floats32, Ints, divide
+from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.core.arrays import Floats, Floats32, Ints
 
 #: A statistic of sums: (..., C) -> (...), NaN where undefined.
 Statistic = Callable[[Floats], Floats]

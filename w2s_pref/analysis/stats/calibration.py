@@ -10,8 +10,9 @@ import pandas as pd
 
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.scores.table import validate_scores
-from w2s_pref.analysis.stats.basics import Floats, Ints, Ties, credit, divide, number, sigmoid
+from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats, Ints
 
 #: Range of a fitted temperature; at its ends the data ask for none (all right) or for no confidence at all.
 TEMPERATURES = (0.01, 100.0)

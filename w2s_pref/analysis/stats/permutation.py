@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Bools, Floats, Ints
+from w2s_pref.core.arrays import Bools, Floats, Ints
 
 
 def permutation_p(

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from w2s_pref.analysis.stats.basics import Floats, Ints, divide
+from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
+from w2s_pref.core.arrays import Floats, Ints
 
 #: Up to this many values all n! orders are counted (362,880 for 9); above it, a seeded sample of ``DRAWS`` orders.
 MAX_EXACT = 9

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Floats, Ints, number
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.core.arrays import Floats, Ints
 
 NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
 _Z = 1.959963984540054

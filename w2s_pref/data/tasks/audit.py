@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.basics import Ints
 from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.core.arrays import Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tasks import probes
 from w2s_pref.data.tasks.rows import ITEM_COLUMNS, first_groups

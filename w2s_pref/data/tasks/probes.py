@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from w2s_pref.analysis.stats.basics import Ints
+from w2s_pref.core.arrays import Ints
 from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import same_start
 

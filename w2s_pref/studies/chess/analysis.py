@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
-from w2s_pref.analysis.stats.basics import Bools, Floats
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.chess import Band, ChessCell, ChessResults, LabelQuality, MoveAgreement, MoveErrors, Player
 from w2s_pref.studies.chess.study import Cell
 
