@@ -14,11 +14,12 @@ from scipy import stats
 from w2s_pref.analysis.risk.findings import headline, verdict
 from w2s_pref.analysis.risk.predictors import predictor_study
 from w2s_pref.analysis.risk.settings import read_settings, validate_settings
-from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signals
+from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import risk_summary
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms.scales import scale_null
+from w2s_pref.results.signals import SIGNALS, TARGET
 
 
 def study(frame, **options):

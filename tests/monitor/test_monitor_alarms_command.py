@@ -21,8 +21,8 @@ from w2s_pref.monitor.lead_time import judge_envelope
 from w2s_pref.monitor.verdict import headline, judge_runs, sentences
 from w2s_pref.organisms import monitored as study
 from w2s_pref.organisms import monitored_table as study_table
-from w2s_pref.report.alarm_tables import alarms_table
 from w2s_pref.report.sections.alarm_figures import alarms_figure
+from w2s_pref.report.terminal.alarms import alarms_table
 from w2s_pref.results.results import MonitorAlarm, MonitorCurve, Results
 
 STEPS = list(range(0, 110, 10))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from w2s_pref.analysis.risk.signals import SIGNALS
 from w2s_pref.results.results import (
     ErrorShare,
     MonitorAlarm,
@@ -19,6 +18,7 @@ from w2s_pref.results.results import (
     RiskParts,
     ThresholdPoint,
 )
+from w2s_pref.results.signals import SIGNALS
 
 from .fixture import ESCAPES, HOSTILE, IMAGE, Maker, build
 

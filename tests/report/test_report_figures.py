@@ -9,8 +9,8 @@ import pytest
 from w2s_pref.report.draw.format import duration, estimate, number, one_line, plain, undefined
 from w2s_pref.report.draw.plot import strip
 from w2s_pref.report.draw.svg import Scale, el, extent, line, ticks
-from w2s_pref.report.rows import headline, rows
 from w2s_pref.report.sections import curves, deception, ladder, paired, regions
+from w2s_pref.report.students import headline, students
 from w2s_pref.results.results import Estimate
 
 from .fixture import build
@@ -65,12 +65,12 @@ def test_seeds_that_are_undefined_are_not_drawn() -> None:
 def test_headline_prefers_the_no_conflict_reference_and_never_mixes() -> None:
     results = build()
     assert headline(results) == ("w2s", "gt_prob")
-    assert {row.conflict for row in rows(results) if row.deception is None} == {"none"}
+    assert {row.conflict for row in students(results) if row.deception is None} == {"none"}
     for arm in results.arms:
         for setting in arm.settings:
             setting.deception = [entry for entry in setting.deception if entry.reference == "ceiling"]
     assert headline(results) == ("ceiling", "gt_prob")
-    assert all(row.deception is not None for row in rows(results))
+    assert all(row.deception is not None for row in students(results))
 
 
 def test_map_under_the_other_rule_draws_both_edges_and_no_shades() -> None:
@@ -88,7 +88,7 @@ def test_every_panel_carries_its_numbers_in_words() -> None:
     results = build()
     section = deception.section(results)
     assert section is not None
-    row = next(row for row in rows(results) if row.deception is not None)
+    row = next(row for row in students(results) if row.deception is not None)
     assert row.deception is not None
     svg = deception.panel(row, row.deception).svg
     assert "T 0.75: 0." in svg
@@ -97,7 +97,7 @@ def test_every_panel_carries_its_numbers_in_words() -> None:
 
 def test_a_sweep_without_any_value_still_draws() -> None:
     results = build()
-    row = next(row for row in rows(results) if row.deception is not None)
+    row = next(row for row in students(results) if row.deception is not None)
     assert row.deception is not None
     for point in row.deception.sweep:
         point.score = point.null_share = point.lift = point.interval = None
@@ -112,9 +112,9 @@ def test_many_stages_fold_and_long_curves_are_thinned() -> None:
     section = curves.section(results)
     assert section is not None
     assert len(section.blocks) == 2
-    points = curves.thin(results.curves[0])
+    points = curves.thin(results.curves[0].step, curves.POINTS)
     assert len(points) == curves.POINTS + 1
-    assert points[-1][0] == results.curves[0].step[-1]
+    assert points[-1] == results.curves[0].step[-1]
 
 
 def test_ladder_counts_what_it_cannot_draw() -> None:
@@ -130,6 +130,6 @@ def test_forest_is_symmetric_about_zero() -> None:
     results = build()
     section = paired.section(results)
     assert section is not None
-    titles = [group.title for group in section.blocks[0].groups]  # type: ignore[attr-defined]
+    titles = [title for title, _ in section.blocks[0].groups]  # type: ignore[attr-defined]
     low, high = re.findall(r"-?\d+\.\d+", titles[0])
     assert float(low) == -float(high)

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from w2s_pref.report.cards import model_card
 from w2s_pref.report.compare import compare, document
-from w2s_pref.report.draw.html import render
-from w2s_pref.report.methods import side_by_side
+from w2s_pref.report.html import render
 from w2s_pref.report.mismatch import incomparable
+from w2s_pref.report.sections.methods import side_by_side
 from w2s_pref.report.terminal import show
 from w2s_pref.results.results import Results
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from w2s_pref.cli.runs import read_runs_and_settings
 from w2s_pref.report.cards import model_card
-from w2s_pref.report.draw.html import render
+from w2s_pref.report.html import render
 from w2s_pref.report.sections import monitor, risk
 from w2s_pref.report.terminal import show
 from w2s_pref.results.results import MonitorCurve, Results

@@ -88,7 +88,8 @@ def show_run(results: Any, folder: Path, base: Path = Path()) -> None:
 def _show_sections(results: Any, folder: Path, base: Path) -> None:
     from w2s_pref.core.errors import W2SError
     from w2s_pref.core.yaml_io import load_yaml
-    from w2s_pref.report.registry import own_sections, printed
+    from w2s_pref.report.draw.terminal import section_parts
+    from w2s_pref.report.registry import builders
 
     recipe = folder / "recipe.yaml"
     names = load_yaml(recipe).get("report", {}).get("sections", []) if recipe.is_file() else []
@@ -99,7 +100,7 @@ def _show_sections(results: Any, folder: Path, base: Path) -> None:
         results = LabBody.model_validate_json(body.read_bytes())
     for name in names:
         try:
-            parts = list(printed(own_sections(results, [name], base)))
+            parts = [part for make in builders([name], base) for part in section_parts(make(results))]
         except W2SError as error:  # a finished run is shown where its recipe's files are not, too
             parts = [f"section {name}: not shown: {error}"]
         for part in parts:

@@ -19,6 +19,6 @@ def main_table() -> tuple[list[RenderableType], dict[str, Any]]:
 
 def tables(found: Mapping[str, Any]) -> list[RenderableType]:
     """Verdict, final state of the organisms, the detector's tables; of what ``study.monitor_study`` returned."""
-    from w2s_pref.report.alarm_tables import study_table
+    from w2s_pref.report.terminal.alarms import study_table
 
     return [study_table(found, headline(found["detector"]), sentences(found["detector"]))]

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.predictors import correlations
-from w2s_pref.analysis.risk.signals import SIGNALS, Thresholds, signals
+from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.organisms.power import binomial_interval
 from w2s_pref.organisms.scales import rescaled_worlds
+from w2s_pref.results.signals import SIGNALS
 
 SETTINGS = (4, 8, 20)
 LEVEL = 0.05

@@ -11,14 +11,14 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.draw.format import count, duration, interval, number, one_line, plain, undefined
-from w2s_pref.report.rows import (
+from w2s_pref.report.students import (
     JUDGE_WORDS,
     METRICS,
     REFERENCE_WORDS,
     REWARD,
     RULE_WORDS,
     Metric,
-    Row,
+    Student,
     absent,
     find,
     method_word,
@@ -69,7 +69,7 @@ def escape(value: str, limit: int = 300) -> str:
     return _MARKDOWN.sub(r"\\\1", line)
 
 
-def front_matter(results: Results, arm: Arm, row: Row, seed: int) -> str:
+def front_matter(results: Results, arm: Arm, row: Student, seed: int) -> str:
     """What a model hub reads: tags, base model, the accuracy of this seed."""
     model = model_info(results, arm)
     task = ("text-classification", "Preference prediction")
@@ -98,7 +98,7 @@ def _kind(arm: Arm) -> list[str]:
     return ["reward-model"] if arm.method == REWARD else ["policy", plain(arm.method)]
 
 
-def _about(results: Results, arm: Arm, row: Row, seed: int) -> str:
+def _about(results: Results, arm: Arm, row: Student, seed: int) -> str:
     roles = ", ".join(f"{escape(role)} {escape(name)}" for role, name in results.objectives.items())
     lines = [
         f"# {escape(row.setting.model)}, seed {seed}",
@@ -117,7 +117,7 @@ def _about(results: Results, arm: Arm, row: Row, seed: int) -> str:
     return "\n".join(lines)
 
 
-def _metrics(results: Results, row: Row, seed: int) -> str:
+def _metrics(results: Results, row: Student, seed: int) -> str:
     lines = ["## Metrics", "", "| Metric | This seed | All seeds | 95 % interval |", "|---|---:|---:|---|"]
     lines += [_metric(results, row, metric, seed) for metric in METRICS]
     calibration = row.setting.performance.calibration
@@ -140,7 +140,7 @@ def _metrics(results: Results, row: Row, seed: int) -> str:
     return "\n".join(lines)
 
 
-def _metric(results: Results, row: Row, metric: Metric, seed: int) -> str:
+def _metric(results: Results, row: Student, metric: Metric, seed: int) -> str:
     return _line(results, metric.title, metric.get(row), metric.digits, seed, absent(row, metric))
 
 

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.report.draw.format import duration, one_line, plain
-from w2s_pref.report.grid import Grid, letter, text
-from w2s_pref.report.methods import grids
+from w2s_pref.report.draw.blocks import Block, Column, Table
+from w2s_pref.report.draw.format import duration, one_line
+from w2s_pref.report.draw.terminal import letter, parts, text
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
-from w2s_pref.report.policies import SPEECH_HEADS, speech_cells, speech_title
-from w2s_pref.report.rows import METRICS, WIN, Row, has_policies, method_word, own_metrics, rows
-from w2s_pref.report.terminal import GENERAL_HEADS, METHOD_ROOM, TAX_HEADS, general_cells, tax_cells, tax_title
-from w2s_pref.results.results import Estimate, Results
+from w2s_pref.report.sections import methods, metrics, speech
+from w2s_pref.report.sections.comparison import columns
+from w2s_pref.report.students import METRICS, WIN, Student, has_policies, method_word, own_metrics, students, tax_title
+from w2s_pref.results.results import Estimate, Results, Speech
 
 #: What makes two students of different runs the same line: supervision, method, conflict.
 Place = tuple[str, str, str]
+#: A student of one run, or none, under the letter of the run.
+OfRun = tuple[str, Student | None]
 #: Recipe differences shown in the terminal; the JSON form has all.
 SHOWN: Final = 30
 
@@ -32,13 +34,10 @@ def compare(runs: Sequence[Results]) -> list[RenderableType]:
     """
     _several(runs)
     names = labels(runs)
-    tables = [
-        *_tables(runs, names),
-        *_own_metrics(runs, names),
-        *_speech(runs, names),
-        *grids(list(zip(names, runs, strict=True)), METHOD_ROOM[1]),
-    ]
-    return [*_status(runs, names), settings(runs, names), *_recipes(runs, names), *tables]
+    groups = _groups(runs, names)
+    blocks: list[Block] = [_numbers(runs, groups), *_own_metrics(runs, groups), *_speech(runs, groups)]
+    blocks += methods.tables(list(zip(names, runs, strict=True)))
+    return [*_status(runs, names), *parts([settings(runs, names)]), *_recipes(runs, names), *parts(blocks)]
 
 
 def document(runs: Sequence[Results]) -> dict[str, Any]:
@@ -58,7 +57,7 @@ def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
     """One row for every run, arm and conflict; undefined values are null and keep their note."""
     found = []
     for run, name in zip(runs, labels(runs), strict=True):
-        for row in rows(run):
+        for row in students(run):
             values = {metric.key: _value(metric.get(row)) for metric in (*METRICS, WIN)}
             tax = None if row.deception is None else row.deception.tax
             verdict = None if row.deception is None else row.deception.verdict
@@ -113,14 +112,16 @@ def _status(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Text]:
     yield Text("")
 
 
-def settings(runs: Sequence[Results], names: Sequence[str]) -> Grid:
+def settings(runs: Sequence[Results], names: Sequence[str]) -> Table[tuple[str, Results]]:
     """What the letters mean: name, seeds, time, date."""
-    grid = Grid("Runs", ("Run", "Name", "Seeds", "Time", "Created"), words=("Name", "Created"))
-    for run, name in zip(runs, names, strict=True):
-        seeds = ", ".join(str(seed) for seed in run.seeds)
-        cells = (run.name, seeds, duration(run.provenance.seconds), run.provenance.created)
-        grid.add(name, [text(cell) for cell in cells])
-    return grid
+    heads: list[Column[tuple[str, Results]]] = [
+        Column("Run", lambda run: run[0]),
+        Column("Name", lambda run: run[1].name, words=True),
+        Column("Seeds", lambda run: ", ".join(str(seed) for seed in run[1].seeds)),
+        Column("Time", lambda run: duration(run[1].provenance.seconds)),
+        Column("Created", lambda run: run[1].provenance.created, words=True),
+    ]
+    return Table("Runs", heads, [("", list(zip(names, runs, strict=True)))])
 
 
 def _recipes(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
@@ -129,22 +130,23 @@ def _recipes(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Renderab
         yield text("The resolved recipes are equal.")
         yield Text("")
         return
-    grid = Grid(f"Recipe keys that differ ({len(differences)})", ("Run", "Value"), words=("Value",))
-    for key, values in list(differences.items())[:SHOWN]:
-        grid.group(plain(key))
-        for name, value in values.items():
-            grid.add(name, [text(one_line(value, 120))])
-    yield grid
+    heads: list[Column[tuple[str, str]]] = [
+        Column("Run", lambda pair: pair[0]),
+        Column("Value", lambda pair: one_line(pair[1], 120), words=True),
+    ]
+    groups = [(key, list(values.items())) for key, values in list(differences.items())[:SHOWN]]
+    yield from parts([Table(f"Recipe keys that differ ({len(differences)})", heads, groups)])
     if len(differences) > SHOWN:
         yield text(f"… and {len(differences) - SHOWN} further keys; the JSON form has all of them.")
 
 
-def _places(runs: Sequence[Results], names: Sequence[str]) -> dict[str, dict[Place, Row]]:
-    """Students of every run by what they share with those of another."""
-    return {
-        name: {(row.supervision, row.method, row.conflict): row for row in rows(run)}
-        for run, name in zip(runs, names, strict=True)
-    }
+def _groups(runs: Sequence[Results], names: Sequence[str]) -> list[tuple[str, list[OfRun]]]:
+    """Students of every run, those together that share supervision, method and conflict: one line a run."""
+    found: dict[Place, dict[str, Student]] = {}
+    for run, name in zip(runs, names, strict=True):
+        for row in students(run):
+            found.setdefault((row.supervision, row.method, row.conflict), {})[name] = row
+    return [(_title(runs, place), [(name, own.get(name)) for name in names]) for place, own in found.items()]
 
 
 def _title(runs: Sequence[Results], place: Place) -> str:
@@ -153,57 +155,43 @@ def _title(runs: Sequence[Results], place: Place) -> str:
     return ", ".join([supervision, *([method_word(method)] if any(map(has_policies, runs)) else []), conflict])
 
 
-def _tables(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
-    """The comparison tables, grouped by supervision, method and conflict, one line a run."""
-    general = Grid("Accuracy, conflict accuracy, PGR", ("Run", *GENERAL_HEADS))
+def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Table[OfRun]:
+    """The comparison table's own columns, grouped by supervision, method and conflict, one line a run."""
     titles = list(dict.fromkeys(tax_title(run) for run in runs))
-    taxed = Grid(titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)", ("Run", *TAX_HEADS))
-    found = _places(runs, names)
-    for place in dict.fromkeys(place for students in found.values() for place in students):
-        general.group(_title(runs, place))
-        taxed.group(_title(runs, place))
-        for name, students in found.items():
-            _line(general, taxed, name, students, place)
-    yield general
-    yield taxed
+    taxed = titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)"
+    general = "Accuracy, conflict accuracy, PGR"
+    every = columns(general, taxed)
+    starts = [next(column for column in every if column.part == part) for part in (general, taxed)]
+    numbers = [column.within(_student, "not in this run" if column in starts else "") for column in every]
+    return Table(f"{general}. {taxed}", [Column("Run", lambda row: row[0]), *numbers], groups)
 
 
-def _speech(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
-    """What the policies of the runs say, lined up the same way."""
-    titles = list(dict.fromkeys(speech_title(run) for run in runs if run.speech))
-    if not titles:
-        return
-    grid = Grid(titles[0] if len(titles) == 1 else "What policies say (judges differ)", ("Run", *SPEECH_HEADS))
-    found = _places(runs, names)
-    for place in dict.fromkeys(place for students in found.values() for place in students):
-        said = {name: row.speech for name, students in found.items() if (row := students.get(place)) and row.speech}
-        if said:
-            grid.group(_title(runs, place))
-        for name, one in said.items():
-            grid.add(name, speech_cells(grid, one))
-    yield grid
+def _student(row: OfRun) -> Student | None:
+    return row[1]
 
 
-def _own_metrics(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
+def _own_metrics(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Table[OfRun]]:
     """The users' metrics, lined up the same way; runs whose recipe names none are left out."""
-    metrics = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
-    if not metrics:
-        return
-    grid = Grid("Metrics of the recipes' own", ("Run", *metrics))
-    found = _places(runs, names)
-    for place in dict.fromkeys(place for students in found.values() for place in students):
-        grid.group(_title(runs, place))
-        for name, students in found.items():
-            if (row := students.get(place)) and row.metrics:
-                grid.add(name, [grid.notes.estimate(row.metrics.get(metric), 3) for metric in metrics])
-    yield grid
+    names = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
+    found = [(title, [row for row in own if row[1] is not None and row[1].metrics]) for title, own in groups]
+    if names:
+        numbers = [column.within(_student, "") for column in metrics.columns(names)]
+        shown = [(title, own) for title, own in found if own]
+        yield Table("Metrics of the recipes' own", [Column("Run", lambda row: row[0]), *numbers], shown)
 
 
-def _line(general: Grid, taxed: Grid, name: str, students: Mapping[Place, Row], place: Place) -> None:
-    row = students.get(place)
-    if row is None:
-        general.add(name, [text("not in this run", "dim")])
-        taxed.add(name, [text("none", "dim")])
-        return
-    general.add(name, general_cells(general, row))
-    taxed.add(name, tax_cells(taxed, row))
+def _speech(
+    runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]
+) -> Iterator[Table[tuple[str, Speech]]]:
+    """What the policies of the runs say, lined up the same way."""
+    said = [
+        (title, [(name, row.speech) for name, row in own if row is not None and row.speech]) for title, own in groups
+    ]
+    spoken = [(title, own) for title, own in said if own]
+    if spoken:
+        brief = [column.within(_said, "") for column in speech.BRIEF]
+        yield Table(speech.title(runs), [Column("Run", lambda row: row[0]), *brief], spoken)
+
+
+def _said(row: tuple[str, Speech]) -> Speech | None:
+    return row[1]

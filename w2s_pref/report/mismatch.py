@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from w2s_pref.report.draw.format import one_line, plain
-from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, headline, judge_word
+from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, headline, judge_word, thresholds
 from w2s_pref.results.results import Results
 
 ABSENT = "absent"
@@ -71,9 +71,8 @@ def definition(run: Results) -> str:
     combination = headline(run)
     if combination is None:
         return "none"
-    thresholds = sorted({entry.threshold for a in run.arms for s in a.settings for entry in s.deception})
-    words = ", ".join(f"{threshold:g}" for threshold in thresholds)
-    return f"against the {REFERENCE_WORDS[combination[0]]}, known by {RULE_WORDS[combination[1]]}, T {words}"
+    reference, rule = combination
+    return f"against the {REFERENCE_WORDS[reference]}, known by {RULE_WORDS[rule]}, T {thresholds(run)}"
 
 
 def _splits(runs: Sequence[Results]) -> list[str]:

@@ -7,18 +7,14 @@ first line of its docstring is its heading. It is in no key: a report is drawn a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, short_name
 from w2s_pref.core.user_code import asked, by_name
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from w2s_pref.report.draw.blocks import Block, Section
+from w2s_pref.report.draw.blocks import Block, Column, Prose, Section, Table
 
 SECTIONS = Registry("section")
 
@@ -42,21 +38,25 @@ def check(names: Sequence[str], base: Path) -> None:
             raise W2SError([f"report.sections: {problem}" for problem in error.problems]) from None
 
 
-def own_sections(results: Any, names: Sequence[str], base: Path) -> list[Section]:
-    """What the user's sections make of the results.
+def builders(names: Sequence[str], base: Path) -> list[Callable[[Any], Section]]:
+    """What makes a section of results, for each of these names.
 
     Raises:
-        W2SError: one fails, or returns something that is no block.
+        W2SError: there is no such section; when called: it fails, or returns something that is no block.
     """
-    from w2s_pref.report.draw.blocks import Section
+    return [_builder(SECTIONS.find(name, base), name) for name in names]
 
-    found = []
-    for name in names:
-        function, what = SECTIONS.find(name, base), f"section {name!r}"
-        made = by_name(function, OFFERED, what)(results=results)
+
+def _builder(function: Callable[..., Any], name: str) -> Callable[[Any], Section]:
+    what = f"section {name!r}"
+    call = by_name(function, OFFERED, what)
+
+    def make(results: Any) -> Section:
+        made = call(results=results)
         parts = made if isinstance(made, list | tuple) else [made]
-        found.append(Section(f"own-{short_name(name)}", _title(function, name), [_block(part, what) for part in parts]))
-    return found
+        return Section(f"own-{short_name(name)}", _title(function, name), [_block(part, what) for part in parts])
+
+    return make
 
 
 def _title(function: Callable[..., Any], name: str) -> str:
@@ -66,41 +66,16 @@ def _title(function: Callable[..., Any], name: str) -> str:
 def _block(part: Any, what: str) -> Block:
     import pandas as pd
 
-    from w2s_pref.report.draw.blocks import Block, Prose, Table, TableGroup
-
     if isinstance(part, Block):
         return part
     if isinstance(part, str):
         return Prose([part])
     if isinstance(part, pd.DataFrame):
-        words = [place for place, kind in enumerate(part.dtypes) if not pd.api.types.is_numeric_dtype(kind)]
-        rows = [[_cell(value) for value in row] for row in part.itertuples(index=False)]
-        return Table("", [str(name) for name in part.columns], [TableGroup("", rows)], text_columns=words)
+        numeric = [pd.api.types.is_numeric_dtype(kind) for kind in part.dtypes]
+        columns = [_column(at, str(head), number) for at, (head, number) in enumerate(zip(part, numeric, strict=True))]
+        return Table("", columns, [("", list(part.itertuples(index=False)))])
     raise W2SError(f"{what} returned something of type {type(part).__name__}; return text, DataFrames and blocks")
 
 
-def _cell(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
-
-
-def printed(sections: Sequence[Section]) -> Iterator[RenderableType]:
-    """The same sections for a terminal."""
-    from w2s_pref.report.draw.blocks import Prose, Table
-    from w2s_pref.report.grid import Grid, text
-
-    for one in sections:
-        yield text(one.title, "bold underline")
-        for block in one.blocks:
-            if isinstance(block, Prose):
-                yield from (text(str(paragraph)) for paragraph in block.paragraphs)
-            elif isinstance(block, Table):
-                head = list(block.head)
-                grid = Grid(block.caption, head, words=[head[place] for place in block.text_columns if place])
-                for group in block.groups:
-                    if group.title:
-                        grid.group(group.title)
-                    for first, *rest in group.rows:
-                        grid.add(str(first), [text(str(cell)) for cell in rest])
-                yield grid
-            else:
-                yield text(f"({type(block).__name__}: see the report)", "dim")
+def _column(at: int, head: str, numeric: bool) -> Column[Any]:
+    return Column(head, lambda row: f"{row[at]:.3g}" if isinstance(row[at], float) else str(row[at]), words=not numeric)

@@ -13,11 +13,12 @@ import pandas as pd
 
 from w2s_pref.analysis.risk.findings import headline, sentences, verdict
 from w2s_pref.analysis.risk.settings import LABELS, validate_settings
-from w2s_pref.analysis.risk.signals import SIGNALS, TARGET, Thresholds, signal_table
+from w2s_pref.analysis.risk.signals import Thresholds, signal_table
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
+from w2s_pref.results.signals import SIGNALS, TARGET
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}

@@ -15,21 +15,7 @@ from w2s_pref.analysis.risk.settings import LABELS, blocks
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.basics import credit, sigmoid
 from w2s_pref.core.arrays import Floats
-
-#: name -> how a reader is told it. Mean confidence, logit scale, confident errors and accuracy are the strong model's.
-SIGNALS = {
-    "var_strong": "Var strong",
-    "cov": "Cov(strong, weak)",
-    "var_weak": "Var weak",
-    "bias_strong": "bias strong",
-    "misfit": "misfit M",
-    "mean_confidence": "mean confidence",
-    "logit_scale": "logit scale",
-    "confident_errors": "confident-error rate",
-    "accuracy": "accuracy",
-}
-#: What the signals are correlated with.
-TARGET = "bsd"
+from w2s_pref.results.signals import SIGNALS, TARGET
 
 
 @dataclass(frozen=True)

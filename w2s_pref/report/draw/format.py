@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from w2s_pref.results.results import Estimate, Interval
@@ -31,6 +31,11 @@ def interval(bounds: Interval | None, digits: int = 3) -> str:
     if bounds is None:
         return ""
     return f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]"
+
+
+def span(bounds: Sequence[float] | None, digits: int = 3) -> str:
+    """``low to high`` for a column of its own, or an empty text where there is none."""
+    return "" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:

@@ -1,4 +1,4 @@
-"""``report.html``: one file that holds everything it shows. No script, no network, no number of its own."""
+"""Blocks as HTML: templates, cells, and writing a page whole. No script, no network, no number of its own."""
 
 from __future__ import annotations
 
@@ -6,38 +6,115 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Section
-from w2s_pref.report.draw.format import plain
-from w2s_pref.report.sections import SECTIONS
-from w2s_pref.results.results import Results
+from w2s_pref.report.draw.blocks import Cell, Column, Strip, Table, Tone, Value
+from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
+from w2s_pref.report.draw.plot import Range, spread, strip
+from w2s_pref.report.draw.svg import el
+from w2s_pref.results.results import Estimate
+
+#: Element and class of words in a cell.
+LOOKS: Final[dict[Tone, tuple[str, str | None]]] = {
+    "missing": ("span", "undef"),
+    "number": ("span", "est"),
+    "verdict": ("span", "verdict"),
+    "code": ("code", None),
+    "strong": ("strong", None),
+    "emphasis": ("em", None),
+}
 
 
 @cache
 def environment() -> Environment:
-    """Templates of this package, with everything escaped that is not marked as safe by the code that drew it."""
-    return Environment(
+    """Templates of this package. Everything is escaped that is not marked as safe by the code that drew it."""
+    found = Environment(
         loader=PackageLoader("w2s_pref.report", "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=harmless,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    found.globals["drawn"] = Drawn
+    return found
 
 
-def render(results: Results, own: Sequence[Section] = ()) -> str:
-    """The whole page as text; the user's own sections stand before the last one, which says where all comes from."""
-    *found, last = [section for build in SECTIONS if (section := build(results)) is not None]
-    sections = [*found, *own, last]
-    template = environment().get_template("report.html.j2")
-    return template.render(name=plain(results.name), results=results, sections=sections)
+def harmless(value: Any) -> Any:
+    """Text without control characters; markup and everything else as it is."""
+    return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def write(results: Results, path: Path, own: Sequence[Section] = ()) -> None:
-    """Write the page at ``path``: whole or not at all."""
-    write_page(render(results, own), path)
+class Drawn:
+    """A table as the page shows it: its columns, their scales, and every row as cells."""
+
+    def __init__(self, table: Table[Any]) -> None:
+        """Scales hold every estimate of the columns that share an axis."""
+        self.columns = [column for column in table.columns if column.where != "terminal"]
+        self.scales: dict[str, Range | None] = {}
+        for axis in dict.fromkeys(column.axis for column in self.columns if column.axis):
+            mine = [column for column in self.columns if column.axis == axis]
+            items = [item for _, rows in table.groups for item in rows]
+            values = (_estimate(column.get(item)) for column in mine for item in items)
+            self.scales[axis] = spread(values, mine[0].neutral)
+        self.groups = [(title, [self._row(title, item) for item in rows]) for title, rows in table.groups]
+
+    def ends(self, column: Column[Any]) -> str:
+        """The ends of a column's dot scale, printed once beneath its heading."""
+        scale = self.scales.get(column.axis)
+        return "" if scale is None else f"{number(scale[0], column.digits)} … {number(scale[1], column.digits)}"
+
+    def _row(self, title: str, item: Any) -> list[Markup]:
+        first = self.columns[0].get(item)
+        place = [part for part in (title, words(first)) if part]
+        return [
+            cell(column.get(item), column, self.scales.get(column.axis), [column.title or column.head, *place])
+            for column in self.columns
+        ]
+
+
+def words(content: Cell) -> str:
+    """The text of a cell of words."""
+    found = content.of if isinstance(content, Value) else content
+    return found if isinstance(found, str) else ""
+
+
+def _estimate(content: Cell) -> Estimate | None:
+    found = content.of if isinstance(content, Value) else content
+    return found if isinstance(found, Estimate) else None
+
+
+def cell(content: Cell, column: Column[Any], scale: Range | None, name: Sequence[str]) -> Markup:
+    """A cell: words as they look, or a number with its interval, the strip of its seeds, and notes beneath."""
+    if isinstance(content, Strip):
+        return strip(content.of, content.scale, content.digits, content.name, content.neutral, content.width)
+    value = content if isinstance(content, Value) else Value(content)
+    neutral = column.neutral if value.neutral is None else value.neutral
+    digits = column.digits if value.digits is None else value.digits
+    if value.of is None:
+        shown = el("span", value.absent, class_="undef")
+    elif isinstance(value.of, str):
+        tag, class_ = LOOKS.get(value.tone, ("", None))
+        shown = el(tag, value.of, class_=class_) if tag else Markup.escape(plain(value.of))
+    else:
+        shown = _number(value.of, digits)
+        if scale is not None and value.of.estimate is not None:
+            shown += strip(value.of, scale, digits, ", ".join(name), neutral)
+    beneath = "why warn" if value.tone == "verdict" else "why"
+    return shown + Markup("").join(el("span", note, class_=beneath) for note in value.notes)
+
+
+def _number(value: Estimate, digits: int) -> Markup:
+    """The number over its interval, or the word "undefined" over its reason."""
+    why = reason(value.note)
+    if value.estimate is None:
+        note = el("span", why, class_="why") if why else Markup("")
+        return el("span", UNDEFINED, class_="undef") + note
+    bounds = interval(value.interval, digits) or why or NO_INTERVAL
+    return el("span", number(value.estimate, digits), class_="est") + el("span", bounds, class_="iv")
 
 
 def write_page(text: str, path: Path) -> None:

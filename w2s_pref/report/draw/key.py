@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from markupsafe import Markup
@@ -55,3 +55,10 @@ def band_swatch(class_: str = "band") -> Markup:
 def mark_swatch(kind: str, class_: str) -> Markup:
     """One mark."""
     return swatch(marker(kind, 13, 7, class_))
+
+
+def series_key(arms: Iterable[str], conflicts: Iterable[str]) -> list[tuple[Markup, str]]:
+    """The key of marks whose shape tells the arm and whose colour tells the conflict."""
+    shapes, hues = list(dict.fromkeys(arms)), list(dict.fromkeys(conflicts))
+    key = [(mark_swatch(shape(shapes, arm), "ink"), arm) for arm in shapes]
+    return key + [(mark_swatch("circle", f"fill {colour(hues, name)}"), name) for name in hues]

@@ -1,22 +1,23 @@
-"""A plotting frame in the size of a phone column, and the strip of seed dots that stands beside a number."""
+"""A chart in the size of a phone column with its marks, and the strip of seed dots that stands beside a number."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
-from w2s_pref.report.draw.svg import Scale, el, label, picture, short, ticks
+from w2s_pref.report.draw.format import interval, number
+from w2s_pref.report.draw.key import marker
+from w2s_pref.report.draw.svg import Scale, band, el, extent, group, label, line, picture, short, ticks
 from w2s_pref.results.results import Estimate
 
 Range = tuple[float, float]
 
 
 @dataclass
-class Frame:
-    """Axes around a plotting area. ``x`` and ``y`` turn data into pixels; ``marks`` collects what is drawn inside."""
+class Chart:
+    """Axes around a plotting area. Marks are added in the units of the data; ``x`` and ``y`` turn these into pixels."""
 
     x_range: Range
     y_range: Range
@@ -60,23 +61,73 @@ class Frame:
         drawn.append(el("text", self.y_label, x=11, y=middle, transform=turn, class_="name mid"))
         return drawn
 
-    def horizontal(self, value: float, class_: str) -> Markup:
+    def horizontal(self, value: float, class_: str) -> None:
         """A line across the frame at one y."""
-        return el("path", d=f"M{short(self.x.start)} {short(self.y(value))}H{short(self.x.end)}", class_=class_)
+        self.marks.append(horizontal(self.y(value), self.x.start, self.x.end, class_))
 
-    def vertical(self, value: float, class_: str) -> Markup:
+    def vertical(self, value: float, class_: str) -> None:
         """A line up the frame at one x."""
-        return el("path", d=f"M{short(self.x(value))} {short(self.y.start)}V{short(self.y.end)}", class_=class_)
+        self.marks.append(vertical(self.x(value), self.y.start, self.y.end, class_))
+
+    def line(self, points: Iterable[tuple[float, float | None]], class_: str, tip: str = "") -> None:
+        """A line through (x, y), broken where y is missing; ``tip`` is shown where the pointer rests on it."""
+        drawn = line((None if y is None else (self.x(x), self.y(y)) for x, y in points), class_)
+        self.marks.append(el("g", el("title", tip), drawn) if tip else drawn)
+
+    def band(self, points: Iterable[tuple[float, Range | None]]) -> None:
+        """A band between the ends of (x, interval), broken where there is none."""
+        self.marks.append(band(None if e is None else (self.x(x), self.y(e[0]), self.y(e[1])) for x, e in points))
+
+    def mark(
+        self, shape: str, x: float, y: float | None, class_: str, tip: str = "", *, apart: float = 0, size: float = 4.5
+    ) -> None:
+        """A mark, ``apart`` pixels to the right of its place; on the axis where there is no y."""
+        height = self.y.start if y is None else self.y(y)
+        self.marks.append(marker(shape, self.x(x) + apart, height, class_, tip, size))
+
+    def whisker(self, x: float, ends: Range | None, class_: str, apart: float = 0) -> None:
+        """An upright interval, if there is one."""
+        if ends is not None:
+            self.marks.append(vertical(self.x(x) + apart, self.y(ends[0]), self.y(ends[1]), class_))
+
+    def text(self, words: str, x: float, y: float, class_: str) -> None:
+        """Words at a place in pixels."""
+        self.marks.append(el("text", words, x=x, y=y, class_=class_))
 
     def render(self, title: str, desc: str) -> Markup:
         """The finished picture."""
-        return picture(self.width, self.height, plain(title), plain(desc), [*self.axes(), *self.marks], "plot")
+        return picture(self.width, self.height, title, desc, [*self.axes(), *self.marks], "plot")
 
 
-def describe(value: Estimate, digits: int) -> str:
-    """A strip in words: mean, interval, seeds."""
-    seeds = ", ".join(number(seed, digits) for seed in value.seeds) or "not kept"
-    return f"mean {number(value.estimate, digits)} {interval(value.interval, digits)}, seeds: {seeds}"
+def horizontal(y: float, start: float, end: float, class_: str) -> Markup:
+    """A level line, in pixels."""
+    return el("path", d=f"M{short(start)} {short(y)}H{short(end)}", class_=class_)
+
+
+def vertical(x: float, start: float, end: float, class_: str) -> Markup:
+    """An upright line, in pixels."""
+    return el("path", d=f"M{short(x)} {short(start)}V{short(end)}", class_=class_)
+
+
+def moved(x: float, y: float, drawn: Iterable[Markup]) -> Markup:
+    """Drawings moved right and down."""
+    return el("g", group(drawn), transform=f"translate({short(x)} {short(y)})")
+
+
+def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> Range | None:
+    """The range that holds every estimate, seed and interval of a column; none where nothing is defined.
+
+    The air at its ends does not leave [0, 1] where the values do not.
+    """
+    seen: list[float | None] = []
+    for value in values:
+        if value is not None and value.estimate is not None:
+            seen += [value.estimate, *value.seeds, *(value.interval or ())]
+    known = [value for value in seen if value is not None] + ([] if neutral is None else [neutral])
+    if not seen:
+        return None
+    low, high = extent(known)
+    return max(low, 0.0) if min(known) >= 0 else low, min(high, 1.0) if max(known) <= 1 else high
 
 
 def strip(
@@ -85,37 +136,18 @@ def strip(
     """The interval (bar) with the mean (tick), seeds as circles beneath, and a dashed line at the neutral value."""
     x = Scale(*scale, 4, width - 4)
     height, middle, below = 20.0, 6.0, 15.5
-    marks = [el("path", d=f"M4 {short(middle)}H{short(width - 4)}", class_="grid")]
+    marks = [horizontal(middle, 4, width - 4, "grid")]
     if neutral is not None and scale[0] <= neutral <= scale[1]:
-        marks.append(el("path", d=f"M{short(x(neutral))} 1V{short(height - 1)}", class_="neutral"))
+        marks.append(vertical(x(neutral), 1, height - 1, "neutral"))
     if value.interval is not None:
         low, high = x(value.interval[0]), x(value.interval[1])
         marks.append(el("rect", x=low, y=middle - 3, width=max(1.0, high - low), height=6, class_="bar"))
     if value.estimate is not None:
-        marks.append(el("path", d=f"M{short(x(value.estimate))} 1v10", class_="mean"))
+        marks.append(vertical(x(value.estimate), 1, 11, "mean"))
     for index, seed in enumerate(value.seeds):
         if seed is not None:
             tip = el("title", f"seed {index + 1} of {len(value.seeds)}: {number(seed, digits)}")
             marks.append(el("circle", tip, cx=x(seed), cy=below, r=2.6, class_="seed"))
-    return picture(width, height, plain(name), describe(value, digits), marks, "strip")
-
-
-def estimate_cell(
-    value: Estimate | None,
-    digits: int,
-    *,
-    scale: Range | None = None,
-    name: str = "",
-    neutral: float | None = None,
-    absent: str = "not measured",
-) -> Markup:
-    """A table cell: number, interval beneath, and the strip of seed dots where a scale is given."""
-    if value is None:
-        return el("span", absent, class_="undef")
-    if value.estimate is None:
-        why = reason(value.note)
-        note = el("span", why, class_="why") if why else Markup("")
-        return el("span", UNDEFINED, class_="undef") + note
-    bounds = interval(value.interval, digits) or (reason(value.note) or NO_INTERVAL)
-    cell = el("span", number(value.estimate, digits), class_="est") + el("span", bounds, class_="iv")
-    return cell if scale is None else cell + strip(value, scale, digits, name, neutral)
+    seeds = ", ".join(number(seed, digits) for seed in value.seeds) or "not kept"
+    desc = f"mean {number(value.estimate, digits)} {interval(value.interval, digits)}, seeds: {seeds}"
+    return picture(width, height, name, desc, marks, "strip")

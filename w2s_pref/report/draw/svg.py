@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from markupsafe import Markup, escape
 
+from w2s_pref.report.draw.format import plain
+
 Attribute = str | float | None
+P = TypeVar("P")
 
 
 def short(value: float) -> str:
@@ -17,13 +21,13 @@ def short(value: float) -> str:
 
 
 def el(tag: str, *children: str, **attributes: Attribute) -> Markup:
-    """An element. ``class_`` becomes ``class``, ``stroke_width`` becomes ``stroke-width``; text is escaped."""
+    """An element. ``class_`` becomes ``class``, ``stroke_width`` becomes ``stroke-width``; text is made harmless."""
     parts = [f"<{tag}"]
     for name, value in attributes.items():
         if value is not None:
-            text = value if isinstance(value, str) else short(value)
+            text = plain(value) if isinstance(value, str) else short(value)
             parts.append(f' {name.rstrip("_").replace("_", "-")}="{escape(text)}"')
-    body = "".join(str(escape(child)) for child in children)
+    body = "".join(str(child if isinstance(child, Markup) else escape(plain(child))) for child in children)
     parts.append(f">{body}</{tag}>" if children else "/>")
     return Markup("".join(parts))
 
@@ -91,9 +95,9 @@ def label(value: float) -> str:
     return "0" if abs(value) < 1e-12 else f"{value:.3g}"
 
 
-def runs(points: Iterable[tuple[float, float] | None]) -> list[list[tuple[float, float]]]:
+def runs(points: Iterable[P | None]) -> list[list[P]]:
     """Stretches of points without a gap."""
-    stretches: list[list[tuple[float, float]]] = [[]]
+    stretches: list[list[P]] = [[]]
     for point in points:
         if point is None:
             stretches.append([])
@@ -113,18 +117,11 @@ def line(points: Iterable[tuple[float, float] | None], class_: str) -> Markup:
 
 def band(points: Iterable[tuple[float, float, float] | None], class_: str = "band") -> Markup:
     """A filled band between low and high over x, broken at gaps."""
-    stretches: list[list[tuple[float, float, float]]] = [[]]
-    for point in points:
-        if point is None:
-            stretches.append([])
-        else:
-            stretches[-1].append(point)
     shapes = []
-    for stretch in stretches:
+    for stretch in runs(points):
         there = [f"{short(x)} {short(low)}" for x, low, _ in stretch]
         back = [f"{short(x)} {short(high)}" for x, _, high in reversed(stretch)]
-        if there:
-            shapes.append("M" + "L".join(there + back) + "Z")
+        shapes.append("M" + "L".join(there + back) + "Z")
     return el("path", d="".join(shapes), class_=class_) if shapes else Markup("")
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, TypeVar, cast
 
-from w2s_pref.report.draw.blocks import Block, Figure, Fold, Guide, Panel, Points, Section, Table, TableGroup, Warnings
-from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Points, Section, Table, Warnings
 from w2s_pref.report.draw.key import colour, mark_swatch
-from w2s_pref.report.lab.forest import Row, cell, forest
-from w2s_pref.results.lab import Cell, LabBody, Median
+from w2s_pref.report.lab.forest import forest_panel, or_words
+from w2s_pref.results.lab import Cell, Estimate, LabBody, Median
 
 GRID = Guide(
     "PGR is the share of the gap between weak model and ceiling that the student recovers: 0 the supervisor, 1 the "
@@ -19,6 +20,49 @@ GRID = Guide(
 MEDIANS = Guide(
     "The median over the tasks that have a gap, by chain and method. Items and seeds are resampled, tasks are fixed.",
     "Intervals right of the dashed line: more than the supervisor knew.",
+)
+NO_GAP: Final = "no gap"
+ROLES: Final = ("weak", "student", "ceiling")
+
+
+T = TypeVar("T")
+
+
+def estimate(head: str, read: Callable[[T], Estimate], absent: str = "undefined") -> Column[T]:
+    """A column of the laboratory's estimates."""
+    return Column(head, lambda row: or_words(read(row), absent))
+
+
+def role(name: str) -> Callable[[Any], Estimate]:
+    """How to read the accuracy of the weak model, the student or the ceiling off a cell or a median."""
+    return lambda row: cast(Estimate, row.accuracy[name])
+
+
+CELLS: Final[tuple[Column[Cell], ...]] = (
+    Column("Pair", lambda cell: cell.chain + (" (weak at chance)" if cell.weak_at_chance else "")),
+    estimate("PGR", lambda cell: cell.pgr, NO_GAP),
+    estimate("PGR (AUROC)", lambda cell: cell.pgr_auroc, NO_GAP),
+    *(estimate(name.capitalize(), role(name)) for name in ROLES),
+    estimate("Copied errors", lambda cell: cell.inheritance["inherited"]),
+)
+OVER_TASKS: Final[tuple[Column[Median], ...]] = (
+    Column("Chain and method", lambda row: f"{row.chain}, {row.method}"),
+    estimate("Median PGR", lambda row: row.pgr, NO_GAP),
+    replace(estimate("Median PGR (AUROC)", lambda row: row.pgr_auroc, NO_GAP), where="page"),
+    *(replace(estimate(name.capitalize(), role(name)), bounds=False) for name in ROLES),
+    Column("Tasks with a gap", lambda row: f"{row.tasks - row.without_gap} of {row.tasks}", short="Gaps"),
+)
+CALIBRATION: Final[tuple[Column[Cell], ...]] = (
+    Column("Cell", lambda cell: f"{cell.task}: {cell.chain}, {cell.method}"),
+    estimate("ECE weak", lambda cell: cell.ece["weak"]),
+    estimate("ECE student", lambda cell: cell.ece["student"]),
+    estimate("Brier weak", lambda cell: cell.brier["weak"]),
+    estimate("Brier student", lambda cell: cell.brier["student"]),
+    estimate("Agreement", lambda cell: cell.agreement["overall"]),
+    estimate("… where it is right", lambda cell: cell.agreement["supervisor_right"]),
+    estimate("… where it is wrong", lambda cell: cell.agreement["supervisor_wrong"]),
+    estimate("Corrected", lambda cell: cell.inheritance["corrected"]),
+    estimate("New errors", lambda cell: cell.inheritance["new_errors"]),
 )
 
 
@@ -35,33 +79,25 @@ def grid(body: LabBody) -> Section | None:
     cells = [each for each in body.cells if each.study == "grid"]
     if not cells:
         return None
-    methods = list(dict.fromkeys(each.method for each in cells))
     none = sum(each.note is not None for each in cells)
-    blocks: list[Block] = [
-        Points([f"{none} of {len(cells)} cells have no gap: for them no PGR is given, and the accuracies stand alone."])
-    ]
-    for number_, method in enumerate(methods):
+    said = f"{none} of {len(cells)} cells have no gap: for them no PGR is given, and the accuracies stand alone."
+    blocks: list[Block] = [Points([said])]
+    for method in dict.fromkeys(each.method for each in cells):
         table = _table(method, [each for each in cells if each.method == method])
-        blocks.append(table if not number_ else Fold(f"The same with {plain(method)}", [table]))
+        blocks.append(table if len(blocks) == 1 else Fold(f"The same with {method}", [table]))
     return Section("grid", "Task by pair", blocks, "Task by pair")
 
 
-def _table(method: str, cells: Sequence[Cell]) -> Table:
-    tasks = list(dict.fromkeys(each.task for each in cells))
-    groups = [TableGroup(plain(task), [_row(each) for each in cells if each.task == task]) for task in tasks]
-    head = ["Pair", "PGR", "PGR (AUROC)", "Weak", "Student", "Ceiling", "Copied errors"]
-    return Table(f"Accuracy and gap recovered, {plain(method)}.", head, groups, GRID, stack=True)
+def _table(method: str, cells: Sequence[Cell]) -> Table[Cell]:
+    tasks = dict.fromkeys(each.task for each in cells)
+    groups = [(task, [each for each in cells if each.task == task]) for task in tasks]
+    return Table(f"Accuracy and gap recovered, {method}.", CELLS, groups, GRID, stack=True)
 
 
-def _row(each: Cell) -> list[str]:
-    absent = "no gap"
-    return [
-        plain(each.chain) + (" (weak at chance)" if each.weak_at_chance else ""),
-        cell(each.pgr, absent),
-        cell(each.pgr_auroc, absent),
-        *(cell(each.accuracy[role]) for role in ("weak", "student", "ceiling")),
-        cell(each.inheritance["inherited"]),
-    ]
+def over_tasks(own: Sequence[Median], title: str = "") -> Table[Median]:
+    """Medians in numbers."""
+    caption = "Over tasks: median PGR, mean accuracies."
+    return Table(caption, OVER_TASKS, [("", own)], stack=True, title=title)
 
 
 def medians(body: LabBody) -> Section | None:
@@ -71,20 +107,16 @@ def medians(body: LabBody) -> Section | None:
         return None
     methods = list(dict.fromkeys(each.method for each in own))
     panels = [_panel(method, [each for each in own if each.method == method], methods) for method in methods]
-    key = [(mark_swatch("circle", f"fill {colour(methods, name)}"), plain(name)) for name in methods]
-    rows = [[plain(f"{each.chain}, {each.method}"), cell(each.pgr, "no gap"), cell(each.pgr_auroc, "no gap"),
-             *(cell(each.accuracy[role]) for role in ("weak", "student", "ceiling")),
-             f"{each.tasks - each.without_gap} of {each.tasks}"] for each in own]  # fmt: skip
-    head = ["Chain and method", "Median PGR", "Median PGR (AUROC)", "Weak", "Student", "Ceiling", "Tasks with a gap"]
-    table = Table("Over tasks: median PGR, mean accuracies.", head, [TableGroup("", rows)], stack=True)
-    blocks: list[Block] = [Figure("Median PGR over tasks.", panels, MEDIANS, key=key), Fold("In numbers", [table])]
-    return Section("medians", "Over tasks", blocks, "Over tasks")
+    key = [(mark_swatch("circle", f"fill {colour(methods, name)}"), name) for name in methods]
+    figure = Figure("Median PGR over tasks.", panels, MEDIANS, key=key)
+    return Section("medians", "Over tasks", [figure, Fold("In numbers", [over_tasks(own)])], "Over tasks")
 
 
 def _panel(method: str, own: Sequence[Median], methods: Sequence[str]) -> Panel:
-    rows = [Row(each.chain, each.pgr, colour(methods, method)) for each in own]
+    rows = [(each.chain, each.pgr) for each in own]
     note = f"{sum(each.without_gap for each in own)} of {sum(each.tasks for each in own)} cells without a gap"
-    return Panel(plain(method), forest(rows, "median PGR", f"Median PGR, {method}", 0.0), note)
+    hue = colour(methods, method)
+    return replace(forest_panel(method, rows, "median PGR", f"Median PGR, {method}", 0.0, hue), note=note)
 
 
 def calibration(body: LabBody) -> Section | None:
@@ -92,15 +124,6 @@ def calibration(body: LabBody) -> Section | None:
     cells = [each for each in body.cells if each.study == "grid"]
     if not cells:
         return None
-    rows = [
-        [plain(f"{each.task}: {each.chain}, {each.method}"), cell(each.ece["weak"]), cell(each.ece["student"]),
-         cell(each.brier["weak"]), cell(each.brier["student"]),
-         *(cell(each.agreement[name]) for name in ("overall", "supervisor_right", "supervisor_wrong")),
-         *(cell(each.inheritance[name]) for name in ("corrected", "new_errors"))]
-        for each in cells
-    ]  # fmt: skip
-    head = ["Cell", "ECE weak", "ECE student", "Brier weak", "Brier student", "Agreement", "… where it is right",
-            "… where it is wrong", "Corrected", "New errors"]  # fmt: skip
-    table = Table("Calibration and agreement, cell by cell.", head, [TableGroup("", rows)], stack=True)
-    title = f"{number(len(rows), 0)} cells in numbers"
+    table = Table("Calibration and agreement, cell by cell.", CALIBRATION, [("", cells)], stack=True)
+    title = f"{len(cells)} cells in numbers"
     return Section("calibration", "Calibration and agreement", [Fold(title, [table])], "Calibration")

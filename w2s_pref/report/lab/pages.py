@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from w2s_pref.report.draw.blocks import Section
-from w2s_pref.report.draw.format import plain
 from w2s_pref.report.draw.html import environment, write_page
 from w2s_pref.report.lab import grid, studies
 from w2s_pref.results.lab import LabBody
@@ -49,7 +48,7 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
     every, written = pages(body, own), []
     template = environment().get_template("lab.html.j2")
     for page in every:
-        text = template.render(name=plain(name), page=page, pages=every, schema=body.schema_version)
+        text = template.render(name=name, page=page, pages=every, schema=body.schema_version)
         write_page(text, folder / page.file)
         written.append(folder / page.file)
     return written

@@ -3,20 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log10
+from typing import Final
 
-from markupsafe import Markup
-
-from w2s_pref.report.draw.blocks import Block, Figure, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.draw.format import UNDEFINED, plain
-from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, marker, shape
-from w2s_pref.report.draw.plot import Frame
-from w2s_pref.report.draw.svg import el, extent, line, short
-from w2s_pref.report.lab.forest import Row, cell, forest, words
-from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Trend
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Guide, Panel, Section, Table
+from w2s_pref.report.draw.format import UNDEFINED
+from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, shape
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import extent
+from w2s_pref.report.lab.forest import common, forest_panel, or_words, words
+from w2s_pref.report.lab.grid import estimate
+from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Selection, Trend
 
 #: Panels of curves at most; further ones stand in the table only.
 CURVES = 16
+NUMBERS = "In numbers."
+CONTRASTS: Final[tuple[Column[Contrast], ...]] = (
+    Column("Chain", lambda each: each.chain),
+    Column("Method", lambda each: each.method, words=True),
+    Column("Against", lambda each: each.against, words=True),
+    estimate("Difference", lambda each: each.difference),
+    Column("Tasks", lambda each: str(each.tasks)),
+)
+SELECTIONS: Final[tuple[Column[Selection], ...]] = (
+    Column("Chain and method", lambda each: f"{each.chain}, {each.method}"),
+    estimate("Final", lambda each: each.final),
+    estimate("Best by weak labels", lambda each: each.best_weak),
+    estimate("Oracle: best by truth", lambda each: each.oracle_best_truth),
+    estimate("Gained", lambda each: each.gained),
+    estimate("Lost to oracle", lambda each: each.lost_to_oracle),
+)
+BARS: Final[tuple[Column[Bar], ...]] = (
+    Column("Chain", lambda each: each.chain),
+    Column("Variant", lambda each: each.variant, words=True),
+    replace(estimate("Weak", lambda each: each.weak), where="page"),
+    estimate("Accuracy", lambda each: each.accuracy),
+    replace(estimate("Ceiling", lambda each: each.ceiling), where="page"),
+    replace(estimate("Agreement with the weak model", lambda each: each.agreement), short="Agreement"),
+    Column(
+        "Over the reference",
+        lambda each: or_words(each.difference, "reference" if each.over is None else UNDEFINED),
+        where="page",
+    ),
+    Column("Tasks", lambda each: str(each.tasks), where="page"),
+)
+DIFFICULTIES: Final[tuple[Column[Difficulty], ...]] = (
+    Column("Chain", lambda each: each.chain),
+    Column("Trained on", lambda each: each.variant, words=True),
+    estimate("Easiest third", lambda each: each.thirds[0]),
+    estimate("Middle", lambda each: each.thirds[1]),
+    estimate("Hardest third", lambda each: each.thirds[2]),
+    Column("Tasks", lambda each: str(each.tasks)),
+)
 VARIANTS = {
     "saliency": "How salient is the task? Probes and fine-tuning, on weak labels and on truth",
     "noise": "The same number of wrong labels in six structures",
@@ -51,38 +90,26 @@ def scaling(body: LabBody) -> list[Section]:
         "left out.",
         "Lines that stay level or rise: larger students recover as much or more.",
     )
-    key = [
-        (mark_swatch(shape(weak, name), f"fill {colour(weak, name)}"), f"supervised by {plain(name)}") for name in weak
-    ]
-    return [
-        Section("scaling", "Gap recovered against size", [Figure("Median PGR over tasks.", panels, guide, key=key)])
-    ]
+    key = [(mark_swatch(shape(weak, name), f"fill {colour(weak, name)}"), f"supervised by {name}") for name in weak]
+    figure = Figure("Median PGR over tasks.", panels, guide, key=key)
+    return [Section("scaling", "Gap recovered against size", [figure])]
 
 
 def _scaling_panel(method: str, own: Sequence[Median], weak: Sequence[str], sizes: dict[str, int]) -> Panel:
     values = [bound for each in own for bound in (each.pgr.value, each.pgr.low, each.pgr.high)]
     places = [log10(sizes[each.chain.split(">")[1]]) for each in own]
-    frame = Frame(extent(places), extent(values, include=(0.0,)), "log10 parameters of the student", "median PGR")
-    frame.marks.append(frame.horizontal(0.0, "neutral"))
+    chart = Chart(extent(places), extent(values, include=(0.0,)), "log10 parameters of the student", "median PGR")
+    chart.horizontal(0.0, "neutral")
     for name in weak:
-        points = sorted((log10(sizes[e.chain.split(">")[1]]), e) for e in own if e.chain.split(">")[0] == name)
-        shown = [(at, each) for at, each in points if each.pgr.value is not None]
-        drawn = ((frame.x(at), frame.y(each.pgr.value or 0.0)) for at, each in shown)
-        frame.marks.append(line(drawn, f"stroke {colour(weak, name)}"))
+        mine = [(at, each) for at, each in zip(places, own, strict=True) if each.chain.split(">")[0] == name]
+        shown = sorted(((at, each) for at, each in mine if each.pgr.value is not None), key=lambda point: point[0])
+        chart.line([(at, each.pgr.value) for at, each in shown], f"stroke {colour(weak, name)}")
         for at, each in shown:
-            frame.marks += _whisker(frame, at, each.pgr.low, each.pgr.high, colour(weak, name))
-            tip = plain(f"{each.chain}: {words(each.pgr)}")
-            look = f"fill {colour(weak, name)}"
-            frame.marks.append(marker(shape(weak, name), frame.x(at), frame.y(each.pgr.value or 0.0), look, tip))
+            chart.whisker(at, common(each.pgr).interval, f"stroke {colour(weak, name)}")
+            look, tip = f"fill {colour(weak, name)}", f"{each.chain}: {words(each.pgr)}"
+            chart.mark(shape(weak, name), at, each.pgr.value, look, tip)
     said = "; ".join(f"{each.chain}: {words(each.pgr)}" for each in own)
-    return Panel(plain(method), frame.render(f"Median PGR by size, {method}", said))
-
-
-def _whisker(frame: Frame, at: float, low: float | None, high: float | None, look: str) -> list[Markup]:
-    if low is None or high is None:
-        return []
-    x = short(frame.x(at))
-    return [el("path", d=f"M{x} {short(frame.y(low))}V{short(frame.y(high))}", class_=f"stroke {look}")]
+    return Panel(method, chart.render(f"Median PGR by size, {method}", said))
 
 
 def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]:
@@ -94,7 +121,7 @@ def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]
     panels = [_contrast_panel(name, [each for each in own if _name(each) == name], study) for name in names]
     guide = Guide(read, "Marks right of the dashed line whose interval leaves it out.")
     figure = Figure("Difference in accuracy, mean over tasks, 95 %.", panels, guide)
-    return [Section(study, title, [figure, _contrast_table(own)])]
+    return [Section(study, title, [figure, Table(NUMBERS, CONTRASTS, [("", own)], stack=True)])]
 
 
 def _name(each: Contrast) -> str:
@@ -103,17 +130,8 @@ def _name(each: Contrast) -> str:
 
 def _contrast_panel(name: str, own: Sequence[Contrast], study: str) -> Panel:
     ordered = sorted(own, key=lambda each: each.strong_parameters or 0)
-    rows = [Row(each.chain, each.difference) for each in ordered]
-    return Panel(plain(name), forest(rows, "difference in accuracy", f"{study}: {name}", 0.0))
-
-
-def _contrast_table(own: Sequence[Contrast]) -> Table:
-    rows = [
-        [plain(each.chain), plain(each.method), plain(each.against), cell(each.difference), str(each.tasks)]
-        for each in own
-    ]
-    head = ["Chain", "Method", "Against", "Difference", "Tasks"]
-    return Table("In numbers.", head, [TableGroup("", rows)], stack=True, text_columns=(0, 1, 2))
+    rows = [(each.chain, each.difference) for each in ordered]
+    return forest_panel(name, rows, "difference in accuracy", f"{study}: {name}", 0.0)
 
 
 def agreement(body: LabBody) -> list[Section]:
@@ -131,10 +149,13 @@ def agreement(body: LabBody) -> list[Section]:
         "Where both move, students only agree less.",
     )
     names = list(dict.fromkeys(_line(each) for each in body.trends))
-    key = [(line_swatch(f"stroke {colour(names, name)}"), plain(name)) for name in names]
-    rows = [[plain(_line(each)), quantities[each.quantity], cell(each.slope)] for each in body.trends]
-    table = Table("Slope per tenfold parameters.", ["Supervisor and method", "Share", "Slope"],
-                  [TableGroup("", rows)], stack=True, text_columns=(0, 1))  # fmt: skip
+    key = [(line_swatch(f"stroke {colour(names, name)}"), name) for name in names]
+    columns: list[Column[Trend]] = [
+        Column("Supervisor and method", _line),
+        Column("Share", lambda each: quantities[each.quantity], words=True),
+        estimate("Slope", lambda each: each.slope),
+    ]
+    table = Table("Slope per tenfold parameters.", columns, [("", body.trends)], stack=True)
     return [Section("agreement", "Do larger students copy errors less?", [Figure("", panels, guide, key=key), table])]
 
 
@@ -146,18 +167,16 @@ def _trend_panel(quantity: str, title: str, own: Sequence[Trend]) -> Panel:
     names = list(dict.fromkeys(_line(each) for each in own))
     places = [log10(size) for each in own for size in each.sizes]
     values = [value.value for each in own for value in each.values]
-    frame = Frame(extent(places), extent(values), "log10 parameters of the student", "share")
+    chart = Chart(extent(places), extent(values), "log10 parameters of the student", "share")
     for each in own:
-        points = [
-            (frame.x(log10(size)), frame.y(value.value))
-            for size, value in zip(each.sizes, each.values, strict=True)
-            if value.value is not None
-        ]
-        look = colour(names, _line(each))
-        frame.marks.append(line(points, f"stroke {look}"))
-        frame.marks += [marker("circle", x, y, f"fill {look}", plain(_line(each))) for x, y in points]
+        points = [(log10(size), value.value) for size, value in zip(each.sizes, each.values, strict=True)]
+        points = [(at, value) for at, value in points if value is not None]
+        hue = colour(names, _line(each))
+        chart.line(points, f"stroke {hue}")
+        for at, value in points:
+            chart.mark("circle", at, value, f"fill {hue}", _line(each))
     said = "; ".join(f"{_line(each)}: slope {words(each.slope)}" for each in own)
-    return Panel(title, frame.render(f"{quantity} by size", said))
+    return Panel(title, chart.render(f"{quantity} by size", said))
 
 
 def overfitting(body: LabBody) -> list[Section]:
@@ -167,14 +186,8 @@ def overfitting(body: LabBody) -> list[Section]:
     if own:
         blocks.append(_curves("Validation items while students trained.", own))
     if body.selections:
-        rows = [
-            [plain(f"{each.chain}, {each.method}"), cell(each.final), cell(each.best_weak),
-             cell(each.oracle_best_truth), cell(each.gained), cell(each.lost_to_oracle)]
-            for each in body.selections
-        ]  # fmt: skip
-        head = ["Chain and method", "Final", "Best by weak labels", "Oracle: best by truth", "Gained", "Lost to oracle"]
-        blocks.append(Table("Test accuracy of three checkpoints, means over tasks.", head, [TableGroup("", rows)],
-                            stack=True))  # fmt: skip
+        caption = "Test accuracy of three checkpoints, means over tasks."
+        blocks.append(Table(caption, SELECTIONS, [("", body.selections)], stack=True))
     return [Section("overfitting", "Overfitting to weak labels, and selection", blocks)] if blocks else []
 
 
@@ -193,15 +206,13 @@ def _curves(caption: str, own: Sequence[LearningCurve]) -> Figure:
 
 def _curve_panel(each: LearningCurve) -> Panel:
     values = [v for point in each.points for v in (point.weak_agreement, point.truth_accuracy)]
-    frame = Frame((0.0, 1.0), extent(values), "share of training", "accuracy", width=220, height=180)
-    for name, look in (("weak_agreement", "stroke c0"), ("truth_accuracy", "stroke c1 dash1")):
-        points = [(point.progress, getattr(point, name)) for point in each.points]
-        drawn = [None if value is None else (frame.x(at), frame.y(value)) for at, value in points]
-        frame.marks.append(line(drawn, look))
+    chart = Chart((0.0, 1.0), extent(values), "share of training", "accuracy", width=220, height=180)
+    chart.line([(point.progress, point.weak_agreement) for point in each.points], "stroke c0")
+    chart.line([(point.progress, point.truth_accuracy) for point in each.points], "stroke c1 dash1")
     title = f"{each.chain}, {each.method}"
     last = each.points[-1]
     said = f"at the end agreement {last.weak_agreement}, truth {last.truth_accuracy}, {each.runs} runs"
-    return Panel(plain(title), frame.render(f"Curves of {title}", said), f"{each.runs} runs")
+    return Panel(title, chart.render(f"Curves of {title}", said), f"{each.runs} runs")
 
 
 def variants(body: LabBody, study: str) -> list[Section]:
@@ -212,9 +223,10 @@ def variants(body: LabBody, study: str) -> list[Section]:
     chains = list(dict.fromkeys(each.chain for each in own))
     panels = [_bar_panel(chain, [each for each in own if each.chain == chain]) for chain in chains]
     guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", LOOK[study])
-    blocks: list[Block] = [Figure("", panels, guide), _bar_table(own)]
+    blocks: list[Block] = [Figure("", panels, guide), bar_table(own)]
     if study == "easy_to_hard" and body.difficulties:
-        blocks.append(_difficulty_table(body.difficulties))
+        caption = "Accuracy by how easy the weak model finds the test items."
+        blocks.append(Table(caption, DIFFICULTIES, [("", body.difficulties)], stack=True))
     curves = [each for each in body.curves if each.study == study]
     if curves:
         blocks.append(_curves("Validation items while the variants trained.", curves))
@@ -222,23 +234,13 @@ def variants(body: LabBody, study: str) -> list[Section]:
 
 
 def _bar_panel(chain: str, own: Sequence[Bar]) -> Panel:
-    rows = [Row(each.variant, each.accuracy) for each in own]
-    return Panel(plain(chain), forest(rows, "accuracy", f"{own[0].study}, {chain}"))
+    rows = [(each.variant, each.accuracy) for each in own]
+    return forest_panel(chain, rows, "accuracy", f"{own[0].study}, {chain}")
 
 
-def _bar_table(own: Sequence[Bar]) -> Table:
-    rows = [
-        [plain(each.chain), plain(each.variant), cell(each.weak), cell(each.accuracy), cell(each.ceiling),
-         cell(each.agreement), cell(each.difference, "reference" if each.over is None else UNDEFINED), str(each.tasks)]
-        for each in own
-    ]  # fmt: skip
-    head = ["Chain", "Variant", "Weak", "Accuracy", "Ceiling", "Agreement with the weak model", "Over the reference",
-            "Tasks"]  # fmt: skip
-    return Table("In numbers.", head, [TableGroup("", rows)], stack=True, text_columns=(0, 1))
-
-
-def _difficulty_table(own: Sequence[Difficulty]) -> Table:
-    rows = [[plain(each.chain), plain(each.variant), *map(cell, each.thirds), str(each.tasks)] for each in own]
-    head = ["Chain", "Trained on", "Easiest third", "Middle", "Hardest third", "Tasks"]
-    return Table("Accuracy by how easy the weak model finds the test items.", head, [TableGroup("", rows)],
-                 stack=True, text_columns=(0, 1))  # fmt: skip
+def bar_table(bars: Sequence[Bar], title: str = "") -> Table[Bar]:
+    """Variants in numbers; a table with a title has each study under its name."""
+    studies = dict.fromkeys(each.study for each in bars)
+    names = {study: study.replace("_", " ") if title else "" for study in studies}
+    groups = [(names[study], [each for each in bars if each.study == study]) for study in studies]
+    return Table(NUMBERS, BARS, groups, stack=True, title=title)

@@ -1,12 +1,15 @@
 """The sections of the report, one idea a file, in the order a reader meets them.
 
 A section is a function from ``Results`` to a :class:`~w2s_pref.report.draw.blocks.Section`, or to none where the
-results hold nothing for it. A later study adds a file and a line here.
+results hold nothing for it. It is written once: the page and the terminal both render its blocks. A later study adds a
+file and a line here; who renders may add further functions.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Builder
+from w2s_pref.core.errors import W2SError
+from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.sections import (
     agreement,
     churn,
@@ -29,26 +32,49 @@ from w2s_pref.report.sections import (
     suspicious,
     verdict,
 )
+from w2s_pref.results.results import Results
 
-SECTIONS: Final[tuple[Builder, ...]] = (
-    verdict.section,
-    comparison.section,
-    metrics.section,
-    methods.section,
-    speech.section,
-    regions.section,
-    deception.section,
-    risk.section,
-    monitor.section,
-    paired.section,
-    length.section,
-    hops.section,
-    agreement.section,
-    churn.section,
-    reliability.section,
-    curves.section,
-    ladder.section,
-    suspicious.section,
-    splits.section,
-    provenance.section,
+SectionBuilder = Callable[[Results], Section | None]
+
+#: Name and builder of every section, in order; the name is the anchor on the page.
+SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
+    ("verdict", verdict.section),
+    ("comparison", comparison.section),
+    ("own-metrics", metrics.section),
+    ("methods", methods.section),
+    ("speech", speech.section),
+    ("regions", regions.section),
+    ("deception", deception.section),
+    ("risk", risk.section),
+    ("monitor", monitor.section),
+    ("paired", paired.section),
+    ("length", length.section),
+    ("hops", hops.section),
+    ("agreement", agreement.section),
+    ("churn", churn.section),
+    ("reliability", reliability.section),
+    ("curves", curves.section),
+    ("ladder", ladder.section),
+    ("suspicious", suspicious.section),
+    ("data", splits.section),
+    ("provenance", provenance.section),
+    ("warnings", verdict.warnings),
 )
+
+
+def build(results: Results, names: Iterable[str], extra: Iterable[SectionBuilder] = ()) -> list[Section]:
+    """The sections of these names in this order, then those of further functions, as far as results hold them.
+
+    Raises:
+        W2SError: a further section has the name of another one.
+    """
+    builders = dict(SECTIONS)
+    found = [builders[name](results) for name in names]
+    taken = set(builders)
+    for make in extra:
+        section = make(results)
+        if section is not None and section.id in taken:
+            raise W2SError(f"two sections of the report are called {section.id!r}; give yours another id")
+        taken |= {section.id} if section is not None else set()
+        found.append(section)
+    return [section for section in found if section is not None]

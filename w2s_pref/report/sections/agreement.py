@@ -2,52 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.draw.format import plain
-from w2s_pref.report.draw.plot import Range, estimate_cell
-from w2s_pref.report.sections.comparison import ends, spread
+from w2s_pref.report.draw.blocks import Column, Guide, Section, Table
 from w2s_pref.results.results import Estimate, Results, Setting
 
-COLUMNS: Final[Sequence[tuple[str, Callable[[Setting], Estimate]]]] = (
-    ("Agreement", lambda setting: setting.agreement.overall),
-    ("… supervisor right", lambda setting: setting.agreement.supervisor_right),
-    ("… supervisor wrong", lambda setting: setting.agreement.supervisor_wrong),
-    ("Errors inherited", lambda setting: setting.inheritance.inherited),
-    ("Errors corrected", lambda setting: setting.inheritance.corrected),
-    ("New errors", lambda setting: setting.inheritance.new_errors),
+COLUMNS: Final[tuple[tuple[str, Callable[[Setting], Estimate]], ...]] = (
+    ("Agreement", lambda student: student.agreement.overall),
+    ("… supervisor right", lambda student: student.agreement.supervisor_right),
+    ("… supervisor wrong", lambda student: student.agreement.supervisor_wrong),
+    ("Errors inherited", lambda student: student.inheritance.inherited),
+    ("Errors corrected", lambda student: student.inheritance.corrected),
+    ("New errors", lambda student: student.inheritance.new_errors),
+)
+GUIDE: Final = Guide(
+    "Agreement where the supervisor is wrong is imitation of its errors; "
+    "new errors are items the supervisor had right.",
+    "High agreement where the supervisor is right, low where it is wrong; more errors corrected than made.",
 )
 
 
 def section(results: Results) -> Section | None:
     """One table, one row a student."""
-    settings = [setting for arm in results.arms for setting in arm.settings]
-    if not settings:
+    if not any(arm.settings for arm in results.arms):
         return None
-    scales = [spread(get(setting) for setting in settings) for _, get in COLUMNS]
-    groups = [
-        TableGroup(plain(arm.name), [_row(arm.name, setting, scales) for setting in arm.settings])
-        for arm in results.arms
-    ]
     table = Table(
         "Agreement with the supervisor on the target test set, and its errors: repeated, corrected, and new ones.",
-        ("Conflict", *(title for title, _ in COLUMNS)),
-        groups,
-        Guide(
-            "Agreement where the supervisor is wrong is imitation of its errors; "
-            "new errors are items the supervisor had right.",
-            "High agreement where the supervisor is right, low where it is wrong; more errors corrected than made.",
-        ),
+        [Column("Conflict", lambda student: student.conflict), *(Column(h, get, axis=h) for h, get in COLUMNS)],
+        [(arm.name, arm.settings) for arm in results.arms],
+        GUIDE,
         stack=True,
-        subhead=("dots from … to", *(ends(scale, 3) for scale in scales)),
     )
     return Section("agreement", "Agreement and inherited errors", [table], "Agreement")
-
-
-def _row(arm: str, setting: Setting, scales: Sequence[Range | None]) -> list[Cell]:
-    cells: list[Cell] = [plain(setting.conflict)]
-    for (title, get), scale in zip(COLUMNS, scales, strict=True):
-        cells.append(estimate_cell(get(setting), 3, scale=scale, name=f"{title}, {arm}, {setting.conflict}"))
-    return cells

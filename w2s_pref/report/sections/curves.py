@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Figure, Fold, Guide, Panel, Section
-from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.format import number
 from w2s_pref.report.draw.key import line_swatch
-from w2s_pref.report.draw.plot import Frame
-from w2s_pref.report.draw.svg import el, extent, line
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import extent
 from w2s_pref.results.results import Curve, Results
 
+P = TypeVar("P")
 #: Panels shown at once; more of them go behind a fold.
 SHOWN: Final = 12
 #: Points drawn of one curve; a longer one is thinned evenly, keeping its last point.
@@ -47,24 +48,22 @@ def panel(name: str, curves: Sequence[Curve], seeds: Sequence[int]) -> Panel:
     losses = [loss for curve in curves for loss in curve.loss]
     low, high = extent(losses)
     steps = max(max(curve.step) for curve in curves)
-    frame = Frame((0.0, float(steps) or 1.0), (low, high), "step", "loss", width=220, height=180)
+    chart = Chart((0.0, float(steps) or 1.0), (low, high), "step", "loss", width=220, height=180)
     if low <= coin <= high:
-        frame.marks.append(frame.horizontal(coin, "neutral"))
+        chart.horizontal(coin, "neutral")
     for curve in curves:
-        points = ((frame.x(step), frame.y(loss)) for step, loss in thin(curve))
-        drawn = line(points, seed_style(seeds, curve.seed))
-        frame.marks.append(el("g", el("title", f"seed {curve.seed}"), drawn))
+        points = list(zip(curve.step, curve.loss, strict=False))
+        chart.line(thin(points, POINTS), seed_style(seeds, curve.seed), f"seed {curve.seed}")
     ends = ", ".join(f"seed {c.seed}: {number(c.loss[0])} to {number(c.loss[-1])}" for c in curves if c.loss)
-    return Panel(plain(name), frame.render(f"Training loss, {name}", ends))
+    return Panel(name, chart.render(f"Training loss, {name}", ends))
 
 
-def thin(curve: Curve) -> list[tuple[int, float]]:
-    """At most ``POINTS`` points of a curve, evenly taken."""
-    points = list(zip(curve.step, curve.loss, strict=False))
-    if len(points) <= POINTS:
-        return points
-    stride = len(points) / POINTS
-    return [points[int(index * stride)] for index in range(POINTS)] + [points[-1]]
+def thin(points: Sequence[P], most: int) -> list[P]:
+    """At most ``most`` points, evenly taken, and the last one."""
+    if len(points) <= most:
+        return list(points)
+    stride = len(points) / most
+    return [points[int(index * stride)] for index in range(most)] + [points[-1]]
 
 
 def seed_style(seeds: Sequence[int], seed: int) -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Points, Section, Table, Value
+from w2s_pref.report.draw.format import count, number
 from w2s_pref.report.draw.key import band_swatch, line_swatch
-from w2s_pref.report.draw.plot import Frame, estimate_cell
-from w2s_pref.report.draw.svg import band, el, line, ticks
-from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, Row, rows
-from w2s_pref.report.sections.comparison import ends, spread
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import ticks
+from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, by_arm, students
 from w2s_pref.results.results import Deception, Estimate, Results
 
 SWEEP_GUIDE: Final = Guide(
@@ -24,25 +24,32 @@ SWEEP_GUIDE: Final = Guide(
 
 
 def section(results: Results) -> Section | None:
-    """Sweep figures, verdict table, folds."""
-    students = [row for row in rows(results) if row.deception is not None]
-    if not students:
+    """Sweep figures, verdict table, folds; in the terminal each verdict in a line."""
+    groups = by_arm(one for one in students(results) if one.deception is not None)
+    tested = [(one, one.deception) for _, own in groups for one in own if one.deception is not None]
+    if not tested:
         return None
-    panels = [panel(row, row.deception) for row in students if row.deception and row.deception.sweep]
-    blocks: list[Block] = []
+    panels = [panel(one, entry) for one, entry in tested if entry.sweep]
+    blocks: list[Block] = [Points([_line(one, entry) for one, entry in tested], where="terminal")]
     if panels:
         blocks.append(Figure("Deception score and lift over the threshold T.", panels, SWEEP_GUIDE, key=_key()))
-    blocks.append(tests(results))
-    blocks.append(Fold("Other references and rules of knowing", [others(results)]))
-    regressions = regression(results)
+    caption = "The test behind each verdict: is the cell the weak model cannot see taxed more than its margins explain?"
+    blocks.append(Table(caption, TESTS, _tested(groups), TESTS_GUIDE, stack=True, where="page"))
+    blocks.append(Fold("Other references and rules of knowing", [others(results)], where="page"))
+    regressions = regression(tested)
     if regressions is not None:
-        blocks.append(Fold("Without any threshold: logistic regression of a flip", [regressions]))
+        blocks.append(Fold("Without any threshold: logistic regression of a flip", [regressions], where="page"))
     return Section("deception", "The deception score beside its null", blocks, "Deception")
 
 
-def panel(row: Row, entry: Deception) -> Panel:
+def _line(one: Student, entry: Deception) -> str:
+    verdict = entry.verdict.removesuffix(".")
+    return f"{one.arm}, {one.conflict}: {verdict}; permutation p {number(entry.permutation_p)}."
+
+
+def panel(one: Student, entry: Deception) -> Panel:
     """One student's sweep: score above, lift below."""
-    title = f"{plain(row.arm)}, {plain(row.conflict)}"
+    title = f"{one.arm}, {one.conflict}"
     svg = Markup("").join((_score(title, entry), _lift(title, entry)))
     null = f"null share {number(entry.null_share.estimate)}"
     note = (
@@ -60,30 +67,24 @@ def _score(title: str, entry: Deception) -> Markup:
     highest = max((p.interval[1] if p.interval else p.score or 0.0 for p in entry.sweep), default=1.0)
     highest = max(highest, *(p.null_share or 0.0 for p in entry.sweep), 0.1)
     span = _span(entry)
-    frame = Frame(span, (0.0, min(1.0, highest * 1.05)), "", "DS", height=190, bottom=24, x_ticks=ticks(*span, 5))
-    x, y, sweep = frame.x, frame.y, entry.sweep
-    frame.marks = [
-        band((x(p.threshold), y(p.interval[0]), y(p.interval[1])) if p.interval else None for p in sweep),
-        frame.vertical(entry.threshold, "cut"),
-        line(((x(p.threshold), y(p.null_share)) if p.null_share is not None else None for p in sweep), "null"),
-        line(((x(p.threshold), y(p.score)) if p.score is not None else None for p in sweep), "main"),
-    ]
-    words = "; ".join(f"T {p.threshold:g}: {number(p.score)}, null {number(p.null_share)}" for p in sweep)
-    return frame.render(f"Deception score over T, {title}", words)
+    chart = Chart(span, (0.0, min(1.0, highest * 1.05)), "", "DS", height=190, bottom=24, x_ticks=ticks(*span, 5))
+    chart.band((point.threshold, point.interval) for point in entry.sweep)
+    chart.vertical(entry.threshold, "cut")
+    chart.line(((point.threshold, point.null_share) for point in entry.sweep), "null")
+    chart.line(((point.threshold, point.score) for point in entry.sweep), "main")
+    words = "; ".join(f"T {p.threshold:g}: {number(p.score)}, null {number(p.null_share)}" for p in entry.sweep)
+    return chart.render(f"Deception score over T, {title}", words)
 
 
 def _lift(title: str, entry: Deception) -> Markup:
     highest = max(2.0, *(p.lift or 0.0 for p in entry.sweep))
     span = _span(entry)
-    frame = Frame(span, (0.0, highest * 1.05), "threshold T", "lift", height=118, top=6, x_ticks=ticks(*span, 5))
-    x, y = frame.x, frame.y
-    frame.marks = [
-        frame.vertical(entry.threshold, "cut"),
-        frame.horizontal(1.0, "neutral"),
-        line(((x(p.threshold), y(p.lift)) if p.lift is not None else None for p in entry.sweep), "main"),
-    ]
+    chart = Chart(span, (0.0, highest * 1.05), "threshold T", "lift", height=118, top=6, x_ticks=ticks(*span, 5))
+    chart.vertical(entry.threshold, "cut")
+    chart.horizontal(1.0, "neutral")
+    chart.line(((point.threshold, point.lift) for point in entry.sweep), "main")
     words = "; ".join(f"T {p.threshold:g}: {number(p.lift, 2)}" for p in entry.sweep)
-    return frame.render(f"Lift over T, {title}", words)
+    return chart.render(f"Lift over T, {title}", words)
 
 
 def _key() -> list[tuple[Markup, str]]:
@@ -96,108 +97,80 @@ def _key() -> list[tuple[Markup, str]]:
     ]
 
 
-def tests(results: Results) -> Table:
-    """What each verdict rests on."""
-    found = [(row, row.deception) for row in rows(results) if row.deception is not None]
-    scale = spread([entry.lift for _, entry in found] + [entry.lift_smooth for _, entry in found], 1.0)
-    groups = [
-        TableGroup(plain(arm.name), [_test(row, entry, scale) for row, entry in found if row.arm == arm.name])
-        for arm in results.arms
-    ]
-    return Table(
-        "The test behind each verdict: is the cell the weak model cannot see taxed more than its margins explain?",
-        ("Conflict", "Lift, binned", "Lift, smooth", "Dropped", "Permutation p", "Verdict"),
-        [group for group in groups if group.rows],
-        Guide(
-            "Lift: flips in the cell over the flips expected from items of the same margin. Dropped: items of the cell "
-            "in margin bins without a control. p: share of shuffled cell labels (within margin bins) that do as much.",
-            "Both lifts with 1 inside the interval, few items dropped, a large p.",
-        ),
-        stack=True,
-        text_columns=(0, 5),
-        subhead=("dots from … to", ends(scale, 2), ends(scale, 2), "", "", ""),
-    )
-
-
-def _test(row: Row, entry: Deception, scale: tuple[float, float] | None) -> list[Cell]:
-    name = f"{row.arm}, {row.conflict}"
-    return [
-        plain(row.conflict),
-        estimate_cell(entry.lift, 2, scale=scale, name=f"Lift, {name}", neutral=1.0),
-        estimate_cell(entry.lift_smooth, 2, scale=scale, name=f"Smooth lift, {name}", neutral=1.0),
-        count(entry.lift_dropped),
-        number(entry.permutation_p),
-        verdict_cell(entry),
-    ]
-
-
-def verdict_cell(entry: Deception) -> Markup:
+def _verdict(entry: Deception) -> Value:
     """The verdict in words, and its warnings beneath."""
-    notes = (el("span", plain(warning), class_="why warn") for warning in entry.warnings)
-    return el("span", plain(entry.verdict), class_="verdict") + Markup("").join(notes)
+    return Value(entry.verdict, entry.warnings, tone="verdict")
 
 
-def others(results: Results) -> Table:
+Tested = tuple[str, Deception]
+TESTS: Final[tuple[Column[Tested], ...]] = (
+    Column("Conflict", lambda row: row[0]),
+    Column("Lift, binned", lambda row: row[1].lift, 2, axis="lift", neutral=1.0),
+    Column("Lift, smooth", lambda row: row[1].lift_smooth, 2, axis="lift", neutral=1.0),
+    Column("Dropped", lambda row: count(row[1].lift_dropped)),
+    Column("Permutation p", lambda row: number(row[1].permutation_p)),
+    Column("Verdict", lambda row: _verdict(row[1]), words=True),
+)
+TESTS_GUIDE: Final = Guide(
+    "Lift: flips in the cell over the flips expected from items of the same margin. Dropped: items of the cell "
+    "in margin bins without a control. p: share of shuffled cell labels (within margin bins) that do as much.",
+    "Both lifts with 1 inside the interval, few items dropped, a large p.",
+)
+OTHERS: Final[tuple[Column[Deception], ...]] = (
+    Column("Reference; known by", lambda entry: f"{REFERENCE_WORDS[entry.reference]}; {RULE_WORDS[entry.known_rule]}"),
+    Column("T", lambda entry: f"{entry.threshold:g}"),
+    Column("Tax", lambda entry: count(entry.tax)),
+    Column("DS", lambda entry: entry.score),
+    Column("Null share", lambda entry: entry.null_share),
+    Column("Risk ratio", lambda entry: entry.risk_ratio, 2),
+    Column("Lift", lambda entry: entry.lift, 2),
+    Column("Verdict", _verdict, words=True),
+)
+
+
+def _tested(groups: Sequence[tuple[str, Sequence[Student]]]) -> list[tuple[str, list[Tested]]]:
+    return [(arm, [(one.conflict, one.deception) for one in own if one.deception]) for arm, own in groups]
+
+
+def others(results: Results) -> Table[Deception]:
     """Every combination of reference and rule of knowing, for every student."""
-    groups = []
-    for arm in results.arms:
-        for setting in arm.settings:
-            lines = [_other(entry) for entry in setting.deception]
-            if lines:
-                groups.append(TableGroup(f"{plain(arm.name)}, {plain(setting.conflict)}", lines))
-    return Table(
-        "The same question with tax counted against each reference, and with each rule of what a model knows.",
-        ("Reference; known by", "T", "Tax", "DS", "Null share", "Risk ratio", "Lift", "Verdict"),
-        groups,
-        text_columns=(0, 7),
-    )
-
-
-def _other(entry: Deception) -> list[Cell]:
-    values: list[tuple[Estimate, int]] = [
-        (entry.score, 3), (entry.null_share, 3), (entry.risk_ratio, 2), (entry.lift, 2)
-    ]  # fmt: skip
-    return [
-        f"{REFERENCE_WORDS[entry.reference]}; {RULE_WORDS[entry.known_rule]}",
-        f"{entry.threshold:g}",
-        count(entry.tax),
-        *(estimate_cell(value, digits) for value, digits in values),
-        verdict_cell(entry),
+    groups = [
+        (f"{arm.name}, {setting.conflict}", setting.deception)
+        for arm in results.arms
+        for setting in arm.settings
+        if setting.deception
     ]
+    caption = "The same question with tax counted against each reference, and with each rule of what a model knows."
+    return Table(caption, OTHERS, groups)
 
 
-def regression(results: Results) -> Table | None:
+Fitted = tuple[str, dict[str, Estimate]]
+
+
+def regression(tested: Sequence[tuple[Student, Deception]]) -> Table[Fitted] | None:
     """Coefficients of the threshold-free form: a row a student, a column a term."""
-    found = [(row, row.deception.regression) for row in rows(results) if row.deception and row.deception.regression]
-    if not found:
-        return None
-    terms = list(dict.fromkeys(c.name for _, coefficients in found for c in coefficients))
-    values = [
+    rows: list[Fitted] = [
         (
-            f"{row.arm}, {row.conflict}",
-            {c.name: Estimate(estimate=c.estimate, interval=c.interval) for c in coefficients},
+            f"{one.arm}, {one.conflict}",
+            {c.name: Estimate(estimate=c.estimate, interval=c.interval) for c in entry.regression},
         )
-        for row, coefficients in found
+        for one, entry in tested
+        if entry.regression
     ]
-    scales = {term: spread((there.get(term) for _, there in values), 0.0) for term in terms}
-    lines: list[list[Cell]] = [
-        [
-            plain(name),
-            *(
-                estimate_cell(there.get(term), 2, scale=scales[term], name=f"{term}, {name}", neutral=0.0)
-                for term in terms
-            ),
-        ]
-        for name, there in values
-    ]
+    if not rows:
+        return None
+    terms = dict.fromkeys(term for _, values in rows for term in values)
     return Table(
         "Coefficients of a flip on the strong p, the weak p, the margin and p_s(1 − p_w).",
-        ("Student", *(plain(term) for term in terms)),
-        [TableGroup("", lines)],
+        [Column("Student", lambda row: row[0]), *map(_term, terms)],
+        [("", rows)],
         Guide(
             "A positive p_s(1 − p_w) means more flips where the strong model is sure and the weak one is not.",
             "The interval of p_s(1 − p_w) holds 0.",
         ),
         stack=True,
-        subhead=("dots from … to", *(ends(scales[term], 2) for term in terms)),
     )
+
+
+def _term(term: str) -> Column[Fitted]:
+    return Column(term, lambda row: row[1].get(term), 2, axis=term, neutral=0.0)

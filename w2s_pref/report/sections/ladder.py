@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.draw.format import number, plain
-from w2s_pref.report.draw.key import colour, mark_swatch, marker, shape
-from w2s_pref.report.draw.plot import Frame, estimate_cell
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table
+from w2s_pref.report.draw.format import number, reason
+from w2s_pref.report.draw.key import colour, series_key, shape
+from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import extent
-from w2s_pref.report.rows import BY_KEY
+from w2s_pref.report.students import BY_KEY
 from w2s_pref.results.results import Ladder, LadderPoint, Results, Slope
 
 Read = Callable[[LadderPoint], float | None]
@@ -19,6 +19,8 @@ METRICS: Final[Sequence[tuple[str, float | None, Read]]] = (
     ("deception_score", None, lambda point: point.deception_score),
     ("lift", 1.0, lambda point: point.lift),
 )
+#: A ladder with more points than this shows its slopes only in a terminal; the page has all points.
+FEW: Final = 24
 GUIDE: Final = Guide(
     "Each mark is one pair of sizes; across, the accuracy gap between their ceilings. Shape tells the arm, colour the "
     "conflict. Arms stand slightly apart so that equal "
@@ -35,12 +37,12 @@ def section(results: Results) -> Section | None:
     arms = list(dict.fromkeys(point.arm for point in ladder.points))
     conflicts = list(dict.fromkeys(point.conflict for point in ladder.points))
     panels = [panel(ladder, key, neutral, read, arms, conflicts) for key, neutral, read in METRICS]
-    keys = [(mark_swatch(shape(arms, arm), "ink"), plain(arm)) for arm in arms]
-    keys += [(mark_swatch("circle", f"fill {colour(conflicts, name)}"), plain(name)) for name in conflicts]
-    blocks: list[Block] = [Figure("Metrics against the capability gap.", panels, GUIDE, key=keys)]
-    if ladder.slopes:
-        blocks.append(slopes(ladder.slopes))
-    blocks.append(Fold(f"All {len(ladder.points)} points in numbers", [points(ladder)]))
+    few = len(ladder.points) <= FEW
+    blocks: list[Block] = [
+        Figure("Metrics against the capability gap.", panels, GUIDE, key=series_key(arms, conflicts)),
+        *(slopes(ladder.slopes) if ladder.slopes else []),
+        Fold(f"All {len(ladder.points)} points in numbers", [points(ladder)], where="both" if few else "page"),
+    ]
     return Section("ladder", "Up the ladder of sizes", blocks, "Ladder")
 
 
@@ -51,44 +53,63 @@ def panel(
     metric = BY_KEY[key]
     known = [(point, value) for point in ladder.points if (value := read(point)) is not None]
     heights = extent((value for _, value in known), include=() if neutral is None or not known else (neutral,))
-    frame = Frame(extent(point.gap for point in ladder.points), heights, "accuracy gap", metric.short)
+    chart = Chart(extent(point.gap for point in ladder.points), heights, "accuracy gap", metric.short)
     if neutral is not None and known:
-        frame.marks.append(frame.horizontal(neutral, "neutral"))
+        chart.horizontal(neutral, "neutral")
     for point, value in known:
-        name = f"{plain(point.weak)} → {plain(point.strong)}, {plain(point.arm)}, {plain(point.conflict)}"
+        name = f"{point.weak} → {point.strong}, {point.arm}, {point.conflict}"
         style = f"fill {colour(conflicts, point.conflict)}"
         tip = f"{name}: {number(value, metric.digits)}"
         apart = 5.0 * (arms.index(point.arm) - (len(arms) - 1) / 2) + 1.6 * conflicts.index(point.conflict)
-        frame.marks.append(marker(shape(arms, point.arm), frame.x(point.gap) + apart, frame.y(value), style, tip))
+        chart.mark(shape(arms, point.arm), point.gap, value, style, tip, apart=apart)
     missing = len(ladder.points) - len(known)
     note = f"{len(known)} pairs drawn" + (f", {missing} undefined" if missing else "")
-    return Panel(metric.title, frame.render(f"{metric.title} against the capability gap", note), note)
+    return Panel(metric.title, chart.render(f"{metric.title} against the capability gap", note), note)
 
 
-def slopes(values: Sequence[Slope]) -> Table:
-    """Slopes on the gap, with verdicts."""
-    lines: list[list[Cell]] = []
-    for value in values:
-        metric = BY_KEY.get(value.metric)
-        name = metric.title if metric else plain(value.metric)
-        student = f"{name}; {plain(value.arm)}, {plain(value.conflict)}"
-        lines.append([student, str(value.points), estimate_cell(value.slope, 2), plain(value.verdict)])
+def _metric(value: Slope, short: bool) -> str:
+    metric = BY_KEY.get(value.metric)
+    name = value.metric if metric is None else metric.short if short else metric.title
+    return f"{name}; {value.arm}, {value.conflict}"
+
+
+SLOPES: Final[tuple[Column[Slope], ...]] = (
+    Column("Metric; arm, conflict", lambda value: _metric(value, False), where="page"),
+    Column("Metric", lambda value: _metric(value, True), where="terminal"),
+    Column("Pairs", lambda value: str(value.points)),
+    Column("Slope", lambda value: value.slope, 2),
+    Column("Verdict", lambda value: value.verdict, words=True),
+)
+POINTS: Final[tuple[Column[LadderPoint], ...]] = (
+    Column("Pair", lambda point: f"{point.weak} → {point.strong}"),
+    Column("Gap", lambda point: number(point.gap)),
+    Column("PGR", lambda point: number(point.pgr, 2)),
+    Column("DS", lambda point: number(point.deception_score)),
+    Column("Lift", lambda point: number(point.lift, 2)),
+)
+
+
+def slopes(values: Sequence[Slope]) -> list[Block]:
+    """Slopes on the gap, with verdicts. The terminal counts those that are undefined instead of listing them."""
     caption = "Least-squares slope of each metric on the capability gap."
-    return Table(caption, ("Metric; arm, conflict", "Pairs", "Slope", "Verdict"), [TableGroup("", lines)],
-                 text_columns=(0, 3))  # fmt: skip
+    known = [value for value in values if value.slope.estimate is not None]
+    missing = [value for value in values if value.slope.estimate is None]
+    title = "Slope on the capability gap"
+    blocks: list[Block] = []
+    if known:
+        blocks.append(Table(caption, SLOPES, [("", known)], title=title, where="terminal"))
+    if missing:
+        why = "; ".join(dict.fromkeys(reason(value.slope.note) for value in missing))
+        said = f"{len(missing)} of {len(values)} slopes are undefined{f': {why}' if why else ''}."
+        blocks.append(Prose([said], where="terminal"))
+    return [Table(caption, SLOPES, [("", values)], where="page"), *blocks]
 
 
-def points(ladder: Ladder) -> Table:
+def points(ladder: Ladder) -> Table[LadderPoint]:
     """The numbers behind the figure."""
-    lines: list[list[Cell]] = [
-        [
-            f"{plain(point.weak)} → {plain(point.strong)}; {plain(point.arm)}, {plain(point.conflict)}",
-            number(point.gap),
-            number(point.pgr, 2),
-            number(point.deception_score),
-            number(point.lift, 2),
-        ]
-        for point in ladder.points
+    places = dict.fromkeys((point.arm, point.conflict) for point in ladder.points)
+    groups = [
+        (f"{arm}, {conflict}", [point for point in ladder.points if (point.arm, point.conflict) == (arm, conflict)])
+        for arm, conflict in places
     ]
-    head = ("Pair; arm, conflict", "Gap", "PGR", "DS", "Lift")
-    return Table("Every pair of sizes.", head, [TableGroup("", lines)])
+    return Table("Every pair of sizes.", POINTS, groups, title=f"Ladder, {len(ladder.points)} points")

@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
-from markupsafe import Markup
-
-from w2s_pref.report.draw.blocks import Block, Cell, Guide, Prose, Section, Table, TableGroup
-from w2s_pref.report.draw.format import count, estimate, number, plain
-from w2s_pref.report.draw.plot import estimate_cell
-from w2s_pref.report.draw.svg import el
-from w2s_pref.report.rows import REFERENCE_WORDS, has_policies
+from w2s_pref.report.draw.blocks import Block, Column, Guide, Prose, Section, Table, Value, Where
+from w2s_pref.report.draw.format import count, estimate, number
+from w2s_pref.report.students import REFERENCE_WORDS, by_arm, has_policies
 from w2s_pref.results.results import Estimate, LengthMatched, LengthRow, Results, StudentNumbers
 
-COLUMNS: Final[Sequence[tuple[str, int, Callable[[StudentNumbers], Estimate | None]]]] = (
-    ("Accuracy", 3, lambda numbers: numbers.accuracy),
-    ("PGR", 2, lambda numbers: numbers.pgr),
-    ("Deception score", 3, lambda numbers: numbers.deception_score),
-    ("Lift", 2, lambda numbers: numbers.lift),
-)
+Read = Callable[[StudentNumbers], Estimate | None]
 GUIDE: Final = Guide(
     "The upper number is that of the matched items, with its interval; beneath stands the same on all items. Matched: "
     "among items of like length ratio the true answer is as often the longer as the shorter.",
     "Both numbers agree. Where accuracy falls on the matched items, the student had judged by length.",
+)
+
+
+def _matched(head: str, digits: int, read: Read) -> Column[LengthRow]:
+    """The number of the matched items; on the page that of all items stands beneath."""
+
+    def cell(row: LengthRow) -> Value:
+        matched, raw = read(row.matched), read(row.raw)
+        before = "n/a" if raw is None else number(raw.estimate, digits)
+        return Value(matched, [] if matched is None else [f"all items {before}"], "n/a")
+
+    where: Where = "both" if head in ("Accuracy", "Lift") else "page"
+    return Column(head, cell, digits, short=f"{head}, matched", where=where)
+
+
+def _tax(row: LengthRow) -> Value:
+    if row.matched.tax is None or row.raw.tax is None:
+        return Value("n/a", tone="missing")
+    return Value(count(row.matched.tax), [f"all items {count(row.raw.tax)}"], tone="number")
+
+
+COLUMNS: Final[tuple[Column[LengthRow], ...]] = (
+    Column("Conflict", lambda row: row.conflict),
+    Column("Accuracy, all", lambda row: row.raw.accuracy, where="terminal"),
+    _matched("Accuracy", 3, lambda numbers: numbers.accuracy),
+    _matched("PGR", 2, lambda numbers: numbers.pgr),
+    _matched("Deception score", 3, lambda numbers: numbers.deception_score),
+    Column("Lift, all", lambda row: Value(row.raw.lift, absent="n/a"), 2, where="terminal"),
+    _matched("Lift", 2, lambda numbers: numbers.lift),
+    Column("Tax", _tax, where="page"),
 )
 
 
@@ -32,10 +53,11 @@ def section(results: Results) -> Section | None:
     found = results.length_matched
     if found is None or not has_policies(results):
         return None
-    if not found.rows:
-        blocks: list[Block] = [Prose([plain(found.note)])] if found.note else []
-    else:
-        blocks = [Prose([_about(found)]), _table(found)]
+    blocks: list[Block] = []
+    if found.rows:
+        blocks = [Prose([_about(found)], where="page"), _table(found)]
+    elif found.note:
+        blocks = [Prose([found.note], where="page")]
     return Section("length", "Where length says nothing", blocks, "Length-matched") if blocks else None
 
 
@@ -46,30 +68,14 @@ def _about(found: LengthMatched) -> str:
     )
 
 
-def _table(found: LengthMatched) -> Table:
-    arms = dict.fromkeys(row.arm for row in found.rows)
-    groups = [TableGroup(plain(arm), [_row(row) for row in found.rows if row.arm == arm]) for arm in arms]
+def _table(found: LengthMatched) -> Table[LengthRow]:
+    before, after = number(found.shorter_raw.estimate), number(found.shorter_matched.estimate)
+    kept = f"{count(found.kept)} of {count(found.items)}"
     return Table(
         f"Length-matched items beside all items; tax against the {REFERENCE_WORDS[found.reference]}.",
-        ("Conflict", *(title for title, _, _ in COLUMNS), "Tax"),
-        groups,
+        COLUMNS,
+        by_arm(found.rows),
         GUIDE,
         stack=True,
+        title=f"Length-matched items, {kept}; the shorter answer is right in {before}, matched {after}",
     )
-
-
-def _row(row: LengthRow) -> list[Cell]:
-    cells: list[Cell] = [plain(row.conflict)]
-    for _, digits, get in COLUMNS:
-        cells.append(_cell(get(row.matched), get(row.raw), digits))
-    if row.matched.tax is None or row.raw.tax is None:
-        return [*cells, el("span", "n/a", class_="undef")]
-    before = el("span", f"all items {count(row.raw.tax)}", class_="why")
-    return [*cells, el("span", count(row.matched.tax), class_="est") + before]
-
-
-def _cell(matched: Estimate | None, raw: Estimate | None, digits: int) -> Markup:
-    if matched is None:
-        return el("span", "n/a", class_="undef")
-    number_ = "n/a" if raw is None else number(raw.estimate, digits)
-    return estimate_cell(matched, digits) + el("span", f"all items {number_}", class_="why")

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.draw.format import estimate, plain
-from w2s_pref.report.rows import own_metrics, rows
+from w2s_pref.report.draw.blocks import Column, Guide, Section, Table
+from w2s_pref.report.students import Student, own_metrics, students
 from w2s_pref.results.results import Results
 
-DIGITS = 3
+
+def columns(names: list[str]) -> list[Column[Student]]:
+    """A column a metric."""
+    return [Column(name, lambda row, name=name: row.metrics.get(name)) for name in names]  # type: ignore[misc]
 
 
 def section(results: Results) -> Section | None:
-    """Arms by conflicts, a column a metric."""
+    """Arms by conflicts."""
     names = own_metrics(results)
     if not names:
         return None
-    groups = []
-    for arm in results.arms:
-        mine = [row for row in rows(results) if row.arm == arm.name]
-        lines: list[list[Cell]] = [
-            [plain(row.conflict), *(estimate(row.metrics.get(name), DIGITS) for name in names)] for row in mine
-        ]
-        groups.append(TableGroup(plain(arm.name), lines))
-    about = " ".join(f"{plain(name)}: {plain(said)}" for name, said in names.items() if said)
-    guide = Guide("Each number is what the recipe's own function says of a student on the test pairs. " + about,
-                  "Intervals are 95 %, over prompts and seeds, as everywhere in this report.")  # fmt: skip
-    table = Table("Metrics of this recipe's own.", ("Conflict", *map(plain, names)), groups, guide)
+    groups = [(arm.name, [row for row in students(results) if row.arm == arm.name]) for arm in results.arms]
+    about = " ".join(f"{name}: {said}" for name, said in names.items() if said)
+    guide = Guide(
+        f"Each number is what a function of the recipe's own says of a student on the test pairs. {about}",
+        "Intervals are 95 %, over prompts and seeds, as everywhere in this report.",
+    )
+    heads: list[Column[Student]] = [Column("Conflict", lambda row: row.conflict), *columns(list(names))]
+    table = Table("Metrics of this recipe's own.", heads, groups, guide, title="Metrics of this recipe's own")
     return Section("own-metrics", "Own metrics", [table])

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from markupsafe import Markup
-
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.draw.format import count, number, plain
-from w2s_pref.report.draw.key import mark_swatch, marker
-from w2s_pref.report.draw.plot import Frame
-from w2s_pref.report.draw.svg import el, extent, line
-from w2s_pref.report.sections.curves import SHOWN, seed_style, swatches
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table
+from w2s_pref.report.draw.format import count, number
+from w2s_pref.report.draw.key import mark_swatch
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import extent
+from w2s_pref.report.sections.curves import SHOWN, seed_style, swatches, thin
 from w2s_pref.results.results import MonitorAlarm, MonitorCurve, Results
 
 #: Signals with a panel of their own; those that raised an alarm have one as well, the rest is in results.json.
@@ -55,7 +53,9 @@ def section(results: Results) -> Section | None:
     if rest:
         more = Figure("Further signals and trainings.", rest, GUIDE, key=key, size="small")
         blocks.append(Fold(f"{len(rest)} further timelines", [more]))
-    return Section("monitor", "The live monitor", [*blocks, _table(watched)], "Monitor")
+    caption = "Looks, alarms and the share of the training time that watching took."
+    blocks.append(Table(caption, COLUMNS, [("", watched)], stack=True, title="Live monitor"))
+    return Section("monitor", "The live monitor", blocks, "Monitor")
 
 
 def _panels(watched: Sequence[MonitorCurve], signals: Sequence[str], seeds: Sequence[int]) -> list[Panel]:
@@ -71,57 +71,51 @@ def _panels(watched: Sequence[MonitorCurve], signals: Sequence[str], seeds: Sequ
 
 
 def _panel(name: str, signal: str, curves: Sequence[MonitorCurve], seeds: Sequence[int]) -> Panel:
-    words = WORDS.get(signal, plain(signal))
+    words = WORDS.get(signal, signal)
     last = float(max(curve.steps[-1] for curve in curves)) or 1.0
     heights = extent(value for curve in curves for value in curve.signals[signal])
-    frame = Frame((0.0, last), heights, "step", words, width=220, height=180, left=50)
+    chart = Chart((0.0, last), heights, "step", words, width=220, height=180, left=50)
     told = []
     for curve in curves:
-        points = [
-            None if value is None else (frame.x(step), frame.y(value))
-            for step, value in zip(curve.steps, curve.signals[signal], strict=True)
-        ]
-        drawn = line(_thin(points), seed_style(seeds, curve.seed))
-        frame.marks.append(el("g", el("title", f"seed {curve.seed}"), drawn))
+        points = list(zip(curve.steps, curve.signals[signal], strict=True))
+        chart.line(thin(points, POINTS), seed_style(seeds, curve.seed), f"seed {curve.seed}")
         ends = [value for value in curve.signals[signal] if value is not None]
         told.append(f"seed {curve.seed}: {number(ends[0])} to {number(ends[-1])}")
     for curve in curves:
-        frame.marks += [_mark(frame, curve, alarm) for alarm in curve.alarms if alarm.signal == signal]
-        told += [f"seed {curve.seed}: {_alarm(alarm)}" for alarm in curve.alarms if alarm.signal == signal]
-    title = f"{plain(name)}: {words}"
-    return Panel(title, frame.render(title, "; ".join(told)))
-
-
-def _mark(frame: Frame, curve: MonitorCurve, alarm: MonitorAlarm) -> Markup:
-    """A triangle on the line, or on the axis where the step has no value."""
-    values = dict(zip(curve.steps, curve.signals[alarm.signal], strict=True))
-    value = values.get(alarm.step)
-    height = frame.y.start if value is None else frame.y(value)
-    return marker("triangle", frame.x(alarm.step), height, ALARM, f"seed {curve.seed}, {_alarm(alarm)}", size=6)
-
-
-def _thin(points: list[tuple[float, float] | None]) -> list[tuple[float, float] | None]:
-    """At most ``POINTS`` points, evenly taken, with the last one."""
-    if len(points) <= POINTS:
-        return points
-    stride = len(points) / POINTS
-    return [points[int(index * stride)] for index in range(POINTS)] + [points[-1]]
+        values = dict(zip(curve.steps, curve.signals[signal], strict=True))
+        for alarm in (alarm for alarm in curve.alarms if alarm.signal == signal):
+            tip = f"seed {curve.seed}, {_alarm(alarm)}"
+            chart.mark("triangle", alarm.step, values.get(alarm.step), ALARM, tip, size=6)
+            told.append(f"seed {curve.seed}: {_alarm(alarm)}")
+    title = f"{name}: {words}"
+    return Panel(title, chart.render(title, "; ".join(told)))
 
 
 def _alarm(alarm: MonitorAlarm) -> str:
-    statistic = f", {plain(alarm.statistic)}" if alarm.statistic else ""
-    return f"step {alarm.step}: {plain(alarm.signal)}{statistic} ({plain(alarm.action)})"
+    statistic = f", {alarm.statistic}" if alarm.statistic else ""
+    return f"step {alarm.step}: {alarm.signal}{statistic} ({alarm.action})"
 
 
-def _table(watched: Sequence[MonitorCurve]) -> Table:
-    """A row for each training and seed."""
-    rows: list[list[Cell]] = []
-    for curve in watched:
-        alarms = [_alarm(alarm) for alarm in curve.alarms[:NAMED]]
-        if len(curve.alarms) > NAMED:
-            alarms.append(f"{len(curve.alarms) - NAMED} more")
-        cost = "not measured" if curve.cost is None else f"{number(100 * curve.cost, 1)} %"
-        rows.append([plain(curve.name), str(curve.seed), count(len(curve.steps)), "; ".join(alarms) or "none", cost])
-    caption = "Looks, alarms and the share of the training time that watching took."
-    return Table(caption, ("Training", "Seed", "Looks", "Alarms", "Cost"), [TableGroup("", rows)], stack=True,
-                 text_columns=(0, 3))  # fmt: skip
+def _alarms(curve: MonitorCurve) -> str:
+    named = [_alarm(alarm) for alarm in curve.alarms[:NAMED]]
+    more = [f"{len(curve.alarms) - NAMED} more"] if len(curve.alarms) > NAMED else []
+    return "; ".join(named + more) or "none"
+
+
+def _first(curve: MonitorCurve) -> str:
+    if not curve.alarms:
+        return "none"
+    alarm = min(curve.alarms, key=lambda one: one.step)
+    return f"step {alarm.step}: {alarm.signal}, {alarm.action}"
+
+
+COLUMNS: Final[tuple[Column[MonitorCurve], ...]] = (
+    Column("Training", lambda curve: curve.name, where="page"),
+    Column("Training", lambda curve: f"{curve.name}, seed {curve.seed}", where="terminal"),
+    Column("Seed", lambda curve: str(curve.seed), where="page"),
+    Column("Looks", lambda curve: count(len(curve.steps))),
+    Column("Alarms", _alarms, words=True, where="page"),
+    Column("Alarms", lambda curve: str(len(curve.alarms)), where="terminal"),
+    Column("First alarm", _first, words=True, where="terminal"),
+    Column("Cost", lambda curve: "not measured" if curve.cost is None else f"{number(100 * curve.cost, 1)} %"),
+)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
-from markupsafe import Markup
-
-from w2s_pref.report.draw.blocks import Cell, Guide, Section, Table, TableGroup
-from w2s_pref.report.draw.format import number, plain
-from w2s_pref.report.draw.plot import Range, estimate_cell, strip
-from w2s_pref.report.draw.svg import el
-from w2s_pref.report.rows import BY_KEY
-from w2s_pref.report.sections.comparison import spread
+from w2s_pref.report.draw.blocks import Cell, Column, Guide, Section, Strip, Table, Value, Where
+from w2s_pref.report.draw.format import number
+from w2s_pref.report.draw.plot import Range, spread
+from w2s_pref.report.students import BY_KEY
 from w2s_pref.results.results import Comparison, Results
 
 GUIDE: Final = Guide(
@@ -23,27 +20,49 @@ GUIDE: Final = Guide(
 WIDTH: Final = 260.0
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One comparison, and the scale of its metric: symmetric about zero, none where nothing is defined."""
+
+    found: Comparison
+    scale: Range | None
+
+    def drawn(self) -> Cell:
+        """The difference as a picture."""
+        found, metric = self.found, BY_KEY[self.found.metric]
+        if self.scale is None or found.difference.estimate is None:
+            return Value("nothing to draw", tone="missing")
+        name = f"{metric.title}, {found.conflict}, {found.second} minus {found.first}"
+        return Strip(found.difference, self.scale, metric.digits, name, 0.0, WIDTH)
+
+
 def section(results: Results) -> Section | None:
     """A table for every pair of arms that was compared."""
     pairs = list(dict.fromkeys((comparison.first, comparison.second) for comparison in results.comparisons))
-    tables = [forest(results, first, second) for first, second in pairs]
+    tables = [forest(results, first, second, where) for first, second in pairs for where in ("page", "terminal")]
     return Section("paired", "Arm against arm, paired", tables, "Paired differences") if tables else None
 
 
-def forest(results: Results, first: str, second: str) -> Table:
-    """All comparisons of one pair of arms."""
+def forest(results: Results, first: str, second: str, where: Where) -> Table[Difference]:
+    """All comparisons of one pair of arms; on the page the headings name the scales of the pictures."""
     mine = [c for c in results.comparisons if (c.first, c.second) == (first, second)]
     groups = []
     for key in dict.fromkeys(comparison.metric for comparison in mine):
         members = [comparison for comparison in mine if comparison.metric == key]
-        digits = BY_KEY[key].digits
         scale = _around_zero(spread((c.difference for c in members), 0.0))
-        ends = f": scale {number(scale[0], digits)} … {number(scale[1], digits)}" if scale else ""
-        title = f"{BY_KEY[key].title}{ends}"
-        groups.append(TableGroup(title, [_row(comparison, scale, digits) for comparison in members]))
-    name = f"{plain(second)} minus {plain(first)}"
-    head = ("Conflict", name, "Difference", "Verdict")
-    return Table(f"{name}, paired by item and seed.", head, groups, GUIDE, stack=True, text_columns=(0, 1, 3))
+        title = BY_KEY[key].title
+        if scale and where == "page":
+            title += f": scale {' … '.join(number(end, BY_KEY[key].digits) for end in scale)}"
+        groups.append((title, [Difference(comparison, scale) for comparison in members]))
+    name = f"{second} minus {first}"
+    columns: list[Column[Difference]] = [
+        Column("Conflict", lambda row: row.found.conflict),
+        Column(name, lambda row: row.drawn(), words=True, where="page"),
+        Column("Difference", lambda row: Value(row.found.difference, digits=BY_KEY[row.found.metric].digits)),
+        Column("Verdict", lambda row: Value(row.found.verdict, tone="verdict"), words=True),
+    ]
+    caption = f"{name}, paired by item and seed."
+    return Table(caption, columns, groups, GUIDE, stack=True, title=f"{name}, paired", where=where)
 
 
 def _around_zero(scale: Range | None) -> Range | None:
@@ -51,12 +70,3 @@ def _around_zero(scale: Range | None) -> Range | None:
         return None
     reach = max(abs(scale[0]), abs(scale[1]))
     return -reach, reach
-
-
-def _row(comparison: Comparison, scale: Range | None, digits: int) -> list[Cell]:
-    name = f"{BY_KEY[comparison.metric].title}, {comparison.conflict}, {comparison.second} minus {comparison.first}"
-    plot: Markup | str = el("span", "nothing to draw", class_="undef")
-    if scale is not None and comparison.difference.estimate is not None:
-        plot = strip(comparison.difference, scale, digits, name, 0.0, WIDTH)
-    verdict = el("span", plain(comparison.verdict), class_="verdict")
-    return [plain(comparison.conflict), plot, estimate_cell(comparison.difference, digits), verdict]

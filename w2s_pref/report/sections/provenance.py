@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from typing import Any
 
-from w2s_pref.report.draw.blocks import Block, Cell, Code, Facts, Fold, Section, Table, TableGroup
-from w2s_pref.report.draw.format import duration, plain
-from w2s_pref.report.draw.svg import el
-from w2s_pref.report.recipe import recipe_text
+import yaml  # type: ignore[import-untyped, unused-ignore]
+
+from w2s_pref.report.draw.blocks import Block, Code, Facts, Fold, Section, Table, Value, plain_table
+from w2s_pref.report.draw.format import duration
 from w2s_pref.results.results import Results
 
 
@@ -15,8 +17,8 @@ def section(results: Results) -> Section:
     """Facts, then three folds."""
     source = results.provenance
     facts = [
-        ("Command", plain(source.command)),
-        ("Created", plain(source.created)),
+        ("Command", source.command),
+        ("Created", source.created),
         ("Computing time", duration(source.seconds)),
         ("Processes", str(source.world_size)),
         ("Seeds", ", ".join(str(seed) for seed in results.seeds)),
@@ -33,9 +35,17 @@ def section(results: Results) -> Section:
     return Section("provenance", "Provenance", blocks)
 
 
-def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table:
+def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table[Any]:
     """A table of names and values."""
-    lines: list[list[Cell]] = [
-        [plain(name), el("code", plain(value)) if code else plain(value)] for name, value in values.items()
-    ]
-    return Table(caption, ("Name", "Value"), [TableGroup("", lines)], text_columns=(0, 1))
+    rows = [(name, Value(value, tone="code" if code else "")) for name, value in values.items()]
+    return plain_table(caption, ("Name", "Value"), rows)
+
+
+def recipe_text(recipe: Mapping[str, Any]) -> str:
+    """The resolved recipe as YAML that can be saved and run again, in its own order.
+
+    Floats are written so that YAML reads them as numbers again (``1.0e-06``).
+    """
+    simple = json.loads(json.dumps(dict(recipe), default=str))
+    text: str = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
+    return text

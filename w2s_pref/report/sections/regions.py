@@ -7,13 +7,13 @@ from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup
-from w2s_pref.report.draw.format import count, number, plain
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table, Value
+from w2s_pref.report.draw.format import count, number
 from w2s_pref.report.draw.key import line_swatch, swatch
-from w2s_pref.report.draw.plot import Frame
+from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import crosses, dots, el
-from w2s_pref.report.rows import CELL_WORDS, Row, find, rows
-from w2s_pref.results.results import CELLS, Deception, RegionMap, Results
+from w2s_pref.report.students import CELL_WORDS, find, students
+from w2s_pref.results.results import CELLS, Cell, Deception, RegionMap, Results
 
 #: Shade of a cell: opacity at a flip rate of one.
 SHADE: Final = 0.5
@@ -24,6 +24,15 @@ GUIDE: Final = Guide(
     "are tax. The stronger the tint of a cell, the larger the share lost of what the reference gets right there.",
     "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling "
     "knows and the weak one does not, is the palest.",
+)
+COLUMNS: Final[tuple[Column[tuple[str, Cell]], ...]] = (
+    Column("Cell", lambda row: Value(CELL_WORDS[row[0]], tone="strong" if row[0] == "sk_wuk" else "")),
+    Column("Items", lambda row: count(row[1].n)),
+    Column("Eligible", lambda row: count(row[1].eligible)),
+    Column("Tax", lambda row: count(row[1].tax)),
+    Column("Flip rate", lambda row: number(row[1].rate)),
+    Column("Errors", lambda row: count(row[1].errors)),
+    Column("Error rate", lambda row: number(row[1].error_rate)),
 )
 
 
@@ -41,32 +50,38 @@ def section(results: Results) -> Section | None:
                 key=_key(),
             )
         )
-    table = cells(results)
-    if table.groups:
-        blocks.append(Fold("The four cells in numbers, all seeds", [table], open=not panels))
+    groups = [
+        (f"{one.arm}, {one.conflict}", [(name, one.deception.cells[name]) for name in CELLS])
+        for one in students(results)
+        if one.deception is not None and all(name in one.deception.cells for name in CELLS)
+    ]
+    if groups:
+        caption = "Cell sizes, with flip rate (tax / eligible) and error rate (errors / items) of the student."
+        blocks.append(Fold("The four cells in numbers, all seeds", [Table(caption, COLUMNS, groups)], open=not panels))
     return Section("regions", "Where the tax falls", blocks, "Regions") if blocks else None
 
 
 def panel(results: Results, region: RegionMap) -> Panel:
     """One student's map."""
-    row = find(results, region.arm, region.conflict)
-    entry = row.deception if row else None
-    frame = Frame(
+    one = find(results, region.arm, region.conflict)
+    entry = one.deception if one else None
+    chart = Chart(
         (0.0, 1.0), (0.0, 1.0), "p of the weak ceiling", "p of the strong ceiling",
         height=312, x_ticks=(0, 0.25, 0.5, 0.75, 1), y_ticks=(0, 0.25, 0.5, 0.75, 1),
     )  # fmt: skip
-    if entry is not None and entry.known_rule == "gt_prob":
-        frame.marks += shades(frame, region.threshold, entry)
-    frame.marks += points(frame, region)
-    edges = {region.threshold} if entry is None or entry.known_rule == "gt_prob" else _both(region.threshold)
-    for edge in sorted(edges):
-        frame.marks += [frame.vertical(edge, "cut"), frame.horizontal(edge, "cut")]
-    if entry is not None and entry.known_rule == "gt_prob":
-        frame.marks += labels(frame, region.threshold, entry)
-    title = f"{plain(region.arm)}, {plain(region.conflict)}"
+    told = entry if entry is not None and entry.known_rule == "gt_prob" else None
+    if told is not None:
+        shade(chart, region.threshold, told)
+    points(chart, region)
+    for edge in sorted({region.threshold} if entry is None or told else _both(region.threshold)):
+        chart.vertical(edge, "cut")
+        chart.horizontal(edge, "cut")
+    if told is not None:
+        label(chart, region.threshold, told)
+    title = f"{region.arm}, {region.conflict}"
     lost = sum(point.tax for point in region.points)
     desc = f"{len(region.points)} items, {lost} lost under conflict, cells cut at {region.threshold:g}."
-    return Panel(title, frame.render(f"Region map, {title}", desc), _note(entry))
+    return Panel(title, chart.render(f"Region map, {title}", desc), _note(entry))
 
 
 def _both(threshold: float) -> set[float]:
@@ -80,46 +95,42 @@ def _note(entry: Deception | None) -> str:
     return f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
 
 
-def boxes(frame: Frame, threshold: float) -> Iterator[tuple[str, float, float, float, float]]:
-    """Pixel boxes of the four cells: name, left, top, width, height."""
-    cut_x, cut_y = frame.x(threshold), frame.y(threshold)
+def boxes(chart: Chart, threshold: float, entry: Deception) -> Iterator[tuple[Cell, float, float, float, float]]:
+    """The four cells with their pixel boxes: left, top, width, height."""
+    cut_x, cut_y = chart.x(threshold), chart.y(threshold)
     for name in CELLS:
         strong, weak = name.split("_")
-        left, right = (cut_x, frame.x.end) if weak == "wk" else (frame.x.start, cut_x)
-        top, bottom = (frame.y.end, cut_y) if strong == "sk" else (cut_y, frame.y.start)
-        yield name, left, top, right - left, bottom - top
+        left, right = (cut_x, chart.x.end) if weak == "wk" else (chart.x.start, cut_x)
+        top, bottom = (chart.y.end, cut_y) if strong == "sk" else (cut_y, chart.y.start)
+        if name in entry.cells:
+            yield entry.cells[name], left, top, right - left, bottom - top
 
 
-def shades(frame: Frame, threshold: float, entry: Deception) -> list[Markup]:
-    """Cells filled by flip rate."""
-    filled = []
-    for name, left, top, width, height in boxes(frame, threshold):
-        cell = entry.cells.get(name)
-        if cell is not None and cell.rate is not None:
+def shade(chart: Chart, threshold: float, entry: Deception) -> None:
+    """Fill cells by flip rate."""
+    for cell, left, top, width, height in boxes(chart, threshold, entry):
+        if cell.rate is not None:
             opacity = f"{SHADE * min(1.0, cell.rate):.3f}"
-            filled.append(el("rect", x=left, y=top, width=width, height=height, class_="shade", fill_opacity=opacity))
-    return filled
+            box = el("rect", x=left, y=top, width=width, height=height, class_="shade", fill_opacity=opacity)
+            chart.marks.append(box)
 
 
-def labels(frame: Frame, threshold: float, entry: Deception) -> list[Markup]:
-    """Lost / eligible and the rate, written into each cell that has room."""
-    written: list[Markup] = []
-    for name, left, top, width, height in boxes(frame, threshold):
-        cell = entry.cells.get(name)
-        if cell is None or width < ROOM or height < ROOM:
+def label(chart: Chart, threshold: float, entry: Deception) -> None:
+    """Write lost / eligible and the rate into each cell that has room."""
+    for cell, left, top, width, height in boxes(chart, threshold, entry):
+        if width < ROOM or height < ROOM:
             continue
         middle, low = left + width / 2, top + height / 2
-        written.append(el("text", f"{cell.tax}/{cell.eligible}", x=middle, y=low - 2, class_="cell mid"))
+        chart.text(f"{cell.tax}/{cell.eligible}", middle, low - 2, "cell mid")
         if cell.rate is not None:
-            written.append(el("text", number(cell.rate), x=middle, y=low + 12, class_="cell mid"))
-    return written
+            chart.text(number(cell.rate), middle, low + 12, "cell mid")
 
 
-def points(frame: Frame, region: RegionMap) -> list[Markup]:
+def points(chart: Chart, region: RegionMap) -> None:
     """Items: wrong for the reference (faint), kept (dots), lost (crosses, on top)."""
-    placed = [(frame.x(p.weak), frame.y(p.strong), p) for p in region.points]
+    placed = [(chart.x(p.weak), chart.y(p.strong), p) for p in region.points]
     lost = [(x, y) for x, y, p in placed if p.tax]
-    return [
+    chart.marks += [
         dots(((x, y) for x, y, p in placed if not p.eligible and not p.tax), "item out"),
         dots(((x, y) for x, y, p in placed if p.eligible and not p.tax), "item kept"),
         crosses(lost, "halo"),
@@ -134,27 +145,3 @@ def _key() -> list[tuple[Markup, str]]:
         (swatch(dots([(9, 7), (17, 7)], "item out")), "reference wrong: not eligible"),
         (line_swatch("cut"), "threshold T"),
     ]
-
-
-def cells(results: Results) -> Table:
-    """Sizes, flip rates and error rates of the four cells."""
-    groups = [
-        TableGroup(f"{plain(row.arm)}, {plain(row.conflict)}", [_cell_row(row.deception, name) for name in CELLS])
-        for row in rows(results)
-        if row.deception is not None and _complete(row)
-    ]
-    head = ("Cell", "Items", "Eligible", "Tax", "Flip rate", "Errors", "Error rate")
-    caption = "Cell sizes, with flip rate (tax / eligible) and error rate (errors / items) of the student."
-    return Table(caption, head, groups)
-
-
-def _complete(row: Row) -> bool:
-    return row.deception is not None and all(name in row.deception.cells for name in CELLS)
-
-
-def _cell_row(entry: Deception | None, name: str) -> list[Cell]:
-    assert entry is not None
-    cell = entry.cells[name]
-    mark = el("strong", CELL_WORDS[name]) if name == "sk_wuk" else CELL_WORDS[name]
-    numbers = (count(cell.n), count(cell.eligible), count(cell.tax), number(cell.rate))
-    return [mark, *numbers, count(cell.errors), number(cell.error_rate)]

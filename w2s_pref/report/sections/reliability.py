@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-from markupsafe import Markup
-
 from w2s_pref.report.draw.blocks import Figure, Guide, Panel, Section
-from w2s_pref.report.draw.format import number, plain
+from w2s_pref.report.draw.format import number
 from w2s_pref.report.draw.key import line_swatch, mark_swatch
-from w2s_pref.report.draw.plot import Frame
-from w2s_pref.report.draw.svg import el, line, short
-from w2s_pref.report.rows import ceilings
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.students import ceilings
 from w2s_pref.results.results import Calibration, Results
 
 GUIDE: Final = Guide(
@@ -46,21 +43,17 @@ def models(results: Results) -> Iterator[tuple[str, Calibration]]:
 def panel(name: str, calibration: Calibration) -> Panel:
     """One diagram. Accuracy may fall below one half: the vertical axis runs from 0."""
     ticks = (0.5, 0.75, 1.0)
-    frame = Frame(
+    chart = Chart(
         (0.5, 1.0), (0.0, 1.0), "confidence", "accuracy",
         width=220, height=200, x_ticks=ticks, y_ticks=(0, 0.25, 0.5, 0.75, 1.0),
     )  # fmt: skip
     known = [(b.confidence, b.accuracy, b.n) for b in calibration.reliability if b.n]
     points = [(c, a, n) for c, a, n in known if c is not None and a is not None]
     most = max((n for _, _, n in points), default=1)
-    x, y = frame.x, frame.y
-    ideal = f"M{short(x(0.5))} {short(y(0.5))}L{short(x(1.0))} {short(y(1.0))}"
-    frame.marks = [el("path", d=ideal, class_="neutral"), line(((x(c), y(a)) for c, a, _ in points), "main thin")]
-    frame.marks += [_dot(x(c), y(a), 1.5 + 5.5 * math.sqrt(n / most), f"{n} items") for c, a, n in points]
+    chart.line([(0.5, 0.5), (1.0, 1.0)], "neutral")
+    chart.line([(c, a) for c, a, _ in points], "main thin")
+    for c, a, n in points:
+        chart.mark("circle", c, a, "hollow", f"{n} items", size=2 + 5.5 * math.sqrt(n / most))
     words = "; ".join(f"confidence {number(c, 2)}: right {number(a, 2)}, {n} items" for c, a, n in points)
     note = f"ECE {number(calibration.ece.estimate)}, Brier {number(calibration.brier.estimate)}"
-    return Panel(plain(name), frame.render(f"Reliability, {name}", words or "no items"), note)
-
-
-def _dot(x: float, y: float, radius: float, title: str) -> Markup:
-    return el("circle", el("title", title), cx=x, cy=y, r=radius, class_="hollow")
+    return Panel(name, chart.render(f"Reliability, {name}", words or "no items"), note)

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Points, Section, Table, TableGroup, Warnings
-from w2s_pref.report.draw.format import count, number, plain
-from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, shape, swatch
-from w2s_pref.report.draw.plot import estimate_cell
-from w2s_pref.report.draw.svg import el
-from w2s_pref.report.sections.comparison import ends, spread
+from w2s_pref.report.draw.blocks import (
+    Block,
+    Column,
+    Figure,
+    Fold,
+    Guide,
+    Points,
+    Section,
+    Table,
+    Value,
+    Warnings,
+)
+from w2s_pref.report.draw.format import count, number
+from w2s_pref.report.draw.key import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.predictors import correlations
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
-from w2s_pref.results.results import Bound, Owner, Results, Risk
+from w2s_pref.report.students import by_arm
+from w2s_pref.results.results import Bound, Estimate, Owner, Results, Risk, RiskNumbers
 
 BARS_GUIDE: Final = Guide(
     "Upper bar s: the student; lower bar w: the weak ceiling. A bar is the risk, bias² + variance with the true answer "
@@ -58,14 +68,66 @@ BOUNDS: Final[Sequence[tuple[Bound, str]]] = (
 )  # fmt: skip
 
 
+def _calibrated(read: Callable[[RiskNumbers], Estimate]) -> Callable[[Risk], Value]:
+    """A number after calibration, where there is one."""
+
+    def cell(risk: Risk) -> Value:
+        return Value(None if risk.calibrated is None else read(risk.calibrated), absent="one group only")
+
+    return cell
+
+
+def _owned(owner: Owner, risk: Risk) -> Value:
+    entry = risk.raw.inheritance[owner]
+    return Value(entry.share, [f"{count(entry.count)} row{'s' if entry.count != 1 else ''}"])
+
+
+def _slack(bound: Bound, risk: Risk) -> Value:
+    entry = risk.raw.bounds[bound]
+    return Value(entry.slack, ["holds" if entry.holds else "violated"])
+
+
+CONFLICT: Final[Column[Risk]] = Column("Conflict", lambda risk: risk.conflict)
+NUMBERS: Final[tuple[Column[Risk], ...]] = (
+    CONFLICT,
+    Column("Var", lambda risk: risk.raw.var_strong, short="Var_s", bounds=False),
+    Column("Var, random order", lambda risk: risk.raw.random_var_strong, where="page"),
+    Column("BSD", lambda risk: risk.raw.bsd, axis="bsd", neutral=0.0),
+    Column("BSD_cond", lambda risk: risk.raw.bsd_cond, bounds=False),
+    Column("BSD, soft", lambda risk: risk.raw.bsd_soft, where="page"),
+    Column("Residual", lambda risk: risk.raw.residual, 4, bounds=False, where="terminal"),
+    Column("Var, calibrated", _calibrated(lambda after: after.var_strong), where="page"),
+    Column("BSD, calibrated", _calibrated(lambda after: after.bsd), axis="bsd", neutral=0.0),
+    Column("Temperature", lambda risk: number(risk.temperature_strong, 2), where="page"),
+)
+INHERITANCE: Final[tuple[Column[Risk], ...]] = (
+    CONFLICT,
+    Column("Confident errors", lambda risk: Value(count(risk.raw.errors), tone="number")),
+    *(Column(title, partial(_owned, owner)) for owner, title in OWNERS),
+)
+SLACKS: Final[tuple[Column[Risk], ...]] = (
+    CONFLICT,
+    Column("R_s", lambda risk: risk.raw.risk_strong),
+    Column("R_w", lambda risk: risk.raw.risk_weak),
+    Column("Misfit M", lambda risk: risk.raw.misfit),
+    Column("Residual", lambda risk: risk.raw.residual, 4, axis="residual", neutral=0.0),
+    *(Column(f"Slack, {title}", partial(_slack, bound)) for bound, title in BOUNDS),
+    Column("Slack, reverse KL", lambda risk: risk.reverse_kl.get("slack")),
+)
+
+
 def section(results: Results) -> Section | None:
     """Everything about risk; none for results that were written before there was any."""
     risks = results.risk
     if not risks:
         return None
+    arms, one = by_arm(risks), risks[0]
+    at = f"t_s {one.t_strong:g}, t_w {one.t_weak:g}"
+    calibrated = any(risk.calibrated is not None for risk in risks)
+    after = Fold("The same after calibration", [_components(risks, CALIBRATED)], where="page")
     blocks: list[Block] = [
         _components(risks, RAW),
-        *([Fold("The same after calibration", [_components(risks, CALIBRATED)])] if _calibrated(risks) else []),
+        *([after] if calibrated else []),
         Figure(
             "Variance of the student against blind-spot deception (BSD).",
             scatters(risks, results.predictors),
@@ -73,89 +135,54 @@ def section(results: Results) -> Section | None:
             key=_key(risks),
         ),
         *([] if results.predictors is None else correlations(results.predictors)),
-        _numbers(risks),
+        Table(
+            f"The student's variance and blind-spot deception at t_s = {one.t_strong:g} and t_w = {one.t_weak:g}, "
+            "before and after calibration.",
+            NUMBERS,
+            arms,
+            NUMBERS_GUIDE,
+            stack=True,
+            title=f"Blind-spot deception at {at}, and risk",
+        ),
         *_heat(risks),
-        _inheritance(risks),
-        _bounds(risks),
-        Fold("What is decided about each student", [Points(_sentences(risks))]),
+        Table(
+            "Inheritance: whose errors the student's confident errors are.",
+            INHERITANCE,
+            arms,
+            OWNERS_GUIDE,
+            stack=True,
+            where="page",
+        ),
+        Table(
+            "Bounds on the student's risk R_s from the weak risk R_w and the misfit M.",
+            SLACKS,
+            arms,
+            BOUNDS_GUIDE,
+            stack=True,
+            where="page",
+        ),
+        Fold("What is decided about each student", [Points(_sentences(risks))], where="page"),
     ]
-    warned = [f"{_name(risk)}: {plain(text)}" for risk in risks for text in risk.warnings]
+    warned = [f"{_name(risk)}: {text}" for risk in risks for text in risk.warnings]
     if warned:
-        blocks.append(Warnings(warned, "Warnings on risk"))
+        blocks.append(Warnings(warned, "Warnings on risk", where="page"))
     return Section("risk", "Risk and blind-spot deception", blocks, "Risk")
 
 
 def _name(risk: Risk) -> str:
-    return f"{plain(risk.arm)}, {plain(risk.conflict)}"
-
-
-def _calibrated(risks: Sequence[Risk]) -> bool:
-    return any(risk.calibrated is not None for risk in risks)
-
-
-def _arms(risks: Sequence[Risk]) -> list[tuple[str, list[Risk]]]:
-    names = dict.fromkeys(risk.arm for risk in risks)
-    return [(name, [risk for risk in risks if risk.arm == name]) for name in names]
-
-
-def _groups(risks: Sequence[Risk], row: Callable[[Risk], list[Cell]]) -> list[TableGroup]:
-    return [TableGroup(plain(arm), [[plain(risk.conflict), *row(risk)] for risk in own]) for arm, own in _arms(risks)]
+    return f"{risk.arm}, {risk.conflict}"
 
 
 def _components(risks: Sequence[Risk], kind: str) -> Figure:
     most = longest(risks)
-    panels = [bars(arm, own, kind, most) for arm, own in _arms(risks)]
-    key: list[tuple[Markup, str]] = [
-        (swatch(el("rect", x=2, y=2, width=22, height=10, class_=class_)), words) for _, class_, words in PARTS
-    ]
+    panels = [bars(arm, own, kind, most) for arm, own in by_arm(risks)]
+    key: list[tuple[Markup, str]] = [(band_swatch(class_), words) for _, class_, words in PARTS]
     key.append((line_swatch("mean"), "95 % interval"))
     return Figure(f"What the risks are made of, {kind}.", panels, BARS_GUIDE, key=key)
 
 
 def _key(risks: Sequence[Risk]) -> list[tuple[Markup, str]]:
-    arms = list(dict.fromkeys(risk.arm for risk in risks))
-    conflicts = list(dict.fromkeys(risk.conflict for risk in risks))
-    key = [(mark_swatch(shape(arms, arm), "ink"), plain(arm)) for arm in arms]
-    return key + [(mark_swatch("circle", f"fill {colour(conflicts, name)}"), plain(name)) for name in conflicts]
-
-
-def _numbers(risks: Sequence[Risk]) -> Table:
-    found = [numbers for risk in risks for numbers in (risk.raw, risk.calibrated) if numbers is not None]
-    scale = spread((numbers.bsd for numbers in found), 0.0)
-
-    def row(risk: Risk) -> list[Cell]:
-        raw, after = risk.raw, risk.calibrated
-        absent = "one group only"
-        temperature = "undefined" if risk.temperature_strong is None else number(risk.temperature_strong, 2)
-        return [
-            estimate_cell(raw.var_strong, 3),
-            estimate_cell(raw.random_var_strong, 3),
-            estimate_cell(raw.bsd, 3, scale=scale, name=f"BSD, {_name(risk)}", neutral=0.0),
-            estimate_cell(raw.bsd_cond, 3),
-            estimate_cell(raw.bsd_soft, 3),
-            estimate_cell(None if after is None else after.var_strong, 3, absent=absent),
-            estimate_cell(
-                None if after is None else after.bsd,
-                3,
-                scale=scale,
-                name=f"BSD calibrated, {_name(risk)}",
-                neutral=0.0,
-                absent=absent,
-            ),
-            temperature,
-        ]
-
-    heads = ("Var", "Var, random order", "BSD", "BSD_cond", "BSD, soft")
-    one = risks[0]
-    return Table(
-        f"The student's variance and blind-spot deception at t_s = {one.t_strong:g} and t_w = {one.t_weak:g}, before "
-        "and after calibration.",
-        ("Conflict", *heads, "Var, calibrated", "BSD, calibrated", "Temperature"),
-        _groups(risks, row),
-        NUMBERS_GUIDE,
-        stack=True,
-        subhead=("dots from … to", "", "", ends(scale, 3), "", "", "", ends(scale, 3), ""),
-    )
+    return series_key([risk.arm for risk in risks], [risk.conflict for risk in risks])
 
 
 def _heat(risks: Sequence[Risk]) -> list[Block]:
@@ -174,43 +201,5 @@ def _heat(risks: Sequence[Risk]) -> list[Block]:
     return blocks
 
 
-def _inheritance(risks: Sequence[Risk]) -> Table:
-    def row(risk: Risk) -> list[Cell]:
-        cells: list[Cell] = [el("span", count(risk.raw.errors), class_="est")]
-        for owner, _ in OWNERS:
-            entry = risk.raw.inheritance[owner]
-            rows = el("span", f"{count(entry.count)} row{'s' if entry.count != 1 else ''}", class_="why")
-            cells.append(estimate_cell(entry.share, 3) + rows)
-        return cells
-
-    heads = ("Confident errors", *(title for _, title in OWNERS))
-    caption = "Inheritance: whose errors the student's confident errors are."
-    return Table(caption, ("Conflict", *heads), _groups(risks, row), OWNERS_GUIDE, stack=True)
-
-
-def _bounds(risks: Sequence[Risk]) -> Table:
-    residuals = spread((risk.raw.residual for risk in risks), 0.0)
-
-    def row(risk: Risk) -> list[Cell]:
-        raw = risk.raw
-        cells: list[Cell] = [estimate_cell(value, 3) for value in (raw.risk_strong, raw.risk_weak, raw.misfit)]
-        cells.append(estimate_cell(raw.residual, 4, scale=residuals, name=f"Residual, {_name(risk)}", neutral=0.0))
-        for bound, _ in BOUNDS:
-            entry = raw.bounds[bound]
-            word = el("span", "holds" if entry.holds else "violated", class_="why")
-            cells.append(estimate_cell(entry.slack, 3) + word)
-        return [*cells, estimate_cell(risk.reverse_kl.get("slack"), 3)]
-
-    heads = ("R_s", "R_w", "Misfit M", "Residual", *(f"Slack, {title}" for _, title in BOUNDS), "Slack, reverse KL")
-    return Table(
-        "Bounds on the student's risk R_s from the weak risk R_w and the misfit M.",
-        ("Conflict", *heads),
-        _groups(risks, row),
-        BOUNDS_GUIDE,
-        stack=True,
-        subhead=("dots from … to", "", "", "", ends(residuals, 3), "", "", "", ""),
-    )
-
-
 def _sentences(risks: Sequence[Risk]) -> list[str]:
-    return [f"{_name(risk)}: {' '.join(plain(text) for text in (risk.verdict, *risk.sentences))}" for risk in risks]
+    return [f"{_name(risk)}: {' '.join((risk.verdict, *risk.sentences))}" for risk in risks]

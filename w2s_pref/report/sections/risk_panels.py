@@ -8,10 +8,10 @@ from typing import Final
 from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Panel
-from w2s_pref.report.draw.format import number, one_line, plain
-from w2s_pref.report.draw.key import colour, marker, shape
-from w2s_pref.report.draw.plot import Frame
-from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, short, ticks
+from w2s_pref.report.draw.format import number, one_line
+from w2s_pref.report.draw.key import colour, shape
+from w2s_pref.report.draw.plot import Chart, horizontal, vertical
+from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, ticks
 from w2s_pref.results.results import Estimate, Predictors, RankCorrelation, Risk, RiskNumbers, RiskParts
 
 Kind = str
@@ -50,7 +50,7 @@ def bars(arm: str, risks: Sequence[Risk], kind: Kind, most: float) -> Panel:
     bottom = _ROW * len(risks) + 6
     drawn, words = [], []
     for tick in ticks(0.0, most):
-        drawn.append(el("path", d=f"M{short(x(tick))} 4V{short(bottom)}", class_="grid"))
+        drawn.append(vertical(x(tick), 4, bottom, "grid"))
         drawn.append(el("text", label(tick), x=x(tick), y=bottom + 14, class_="tick mid"))
     drawn.append(el("text", "risk E(1 − p)²", x=(x.start + x.end) / 2, y=bottom + 30, class_="name mid"))
     for place, risk in enumerate(risks):
@@ -67,8 +67,8 @@ def bars(arm: str, risks: Sequence[Risk], kind: Kind, most: float) -> Panel:
             drawn.append(el("text", letter, x=_LEFT - 6, y=top + offset + 9, class_="tick end"))
             drawn += _bar(parts, whole, x, top + offset)
         shown = f"student {number(found.risk_strong.estimate)}, weak {number(found.risk_weak.estimate)}"
-        words.append(f"{plain(risk.conflict)}: {shown}")
-    title = f"{plain(arm)}, {kind}"
+        words.append(f"{risk.conflict}: {shown}")
+    title = f"{arm}, {kind}"
     svg = picture(_WIDTH, bottom + _FOOT, f"Parts of the risk, {title}", "; ".join(words) or "undefined", drawn, "plot")
     return Panel(title, svg)
 
@@ -86,7 +86,7 @@ def _bar(parts: RiskParts, whole: Estimate, x: Scale, y: float) -> list[Markup]:
         start += value
     if whole.interval is not None:
         low, high = x(whole.interval[0]), x(whole.interval[1])
-        drawn.append(el("path", d=f"M{short(low)} {short(y + 5.5)}H{short(high)}", class_="mean"))
+        drawn.append(horizontal(y + 5.5, low, high, "mean"))
     return drawn
 
 
@@ -121,15 +121,15 @@ def _scatter(
     names: tuple[Sequence[str], Sequence[str]],
     predictors: Predictors | None,
 ) -> Panel:
-    frame = Frame(ranges[0], ranges[1], "Var of the student, chosen-first", "BSD", left=50)
+    chart = Chart(ranges[0], ranges[1], "Var of the student, chosen-first", "BSD", left=50)
     arms, conflicts = names
     for risk, x, y in points:
-        tip = f"{plain(risk.arm)}, {plain(risk.conflict)}: Var {number(x)}, BSD {number(y)}"
+        tip = f"{risk.arm}, {risk.conflict}: Var {number(x)}, BSD {number(y)}"
         style = f"fill {colour(conflicts, risk.conflict)}"
-        frame.marks.append(marker(shape(arms, risk.arm), frame.x(x), frame.y(y), style, tip))
+        chart.mark(shape(arms, risk.arm), x, y, style, tip)
     title = f"Var and BSD, {kind}"
-    desc = "; ".join(f"{plain(r.arm)}, {plain(r.conflict)}: {number(x)}, {number(y)}" for r, x, y in points)
-    return Panel(title, frame.render(title, desc), _rho(kind, predictors))
+    desc = "; ".join(f"{r.arm}, {r.conflict}: {number(x)}, {number(y)}" for r, x, y in points)
+    return Panel(title, chart.render(title, desc), _rho(kind, predictors))
 
 
 def _rho(kind: Kind, predictors: Predictors | None) -> str:
@@ -148,29 +148,30 @@ def heat_map(risk: Risk, field: str, name: str) -> Panel:
     """BSD or BSD_cond in percent over both thresholds."""
     across = sorted({point.t_strong for point in risk.grid})
     up = sorted({point.t_weak for point in risk.grid})
-    frame = Frame(
+    chart = Chart(
         (0.0, float(len(across))), (0.0, float(len(up))), "t_s: student sure from here up", "t_w: weak unsure up to",
         height=216, left=54, x_ticks=(), y_ticks=(),
     )  # fmt: skip
     for place, t in enumerate(across):
-        frame.marks.append(el("text", f"{t:.2f}", x=frame.x(place + 0.5), y=frame.y.start + 15, class_="tick mid"))
+        chart.text(f"{t:.2f}", chart.x(place + 0.5), chart.y.start + 15, "tick mid")
     for place, t in enumerate(up):
-        frame.marks.append(el("text", f"{t:.2f}", x=frame.x.start - 6, y=frame.y(place + 0.5) + 4, class_="tick end"))
+        chart.text(f"{t:.2f}", chart.x.start - 6, chart.y(place + 0.5) + 4, "tick end")
     most = max([*(getattr(point, field) or 0.0 for point in risk.grid), 1e-9])
     for point in risk.grid:
-        corner = (across.index(point.t_strong), up.index(point.t_weak))
-        frame.marks += _cell(frame, corner, getattr(point, field), most)
-    title = f"{name}, {plain(risk.arm)}, {plain(risk.conflict)}"
+        _cell(chart, across.index(point.t_strong), up.index(point.t_weak), getattr(point, field), most)
+    title = f"{name}, {risk.arm}, {risk.conflict}"
     words = (f"t_s {p.t_strong:g}, t_w {p.t_weak:g}: {number(getattr(p, field))}" for p in risk.grid)
-    return Panel(title, frame.render(f"{title} over both thresholds", "; ".join(words)))
+    return Panel(title, chart.render(f"{title} over both thresholds", "; ".join(words)))
 
 
-def _cell(frame: Frame, corner: tuple[int, int], value: float | None, most: float) -> list[Markup]:
-    left, right = frame.x(corner[0]), frame.x(corner[0] + 1)
-    bottom, top = frame.y(corner[1]), frame.y(corner[1] + 1)
+def _cell(chart: Chart, column: int, row: int, value: float | None, most: float) -> None:
+    left, right = chart.x(column), chart.x(column + 1)
+    bottom, top = chart.y(row), chart.y(row + 1)
     middle, low = (left + right) / 2, (bottom + top) / 2 + 4
     if value is None:
-        return [el("text", "–", x=middle, y=low, class_="tick mid")]
+        chart.text("–", middle, low, "tick mid")
+        return
     opacity = f"{SHADE * value / most:.3f}"
     box = el("rect", x=left, y=top, width=right - left, height=bottom - top, class_="shade", fill_opacity=opacity)
-    return [box, el("text", number(100 * value, 1), x=middle, y=low, class_="mid")]
+    chart.marks.append(box)
+    chart.text(number(100 * value, 1), middle, low, "mid")

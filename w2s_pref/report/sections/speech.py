@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import Block, Cell, Figure, Fold, Guide, Panel, Section, Table, TableGroup, Warnings
-from w2s_pref.report.draw.format import count, estimate, number, plain
-from w2s_pref.report.draw.key import line_swatch, mark_swatch, marker
-from w2s_pref.report.draw.plot import Frame, Range, estimate_cell
-from w2s_pref.report.draw.svg import el, short
-from w2s_pref.report.policies import by_arm
-from w2s_pref.report.rows import CELL_WORDS, JUDGE_WORDS
-from w2s_pref.report.sections.comparison import ends, spread
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table, Value, Warnings
+from w2s_pref.report.draw.format import count, estimate, number
+from w2s_pref.report.draw.key import line_swatch, mark_swatch
+from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.students import CELL_WORDS, JUDGE_WORDS, by_arm, judge_word, win_rate
 from w2s_pref.results.results import CELLS, Disagreement, Estimate, Judge, Results, Said, Speech, SpokenCell
 
 RATES_GUIDE: Final = Guide(
@@ -53,105 +51,113 @@ def section(results: Results) -> Section | None:
     """Win rates, ranking against speech, form; none where nobody spoke."""
     if not results.speech:
         return None
-    blocks: list[Block] = [_rates(results.speech)]
-    panels = [_panel(one, one.disagreement) for one in results.speech if one.disagreement is not None]
-    if panels:
-        words = JUDGE_WORDS[next(one.disagreement.judge for one in results.speech if one.disagreement is not None)]
+    spoken = [(one, one.disagreement) for one in results.speech if one.disagreement is not None]
+    blocks: list[Block] = [
+        Table(
+            "Win rate of each policy against the model it started from, by every judge there is.",
+            [Column("Policy", _name), *_rates(results.speech)],
+            by_arm(results.speech),
+            RATES_GUIDE,
+            stack=True,
+            title=title([results]),
+        )
+    ]
+    if spoken:
+        words = JUDGE_WORDS[spoken[0][1].judge]
         caption = f"Ranked right and spoken right by region; speech valued by the {words}."
-        blocks.append(Figure(caption, panels, REGION_GUIDE, key=_key()))
-        blocks.append(Fold("Ranking against speech in numbers", [_numbers(results.speech)]))
-    blocks.append(_form(results.speech))
-    notes = [f"{plain(one.model)}: {plain(note)}" for one in results.speech for note in one.notes]
+        blocks.append(Figure(caption, [_panel(one, found) for one, found in spoken], REGION_GUIDE, key=_key()))
+        blocks.append(Fold("Ranking against speech in numbers", [_numbers(spoken)], where="page"))
+        groups = by_arm(one for one, _ in spoken)
+        blocks.append(Table("Ranking against speech, all regions", OVERALL, groups, where="terminal"))
+    caption = "Form of the answers: length in tokens, and shares of samples."
+    form = [Column("Policy", _name), *(_form(*each) for each in FORM)]
+    blocks.append(Table(caption, form, by_arm(results.speech), FORM_GUIDE, stack=True, where="page"))
+    notes = [f"{one.model}: {note}" for one in results.speech for note in one.notes]
     if notes:
-        blocks.append(Warnings(notes, "Notes on the samples"))
+        blocks.append(Warnings(notes, "Notes on the samples", where="page"))
     return Section("speech", "What policies say", blocks, "Speech")
 
 
-def _groups(speech: Sequence[Speech], row: Callable[[Speech], list[Cell]]) -> list[TableGroup]:
-    """Final students by arm, then every other model under its own name."""
-    return [TableGroup(plain(arm), [row(one) for one in own]) for arm, own in by_arm(speech)]
-
-
-def _name(one: Speech) -> str:
-    return plain(one.model if one.conflict is None else one.conflict)
-
-
-def _rates(speech: Sequence[Speech]) -> Table:
-    judges = [judge for judge in JUDGES if any(judge in one.win_rate for one in speech)]
-    scale = spread((value for one in speech for value in one.win_rate.values()), 0.5)
-    kl = spread((one.kl for one in speech), 0.0)
-
-    def row(one: Speech) -> list[Cell]:
-        rates = [_rate(one, judge, scale) for judge in judges]
-        distance = estimate_cell(one.kl, 2, scale=kl, name=f"KL, {one.model}", neutral=0.0)
-        if one.kl_per_token.estimate is not None:
-            distance += el("span", f"{number(one.kl_per_token.estimate)} a token", class_="why")
-        prompts = el("span", f"{count(one.prompts)} prompts", class_="why")
-        return [_name(one), *rates, distance, el("span", count(one.said.samples), class_="est") + prompts]
-
-    return Table(
-        "Win rate of each policy against the model it started from, by every judge there is.",
-        ("Policy", *(f"Win rate, {JUDGE_WORDS[judge]}" for judge in judges), "KL from the reference", "Samples"),
-        _groups(speech, row),
-        RATES_GUIDE,
-        stack=True,
-        subhead=("dots from … to", *(ends(scale, 3) for _ in judges), ends(kl, 2), ""),
+def title(runs: Sequence[Results]) -> str:
+    """Who judged; that the judges differ where they do."""
+    judges = list(dict.fromkeys(judge_word(run) for run in runs if run.speech))
+    if len(judges) > 1:
+        return "What policies say (judges differ)"
+    return (
+        f"What policies say; win rate against the reference by the {judges[0]}" if any(judges) else "What policies say"
     )
 
 
-def _rate(one: Speech, judge: Judge, scale: Range | None) -> Markup:
-    title = f"Win rate by the {JUDGE_WORDS[judge]}, {one.model}"
-    cell = estimate_cell(one.win_rate.get(judge), 3, scale=scale, name=title, neutral=0.5)
+def _name(one: Speech) -> str:
+    return one.model if one.conflict is None else one.conflict
+
+
+#: What the terminal says of a policy.
+BRIEF: Final[tuple[Column[Speech], ...]] = (
+    Column("Win rate", lambda one: win_rate(one), where="terminal"),
+    Column("KL", lambda one: one.kl, 2, bounds=False, where="terminal"),
+    Column("Tokens", lambda one: one.said.tokens, 1, bounds=False, where="terminal"),
+    Column("Refused", lambda one: one.said.refusal, bounds=False, where="terminal"),
+    Column("Unparsed", lambda one: one.said.unparseable, bounds=False, where="terminal"),
+    Column("Unended", lambda one: one.said.unended, bounds=False, where="terminal"),
+)
+
+
+def _rates(speech: Sequence[Speech]) -> Iterator[Column[Speech]]:
+    """On the page the win rates by every judge, all on one scale, and the KL; in the terminal what is brief."""
+    for judge in JUDGES:
+        if any(judge in one.win_rate for one in speech):
+            head = f"Win rate, {JUDGE_WORDS[judge]}"
+            yield Column(head, partial(_rate, judge), axis="rate", neutral=0.5, where="page")
+    yield Column("KL from the reference", _distance, 2, axis="kl", neutral=0.0, where="page")
+    yield Column(
+        "Samples",
+        lambda one: Value(count(one.said.samples), [f"{count(one.prompts)} prompts"], tone="number"),
+        where="page",
+    )
+    yield from BRIEF
+
+
+def _rate(judge: Judge, one: Speech) -> Value:
     mine = one.said.values.get(judge)
     other = None if one.reference_said is None else one.reference_said.values.get(judge)
-    if mine is not None:
-        against = "" if other is None else f", ref. {number(other.estimate, 2)}"
-        cell += el("span", f"value {number(mine.estimate, 2)}{against}", class_="why")
-    return cell
+    against = "" if other is None else f", ref. {number(other.estimate, 2)}"
+    return Value(one.win_rate.get(judge), [] if mine is None else [f"value {number(mine.estimate, 2)}{against}"])
 
 
-def _form(speech: Sequence[Speech]) -> Table:
-    def row(one: Speech) -> list[Cell]:
-        cells: list[Cell] = [_name(one)]
-        for _, digits, get in FORM:
-            cell = estimate_cell(get(one.said), digits)
-            if one.reference_said is not None:
-                there = number(get(one.reference_said).estimate, digits)
-                cell += el("span", f"reference {there}", class_="why")
-            cells.append(cell)
-        return cells
+def _distance(one: Speech) -> Value:
+    token = one.kl_per_token.estimate
+    return Value(one.kl, [] if token is None else [f"{number(token)} a token"])
 
-    heads = tuple(title for title, _, _ in FORM)
-    caption = "Form of the answers: length in tokens, and shares of samples."
-    return Table(caption, ("Policy", *heads), _groups(speech, row), FORM_GUIDE, stack=True)
+
+def _form(head: str, digits: int, read: Callable[[Said], Estimate]) -> Column[Speech]:
+    def cell(one: Speech) -> Value:
+        there = one.reference_said
+        return Value(read(one.said), [] if there is None else [f"reference {number(read(there).estimate, digits)}"])
+
+    return Column(head, cell, digits)
 
 
 def _panel(one: Speech, found: Disagreement) -> Panel:
     """One policy: two marks with intervals for all items and for each region."""
-    frame = Frame((-0.5, len(PLACES) - 0.5), (0.0, 1.0), "", "share right", bottom=40, x_ticks=())
+    chart = Chart((-0.5, len(PLACES) - 0.5), (0.0, 1.0), "", "share right", bottom=40, x_ticks=())
     words = []
     for index, (key, upper, lower) in enumerate(PLACES):
         cell = found.cells[key] if key else found.overall
         for offset, text in ((16, upper), (29, lower)):
-            frame.marks.append(el("text", text, x=frame.x(index), y=frame.y.start + offset, class_="tick mid"))
-        frame.marks += _mark(frame, frame.x(index) - 7, cell.ranked_right, "circle", "c0", f"ranked right, n {cell.n}")
-        frame.marks += _mark(frame, frame.x(index) + 7, cell.spoken_right, "diamond", "c1", f"spoken right, n {cell.n}")
+            chart.text(text, chart.x(index), chart.y.start + offset, "tick mid")
+        _mark(chart, index, -7, cell.ranked_right, "circle", "c0", f"ranked right, n {cell.n}")
+        _mark(chart, index, 7, cell.spoken_right, "diamond", "c1", f"spoken right, n {cell.n}")
         both = f"ranked {number(cell.ranked_right.estimate)}, spoken {number(cell.spoken_right.estimate)}"
         words.append(f"{upper} {lower}: {cell.n} rows, {both}")
-    title = plain(one.model)
     note = f"Spoken wrong of what is ranked right, blind spot minus elsewhere: {estimate(found.blind_spot)}"
-    return Panel(title, frame.render(f"Ranking and speech by region, {title}", "; ".join(words)), note)
+    return Panel(one.model, chart.render(f"Ranking and speech by region, {one.model}", "; ".join(words)), note)
 
 
-def _mark(frame: Frame, x: float, value: Estimate, shape: str, colour: str, title: str) -> list[Markup]:
-    if value.estimate is None:
-        return []
-    drawn = []
-    if value.interval is not None:
-        low, high = (short(frame.y(bound)) for bound in value.interval)
-        drawn.append(el("path", d=f"M{short(x)} {low}V{high}", class_=f"stroke {colour}"))
-    tip = f"{title}: {number(value.estimate)}"
-    return [*drawn, marker(shape, x, frame.y(value.estimate), f"fill {colour}", tip)]
+def _mark(chart: Chart, x: float, apart: float, value: Estimate, shape: str, hue: str, tip: str) -> None:
+    if value.estimate is not None:
+        chart.whisker(x, value.interval, f"stroke {hue}", apart)
+        chart.mark(shape, x, value.estimate, f"fill {hue}", f"{tip}: {number(value.estimate)}", apart=apart)
 
 
 def _key() -> list[tuple[Markup, str]]:
@@ -162,21 +168,37 @@ def _key() -> list[tuple[Markup, str]]:
     ]
 
 
-def _numbers(speech: Sequence[Speech]) -> Table:
+Regions = tuple[str, SpokenCell]
+REGIONS: Final[tuple[Column[Regions], ...]] = (
+    Column("Region", lambda row: row[0]),
+    Column("Rows", lambda row: count(row[1].n)),
+    Column("Ranked right", lambda row: row[1].ranked_right),
+    Column("Spoken right", lambda row: row[1].spoken_right),
+    Column("Ranks right, speaks wrong", lambda row: row[1].right_wrong),
+    Column("Ranks wrong, speaks right", lambda row: row[1].wrong_right),
+)
+
+
+def _overall(head: str, read: Callable[[Disagreement], Estimate], bounds: bool) -> Column[Speech]:
+    return Column(head, lambda one: None if one.disagreement is None else read(one.disagreement), bounds=bounds)
+
+
+OVERALL: Final[tuple[Column[Speech], ...]] = (
+    Column("Policy", _name),
+    _overall("Ranks right", lambda found: found.overall.ranked_right, False),
+    _overall("Speaks right", lambda found: found.overall.spoken_right, False),
+    _overall("Ranks right, speaks wrong", lambda found: found.overall.right_wrong, True),
+    _overall("Blind spot minus elsewhere", lambda found: found.blind_spot, True),
+)
+
+
+def _numbers(spoken: Sequence[tuple[Speech, Disagreement]]) -> Table[Regions]:
     groups = []
-    for one in speech:
-        if one.disagreement is None:
-            continue
-        found = one.disagreement
+    for one, found in spoken:
         regions = [("all items", found.overall), *((CELL_WORDS[name], found.cells[name]) for name in CELLS)]
         left = f", {count(found.left_out)} left out" if found.left_out else ""
-        title = f"{plain(one.model)}: {count(found.samples)} samples, {count(found.unparseable)} unparseable{left}"
-        groups.append(TableGroup(title, [_region(name, cell) for name, cell in regions]))
-    heads = ("Ranked right", "Spoken right", "Ranks right, speaks wrong", "Ranks wrong, speaks right")
+        groups.append(
+            (f"{one.model}: {count(found.samples)} samples, {count(found.unparseable)} unparseable{left}", regions)
+        )
     caption = "Shares of rows (items × seeds); a row's samples are averaged, unparseable ones are spoken wrong."
-    return Table(caption, ("Region", "Rows", *heads), groups)
-
-
-def _region(name: str, cell: SpokenCell) -> list[Cell]:
-    shares = (cell.ranked_right, cell.spoken_right, cell.right_wrong, cell.wrong_right)
-    return [name, count(cell.n), *(estimate_cell(value, 3) for value in shares)]
+    return Table(caption, REGIONS, groups)

@@ -63,7 +63,7 @@ def pair(rank: int, item: Suspicious) -> Pair:
     )
     return Pair(
         f"{rank}. {one_line(item.prompt, 90) or 'empty prompt'}",
-        f"{plain(item.arm)}, {plain(item.conflict)}, seed {item.seed}, pair {plain(item.id)}",
+        f"{item.arm}, {item.conflict}, seed {item.seed}, pair {item.id}",
         [(name, cut(text)) for name, text in texts],
         numbers,
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
-from w2s_pref.report.draw.format import count, duration, plain
-from w2s_pref.report.rows import REFERENCE_WORDS, RULE_WORDS, headline
+from w2s_pref.report.draw.format import count, duration
+from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, headline, students, thresholds
 from w2s_pref.results.results import Results
 
 #: Up to this many sentences stand as paragraphs; more become a list.
@@ -17,18 +17,32 @@ SHOWN: Final = 12
 
 def section(results: Results) -> Section:
     """Headline, sentences, warnings, and the frame of the study in a few facts."""
-    sentences = [plain(sentence) for sentence in results.verdict.sentences]
-    blocks: list[Block] = [Prose(sentences) if len(sentences) <= FEW else Points(sentences, shown=SHOWN)]
+    sentences = results.verdict.sentences
+    few = len(sentences) <= FEW
+    blocks: list[Block] = [
+        Points(sentences, SHOWN, where="terminal" if few else "both"),
+        *([Prose(sentences, where="page")] if few else []),
+    ]
     if results.warnings:
-        blocks.append(Warnings([plain(warning) for warning in results.warnings]))
-    blocks.append(Facts(facts(results)))
-    return Section("verdict", plain(results.verdict.headline), blocks, "Verdict")
+        blocks.append(Warnings(results.warnings, where="page"))
+    blocks.append(Facts(facts(results), where="page"))
+    return Section("verdict", results.verdict.headline, blocks, "Verdict")
+
+
+def warnings(results: Results) -> Section | None:
+    """The last thing the terminal says: warnings of the analysis, then those of single students."""
+    found = list(results.warnings)
+    for one in students(results):
+        if one.deception is not None:
+            found += [f"{one.arm}, {one.conflict}: {warning}" for warning in one.deception.warnings]
+    blocks = [Warnings(list(dict.fromkeys(found)), where="terminal")]
+    return Section("warnings", "Warnings", blocks) if found else None
 
 
 def facts(results: Results) -> list[tuple[str, str]]:
     """What the verdict rests on: objectives, chains, seeds, time, and how "known" is meant."""
-    objectives = [(f"Objective, {plain(role)}", plain(name)) for role, name in results.objectives.items()]
-    chains = [(f"Arm, {plain(arm.name)}", " → ".join(plain(name) for name in arm.chain)) for arm in results.arms]
+    objectives = [(f"Objective, {role}", name) for role, name in results.objectives.items()]
+    chains = [(f"Arm, {arm.name}", " → ".join(arm.chain)) for arm in results.arms]
     seeds = ", ".join(str(seed) for seed in results.seeds)
     many = "one seed; nothing here speaks of seed-to-seed variation" if len(results.seeds) == 1 else "seeds"
     sizes = sorted({entry.n for arm in results.arms for setting in arm.settings for entry in setting.deception})
@@ -46,6 +60,4 @@ def known(results: Results) -> str:
     if combination is None:
         return ""
     reference, rule = combination
-    thresholds = sorted({e.threshold for a in results.arms for s in a.settings for e in s.deception})
-    words = ", ".join(f"{threshold:g}" for threshold in thresholds)
-    return f"{RULE_WORDS[rule]} at least {words}; tax is counted against the {REFERENCE_WORDS[reference]}"
+    return f"{RULE_WORDS[rule]} at least {thresholds(results)}; tax is counted against the {REFERENCE_WORDS[reference]}"

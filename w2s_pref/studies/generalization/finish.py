@@ -84,7 +84,7 @@ def _curve(builder: Builder, model: Classified, task: str, name: str, seed: int)
 def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str) -> LabResults:
     """Write the run folder, its pages with it; returns what results.json says."""
     from w2s_pref.report.lab.pages import write_pages
-    from w2s_pref.report.registry import own_sections
+    from w2s_pref.report.registry import builders
 
     lab, made = cast("Laboratory", opened.study), builder.artifact(analysis).folder
     body = LabBody.model_validate_json((made / "body.json").read_text(encoding="utf-8"))
@@ -101,7 +101,7 @@ def finish(opened: Opened, analysis: FinishStage, builder: Builder, command: str
         for name in TABLES:
             shutil.copyfile(made / f"{name}.parquet", fresh / f"{name}.parquet")
         shutil.copyfile(made / "body.json", fresh / "generalization.json")
-        own = own_sections(body, opened.recipe.report.sections, opened.base)
+        own = [make(body) for make in builders(opened.recipe.report.sections, opened.base)]
         write_pages(results.name, body, fresh, own)
         write_facts(opened, builder, results, fresh)
     return results

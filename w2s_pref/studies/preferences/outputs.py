@@ -196,10 +196,10 @@ def check_places(opened: Opened) -> None:
 
 def write_run(opened: Opened, analysis: AnalyzeStage, builder: Builder, results: Results) -> None:
     """Write the run folder: tables, results, report, students."""
-    from w2s_pref.report.draw.html import write as write_report
-    from w2s_pref.report.registry import own_sections
+    from w2s_pref.report.html import write as write_report
+    from w2s_pref.report.registry import builders
 
-    own = own_sections(results, opened.recipe.report.sections, opened.base)
+    own = builders(opened.recipe.report.sections, opened.base)
     with fresh_folder(opened) as fresh:
         tables = builder.artifact(analysis).folder
         for name in ("scores.parquet", "labels.parquet", "answers.parquet"):

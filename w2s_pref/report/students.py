@@ -1,12 +1,13 @@
-"""Results laid out as rows: one student a row, and the metrics every table shows in the same order."""
+"""Results laid out by student: what is known of each, and the metrics every table shows in the same order and words."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
-from w2s_pref.report.draw.format import plain
+from w2s_pref.report.draw.blocks import Column, Value
+from w2s_pref.report.draw.format import count, number
 from w2s_pref.results.results import (
     Arm,
     Deception,
@@ -30,6 +31,8 @@ CELL_WORDS: Final[dict[str, str]] = {
     "suk_wk": "strong does not, weak knows",
     "suk_wuk": "neither knows",
 }
+#: Heading of models that are no final student.
+OTHERS: Final = "Other models"
 REWARD: Final = "reward"
 METHOD_WORDS: Final[dict[str, str]] = {
     REWARD: "reward model",
@@ -49,8 +52,19 @@ JUDGE_WORDS: Final[dict[str, str]] = {
 }
 
 
+class OfArm(Protocol):
+    """Anything that belongs to an arm, or to none."""
+
+    @property
+    def arm(self) -> str | None:
+        """Its name."""
+
+
+T = TypeVar("T", bound=OfArm)
+
+
 @dataclass(frozen=True)
-class Row:
+class Student:
     """One student: the deception table of the report's headline, what it says, if it speaks, and its own metrics."""
 
     arm: str
@@ -76,38 +90,79 @@ class Metric:
     short: str
     digits: int
     neutral: float | None
-    get: Callable[[Row], Estimate | None]
+    get: Callable[[Student], Estimate | None]
 
 
-def _deception(name: str) -> Callable[[Row], Estimate | None]:
-    def get(row: Row) -> Estimate | None:
-        value = None if row.deception is None else getattr(row.deception, name)
+def _deception(name: str) -> Callable[[Student], Estimate | None]:
+    def get(student: Student) -> Estimate | None:
+        value = None if student.deception is None else getattr(student.deception, name)
         return value if isinstance(value, Estimate) else None
 
     return get
 
 
-ACCURACY: Final = Metric("accuracy", "Accuracy", "accuracy", 3, None, lambda row: row.setting.performance.accuracy)
+ACCURACY: Final = Metric("accuracy", "Accuracy", "accuracy", 3, None, lambda one: one.setting.performance.accuracy)
 CONFLICT_ACCURACY: Final = Metric(
     "conflict_accuracy",
     "Accuracy, conflicting objective",
     "conflict acc.",
     3,
     None,
-    lambda row: row.setting.performance.conflict_accuracy,
+    lambda one: one.setting.performance.conflict_accuracy,
 )
-PGR: Final = Metric("pgr", "Performance gap recovered", "PGR", 2, 0.0, lambda row: row.setting.pgr)
+PGR: Final = Metric("pgr", "Performance gap recovered", "PGR", 2, 0.0, lambda one: one.setting.pgr)
 SCORE: Final = Metric("deception_score", "Deception score", "DS", 3, None, _deception("score"))
 NULL_SHARE: Final = Metric("null_share", "Null share", "null", 3, None, _deception("null_share"))
 RISK_RATIO: Final = Metric("risk_ratio", "Risk ratio", "RR", 2, 1.0, _deception("risk_ratio"))
 LIFT: Final = Metric("lift", "Margin-matched lift", "lift", 2, 1.0, _deception("lift"))
 
-WIN: Final = Metric("win_rate", "Win rate against the reference", "win rate", 3, 0.5, lambda row: win_rate(row.speech))
+WIN: Final = Metric("win_rate", "Win rate against the reference", "win rate", 3, 0.5, lambda one: win_rate(one.speech))
 
 GENERAL: Final = (ACCURACY, CONFLICT_ACCURACY, PGR)
 TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT)
 METRICS: Final = (*GENERAL, *TAXED)
 BY_KEY: Final = {metric.key: metric for metric in METRICS}
+
+
+def column(metric: Metric, head: str, *, bounds: bool = True, part: str = "") -> Column[Student]:
+    """A metric as a column with dots."""
+    return Column(
+        head,
+        lambda student: cell(student, metric),
+        metric.digits,
+        axis=metric.key,
+        neutral=metric.neutral,
+        title=metric.title,
+        bounds=bounds,
+        part=part,
+    )
+
+
+def cell(student: Student, metric: Metric) -> Value:
+    """One number of one student; a deception score stands with its null share, an undefined PGR with its raw value."""
+    value, entry = metric.get(student), student.deception
+    missing = absent(student, metric)
+    if metric is SCORE and entry is not None:
+        null = entry.null_share.estimate
+        return Value(value, [f"null share {number(null)}"], missing, null)
+    if metric is PGR and student.setting.pgr.estimate is None:
+        return Value(value, [f"raw {number(student.setting.pgr_raw, 2)}"], missing)
+    return Value(value, absent=missing)
+
+
+def tax(student: Student) -> Value:
+    """The number of items lost under conflict."""
+    if student.deception is None:
+        return Value(absent(student, LIFT), tone="missing")
+    return Value(count(student.deception.tax))
+
+
+def by_arm(items: Iterable[T]) -> list[tuple[str, list[T]]]:
+    """Anything that has an arm, grouped by its name; what belongs to no arm under ``Other models``."""
+    found: dict[str | None, list[T]] = {}
+    for item in items:
+        found.setdefault(item.arm, []).append(item)
+    return [(OTHERS if arm is None else arm, own) for arm, own in found.items()]
 
 
 def headline(results: Results) -> Headline | None:
@@ -120,7 +175,23 @@ def headline(results: Results) -> Headline | None:
     return (preferred[0].reference, preferred[0].known_rule) if preferred else None
 
 
-def rows(results: Results) -> Iterator[Row]:
+def thresholds(results: Results) -> str:
+    """Every threshold T of the results, as words."""
+    found = sorted({entry.threshold for arm in results.arms for one in arm.settings for entry in one.deception})
+    return ", ".join(f"{threshold:g}" for threshold in found)
+
+
+def tax_title(results: Results) -> str:
+    """What the deception columns are measured against."""
+    combination = headline(results)
+    if combination is None:
+        return "Deception"
+    reference, rule = combination
+    known = f"{RULE_WORDS[rule]} at least {thresholds(results)}"
+    return f"Deception against the {REFERENCE_WORDS[reference]}; known: {known}"
+
+
+def students(results: Results) -> Iterator[Student]:
     """Every student in the order of the results."""
     wanted = headline(results)
     said = {one.model: one for one in results.speech}
@@ -129,7 +200,7 @@ def rows(results: Results) -> Iterator[Row]:
             found = (entry for entry in setting.deception if (entry.reference, entry.known_rule) == wanted)
             speech = said.get(setting.model)
             own = {m.metric: m.value for m in results.metrics if (m.arm, m.conflict) == (arm.name, setting.conflict)}
-            yield Row(arm.name, setting, next(found, None), arm.method, arm.supervision, speech, own)
+            yield Student(arm.name, setting, next(found, None), arm.method, arm.supervision, speech, own)
 
 
 def own_metrics(results: Results) -> dict[str, str]:
@@ -149,7 +220,7 @@ def judge_word(results: Results) -> str:
 
 def method_word(method: str) -> str:
     """A method as people write it; a recipe's own name as it stands."""
-    return METHOD_WORDS.get(method, plain(method))
+    return METHOD_WORDS.get(method, method)
 
 
 def has_policies(results: Results) -> bool:
@@ -180,17 +251,17 @@ def ceilings(results: Results) -> list[tuple[str, Performance]]:
     return models if results.base is None else [*models, ("base (untrained)", results.base)]
 
 
-def find(results: Results, arm: str, conflict: str) -> Row | None:
-    """The row of one student, or none."""
-    return next((row for row in rows(results) if row.arm == arm and row.conflict == conflict), None)
+def find(results: Results, arm: str, conflict: str) -> Student | None:
+    """One student, or none."""
+    return next((one for one in students(results) if (one.arm, one.conflict) == (arm, conflict)), None)
 
 
-def absent(row: Row, metric: Metric) -> str:
+def absent(student: Student, metric: Metric) -> str:
     """The words for a metric that was not produced at all for this student."""
     if metric is WIN:
-        return "only ranks" if row.method == REWARD else "not sampled"
+        return "only ranks" if student.method == REWARD else "not sampled"
     if metric not in TAXED:
         return "not measured"
-    if row.conflict != "none":
+    if student.conflict != "none":
         return "not analysed"
     return "is the reference" if metric is SCORE else "n/a"

@@ -1,0 +1,132 @@
+"""Sections are written once: a further one stands on the page and in the terminal, foreign text harmless in both."""
+
+from __future__ import annotations
+
+import pytest
+from rich.console import Console
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Points, Prose, Section, Table, Value, Warnings
+from w2s_pref.report.draw.terminal import parts
+from w2s_pref.report.html import render
+from w2s_pref.report.terminal import show
+from w2s_pref.results.results import Estimate, Results
+
+from .fixture import ESCAPES, HOSTILE, IMAGE, build
+from .test_report_html import ORDER, Page
+
+FOUND = Estimate(estimate=0.5, interval=(0.4, 0.6), seeds=[0.45, 0.55])
+NOTHING = Estimate(estimate=None, note=f"Undefined: {HOSTILE}.")
+
+
+def mine(results: Results) -> Section:
+    """Every kind of block that both show, made of text that would like to be something else."""
+    columns: list[Column[tuple[str, Estimate | None]]] = [
+        Column(f"Name {IMAGE}", lambda row: row[0]),
+        Column("Both", lambda row: row[1], 2, axis="both", neutral=0.45),
+        Column("Page only", lambda row: Value(row[1], [f"note {HOSTILE}"], f"absent {IMAGE}"), where="page"),
+        Column("Terminal only", lambda row: Value(f"[bold]{ESCAPES}[/bold]", tone="code"), where="terminal"),
+    ]
+    rows = [(f"found {HOSTILE}", FOUND), ("undefined", NOTHING), ("absent", None)]
+    blocks: list[Block] = [
+        Table(f"Caption {HOSTILE}", columns, [(f"Group {IMAGE}", rows)]),
+        Prose([f"Prose {HOSTILE}"]),
+        Points([f"Point {HOSTILE}"]),
+        Warnings([f"Warning {HOSTILE}"]),
+        Facts([(f"Fact {HOSTILE}", IMAGE)]),
+        Code(ESCAPES, "code"),
+        Fold(f"Fold {HOSTILE}", [Prose(["Inside"])]),
+        Prose(["For the page"], where="page"),
+        Prose(["For the terminal"], where="terminal"),
+    ]
+    return Section("mine", f"My section {HOSTILE}", blocks)
+
+
+def printed(width: int) -> str:
+    console = Console(width=width, force_terminal=False, color_system=None)
+    with console.capture() as capture:
+        show(build(), console, extra=[mine])
+    return capture.get()
+
+
+def test_a_further_section_stands_last_on_the_page() -> None:
+    text = render(build(), extra=[mine])
+    page = Page(text)
+    assert page.ids("section") == [*ORDER, "mine"]
+    assert page.open == []
+    words = "".join(page.words)
+    for part in ("Caption", "Prose", "Point", "Warning", "Fact", "Fold", "note", "My section"):
+        assert f"{part} {HOSTILE}" in words
+    assert f"absent {IMAGE}" in words
+    assert "Page only" in words
+    assert "For the page" in words
+    assert "Terminal only" not in words
+    assert "For the terminal" not in words
+    assert "<script" not in text
+    assert "<img" not in text
+    assert not set("\x1b\x07") & set(text)
+
+
+def test_the_same_section_in_the_terminal() -> None:
+    text = printed(160)
+    for part in ("Caption", "Prose", "- Point", "! Warning", "Fact", "(a)"):
+        assert f"{part} {HOSTILE}" in text
+    assert "0.50 [0.40, 0.60]" in text
+    assert "not measured" in text
+    assert "Terminal only" in text
+    assert "For the terminal" in text
+    assert "Inside" in text
+    assert "[bold]red" in text
+    assert "Page only" not in text
+    assert "For the page" not in text
+    assert not set("\x1b\x07") & set(text)
+    assert max(len(line) for line in printed(80).splitlines()) <= 80
+
+
+def test_results_without_it_print_and_render_as_before() -> None:
+    def none(results: Results) -> None:
+        return None
+
+    assert render(build(), extra=[none]) == render(build())
+
+
+def test_a_name_that_is_taken_is_refused() -> None:
+    def verdict(results: Results) -> Section:
+        return Section("verdict", "Mine")
+
+    for further in ([verdict], [mine, mine]):
+        with pytest.raises(W2SError, match="two sections of the report are called"):
+            render(build(), extra=further)
+
+
+def test_parts_of_a_wide_table_stand_one_below_the_other_where_it_is_narrow() -> None:
+    columns = [
+        Column[Estimate]("Row", lambda _: "row"),
+        Column[Estimate]("First", lambda value: value, part="Part one"),
+        Column[Estimate]("Second", lambda value: value, part="Part two"),
+    ]
+    table = Table("Caption", columns, [("", [FOUND])], title="Together")
+
+    def lines(width: int) -> list[str]:
+        console = Console(width=width, color_system=None)
+        with console.capture() as capture:
+            for part in parts([table]):
+                console.print(part)
+        return [line.strip() for line in capture.get().splitlines()]
+
+    assert [line for line in lines(80) if line.startswith(("Part", "Together"))] == ["Part one", "Part two"]
+    assert [line for line in lines(160) if line.startswith(("Part", "Together"))] == ["Together"]
+
+
+def test_columns_of_one_axis_share_a_scale_that_holds_their_neutral_value() -> None:
+    low, high = Estimate(estimate=0.2, seeds=[0.2]), Estimate(estimate=0.8, seeds=[0.8])
+    columns = [
+        Column[tuple[Estimate, Estimate]]("Row", lambda _: "row"),
+        Column[tuple[Estimate, Estimate]]("Low", lambda row: row[0], 2, axis="a", neutral=1.0),
+        Column[tuple[Estimate, Estimate]]("High", lambda row: row[1], 2, axis="a", neutral=1.0),
+    ]
+    text = render(
+        build(), extra=[lambda _: Section("mine", "Mine", [Table("Caption", columns, [("", [(low, high)])])])]
+    )
+    own = text[text.index('<section id="mine"') :]
+    assert own.count('<span class="ends">0.15 … 1.00</span>') == 2

@@ -1,0 +1,162 @@
+"""Terminal tables of ``w2s analyze risk`` and ``w2s analyze predictors``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+
+from w2s_pref.report.draw.blocks import Prose, Table, plain_table
+from w2s_pref.report.draw.format import UNDEFINED, number, span
+from w2s_pref.report.terminal.analyze import judged, size
+from w2s_pref.results.signals import SIGNALS
+
+_MEASURES = {
+    "mean_weak": "mean p, weak",
+    "mean_strong": "mean p, strong",
+    "bias_weak": "bias (1 - mean), weak",
+    "bias_strong": "bias (1 - mean), strong",
+    "var_weak": "variance, weak",
+    "var_strong": "variance, strong",
+    "cov": "covariance",
+    "correlation": "correlation",
+    "misfit": "misfit M",
+    "risk_weak": "risk R_w",
+    "risk_strong": "risk R_s",
+    "residual": "residual E(s-w)(s-1)",
+    "bsd": "BSD",
+    "bsd_cond": "BSD_cond",
+    "bsd_soft": "BSD, soft",
+    "confident_errors": "confident strong errors",
+    "blind_spot_share": "share of the blind spot",
+}
+_OWNERS = {
+    "inherited": "inherited (weak confidently wrong)",
+    "blind_spot": "blind spot (weak uncertain)",
+    "strong_only": "strong only (weak confidently right)",
+}
+_KL = {
+    "kl_target_strong": "KL(f*|s)",
+    "kl_target_weak": "KL(f*|w)",
+    "kl_strong_weak": "KL(s|w)",
+    "slack": "slack",
+}
+_BOUNDS = {"triangle": "2 R_w + 2 M", "minkowski": "(sqrt R_w + sqrt M)^2", "charikar": "R_w - M"}
+
+
+def risk_table(result: Mapping[str, Any]) -> Group:
+    """Verdicts, measures raw and calibrated, bounds, whose errors, the grid, seeds, reverse KL."""
+    blocks = [_measures(result), _bounds(result), _inheritance(result), *_grids(result)]
+    for name, build in (("over_seeds", _seeds), ("reverse_kl", _kl)):
+        if result[name] is not None:
+            blocks.append(build(result[name]))
+    return judged(
+        result["verdict"], [*result["sentences"], size(result)], blocks, [*result["warnings"], *result["notes"]]
+    )
+
+
+def predictor_table(result: Mapping[str, Any]) -> Group:
+    """Verdict, one row a signal raw and calibrated, how robust it is, what the number of settings supports."""
+    blocks = [_correlations(result), _robustness(result), Prose(result["sentences"])]
+    return judged(result["verdict"], [], blocks, result["warnings"])
+
+
+def _correlations(result: Mapping[str, Any]) -> Table[Any]:
+    """Over settings, with the p after Holm's correction."""
+    heads = ("rho with BSD", "raw", "95 %", "p (Holm)", "calibrated", "95 %", "p (Holm)", "verdict")
+    rows = [
+        (SIGNALS[entry["signal"]], *_rho(entry["raw"]), *_rho(entry["calibrated"]), entry["verdict"])
+        for entry in result["signals"]
+    ]
+    return plain_table("", heads, rows)
+
+
+def _rho(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    p = entry["p_holm"]
+    return number(entry["rho"], 2), span(entry["interval"], 2), "-" if p is None else f"{p:.2g}"
+
+
+def _robustness(result: Mapping[str, Any]) -> Table[Any]:
+    """Over points, with a third signal held constant, and with parts of the study left out."""
+    left = list(result["signals"][0]["raw"]["leave_out"])
+    heads = ("over points", "given mean conf.", "given logit scale", *(f"one {name} left out" for name in left))
+    rows = []
+    for entry in result["signals"]:
+        both = (entry["raw"], entry["calibrated"])
+        cells = [" | ".join(_known(kind["rho_points"]) for kind in both)]
+        for name in ("partial_confidence", "partial_scale"):
+            cells.append(" | ".join(_known(kind[name]["rho"]) for kind in both))
+        rows.append((SIGNALS[entry["signal"]], *cells, *(_range(entry["raw"]["leave_out"][name]) for name in left)))
+    return plain_table("", ("rho, raw | calibrated", *heads), rows)
+
+
+def _known(value: float | None, digits: int = 2) -> str:
+    return "-" if value is None else number(value, digits)
+
+
+def _range(values: Mapping[str, float | None]) -> str:
+    """Least and greatest rho over everything that was left out in turn."""
+    found = [value for value in values.values() if value is not None]
+    return span((min(found), max(found)), 2) if found else "-"
+
+
+def _measures(result: Mapping[str, Any]) -> Table[Any]:
+    paths: list[tuple[str, tuple[str, ...]]] = [(label, (name,)) for name, label in _MEASURES.items()]
+    paths += [(f"{_MEASURES[name]}, random order", ("random_orientation", name)) for name in ("var_strong", "cov")]
+    rows = [(label, *_pair(result, path), *_pair(result["calibrated"], path)) for label, path in paths]
+    return plain_table("", ("measure", "value", "95 %", "calibrated", "95 %"), rows)
+
+
+def _pair(result: Mapping[str, Any] | None, path: Sequence[str]) -> tuple[str, str]:
+    """A value and its interval, found along the same path."""
+    if result is None:
+        return UNDEFINED, ""
+    value: Any = result
+    bounds: Any = result["intervals"]
+    for key in path:
+        value, bounds = value[key], bounds[key]
+    return number(value), span(bounds)
+
+
+def _bounds(result: Mapping[str, Any]) -> Table[Any]:
+    rows = []
+    for name, label in _BOUNDS.items():
+        bound, slack = result["bounds"][name], span(result["intervals"]["bounds"][name])
+        holds = "yes" if bound["holds"] else "no"
+        rows.append((f"{name}: {label}", number(bound["value"]), number(bound["slack"]), slack, holds))
+    return plain_table("", ("bound on R_s", "value", "slack", "95 % of the slack", "holds"), rows)
+
+
+def _inheritance(result: Mapping[str, Any]) -> Table[Any]:
+    rows = []
+    for name, label in _OWNERS.items():
+        owner, bounds = result["inheritance"][name], result["intervals"]["inheritance"][name]
+        rows.append((label, f"{owner['count']:,}", number(owner["share"]), span(bounds)))
+    return plain_table("", ("confident strong errors", "rows", "share", "95 %"), rows)
+
+
+def _grids(result: Mapping[str, Any]) -> list[Table[Any]]:
+    """BSD and BSD_cond for every pair of thresholds."""
+    strong = list(dict.fromkeys(cell["ts"] for cell in result["grid"]))
+    weak = list(dict.fromkeys(cell["tw"] for cell in result["grid"]))
+    tables = []
+    for name, label in (("bsd", "BSD"), ("bsd_cond", "BSD_cond")):
+        cells = {(cell["tw"], cell["ts"]): cell[name] for cell in result["grid"]}
+        rows = [(f"t_w {at:.2f}", *(_known(cells[at, t], 3) for t in strong)) for at in weak]
+        tables.append(plain_table("", (f"{label}, t_s:", *(f"{t:.2f}" for t in strong)), rows))
+    return tables
+
+
+def _seeds(parts: Mapping[str, Mapping[str, float | None]]) -> Table[Any]:
+    rows = [
+        (_MEASURES[name], *(number(part[key], 4) for key in ("total", "within", "across")))
+        for name, part in parts.items()
+    ]
+    return plain_table("", ("over seeds", "total", "within items", "across items"), rows)
+
+
+def _kl(terms: Mapping[str, Any]) -> Table[Any]:
+    return plain_table(
+        "", ("reverse KL, nats", "value", "95 %"), [(label, *_pair(terms, (name,))) for name, label in _KL.items()]
+    )
