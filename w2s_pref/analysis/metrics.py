@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.scores.design import ArmDesign, Context
-from w2s_pref.analysis.stats.basics import Floats
 from w2s_pref.analysis.stats.bootstrap import NOISE_RESAMPLES, Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, short_name
 from w2s_pref.core.user_code import asked, by_name, numbers
