@@ -205,7 +205,7 @@ class Registry:
 
         def add(item: F) -> F:
             other = self._known.get(name)
-            if name in self.builtin or (other is not None and _origin(other) != _origin(item)):
+            if name in self.builtin or (other is not None and not _origin(other) & _origin(item)):
                 raise W2SError(f"a {self.kind} named {name!r} is registered already; choose another name")
             self._known[name] = item
             return item
@@ -265,9 +265,8 @@ class Registry:
         return source_hash(text, base, None if is_reference(text) else self.find(text, base))
 
 
-def _origin(item: object) -> tuple[str, str]:
-    """What tells two definitions apart: a file that runs again, or a copy of it elsewhere, gives the same origin."""
+def _origin(item: object) -> set[tuple[str, str]]:
+    """Where a definition stands: a file that runs again shares it, and so does a copy of a user's file elsewhere."""
     code, module = getattr(item, "__code__", None), str(getattr(item, "__module__", ""))
-    where = code.co_filename if code is not None else module
-    named = Path(where).name if module.startswith(_USER) else str(where)
-    return named, str(getattr(item, "__qualname__", repr(item)))
+    where, name = code.co_filename if code is not None else module, str(getattr(item, "__qualname__", repr(item)))
+    return {(where, name), *([(Path(where).name, name)] if module.startswith(_USER) else [])}
