@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from w2s_pref.core.strict import ReportSection
 from w2s_pref.data.config import DataConfig, Sizes
 from w2s_pref.data.sources import Source
 from w2s_pref.labels.make import LabelConfig
@@ -37,6 +38,7 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "speech": ("speech.", SpeechConfig),
     "monitor": ("monitor.", MonitorConfig),
     "analysis": ("analysis.", AnalysisConfig),
+    "report": ("report.", ReportSection),
 }
 
 #: Meanings of keys that the schema leaves to their names, and where a section has a table of its own.
@@ -52,6 +54,7 @@ MEANINGS = {
     "conflict": "see below, and [conflict](conflict.md)",
     "bootstrap": "see below, and [bootstrapping](bootstrapping.md)",
     "analysis": "see below, and [analysis](analysis.md)",
+    "report": "see below, and [extend](extend.md)",
     "analysis.known_rule": "known: the true answer gets at least T, or either answer does",
     "analysis.seed": "of the resampling, not of any model",
 }

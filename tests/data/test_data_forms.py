@@ -174,7 +174,7 @@ VALUE = 3
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     pd.testing.assert_frame_equal(loaded("mine_for_test:records").frame, expected)
     assert "but this is of type int" in complaint("mine_for_test.py:wrong", tmp_path)
-    assert "failed: KeyError: 'gone'" in complaint("mine_for_test.py:broken", tmp_path)
+    assert "failed (mine_for_test.py, line 16): KeyError: 'gone'" in complaint("mine_for_test.py:broken", tmp_path)
     assert "cannot be called with options ['m']" in complaint("mine_for_test.py:records", tmp_path, options={"m": 1})
     assert "a data set is a function" in complaint("mine_for_test.py:VALUE", tmp_path)
     assert "did you mean 'records'?" in complaint("mine_for_test.py:record", tmp_path)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, kl_div, log_softmax, softmax
 
 from w2s_pref.losses.named import harden, loss, mean_loss
-from w2s_pref.losses.spec import LOSSES, LossSpec
+from w2s_pref.losses.spec import CONSTANTS, LossSpec
 
 LOGITS = torch.tensor([[1.2, -0.3], [0.1, 0.4], [-0.7, 0.9], [0.5, 0.2], [2.0, -1.0], [-0.2, -0.1]]).double()
 MARGIN = LOGITS[:, 1] - LOGITS[:, 0]
@@ -143,7 +143,7 @@ def test_openai_hardening_is_its_quantile() -> None:
 
 
 def test_only_the_confidence_loss_needs_the_whole_batch() -> None:
-    assert [name for name in LOSSES if named(name).ranks] == ["aux_confidence"]
+    assert [name for name in CONSTANTS if named(name).ranks] == ["aux_confidence"]
     with pytest.raises(ValueError, match="hardened"):
         loss(named("aux_confidence"), MARGIN, WEAK, 1.0)
     assert not named("aux_confidence", a_max=0.0).ranks
@@ -168,4 +168,4 @@ def test_what_a_loss_reads() -> None:
     """Constants of other losses are in no key."""
     assert named("naive").read() == {}
     assert named("product", radius=0.3).read() == {"name": "product", "alpha": 1.0, "beta": 1.0}
-    assert {name for names in LOSSES.values() for name in names} | {"name"} == set(LossSpec.model_fields)
+    assert {name for names in CONSTANTS.values() for name in names} | {"name", "options"} == set(LossSpec.model_fields)

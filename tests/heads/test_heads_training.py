@@ -15,7 +15,7 @@ from heads_helpers import make_items, save_encoder
 from w2s_pref.data.items import item_ids
 from w2s_pref.labels.agreement import agreement
 from w2s_pref.losses.named import mean_loss
-from w2s_pref.losses.spec import LOSSES, LossSpec
+from w2s_pref.losses.spec import CONSTANTS, LossSpec
 from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import merged
@@ -68,7 +68,7 @@ def train(folder: Path, source: Path, work: ClassifyJob) -> tuple[torch.Tensor, 
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
+@pytest.mark.parametrize("loss", [*({"name": name} for name in CONSTANTS), OPENAI], ids=[*CONSTANTS, "openai"])
 def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
     """One batch of all items: the loss that is logged is the named one on margins z1 - z0."""
     model, tokenizer = load(decoder)
@@ -81,7 +81,7 @@ def test_the_first_loss_by_hand(tmp_path: Path, decoder: Path, loss: dict[str, A
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("loss", [*({"name": name} for name in LOSSES), OPENAI], ids=[*LOSSES, "openai"])
+@pytest.mark.parametrize("loss", [*({"name": name} for name in CONSTANTS), OPENAI], ids=[*CONSTANTS, "openai"])
 def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[str, Any]) -> None:
     """Also where the items are no multiple of the batch."""
     tokenizer = load(decoder)[1]

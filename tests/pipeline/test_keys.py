@@ -49,6 +49,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "loss.alpha": ("loss.alpha=0.7", STUDENTS),
     "loss.beta": ("loss.beta=0.7", STUDENTS),
     "loss.radius": ("loss.radius=0.3", STUDENTS),
+    "loss.options": ("loss.options={gamma: 2.0}", STUDENTS),
     "conflict.settings": ("conflict.settings=[none, explicit, placebo]", {"analysis"}),
     "conflict.alpha": ("conflict.alpha=0.7", {"student", "scores", "analysis"}),
     "conflict.match_updates": ("conflict.match_updates=false", {"student", "scores", "analysis"}),
@@ -69,6 +70,8 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "analysis.known_rule": ("analysis.known_rule=max_prob", {"analysis"}),
     "analysis.resamples": ("analysis.resamples=200", {"analysis"}),
     "analysis.seed": ("analysis.seed=1", {"analysis"}),
+    "analysis.metrics": ("analysis.metrics=[test_keys:own_metric]", {"analysis"}),
+    "report": ("report.sections=[tops.py:tops]", set()),
 }
 POLICIES = ["students=[reward, dpo]", "speech={prompts: 9, max_new_tokens: 8}"]
 # Fields that act only together with another one: the base that they are compared with.
@@ -86,6 +89,7 @@ TOGETHER = {
     "loss.alpha": ["loss.name=product"],
     "loss.beta": ["loss.name=product"],
     "loss.radius": ["loss.name=window"],
+    "loss.options": ["loss.name=test_keys:own_loss"],
 }
 MODEL_CHANGES = {
     "path": "models.strong.path=medium",
@@ -107,6 +111,16 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "analysis": AnalysisConfig,
     "speech": SpeechConfig,
 }
+
+
+def own_loss(margin, p, gamma=1.0):
+    """A user's loss, named ``test_keys:own_loss``."""
+    return gamma * (margin - p) ** 2
+
+
+def own_metric(student):
+    """A user's metric."""
+    return student
 
 
 def keys(recipe: Path, *overrides: str) -> dict[str, str]:

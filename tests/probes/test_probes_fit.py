@@ -11,7 +11,7 @@ import torch
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.named import mean_loss
-from w2s_pref.losses.spec import LOSSES, LossSpec
+from w2s_pref.losses.spec import CONSTANTS, LossSpec
 from w2s_pref.training.probes import (
     ProbeFit,
     ProbeJob,
@@ -39,7 +39,7 @@ def named(name: str, **constants: object) -> LossSpec:
     return LossSpec.model_validate({"name": name, **constants})
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", CONSTANTS)
 def test_equals_adam_on_a_two_output_head(name: str) -> None:
     """The same steps as torch.optim.Adam on nn.Linear(d, 2) from zeros; the last batch is a short one."""
     features, p, _ = data(n=70)
@@ -65,7 +65,7 @@ def test_equals_adam_on_a_two_output_head(name: str) -> None:
 def company() -> list[ProbeJob]:
     """Every loss, two label sets, two seeds, some with fewer items."""
     jobs = []
-    for number, (name, seed, which) in enumerate(product(LOSSES, (0, 1), (0, 1))):
+    for number, (name, seed, which) in enumerate(product(CONSTANTS, (0, 1), (0, 1))):
         _, p, truth = data(seed=0)
         draw = np.random.default_rng(number)
         labels = p if which == 0 else np.where(draw.random(300) < 0.2, 1 - truth, truth).astype(float)

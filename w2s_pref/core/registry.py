@@ -1,4 +1,7 @@
-"""Names for things a recipe refers to: registered in code, or written ``module:attr`` or ``path/to/file.py:attr``."""
+"""Names for things a recipe refers to: registered in code, or written ``module:attr`` or ``path/to/file.py:attr``.
+
+Each room owns the registry of what it holds (data sets in ``data``, losses in ``losses`` …); all are a ``Registry``.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -19,6 +25,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: Module name of a user's file -> its time of change when it was run: a file runs once, and again when it is edited.
 _LOADED: dict[str, int] = {}
+
+#: How modules of users' files are called.
+_USER = "w2s_user_"
+
+#: Entry points of installed packages whose modules register something when they are imported.
+PLUGINS = "w2s_pref.plugins"
 
 _REFERENCE = re.compile(r"(?P<where>.+):(?P<attr>[A-Za-z_]\w*)")
 
@@ -81,7 +93,7 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     path = locate(where, base)
     if path is None:
         raise W2SError(f"{reference}: there is no file {where} in {base.resolve()} or {Path.cwd()}; check the path")
-    name = f"w2s_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{_USER}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
         return sys.modules[name]
     inside = [str(path.parent)] if path.name == "__init__.py" else None  # a package: its files import each other
@@ -99,8 +111,81 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     return module
 
 
+@cache
+def load_plugins() -> tuple[str, ...]:
+    """Import the modules that installed packages offer, once; a sentence for each that cannot be imported."""
+    problems = []
+    for offer in entry_points(group=PLUGINS):
+        try:
+            offer.load()
+        except Exception as error:
+            problems.append(f"the plug-in {offer.name!r} ({offer.value}) failed: {type(error).__name__}: {error}")
+    return tuple(problems)
+
+
+def short_name(text: str) -> str:
+    """What tables call a thing: its name, or the last part of ``file.py:attr``."""
+    return text.rpartition(":")[2]
+
+
+def source_hash(text: str, base: Path, found: object = None) -> str:
+    """SHA-256 of the source behind a reference or a registered object, so that edited code is a new key.
+
+    A file counts with its text, a module with its own and with the file where the object is defined. Nothing for what
+    comes with this package: its keys hold versions.
+
+    Args:
+        found: the object, where it is at hand.
+    """
+    where = text.rpartition(":")[0] if is_reference(text) else ""
+    if where.endswith(".py"):
+        path = locate(where, base)
+        return "" if path is None else _hash([path])
+    found = resolve(text, base) if found is None else found
+    modules = [where, str(getattr(found, "__module__", None) or "")]
+    if any(name.partition(".")[0] == __package__.partition(".")[0] for name in modules):
+        return ""
+    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
+    code = getattr(inspect.unwrap(cast(Any, found)), "__code__", None)
+    files.add(None if code is None else code.co_filename)
+    return _hash(sorted({Path(file).resolve() for file in files if file and Path(file).is_file()}))
+
+
+def _hash(files: list[Path]) -> str:
+    """Of one file its SHA-256; of several that of theirs."""
+    each = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
+    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+
+
 class Registry:
-    """Functions or classes of one kind by name.
+    """Functions of one kind by name: what comes with the package, and what users add.
+
+    A room makes one and gives its decorator a name::
+
+        LOSSES = Registry("loss", {"soft_bce": "w2s_pref.losses.named:soft_bce"})
+        loss = LOSSES.register
+
+    A user writes a file ``mine.py``::
+
+        from w2s_pref import loss
+
+        @loss("cautious")
+        def cautious(margin, p):
+            return ...
+
+    and names it in a recipe: ``mine.py:cautious`` (a file beside the recipe), ``package.module:cautious`` (a module on
+    the Python path), or ``cautious`` alone wherever the file was imported already, as an installed package asks for
+    with an entry point of the group ``w2s_pref.plugins``::
+
+        [project.entry-points."w2s_pref.plugins"]
+        mine = "mine"
+
+    The decorator is only needed for the plain name. The room then checks the name while it reads the recipe, gets the
+    function when it needs it, and puts its source into the key of the stages that it decides::
+
+        LOSSES.checked("cautios")            # ValueError: unknown loss 'cautios'; did you mean 'cautious'? (known: …)
+        LOSSES.find("mine.py:cautious", base)  # the function; base is the recipe's folder
+        LOSSES.code("mine.py:cautious", base)  # hash of mine.py; "" for what comes with the package
 
     Args:
         kind: the noun used in messages, such as ``data set``.
@@ -109,7 +194,7 @@ class Registry:
 
     def __init__(self, kind: str, builtin: Mapping[str, str] | None = None) -> None:
         self.kind = kind
-        self._builtin = dict(builtin or {})
+        self.builtin = dict(builtin or {})
         self._known: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[F], F]:
@@ -118,12 +203,12 @@ class Registry:
         Raises:
             W2SError: the name belongs to another object, or could be mistaken for a path, a hub id or a reference.
         """
-        if not re.fullmatch(r"[\w.-]+", name):
+        if not isinstance(name, str) or not re.fullmatch(r"[\w.-]+", name):
             raise W2SError(f"{self.kind} name {name!r}: use letters, digits, '_', '-' and '.' only")
 
         def add(item: F) -> F:
             other = self._known.get(name)
-            if name in self._builtin or (other is not None and _origin(other) != _origin(item)):
+            if name in self.builtin or (other is not None and not _origin(other) & _origin(item)):
                 raise W2SError(f"a {self.kind} named {name!r} is registered already; choose another name")
             self._known[name] = item
             return item
@@ -131,11 +216,33 @@ class Registry:
         return add
 
     def names(self) -> list[str]:
-        """Every registered name, sorted."""
-        return sorted({*self._builtin, *self._known})
+        """Every name, sorted: the package's, registered ones, and those that installed packages offer."""
+        load_plugins()
+        return sorted({*self.builtin, *self._known})
 
     def __contains__(self, name: object) -> bool:
-        return name in self._builtin or name in self._known
+        """Whether the name is known now; ``knows`` asks installed packages as well."""
+        return name in self.builtin or name in self._known
+
+    def knows(self, name: str) -> bool:
+        """Whether the name is known; installed packages are imported only where it is not."""
+        if name not in self and re.fullmatch(r"[\w.-]+", name):
+            load_plugins()
+        return name in self
+
+    def checked(self, text: str) -> str:
+        """The text itself, where it is a name that is known or written like a reference.
+
+        Raises:
+            ValueError: it is neither; the nearest name is offered.
+        """
+        if is_reference(text) or self.knows(text):
+            return text
+        known, why = self.names(), load_plugins()
+        raise ValueError(
+            f"unknown {self.kind} {text!r}{did_you_mean(text, known)} (known: {', '.join(known)}; a function of your "
+            f"own is file.py:name or module:name){''.join(f'; {problem}' for problem in why)}"
+        )
 
     def find(self, text: str, base: Path) -> Callable[..., Any]:
         """The object registered as ``text``, or behind it where it is a reference.
@@ -143,39 +250,26 @@ class Registry:
         Raises:
             W2SError: unknown name (the nearest is offered), or a reference that leads nowhere.
         """
+        try:
+            self.checked(text)
+        except ValueError as error:
+            raise W2SError(str(error)) from None
         if text in self._known:
             return self._known[text]
-        if text in self._builtin or is_reference(text):
-            found = resolve(self._builtin.get(text, text), base)
-            if not callable(found):
-                raise W2SError(f"{text}: this is of type {type(found).__name__}, but a {self.kind} is a function")
-            return cast(Callable[..., Any], found)
-        known = self.names()
-        raise W2SError(f"unknown {self.kind} {text!r}{did_you_mean(text, known)} (known: {', '.join(known)})")
+        found = resolve(self.builtin.get(text, text), base)
+        if not callable(found):
+            raise W2SError(f"{text}: this is of type {type(found).__name__}, but a {self.kind} is a function")
+        return cast(Callable[..., Any], found)
+
+    def code(self, text: str, base: Path) -> str:
+        """Hash of the source behind ``text`` (see ``source_hash``); nothing for what comes with the package."""
+        if text in self.builtin:
+            return ""
+        return source_hash(text, base, None if is_reference(text) else self.find(text, base))
 
 
-def _origin(item: object) -> tuple[str, str]:
-    """What tells two definitions apart: running a file a second time gives the same origin."""
-    code = getattr(item, "__code__", None)
-    where = code.co_filename if code is not None else getattr(item, "__module__", "")
-    return str(where), str(getattr(item, "__qualname__", repr(item)))
-
-
-DATASETS = Registry(
-    "data set",
-    {
-        "testbed": "w2s_pref.data.readers:preference_world",
-        "hh-rlhf": "w2s_pref.data.hh:hh_rlhf",
-        "pku-saferlhf": "w2s_pref.data.pku:pku_saferlhf",
-    },
-)
-
-
-def dataset(name: str) -> Callable[[F], F]:
-    """Register a function as a data set: ``source: NAME`` in a recipe then calls it.
-
-    The function gets the recipe's ``options`` as keyword arguments and, if it has parameters of these names,
-    ``objective``, ``rows``, ``seed`` and ``recipe_folder`` (a Path). It returns preference pairs in any form that a
-    file may hold: a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset.
-    """
-    return DATASETS.register(name)
+def _origin(item: object) -> set[tuple[str, str]]:
+    """Where a definition stands: a file that runs again shares it, and so does a copy of a user's file elsewhere."""
+    code, module = getattr(item, "__code__", None), str(getattr(item, "__module__", ""))
+    where, name = code.co_filename if code is not None else module, str(getattr(item, "__qualname__", repr(item)))
+    return {(where, name), *([(Path(where).name, name)] if module.startswith(_USER) else [])}

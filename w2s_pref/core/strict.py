@@ -35,6 +35,12 @@ class Section(BaseModel):
         return value
 
 
+class ReportSection(Section):
+    """What stands in the report beside what every study of that kind has."""
+
+    sections: list[str] = Field(default_factory=list, description="your own sections, in this order")
+
+
 class StudySection(Section):
     """What every kind of recipe has: its name and seeds, and where it runs and writes."""
 
@@ -45,6 +51,7 @@ class StudySection(Section):
     output: str = Field("runs", description="folder of the run folders")
     store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
     processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
+    report: ReportSection = ReportSection()
 
     @field_validator("seeds")
     @classmethod

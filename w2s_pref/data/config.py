@@ -11,11 +11,11 @@ import pandas as pd
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import DATASETS, is_reference
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import PAIR_COLUMNS, digest
 from w2s_pref.data.problems import SHOWN
-from w2s_pref.data.readers import accepts
+from w2s_pref.data.readers import accepts, is_function
+from w2s_pref.data.registry import DATASETS
 from w2s_pref.data.sources import Source, load
 from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, split
 
@@ -177,7 +177,7 @@ def _dotted(*parts: str) -> str:
 
 def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
     """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say."""
-    names = [name for name in source.names() if name in DATASETS or is_reference(name)]
+    names = [name for name in source.names() if is_function(name, base)]
     functions = [DATASETS.find(name, base) for name in names]
     defaults = {"rows": total + total // 10 + 50, "seed": seed}
     options = {

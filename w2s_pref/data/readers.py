@@ -14,7 +14,9 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
-from w2s_pref.core.registry import DATASETS, did_you_mean, is_reference, locate
+from w2s_pref.core.registry import did_you_mean, is_reference, locate
+from w2s_pref.core.user_code import guarded
+from w2s_pref.data.registry import DATASETS
 
 #: File endings that are read as data.
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
@@ -50,7 +52,7 @@ def read(request: Request) -> list[Part]:
         W2SError: the name leads nowhere, or what it leads to cannot be read.
     """
     name = request.name
-    if name in DATASETS or is_reference(name):
+    if is_function(name, request.base):
         return [_call(request)]
     _only_for("options", "functions and registered data sets", request, request.options)
     path = locate(name, request.base)
@@ -64,6 +66,14 @@ def read(request: Request) -> list[Part]:
         return [_saved(path, request)]
     _only_for("split", "hub data sets and saved dataset dictionaries", request, request.split)
     return _folder(path) if path.is_dir() else [_file(path)]
+
+
+def is_function(name: str, base: Path) -> bool:
+    """Whether a function makes the data: installed packages are asked only where nothing else has that name."""
+    if name in DATASETS or is_reference(name):
+        return True
+    elsewhere = _looks_like_path(name) or _HUB_ID.fullmatch(name) or locate(name, base) is not None
+    return not elsewhere and DATASETS.knows(name)
 
 
 def _only_for(key: str, what: str, request: Request, value: object) -> None:
@@ -211,12 +221,7 @@ def _call(request: Request) -> Part:
             f"data set {request.name!r} cannot be called with options {sorted(options)}: {error}; "
             f"it takes {inspect.signature(function)}"
         ) from error
-    try:
-        value = function(**options)
-    except W2SError:
-        raise
-    except Exception as error:
-        raise W2SError(f"data set {request.name!r} failed: {type(error).__name__}: {error}") from error
+    value = guarded(function, f"data set {request.name!r}")(**options)
     return Part(request.name, _table(value, request.name))
 
 

@@ -1,47 +1,143 @@
-"""Scores of a supervisor → labels for a student. No ground truth here, except in the filter named ``oracle_…``."""
+"""Scores of a supervisor → labels for a student. No ground truth here, except in the filter named ``oracle_…``.
+
+A labeler or a filter of one's own is a function of arrays, one entry a pair, that it asks for by name: ``margin`` (the
+log-odds that ``a`` is preferred: the difference of the scores over the temperature), ``p`` (its sigmoid), ``score_a``,
+``score_b``, ``temperature``, and for a filter ``threshold``.
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import digest
+from w2s_pref.core.user_code import by_name, numbers
+
+LABELERS = Registry("labeler", {name: f"w2s_pref.labels.make:{name}" for name in ("soft", "hard")})
+FILTERS = Registry(
+    "label filter",
+    {name: f"w2s_pref.labels.make:{name}" for name in ("none", "high_confidence", "oracle_high_confidence")},
+)
+
+#: Register a function as a labeler: ``labels.form: NAME`` then makes labels p in [0, 1], one a pair, with it.
+labeler = LABELERS.register
+#: Register a function as a filter: ``labels.filter: NAME`` then trains on the pairs for which it returns True.
+label_filter = FILTERS.register
+
+#: What they may ask for.
+SCORES = ("margin", "p", "score_a", "score_b", "temperature")
+FILTERED = (*SCORES, "threshold")
+#: The one filter that is given ground truth.
+ORACLE = "oracle_high_confidence"
+
+LabelerName = Annotated[str, AfterValidator(LABELERS.checked)]
+FilterName = Annotated[str, AfterValidator(FILTERS.checked)]
 
 
 class LabelConfig(Section):
     """How a supervisor's scores become labels."""
 
-    form: Literal["soft", "hard"] = Field("soft", description="probabilities, or 0/1")
+    form: LabelerName = Field("soft", description="soft: probabilities; hard: 0/1; or your own labeler")
     calibrate: bool = Field(False, description="temperature-scale the supervisor on a held-out slice of gt")
-    filter: Literal["none", "high_confidence", "oracle_high_confidence"] = Field(
-        "none", description="which pairs to train on; oracle_… also asks that the label is right (uses ground truth)"
+    filter: FilterName = Field(
+        "none",
+        description="which pairs to train on: none (all), high_confidence, your own, or oracle_high_confidence, which "
+        "also asks that the label is right (uses ground truth)",
     )
     threshold: float = Field(0.75, ge=0.5, le=1.0, description="confidence max(p, 1-p) that high_confidence keeps")
 
+    def code(self, base: Path) -> str:
+        """Hash of the user's functions; nothing where there are none.
+
+        Raises:
+            W2SError: a function that is not there, or that asks for what is not offered.
+        """
+        if self.form not in LABELERS.builtin:
+            _own(LABELERS, self.form, SCORES, base)
+        if self.filter not in FILTERS.builtin:
+            _own(FILTERS, self.filter, FILTERED, base)
+        codes = [LABELERS.code(self.form, base), FILTERS.code(self.filter, base)]
+        return digest(*codes) if any(codes) else ""
+
+
+def soft(p: np.ndarray) -> np.ndarray:
+    """Probabilities as they are."""
+    return p
+
+
+def hard(margin: np.ndarray) -> np.ndarray:
+    """0 or 1, and ½ at a tie."""
+    return np.where(margin > 0, 1.0, np.where(margin < 0, 0.0, 0.5))
+
+
+def none(p: np.ndarray) -> np.ndarray:
+    """All pairs."""
+    return np.ones(len(p), dtype=bool)
+
+
+def high_confidence(p: np.ndarray, threshold: float) -> np.ndarray:
+    """Pairs with max(p, 1 - p) of at least the threshold."""
+    return np.asarray(np.maximum(p, 1 - p) >= threshold)
+
+
+def oracle_high_confidence(p: np.ndarray, threshold: float, truth: np.ndarray) -> np.ndarray:
+    """Those of them whose label is right."""
+    return np.asarray(high_confidence(p, threshold) & ((p > 0.5) == (truth == 1)))
+
 
 def make_labels(
-    raw: pd.DataFrame, config: LabelConfig, temperature: float = 1.0, truth: pd.Series | None = None
+    raw: pd.DataFrame,
+    config: LabelConfig,
+    temperature: float = 1.0,
+    truth: pd.Series | None = None,
+    base: Path = Path(),
 ) -> pd.DataFrame:
     """Labels ``id, p, keep`` from raw scores ``id, score_a, score_b``.
 
     p = sigmoid((score_a - score_b) / temperature); hard labels are 0 or 1, and ½ at a tie. The filter looks at the
     soft, calibrated p. ``truth`` (indexed by id, 1 where a is preferred) is read by ``oracle_high_confidence`` only.
+
+    Args:
+        base: folder of the recipe, where files of a user's functions are looked up.
+
+    Raises:
+        W2SError: a user's labeler or filter fails, or returns something else than one value a pair.
     """
-    margin = (raw["score_a"].to_numpy() - raw["score_b"].to_numpy()) / temperature
-    soft = np.exp(-np.logaddexp(0.0, -margin))
-    keep = np.ones(len(raw), dtype=bool)
-    if config.filter != "none":
-        keep &= np.maximum(soft, 1 - soft) >= config.threshold
-    if config.filter == "oracle_high_confidence":
+    scores = {name: raw[name].to_numpy() for name in ("score_a", "score_b")}
+    margin = (scores["score_a"] - scores["score_b"]) / temperature
+    given: dict[str, Any] = {**scores, "margin": margin, "p": np.exp(-np.logaddexp(0.0, -margin))}
+    given |= {"temperature": temperature, "threshold": config.threshold}
+    offered: tuple[str, ...] = FILTERED
+    if config.filter == ORACLE:
         if truth is None:
-            raise ValueError("oracle_high_confidence needs the ground truth")
-        keep &= (soft > 0.5) == (truth.loc[raw["id"]].to_numpy() == 1)
-    p = soft if config.form == "soft" else np.where(margin > 0, 1.0, np.where(margin < 0, 0.0, 0.5))
-    return pd.DataFrame({"id": raw["id"].to_numpy(), "p": p, "keep": keep})
+            raise ValueError(f"{ORACLE} needs the ground truth")
+        offered, given["truth"] = (*FILTERED, "truth"), truth.loc[raw["id"]].to_numpy()
+    p = _own(LABELERS, config.form, SCORES, base)(**given)
+    keep = _own(FILTERS, config.filter, offered, base)(**given)
+    p = numbers(p, len(raw), f"labeler {config.form!r}", 0.0, 1.0)
+    return pd.DataFrame({"id": raw["id"].to_numpy(), "p": p, "keep": _flags(keep, len(raw), config.filter)})
+
+
+def _own(registry: Registry, name: str, offered: tuple[str, ...], base: Path) -> Any:
+    return by_name(registry.find(name, base), offered, f"{registry.kind} {name!r}")
+
+
+def _flags(value: Any, count: int, name: str) -> np.ndarray:
+    """One True or False a pair."""
+    keep = np.asarray(value)
+    if keep.shape != (count,) or keep.dtype != bool:
+        raise W2SError(
+            f"label filter {name!r} should return True or False for each of {count} pairs, but it returned shape "
+            f"{keep.shape} of {keep.dtype}"
+        )
+    return keep
 
 
 def random_labels(ids: pd.Series, seed: int) -> pd.DataFrame:

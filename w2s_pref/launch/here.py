@@ -42,4 +42,4 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {same}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
-        show_run(folder, console)
+        show_run(folder, console, recipe.expanduser().resolve().parent)

@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import torch
 from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
+from w2s_pref.losses.checked import checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -141,11 +141,4 @@ def check(value: Any, batch: PairBatch, name: str) -> None:
     Raises:
         W2SError: not a floating tensor of shape (B,), or with numbers that are not finite.
     """
-    rows = len(batch.logp_a)
-    if not isinstance(value, Tensor) or not value.is_floating_point():
-        kind = f"a tensor of {value.dtype}" if isinstance(value, Tensor) else f"of type {type(value).__name__}"
-        raise W2SError(f"margin {name!r} returned something that is {kind}; return a floating-point tensor")
-    if value.shape != (rows,):
-        raise W2SError(f"margin {name!r} returned shape {tuple(value.shape)}; return one number a pair, ({rows},)")
-    if not torch.isfinite(value).all():
-        raise W2SError(f"margin {name!r} returned numbers that are not finite; check its divisions and logarithms")
+    checked(value, batch.logp_a, f"margin {name!r}")

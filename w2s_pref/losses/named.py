@@ -8,6 +8,7 @@ dimension running over the effective batch; nothing is averaged here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -36,7 +37,11 @@ def loss(
 
     Raises:
         ValueError: ``hardened`` is needed and missing.
+        W2SError: a user's own loss fails, or returns something else than one number a row.
     """
+    if not spec.builtin:
+        plain = own or partial(objectives.soft_bce, margin)
+        return spec.function()(margin, p=p, progress=progress, own=plain)
     aim = target(spec, margin, p, progress, hardened)
     values = objectives.soft_bce(margin, aim) if own is None else own(aim)
     if spec.name == "kl":

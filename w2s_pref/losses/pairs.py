@@ -11,6 +11,7 @@ from torch import Tensor
 
 from w2s_pref.core.user_code import guarded
 from w2s_pref.losses import margins, objectives
+from w2s_pref.losses.checked import Checked
 from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.spec import LossSpec
 
@@ -28,6 +29,7 @@ class PairObjective:
         student: what is made of the labels, as for reward models: the method's own loss is taken against its target.
             SFT takes the answer that the target prefers.
         options: keyword arguments of a user's own margin function.
+        term: a user's conflict, which ``alpha`` pays for in the place of ``conflict``.
     """
 
     name: str = "dpo"
@@ -37,6 +39,7 @@ class PairObjective:
     alpha: float = 0.0
     student: LossSpec = field(default_factory=LossSpec)
     options: dict[str, Any] = field(default_factory=dict)
+    term: Checked | None = None
 
     @property
     def preferred_only(self) -> bool:
@@ -62,10 +65,12 @@ class PairLoss:
             self._checked = True
         return value
 
-    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor) -> Tensor:
-        """What the explicit conflict adds, (B,): the loss of going where the ground truth does not."""
+    def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor, p: Tensor | None = None) -> Tensor:
+        """What the explicit conflict, or a user's (which may read the label ``p``), adds, (B,)."""
         if self.objective.alpha == 0:
             return torch.zeros_like(margin)
+        if self.objective.term is not None:
+            return self.objective.alpha * self.objective.term(margin, p=p, truth=(sign + 1) / 2)
         if self.objective.conflict == "sft":
             paid = torch.where(sign < 0, *_answers(batch))
         else:

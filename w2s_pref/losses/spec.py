@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.strict import Section
+from w2s_pref.core.user_code import by_name
 
-LossName = Literal["soft_bce", "aux_confidence", "product", "kl", "entropy", "window"]
+if TYPE_CHECKING:
+    from w2s_pref.losses.checked import Checked
 
-#: Every loss and the constants that it reads.
-LOSSES: dict[str, tuple[str, ...]] = {
+#: Every loss of the package and the constants that it reads.
+CONSTANTS: dict[str, tuple[str, ...]] = {
     "soft_bce": (),
     "aux_confidence": ("a_max", "warmup", "prior", "mode"),
     "product": ("alpha", "beta"),
@@ -19,6 +23,20 @@ LOSSES: dict[str, tuple[str, ...]] = {
     "entropy": ("a_max", "warmup"),
     "window": ("radius",),
 }
+
+LOSSES = Registry("loss", dict.fromkeys(CONSTANTS, "w2s_pref.losses.named:loss"))
+
+#: Register a function as a loss of students: ``loss.name: NAME`` then trains with it.
+#:
+#: It asks by name for tensors of the shape (B,): ``margin`` (the student's log-odds), ``p`` (the label), and perhaps
+#: ``progress`` (share of the training done, in [0, 1]), ``own`` (the method's own loss of a target in [0, 1], as a
+#: function) and what ``loss.options`` gives. It returns one number a pair; margins of several probes come as (S, B).
+loss = LOSSES.register
+
+#: What it may ask for.
+OFFERED = ("margin", "p", "progress", "own")
+
+LossName = Annotated[str, AfterValidator(LOSSES.checked)]
 
 #: Other names of the same thing: in the public code, and in the paper.
 ALIASES = {"xent": "soft_bce", "naive": "soft_bce"}
@@ -28,7 +46,9 @@ class LossSpec(Section):
     """A loss by name. A constant that the loss does not read changes nothing."""
 
     name: LossName = Field(
-        "soft_bce", description="loss of students; ceilings use soft_bce, which is also called xent and naive"
+        "soft_bce",
+        description=f"loss of students: {', '.join(CONSTANTS)}, or your own; ceilings use soft_bce, which is also "
+        "called xent and naive",
     )
     a_max: float = Field(
         0.5, ge=0.0, le=1.0, description="aux_confidence, entropy: final weight of the student's own opinion"
@@ -45,6 +65,8 @@ class LossSpec(Section):
     radius: float = Field(
         0.15, gt=0.0, le=0.5, description="window: train where the student's confidence is < ½ + this"
     )
+    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own loss")
+    _function: Checked | None = PrivateAttr(None)
 
     @model_validator(mode="before")
     @classmethod
@@ -53,6 +75,17 @@ class LossSpec(Section):
             return {**value, "name": ALIASES[value["name"]]}
         return value
 
+    @model_validator(mode="after")
+    def _options_are_read(self) -> LossSpec:
+        if self.options and self.builtin:
+            raise ValueError(f"options: {self.name} has constants of its own and reads no options; take them out")
+        return self
+
+    @property
+    def builtin(self) -> bool:
+        """False for a user's own loss."""
+        return self.name in CONSTANTS
+
     @property
     def ranks(self) -> bool:
         """True where the loss needs the student's margins on the whole effective batch before it trains on any."""
@@ -60,10 +93,39 @@ class LossSpec(Section):
 
     def read(self) -> dict[str, Any]:
         """What the loss depends on: its name and the constants that it reads. Nothing for ``soft_bce``."""
-        names = LOSSES[self.name]
-        return self.model_dump(include={"name", *names}) if self.name != "soft_bce" else {}
+        if not self.builtin:
+            return self.model_dump(include={"name", *(["options"] if self.options else [])})
+        return self.model_dump(include={"name", *CONSTANTS[self.name]}) if self.name != "soft_bce" else {}
+
+    def keyed(self, base: Path) -> dict[str, Any]:
+        """What a stage says of its loss: ``read``, and the hash of the source of a user's own.
+
+        Raises:
+            W2SError: it is not there, or asks for what is not offered.
+        """
+        if self.builtin:
+            return self.read()
+        self.function(base)
+        return {**self.read(), "code": LOSSES.code(self.name, base)}
+
+    @classmethod
+    def of(cls, keyed: dict[str, Any], base: Path) -> LossSpec:
+        """The loss that a stage speaks of; a user's own with its function, looked up in ``base``."""
+        found = cls.model_validate({name: value for name, value in keyed.items() if name != "code"})
+        if not found.builtin:
+            found._function = found.function(base)
+        return found
+
+    def function(self, base: Path = Path()) -> Checked:
+        """A user's own loss, called with ``margin`` and what else is offered."""
+        if self._function is not None:
+            return self._function
+        from w2s_pref.losses.checked import Checked
+
+        what = f"loss {self.name!r}"
+        return Checked(by_name(LOSSES.find(self.name, base), OFFERED, what, self.options), what)
 
 
-def with_spec(values: dict[str, Any]) -> dict[str, Any]:
-    """What a stage says of its loss, with ``student`` (``LossSpec.read``, where it is there) as a ``LossSpec``."""
-    return {**values, "student": LossSpec.model_validate(values.get("student", {}))}
+def with_spec(values: dict[str, Any], base: Path = Path()) -> dict[str, Any]:
+    """What a stage says of its loss, with ``student`` (``LossSpec.keyed``, where it is there) as a ``LossSpec``."""
+    return {**values, "student": LossSpec.of(values.get("student", {}), base)}

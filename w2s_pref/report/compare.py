@@ -13,9 +13,9 @@ from w2s_pref.report.draw.blocks import Block, Column, Table
 from w2s_pref.report.draw.format import duration, one_line
 from w2s_pref.report.draw.terminal import letter, parts, text
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
-from w2s_pref.report.sections import methods, speech
+from w2s_pref.report.sections import methods, metrics, speech
 from w2s_pref.report.sections.comparison import columns
-from w2s_pref.report.students import METRICS, WIN, Student, has_policies, method_word, students, tax_title
+from w2s_pref.report.students import METRICS, WIN, Student, has_policies, method_word, own_metrics, students, tax_title
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.speech import Speech
@@ -37,7 +37,7 @@ def compare(runs: Sequence[Results]) -> list[RenderableType]:
     _several(runs)
     names = labels(runs)
     groups = _groups(runs, names)
-    blocks: list[Block] = [_numbers(runs, groups), *_speech(runs, groups)]
+    blocks: list[Block] = [_numbers(runs, groups), *_own_metrics(runs, groups), *_speech(runs, groups)]
     blocks += methods.tables(list(zip(names, runs, strict=True)))
     return [*_status(runs, names), *parts([settings(runs, names)]), *_recipes(runs, names), *parts(blocks)]
 
@@ -65,7 +65,8 @@ def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
             verdict = None if row.deception is None else row.deception.verdict
             place = {"run": name, "arm": row.arm, "conflict": row.conflict}
             place |= {"supervision": row.supervision, "method": row.method}
-            found.append({**place, **values, "tax": tax, "verdict": verdict})
+            own = {name: _value(value) for name, value in row.metrics.items()}
+            found.append({**place, **values, "tax": tax, "verdict": verdict, **({"metrics": own} if own else {})})
     return found
 
 
@@ -169,6 +170,16 @@ def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun
 
 def _student(row: OfRun) -> Student | None:
     return row[1]
+
+
+def _own_metrics(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Table[OfRun]]:
+    """The users' metrics, lined up the same way; runs whose recipe names none are left out."""
+    names = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
+    found = [(title, [row for row in own if row[1] is not None and row[1].metrics]) for title, own in groups]
+    if names:
+        numbers = [column.within(_student, "") for column in metrics.columns(names)]
+        shown = [(title, own) for title, own in found if own]
+        yield Table("Metrics of the recipes' own", [Column("Run", lambda row: row[0]), *numbers], shown)
 
 
 def _speech(

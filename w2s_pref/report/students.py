@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Protocol, TypeVar
 
 from w2s_pref.report.draw.blocks import Column, Value
@@ -58,7 +58,7 @@ T = TypeVar("T", bound=OfArm)
 
 @dataclass(frozen=True)
 class Student:
-    """One student: its deception table that the headline of the report is about, and what it says (or none)."""
+    """One student: the deception table of the report's headline, what it says, if it speaks, and its own metrics."""
 
     arm: str
     setting: Setting
@@ -66,6 +66,7 @@ class Student:
     method: str = REWARD
     supervision: str = ""
     speech: Speech | None = None
+    metrics: Mapping[str, Estimate] = field(default_factory=dict)
 
     @property
     def conflict(self) -> str:
@@ -191,7 +192,13 @@ def students(results: Results) -> Iterator[Student]:
         for setting in arm.settings:
             found = (entry for entry in setting.deception if (entry.reference, entry.known_rule) == wanted)
             speech = said.get(setting.model)
-            yield Student(arm.name, setting, next(found, None), arm.method, arm.supervision, speech)
+            own = {m.metric: m.value for m in results.metrics if (m.arm, m.conflict) == (arm.name, setting.conflict)}
+            yield Student(arm.name, setting, next(found, None), arm.method, arm.supervision, speech, own)
+
+
+def own_metrics(results: Results) -> dict[str, str]:
+    """The user's metrics, in the recipe's order, and what they say of themselves."""
+    return {one.metric: one.about for one in results.metrics}
 
 
 def win_rate(speech: Speech | None) -> Estimate | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from w2s_pref.results.deception import Churn, Deception, Reference, RegionMap, Suspicious
 from w2s_pref.results.estimates import Estimate, Model, Performance
@@ -161,6 +161,16 @@ class Verdict(Model):
     sentences: list[str]
 
 
+class Measure(Model):
+    """A user's metric of one student. ``about``: the first line of the function's docstring."""
+
+    metric: str
+    about: str = ""
+    arm: str
+    conflict: str
+    value: Estimate
+
+
 class Body(Model):
     """The analysis proper: a pure function of score tables and of the design of the study."""
 
@@ -175,8 +185,15 @@ class Body(Model):
     speech: list[Speech] = Field(default_factory=list)
     risk: list[Risk] = Field(default_factory=list)
     predictors: Predictors | None = None
+    metrics: list[Measure] = Field(default_factory=list, description="only there where a recipe names metrics")
     verdict: Verdict
     warnings: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_empty_metrics(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of recipes that name no metric are written as they were before there were any."""
+        found: dict[str, Any] = write(self)
+        return found if found.get("metrics") else {name: value for name, value in found.items() if name != "metrics"}
 
 
 class Results(Body):

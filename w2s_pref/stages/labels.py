@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from w2s_pref.core.tables import orient
 from w2s_pref.engine.stage import Stage
-from w2s_pref.labels.make import LabelConfig, make_labels
+from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
@@ -43,6 +43,7 @@ class LabelStage(Stage):
     scores: Scored
     config: LabelConfig
     calibration: Scored | None = None
+    code: str = ""
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -52,11 +53,12 @@ class LabelStage(Stage):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Configuration; ground truth of the labelled pairs only for the oracle filter."""
+        """Configuration, the source of a user's functions; ground truth only for the oracle filter."""
         return {
             "config": self.config.model_dump(exclude={"threshold"} if self.config.filter == "none" else set()),
             "oracle": self.scores.on.truth if self._oracle else None,
             "calibration": self.calibration.on.truth if self.calibration is not None else None,
+            **({"code": self.code} if self.code else {}),
         }
 
     @property
@@ -66,7 +68,7 @@ class LabelStage(Stage):
 
     @property
     def _oracle(self) -> bool:
-        return self.config.filter.startswith("oracle")
+        return self.config.filter == ORACLE
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: the labels."""
@@ -77,20 +79,52 @@ class LabelStage(Stage):
             delta = orient(builder.table(self.calibration), self.calibration.on.frame)["delta"]
             temperature = float(fit_temperature(delta.to_numpy()))
         truth = self.scores.on.frame.set_index("id")["truth"] if self._oracle else None
-        labels = make_labels(builder.table(self.scores), self.config, temperature, truth)
+        labels = make_labels(builder.table(self.scores), self.config, temperature, truth, builder.base)
         labels.to_parquet(folder / "table.parquet", index=False)
         return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+
+
+@dataclass(frozen=True, eq=False)
+class ConflictStage(Stage):
+    """What a user's conflict setting says of the conflicting pairs. ``truth``, ``seed``: it asks for them."""
+
+    kind: ClassVar[str] = "labels"
+    on_main: ClassVar[bool] = True
+    conflict: str
+    code: str
+    on: Rows
+    truth: bool
+    seed: int | None
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The function with its source, the texts, and the ground truth where it is read."""
+        truth = self.on.truth if self.truth else None
+        return {"conflict": self.conflict, "code": self.code, "rows": self.on.texts, "truth": truth, "seed": self.seed}
+
+    @property
+    def rows(self) -> int:
+        """Pairs to label."""
+        return len(self.on)
+
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: the labels."""
+        from w2s_pref.losses.conflict import extra_labels
+
+        labels = extra_labels(self.conflict, builder.base, self.on.frame, self.seed or 0)
+        labels.to_parquet(folder / "table.parquet", index=False)
+        return {"pairs": len(labels), "kept": int(labels["keep"].sum())}
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Training pairs and where their labels come from.
 
-    ``labels`` is "truth", "random", or the label stage. ``paid`` gives the loss the true sign (explicit conflict).
+    ``labels`` is "truth", "random", or a stage with labels. ``paid`` gives the loss the true sign (explicit conflict).
     """
 
     rows: Rows
-    labels: LabelStage | str
+    labels: Stage | str
     paid: bool = False
 
     @property

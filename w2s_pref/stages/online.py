@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import locate, resolve
+from w2s_pref.core.registry import locate
 from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Stage
 from w2s_pref.stages.check import check_ppo
@@ -20,7 +20,7 @@ from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import copy_record, in_own_loop, monitor
-from w2s_pref.training.methods import FOLDER
+from w2s_pref.training.methods import FOLDER, REWARDS
 
 if TYPE_CHECKING:
     from w2s_pref.engine.build import Builder
@@ -169,7 +169,7 @@ def _one(builder: Builder, reward: Reward, stage: OnlinePolicyStage) -> RewardFu
         return rewards.random_reward(stage.seed)
     if reward.source.startswith(FOLDER):
         return _from_folder(builder, reward.source.removeprefix(FOLDER), stage)
-    own = guarded(resolve(reward.source, builder.base), f"reward {reward.source!r}")
+    own = guarded(REWARDS.find(reward.source, builder.base), f"reward {reward.source!r}")
     return rewards.from_callable(own, reward.source)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import random_labels
-from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.labels import Part
 from w2s_pref.stages.watch import Watch
 from w2s_pref.training.arguments import enlarged
 
@@ -113,7 +113,7 @@ def _read(
 
 
 def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
-    if isinstance(part.labels, LabelStage):
+    if not isinstance(part.labels, str):
         return builder.table(part.labels)
     frame = part.rows.frame
     if part.labels == "random":

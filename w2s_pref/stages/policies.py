@@ -200,6 +200,7 @@ class PairPolicyStage(PolicyStage):
         return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:
+        from w2s_pref.losses.conflict import with_term
         from w2s_pref.losses.pairs import PairObjective
         from w2s_pref.losses.spec import with_spec
         from w2s_pref.training.fit_policy import PolicyJob
@@ -209,7 +210,7 @@ class PairPolicyStage(PolicyStage):
         job = PolicyJob(
             columns=pairs.columns,
             arguments=arguments,
-            objective=PairObjective(**with_spec(self.objective)),
+            objective=PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base)),
             updates=updates,
             base=builder.base,
             **{**pairs.ids, **job_facts(builder, self)},

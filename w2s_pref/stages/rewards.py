@@ -103,13 +103,17 @@ class TrainStage(ModelStage):
         return {**meta, "reload_difference": self._check_reload(builder, model, tokenizer, folder)}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[FitJob, dict[str, int]]:
+        from w2s_pref.losses.conflict import with_term
         from w2s_pref.losses.spec import with_spec
         from w2s_pref.training.fit import FitJob
         from w2s_pref.training.reward import Loss
 
         pairs = training_pairs(builder, self, tokenizer)
         arguments, updates = sized(self, pairs.sizes)
-        loss, told = Loss(**with_spec(self.loss)), {**pairs.ids, **job_facts(builder, self)}
+        loss, told = (
+            Loss(**with_term(with_spec(self.loss, builder.base), builder.base)),
+            {**pairs.ids, **job_facts(builder, self)},
+        )
         return FitJob(columns=pairs.columns, arguments=arguments, loss=loss, updates=updates, **told), pairs.counts
 
     def _check_reload(

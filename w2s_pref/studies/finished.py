@@ -52,10 +52,30 @@ def _kind(path: Path, file: Path) -> AnyKind:
     return find(str(named), file.parent)
 
 
-def show_run(path: Path, console: Console) -> None:
-    """Print a finished run."""
+def show_run(path: Path, console: Console, base: Path = Path()) -> None:
+    """Print a finished run, and the sections of the recipe's own.
+
+    Args:
+        base: where the files of these sections are looked up.
+    """
     kind, results, folder = read_run(path)
     kind.show(results, folder, console)
+    names = getattr(results, "recipe", {}).get("report", {}).get("sections", [])
+    if names:
+        _show_sections(names, kind.body(results, folder), base, console)
+
+
+def _show_sections(names: Sequence[str], results: Any, base: Path, console: Console) -> None:
+    from w2s_pref.report.draw.terminal import section_parts
+    from w2s_pref.report.registry import builders
+
+    for name in names:
+        try:
+            parts = [part for make in builders([name], base) for part in section_parts(make(results))]
+        except W2SError as error:  # a finished run is shown where its recipe's files are not, too
+            parts = [f"section {name}: not shown: {error}"]
+        for part in parts:
+            console.print(part, markup=False)
 
 
 def compare_runs(paths: Sequence[Path]) -> Iterable[RenderableType]:

@@ -19,6 +19,7 @@ from w2s_pref.engine.build import Builder
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import World, environment
+from w2s_pref.report.registry import check as check_sections
 from w2s_pref.results.trainings import ModelInfo, Provenance
 from w2s_pref.studies.kind import AnyOpened
 
@@ -29,6 +30,7 @@ def check_places(opened: AnyOpened) -> None:
     Raises:
         W2SError: output or store is a file, the run folder would hold the store, or what stands there is no run.
     """
+    check_sections(opened.recipe.report.sections, opened.base)
     folder, store = opened.folder, opened.store.root
     for key, path in (("output", folder.parent), ("store", store)):
         for part in (path, *path.parents):

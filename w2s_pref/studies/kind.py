@@ -81,6 +81,7 @@ class StudyKind(Generic[R, S, F]):
             ``folder``, which becomes the run folder only when all is written.
         show: (results, run folder, console): prints a finished run.
         compare: several results side by side; None where that says nothing.
+        body: (results, run folder) → what sections of the user's own are given, where it is not the results.
     """
 
     key: str
@@ -90,6 +91,7 @@ class StudyKind(Generic[R, S, F]):
     finish: Callable[[Opened[R, S], Builder, Path, str], F]
     show: Callable[[F, Path, Console], None]
     compare: Callable[[Sequence[F]], Iterable[RenderableType]] | None = None
+    body: Callable[[F, Path], BaseModel] = lambda results, _folder: results
 
     @property
     def name(self) -> str:

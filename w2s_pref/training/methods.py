@@ -11,8 +11,9 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, model_validator
 
-from w2s_pref.core.registry import is_reference
+from w2s_pref.core.registry import Registry, is_reference
 from w2s_pref.core.strict import Section, nearest, sentences
+from w2s_pref.labels.make import LabelerName
 from w2s_pref.training.arguments import Kind, check, drawn, merged
 
 ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
@@ -23,6 +24,14 @@ TAU: dict[str, float] = {"reward_model": 1.0, "implicit_reward": 1.0, "mean_logp
 
 #: How a recipe writes the folder of a saved reward model.
 FOLDER = "folder:"
+
+#: Rewards by name, beside what a recipe can name without a function: the supervisor, ground truth, a folder.
+REWARDS = Registry("reward", {name: f"w2s_pref.training.rewards:{name}" for name in ("supervisor", "gold")})
+
+#: Register a function as a reward: ``reward: NAME`` of an on-policy method then pays by it.
+#:
+#: It gets two lists of plain texts of equal length, prompts and answers, and returns one finite number an answer.
+reward = REWARDS.register
 
 
 class Algorithm(NamedTuple):
@@ -58,7 +67,9 @@ class MethodConfig(Section):
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
-    labels: Literal["soft", "hard"] | None = Field(None, description="form of the labels; default labels.form")
+    labels: LabelerName | None = Field(
+        None, description="form of the labels: soft, hard or your own; default labels.form"
+    )
     pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
     sft: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
     score: ScoreForm | None = Field(None, description="what ranks two answers; paper_dpo: no reference term, τ 50")
@@ -75,12 +86,13 @@ class MethodConfig(Section):
         name = self.algorithm
         if name and name not in ALGORITHMS and not is_reference(name) and not name.replace("_", "").isalnum():
             raise ValueError(f"algorithm {name!r}: {nearest(name, list(ALGORITHMS))}")
-        named = self.reward in {"supervisor", "gold"} or self.reward.startswith(FOLDER)
-        if not named and not is_reference(self.reward):
-            raise ValueError(
-                f"reward {self.reward!r}: write supervisor, gold, folder:PATH of a saved reward model, or a function "
-                "as module:attr or file.py:attr"
-            )
+        if not self.reward.startswith(FOLDER):
+            try:
+                REWARDS.checked(self.reward)
+            except ValueError as error:
+                raise ValueError(
+                    f"{error}; write supervisor, gold, folder:PATH of a saved reward model, or a function"
+                ) from None
         return self
 
 

@@ -53,7 +53,7 @@ class PolicyTrainer(EffectiveBatch, DPOTrainer):  # type: ignore[misc]
         pairs = self._pairs(model, batch, numbers)
         margin = self.pair_loss.margin(pairs)
         loss = self._labelled(margin, numbers, lambda target: self.pair_loss.own(pairs, margin, target))
-        return loss + self.pair_loss.conflict(pairs, margin, numbers["sign"])
+        return loss + self.pair_loss.conflict(pairs, margin, numbers["sign"], numbers["p"])
 
 
 def policy_rows(

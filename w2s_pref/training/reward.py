@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from trl import RewardTrainer
 
 from w2s_pref.losses import objectives
+from w2s_pref.losses.checked import Checked
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import RowBatch, read_heads
 from w2s_pref.training.effective import EffectiveBatch
@@ -20,10 +21,11 @@ from w2s_pref.training.training_set import TrainingSet
 
 @dataclass(frozen=True)
 class Loss:
-    """Which loss on the margin: the student's, by name, and ``alpha`` times the explicit conflict."""
+    """Which loss on the margin: the student's, by name, and ``alpha`` times the explicit conflict, or a user's term."""
 
     student: LossSpec = field(default_factory=LossSpec)
     alpha: float = 0.0
+    term: Checked | None = None
 
 
 class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
@@ -48,8 +50,13 @@ class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
         margin = self._margin(model, batch, numbers)
         loss = self._labelled(margin, numbers)
         if self.pair_loss.alpha > 0:
-            loss = loss + self.pair_loss.alpha * objectives.explicit_conflict(margin, numbers["sign"])
+            loss = loss + self.pair_loss.alpha * self._conflict(margin, numbers)
         return loss
+
+    def _conflict(self, margin: Tensor, numbers: dict[str, Tensor]) -> Tensor:
+        if self.pair_loss.term is None:
+            return objectives.explicit_conflict(margin, numbers["sign"])
+        return self.pair_loss.term(margin, p=numbers["p"], truth=(numbers["sign"] + 1) / 2)
 
 
 @contextmanager

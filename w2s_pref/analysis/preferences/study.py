@@ -11,6 +11,7 @@ from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.length import length_matched
+from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import panel
@@ -27,6 +28,7 @@ def summarize(
     design: Design,
     judged: pd.DataFrame | None = None,
     anchors: pd.DataFrame | None = None,
+    own: Functions | None = None,
 ) -> results.Body:
     """Analyse a whole study; the same tables in any row order give the same body.
 
@@ -40,6 +42,7 @@ def summarize(
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
         anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
+        own: metrics of the user's own by name.
 
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
@@ -65,6 +68,7 @@ def summarize(
         speech=said,
         risk=risks(laboratory),
         predictors=predictors(laboratory),
+        metrics=own_measures(context, own or {}),
         verdict=sentences.verdict(design, students, comparisons, rungs, said),
         warnings=_warnings(context, students),
     )

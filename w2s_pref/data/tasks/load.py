@@ -18,6 +18,7 @@ from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
 from w2s_pref.core.strict import sentences
 from w2s_pref.core.tables import first_groups
+from w2s_pref.core.user_code import guarded
 from w2s_pref.data.problems import Problems, short
 from w2s_pref.data.readers import Part, Request, read
 from w2s_pref.data.tasks import own
@@ -128,12 +129,7 @@ def _expand(parts: Sequence[tuple[str, Part]], recipe: Recipe, seed: int) -> tup
 
 def _made(function: Callable[..., Any], config: TaskConfig) -> tuple[list[TaskRow], Counter[str]]:
     """The rows of a user's function."""
-    try:
-        made = list(function(**config.arguments))
-    except W2SError:
-        raise
-    except Exception as error:
-        raise W2SError(f"task {config.task!r} failed: {type(error).__name__}: {error}") from error
+    made = guarded(lambda: list(function(**config.arguments)), f"task {config.task!r}")()
     counts, rows = Counter[str](records=len(made)), []
     for number, one in enumerate(made, start=1):
         _check_made(config.task, number, one)

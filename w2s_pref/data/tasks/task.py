@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from w2s_pref.core.registry import Registry
 
-F = TypeVar("F", bound=Callable[..., Any])
 Record = Mapping[str, Any]
 Kind = Literal["binary", "choice"]
 Pool = Literal["train", "test"]
@@ -153,11 +152,8 @@ BUILTIN = {
 #: Every task by name: those that come with the package, and the user's (see ``task``).
 TASKS = Registry("task", BUILTIN)
 
-
-def task(name: str) -> Callable[[F], F]:
-    """Register a function as a task: ``task: NAME`` in a recipe then calls it.
-
-    The function returns ``Item`` and ``Question`` objects, as many as it likes, and takes what the recipe's
-    ``arguments`` say.
-    """
-    return TASKS.register(name)
+#: Register a function as a task: ``task: NAME`` in a recipe then calls it.
+#:
+#: The function returns ``Item`` and ``Question`` objects, as many as it likes, and takes what the recipe's
+#: ``arguments`` say.
+task = TASKS.register

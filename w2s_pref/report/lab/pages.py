@@ -21,10 +21,10 @@ class Page:
     sections: Sequence[Section]
 
 
-def pages(body: LabBody) -> list[Page]:
-    """The overview, and a page for every study that has something to show."""
+def pages(body: LabBody, own: Sequence[Section] = ()) -> list[Page]:
+    """The overview, with the user's own sections at its end, and a page for every study that has something to show."""
     overview = [grid.verdict(body), grid.medians(body), grid.grid(body), grid.calibration(body)]
-    found = [Page("report.html", "Overview", [each for each in overview if each is not None])]
+    found = [Page("report.html", "Overview", [*(each for each in overview if each is not None), *own])]
     confidence = (
         "The same students with another loss or method, minus plain cross-entropy on the same items; larger students "
         "stand lower."
@@ -43,9 +43,9 @@ def pages(body: LabBody) -> list[Page]:
     return found + [Page(f"report-{name}.html", title, sections) for name, title, sections in made if sections]
 
 
-def write_pages(name: str, body: LabBody, folder: Path) -> list[Path]:
+def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] = ()) -> list[Path]:
     """Write every page into ``folder``; the first one is the overview."""
-    every, written = pages(body), []
+    every, written = pages(body, own), []
     template = environment().get_template("lab.html.j2")
     for page in every:
         text = template.render(name=name, page=page, pages=every, schema=body.schema_version)

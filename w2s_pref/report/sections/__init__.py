@@ -20,6 +20,7 @@ from w2s_pref.report.sections import (
     ladder,
     length,
     methods,
+    metrics,
     monitor,
     paired,
     provenance,
@@ -39,6 +40,7 @@ SectionBuilder = Callable[[Results], Section | None]
 SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("verdict", verdict.section),
     ("comparison", comparison.section),
+    ("own-metrics", metrics.section),
     ("methods", methods.section),
     ("speech", speech.section),
     ("regions", regions.section),

@@ -13,8 +13,7 @@ from w2s_pref.report.draw.key import line_swatch, swatch
 from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import crosses, dots, el
 from w2s_pref.report.students import CELL_WORDS, find, students
-from w2s_pref.results.deception import CELLS, Deception, RegionMap
-from w2s_pref.results.lab import Cell
+from w2s_pref.results.deception import CELLS, Deception, RegionCounts, RegionMap
 from w2s_pref.results.preferences import Results
 
 #: Shade of a cell: opacity at a flip rate of one.
@@ -27,8 +26,8 @@ GUIDE: Final = Guide(
     "Crosses gather at the bottom left, where neither model is sure; the top left cell, which the strong ceiling "
     "knows and the weak one does not, is the palest.",
 )
-COLUMNS: Final[tuple[Column[tuple[str, Cell]], ...]] = (
-    Column("Cell", lambda row: Value(CELL_WORDS[row[0]], tone="strong" if row[0] == "sk_wuk" else "")),
+COLUMNS: Final[tuple[Column[tuple[str, RegionCounts]], ...]] = (
+    Column("RegionCounts", lambda row: Value(CELL_WORDS[row[0]], tone="strong" if row[0] == "sk_wuk" else "")),
     Column("Items", lambda row: count(row[1].n)),
     Column("Eligible", lambda row: count(row[1].eligible)),
     Column("Tax", lambda row: count(row[1].tax)),
@@ -58,7 +57,7 @@ def section(results: Results) -> Section | None:
         if one.deception is not None and all(name in one.deception.cells for name in CELLS)
     ]
     if groups:
-        caption = "Cell sizes, with flip rate (tax / eligible) and error rate (errors / items) of the student."
+        caption = "RegionCounts sizes, with flip rate (tax / eligible) and error rate (errors / items) of the student."
         blocks.append(Fold("The four cells in numbers, all seeds", [Table(caption, COLUMNS, groups)], open=not panels))
     return Section("regions", "Where the tax falls", blocks, "Regions") if blocks else None
 
@@ -97,7 +96,9 @@ def _note(entry: Deception | None) -> str:
     return f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
 
 
-def boxes(chart: Chart, threshold: float, entry: Deception) -> Iterator[tuple[Cell, float, float, float, float]]:
+def boxes(
+    chart: Chart, threshold: float, entry: Deception
+) -> Iterator[tuple[RegionCounts, float, float, float, float]]:
     """The four cells with their pixel boxes: left, top, width, height."""
     cut_x, cut_y = chart.x(threshold), chart.y(threshold)
     for name in CELLS:

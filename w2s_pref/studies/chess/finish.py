@@ -21,6 +21,7 @@ from w2s_pref.studies.kind import Opened
 
 def finish(opened: Opened[ChessRecipe, ChessStudy], builder: Builder, folder: Path, command: str) -> ChessResults:
     """Write ``moves.parquet`` and ``report.html`` into ``folder``; returns what results.json says."""
+    from w2s_pref.report.registry import builders
     from w2s_pref.studies.chess.report import write_report
 
     study, recipe = opened.study, opened.recipe
@@ -43,7 +44,8 @@ def finish(opened: Opened[ChessRecipe, ChessStudy], builder: Builder, folder: Pa
         recipe=recipe.model_dump(mode="json"),
         provenance=provenance(opened, builder, command, stages),
     )
-    write_report(results, folder / "report.html")
+    own = [make(results) for make in builders(recipe.report.sections, opened.base)]
+    write_report(results, folder / "report.html", own)
     return results
 
 

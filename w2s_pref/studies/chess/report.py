@@ -16,9 +16,10 @@ from w2s_pref.studies.chess.tables import band_name
 ABOUT: Final = "Intervals are 95 %, bootstrapped by position, nested over seeds. “Undefined” and “no gap” are results."
 
 
-def write_report(results: ChessResults, path: Path) -> None:
-    """Write the page at ``path``."""
-    every = [_verdicts(results), _chains(results), _models(results), _labels(results), provenance.section(results)]
+def write_report(results: ChessResults, path: Path, own: Sequence[Section] = ()) -> None:
+    """Write the page at ``path``; ``own``: sections of the recipe's own, before the provenance."""
+    every = [_verdicts(results), _chains(results), _models(results), _labels(results), *own]
+    every.append(provenance.section(results))
     write_study(results.name, "Weak-to-strong generalization: chess puzzles", every, ABOUT, path)
 
 

@@ -127,7 +127,7 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
     return ClassifyJob(
         item_ids([train[row] for row in kept], tokenizer, longest),
         own.p[kept].tolist(),
-        LossSpec.model_validate(stage.loss),
+        LossSpec.of(stage.loss, builder.base),
         held_out,
         arguments=stage.arguments,
         **job_facts(builder, stage),

@@ -21,6 +21,7 @@ from w2s_pref.studies.kind import Opened
 def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, command: str) -> LabResults:
     """Write tables and pages into ``folder``; returns what results.json says."""
     from w2s_pref.report.lab.pages import write_pages
+    from w2s_pref.report.registry import builders
 
     lab, recipe = opened.study, opened.recipe
     made = builder.artifact(lab.analysis).folder
@@ -28,7 +29,8 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
     for name in TABLES:
         shutil.copyfile(made / f"{name}.parquet", folder / f"{name}.parquet")
     shutil.copyfile(made / "body.json", folder / "generalization.json")
-    write_pages(recipe.name, body, folder)
+    own = [make(body) for make in builders(recipe.report.sections, opened.base)]
+    write_pages(recipe.name, body, folder, own)
     return LabResults(
         name=recipe.name,
         seeds=recipe.seeds,

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from w2s_pref.core.strict import Section
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.classifier import Head
 from w2s_pref.studies.generalization.probes import Pooling
@@ -36,8 +36,8 @@ class MethodConfig(Section):
         None, description="probe: which tokens are read; default last for decoders, mean for encoders"
     )
     shots: int = Field(0, ge=0, description="prompt: labelled examples in the prompt; 0: none, and no label is read")
-    labels: Literal["soft", "hard"] = Field("soft", description="form of the weak labels")
-    filter: Literal["none", "high_confidence", "oracle_high_confidence"] = "none"
+    labels: LabelerName = Field("soft", description="form of the weak labels")
+    filter: FilterName = "none"
     threshold: float = Field(0.75, ge=0.5, le=1.0, description="confidence that the filter and two_stage keep")
     two_stage: bool = Field(False, description="train on confident labels, re-label the rest, train on the union")
     ensemble: int = Field(1, ge=1, description="weak supervisors (seeds) whose mean probability is the label")

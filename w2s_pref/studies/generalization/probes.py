@@ -157,7 +157,7 @@ def _fit(builder: Builder, stages: list[ProbeStage]) -> list[ProbeFit]:
     jobs = []
     for stage in stages:
         own = targets(builder, stage.split)
-        spec = LossSpec.model_validate(stage.settings["loss"])
+        spec = LossSpec.of(stage.settings["loss"], builder.base)
         jobs.append(ProbeJob(own.p, spec, stage.seed, own.keep, own.validation_p))
     settings = {name: value for name, value in first.settings.items() if name != "loss"}
     held_out = Validation(project(features(builder, first, validation["id"])), validation["truth"].to_numpy())

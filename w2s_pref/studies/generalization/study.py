@@ -114,7 +114,10 @@ class Laboratory:
         title, on, facts = f"{title} · {task} · seed {seed}", self.tasks[task].answered, self.models[model]
         if config.algorithm == "probe":
             source = more.pop("activations", None) or self.activations(model, self.tasks[task].all, config.pooling)
-            settings = {**ProbeSettings.model_validate(config.training).model_dump(), "loss": config.loss.read()}
+            settings = {
+                **ProbeSettings.model_validate(config.training).model_dump(),
+                "loss": config.loss.keyed(self.base),
+            }
             probe = ProbeStage(title, on, split, facts, seed, settings, source, **more, batches=self.batches)
             self.batches.setdefault(probe.together, []).append(probe)
             return probe
@@ -129,8 +132,8 @@ class Laboratory:
         arguments = merged(FINETUNE, self.recipe.training, facts.spec.training, config.training)
         pre = self._texts_first(f"texts before {title}", facts, config.pre, split.train, seed) if config.pre else None
         return FinetuneStage(
-            title, on, split, facts, seed, keyed(arguments), config.head, config.loss.read(), arguments, self.tokens,
-            pre, patience=config.patience, **more,
+            title, on, split, facts, seed, keyed(arguments), config.head, config.loss.keyed(self.base), arguments,
+            self.tokens, pre, patience=config.patience, **more,
         )  # fmt: skip
 
     def _texts_first(self, title: str, facts: ModelFacts, pre: PreConfig, train: Rows, seed: int) -> PairPolicyStage:
@@ -165,7 +168,7 @@ class Laboratory:
     def labels(self, models: tuple[Classified, ...], config: LabelConfig) -> LabelStage:
         """Labels by supervisors on all that they answered."""
         chosen = self.chosen(models)
-        return LabelStage(f"by {chosen.name}", chosen, config)
+        return LabelStage(f"by {chosen.name}", chosen, config, code=config.code(self.base))
 
     def split(self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None) -> Split:
         """Training items with their labels, beside the task's validation items."""

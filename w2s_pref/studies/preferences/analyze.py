@@ -58,6 +58,7 @@ class AnalyzeStage(Stage):
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``scores``, ``labels`` and, where policies spoke, ``answers`` as Parquet; ``body.json``."""
+        from w2s_pref.analysis.preferences.metrics import functions
         from w2s_pref.analysis.preferences.study import summarize
 
         scores, dropped = score_table(builder, self.scores)
@@ -68,7 +69,8 @@ class AnalyzeStage(Stage):
         anchors = None if self.anchor is None else anchor_table(builder, self.anchor, self.test.frame, self.design)
         if judged is not None:
             judged.to_parquet(folder / "answers.parquet", index=False)
-        body = summarize(scores, labels, self.test.frame, study_design(self.design), judged, anchors)
+        own = functions(list(self.design.get("metrics", [])), builder.base)
+        body = summarize(scores, labels, self.test.frame, study_design(self.design), judged, anchors, own)
         body = body.model_copy(update={"warnings": dropped + body.warnings})
         (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
         return {"rows": len(scores)}

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import resolve
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.policies import PolicyScoreStage
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import ONLINE_DEFAULTS
-from w2s_pref.training.methods import Method
+from w2s_pref.training.methods import REWARDS, Method
 
 
 def check_room(study: Study, model: str, answer: int, where: str) -> None:
@@ -59,15 +59,18 @@ def check_margin(study: Study, found: Method) -> None:
 
 
 def check_reward(study: Study, found: Method) -> None:
-    """A reward function is there.
+    """A reward function is there, and takes prompts and answers.
 
     Raises:
-        W2SError: no such file, module or function.
+        W2SError: no such name, file, module or function, or it takes something else.
     """
     name = found.config.reward
     with _said_of(f"methods.{found.name}.reward"):
-        if not callable(resolve(name, study.base)):
-            raise W2SError(f"{name} is no function")
+        function = REWARDS.find(name, study.base)
+        try:
+            inspect.signature(function).bind([], [])
+        except (TypeError, ValueError) as error:
+            raise W2SError(f"{name}: {error}; a reward is called with two lists, prompts and answers") from None
 
 
 def check_supervisor(source: Scored) -> None:

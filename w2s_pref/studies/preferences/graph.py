@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import short_name
 from w2s_pref.data.config import Prepared
 from w2s_pref.models.info import backbone_parameters, facts
 from w2s_pref.stages.labels import Part
@@ -85,7 +86,7 @@ def _arm(study: Study, arm: str, chain: list[Node], seed: int, scale: float) -> 
         if conflict == "base":
             base_scores(study, node, Task(target, supervisor, "base"), seed)
             continue
-        train(study, f"{arm}/{conflict}", node, Task(target, supervisor, conflict, scale), seed)
+        train(study, f"{arm}/{short_name(conflict)}", node, Task(target, supervisor, conflict, scale), seed)
 
 
 def _compute_factors(study: Study) -> dict[str, float]:

@@ -7,13 +7,15 @@ from typing import Any, Literal, cast
 
 from w2s_pref.core.disk import file_hash
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import locate
+from w2s_pref.core.registry import locate, short_name
 from w2s_pref.core.tables import digest
+from w2s_pref.engine.stage import Stage
 from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses import conflict
 from w2s_pref.models.check import read_json
 from w2s_pref.stages.check import check_language_model
-from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
@@ -21,10 +23,9 @@ from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.start import StartStage
 from w2s_pref.stages.watch import Watch
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
-from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
-from w2s_pref.training.methods import FOLDER, Method, Node
+from w2s_pref.training.methods import FOLDER, REWARDS, Method, Node
 
 
 @dataclass(frozen=True)
@@ -74,20 +75,22 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
     return name
 
 
-def conflict_parts(study: Study, task: Task) -> tuple[Part, ...]:
+def conflict_parts(study: Study, task: Task, seed: int) -> tuple[Part, ...]:
     """Training parts of the student under one setting (spec: none, explicit, implicit, placebo, gold)."""
-    conflict, rows, labels = task.conflict, task.target.rows, task.target.labels
-    if conflict in {None, "none", "explicit"}:
-        return (Part(rows, labels, paid=conflict == "explicit"),)
-    target = Part(rows, "truth" if conflict == "gold" else labels)
-    return (target, Part(study.rows["conflict"], "random" if conflict == "placebo" else "truth"))
+    setting, rows, labels = task.conflict, task.target.rows, task.target.labels
+    if setting in study.recipe.conflict.own:
+        return _own_parts(study, task, setting, seed)
+    if setting in {None, "none", "explicit"}:
+        return (Part(rows, labels, paid=setting == "explicit"),)
+    target = Part(rows, "truth" if setting == "gold" else labels)
+    return (target, Part(study.rows["conflict"], "random" if setting == "placebo" else "truth"))
 
 
 def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
     arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)
-    parts = () if task.conflict == "base" else conflict_parts(study, task)
+    parts = () if task.conflict == "base" else conflict_parts(study, task, seed)
     return TrainStage(
         f"{name} · seed {seed}",
         study.models[model],
@@ -95,22 +98,41 @@ def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) ->
         seed,
         arguments,
         keyed(arguments),
-        _loss(recipe, task),
+        _loss(study, task),
         study.tokens,
         recipe.conflict.match_updates,
         study.watch(name, node, seed, None) if parts else None,
     )
 
 
-def _loss(recipe: Recipe, task: Task) -> dict[str, Any]:
+def _own_parts(study: Study, task: Task, setting: str, seed: int) -> tuple[Part, ...]:
+    """Training parts under a user's setting: the weak labels, paid by its term or beside the pairs that it labels."""
+    asks = conflict.own(setting, study.base)
+    if "pairs" not in asks:
+        return (Part(task.target.rows, task.target.labels, paid="truth" in asks),)
+    if "conflict" not in study.rows:
+        raise W2SError(f"conflict.settings: {setting} labels pairs of data.conflict; name it, and give it rows")
+    code, rows = conflict.CONFLICTS.code(setting, study.base), study.rows["conflict"]
+    own_seed = seed if "seed" in asks else None
+    title = f"{short_name(setting)} of {rows.name}{f' · seed {seed}' if 'seed' in asks else ''}"
+    return (
+        Part(task.target.rows, task.target.labels),
+        Part(rows, ConflictStage(title, setting, code, rows, "truth" in asks, own_seed)),
+    )
+
+
+def _loss(study: Study, task: Task) -> dict[str, Any]:
     """Terms of the student's loss beside the method's own; ceilings have none."""
     if not task.student:
         return {}
-    student = recipe.loss.read()
-    return {
-        **({"student": student} if student else {}),
-        **({"alpha": recipe.conflict.alpha} if task.conflict == "explicit" else {}),
-    }
+    recipe, student = study.recipe, study.recipe.loss.keyed(study.base)
+    found: dict[str, Any] = {"student": student} if student else {}
+    if task.conflict == "explicit":
+        return found | {"alpha": recipe.conflict.alpha}
+    if task.conflict in recipe.conflict.own and "pairs" not in conflict.own(task.conflict, study.base):
+        term = {"name": task.conflict, "code": conflict.CONFLICTS.code(task.conflict, study.base)}
+        return found | {"alpha": recipe.conflict.alpha, "term": term}
+    return found
 
 
 def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -151,12 +173,12 @@ def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage
     return StartStage(f"{name} as it is", other, seed)
 
 
-def _hard(study: Study, labels: LabelStage | str) -> LabelStage | str:
-    """The same labels as 0 and 1: what "the preferred answer" means."""
-    if isinstance(labels, str) or labels.config.form == "hard":
+def _hard(study: Study, labels: Stage | str) -> Stage | str:
+    """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
+    if not isinstance(labels, LabelStage) or labels.config.form != "soft":
         return labels
     config = LabelConfig(**{**labels.config.model_dump(), "form": "hard"})
-    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration)
+    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code)
 
 
 def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -189,8 +211,8 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     if not found.built_in:
         check_margin(study, found)
     start = _start(study, name, node, task, seed, found)
-    parts = conflict_parts(study, task)
-    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study.recipe, task)}
+    parts = conflict_parts(study, task, seed)
+    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task)}
     if found.algorithm != "sft":
         objective |= {"beta": found.beta, "gamma": found.gamma}
     if task.conflict == "explicit":
@@ -202,7 +224,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     other = _reference(study, node, seed, found)
     references = tuple(study.logprobs(other or start, part.rows, where, seed) for part in parts) if needs else ()
     arguments = _pair_arguments(study, node, found.config.training, task)
-    code = "" if found.built_in else study.code(found.algorithm)
+    code = "" if found.built_in else _margin_code(study, found)
     watch = study.watch(name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return _pair_stage(study, title, start, other, parts, seed, arguments, objective, references, code, watch)
@@ -215,9 +237,20 @@ def _reads_reference(study: Study, found: Method) -> bool:
     return needs_reference(found.algorithm, study.base)
 
 
+def _margin_code(study: Study, found: Method) -> str:
+    from w2s_pref.losses.margins import MARGINS
+
+    return MARGINS.code(found.algorithm, study.base)
+
+
 def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> OnlinePolicyStage:
     """PPO, RLOO, GRPO: prompts of the target pairs, rewards by the supervisor."""
     check_answers(study, node.model, found)
+    if task.conflict in study.recipe.conflict.own:
+        raise W2SError(
+            f"conflict.settings: {task.conflict} acts on labelled pairs, but {found.algorithm} learns from rewards of "
+            "its own answers; take it out, or give this student another method"
+        )
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
     labels = _hard(study, task.target.labels) if filtered else None
@@ -258,9 +291,9 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
     plus a fair coin for every text. gold: as implicit, with the target's ground truth in the supervisor's place.
     """
     rows, weight = task.target.rows, found.config.conflict_weight
-    conflict = task.conflict
-    gold = not task.student or found.config.reward == "gold" or conflict == "gold"
-    if gold or conflict == "explicit":
+    setting = task.conflict
+    gold = not task.student or found.config.reward == "gold" or setting == "gold"
+    if gold or setting == "explicit":
         truth = study.scored(ceiling(study, Node(node.model), seed), rows, seed)
     if gold:
         first = Reward("target", truth)
@@ -270,11 +303,11 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
         first = Reward("target", source)
     else:
         first = Reward("target", found.config.reward, code=_reward_code(study, found))
-    if conflict == "explicit":
+    if setting == "explicit":
         return (first, Reward("paid", truth, study.recipe.conflict.alpha))
-    if conflict == "placebo":
+    if setting == "placebo":
         return (first, Reward("conflict", "random", weight))
-    if conflict in {"implicit", "gold"}:
+    if setting in {"implicit", "gold"}:
         return (first, Reward("conflict", _helpful(study, node.model, rows, seed), weight))
     return (first,)
 
@@ -288,7 +321,7 @@ def _reward_code(study: Study, found: Method) -> str:
     where = f"methods.{found.name}.reward"
     if not found.config.reward.startswith(FOLDER):
         check_reward(study, found)
-        return study.code(found.config.reward)
+        return REWARDS.code(found.config.reward, study.base)
     folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
     weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
     if folder is None or not weights:

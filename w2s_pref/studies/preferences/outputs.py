@@ -29,6 +29,7 @@ Preferences = Opened[Recipe, Study]
 def finish(opened: Preferences, builder: Builder, folder: Path, command: str) -> Results:
     """Write tables, report and students into ``folder``; returns what results.json says."""
     from w2s_pref.report.html import write as write_report
+    from w2s_pref.report.registry import builders
 
     analysis = opened.study.analysis
     tables = builder.artifact(analysis).folder
@@ -36,7 +37,7 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
     for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
         if (tables / name).is_file():
             shutil.copyfile(tables / name, folder / name)
-    write_report(results, folder / "report.html")
+    write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
     _students(opened, builder, results, folder / "students")
     return results
 
@@ -150,7 +151,7 @@ def _students(opened: Preferences, builder: Builder, results: Results, folder: P
     from w2s_pref.report.cards import model_card
 
     for arm in opened.study.chains:
-        for conflict in opened.recipe.conflict.settings:
+        for conflict in opened.recipe.conflict.names:
             for seed in opened.recipe.seeds:
                 stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
                 if stage is None:

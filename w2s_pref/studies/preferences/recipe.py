@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from w2s_pref.analysis.preferences.metrics import METRICS
+from w2s_pref.core.registry import short_name
 from w2s_pref.core.strict import Section, StudySection
 from w2s_pref.data.config import DataConfig
 from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.conflict import CONFLICTS
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
 
-ConflictName = Literal["none", "explicit", "implicit", "placebo", "gold", "base"]
-
 
 class ConflictConfig(Section):
     """What acts on the last student beside the weak labels."""
 
-    settings: list[ConflictName] = Field(["none", "explicit", "implicit"], description="which students are trained")
-    alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term")
+    settings: list[Annotated[str, AfterValidator(CONFLICTS.checked)]] = Field(
+        ["none", "explicit", "implicit"],
+        description=f"which students are trained: {', '.join(CONFLICTS.builtin)}, or your own",
+    )
+    alpha: float = Field(0.5, ge=0.0, description="weight of the explicit conflict term, and of your own terms")
     match_updates: bool = Field(True, description="mixtures enlarge the batch, so every setting makes as many updates")
 
     @model_validator(mode="after")
     def _has_reference(self) -> ConflictConfig:
         if "none" not in self.settings:
             raise ValueError("settings needs 'none': the no-conflict student is the reference of every other one")
-        if len(set(self.settings)) != len(self.settings):
-            raise ValueError("settings names a conflict twice")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError("settings names a conflict twice (of file.py:name the name counts)")
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """What tables call the settings."""
+        return [short_name(text) for text in self.settings]
+
+    @property
+    def own(self) -> list[str]:
+        """The user's settings."""
+        return [text for text in self.settings if text not in CONFLICTS.builtin]
 
 
 class BootstrapConfig(Section):
@@ -68,6 +82,15 @@ class AnalysisConfig(Section):
     known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
     seed: int = 0
+    metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
+        default_factory=list, description="your own numbers, one for each student"
+    )
+
+    @model_validator(mode="after")
+    def _metrics_differ(self) -> AnalysisConfig:
+        if len({short_name(text) for text in self.metrics}) != len(self.metrics):
+            raise ValueError("metrics names one twice (of file.py:name the name counts)")
+        return self
 
 
 class Recipe(StudySection):

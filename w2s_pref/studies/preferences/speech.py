@@ -60,7 +60,7 @@ def add_speech(study: Study) -> None:
 def _family(study: Study, name: str) -> str:
     """What shares one reference: the conflict settings of one arm."""
     arm, _, conflict = name.rpartition("/")
-    return arm if conflict in study.recipe.conflict.settings and arm in study.chains else name
+    return arm if conflict in study.recipe.conflict.names and arm in study.chains else name
 
 
 def _prompts(study: Study) -> Rows:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import file_hash
+from w2s_pref.analysis.preferences.metrics import METRICS, functions
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import locate
+from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.models.info import ModelFacts
@@ -143,15 +143,14 @@ class Study:
         if config.calibrate:
             calibration = self.scored(supervisor, self.rows["calibration"], seed)
         scores = self.scored(supervisor, rows, seed)
-        stage = LabelStage(f"{name} by {supervisor} · seed {seed}", scores, config, calibration)
+        title = f"{name} by {supervisor} · seed {seed}"
+        stage = LabelStage(title, scores, config, calibration, config.code(self.base))
         self.labels[name, seed] = stage
         return stage
 
     def code(self, reference: str) -> str:
-        """Hash of the file behind ``file.py:attr``, so that an edited function is trained with anew; else nothing."""
-        where, _, _ = reference.rpartition(":")
-        found = locate(where, self.base) if where.endswith(".py") else None
-        return file_hash(found) if found is not None else ""
+        """Hash of the source behind a reference, so that an edited function is used anew; else nothing."""
+        return source_hash(reference, self.base) if is_reference(reference) else ""
 
     @property
     def targets(self) -> list[Stage]:
@@ -166,7 +165,7 @@ class Study:
             "arms": {arm: [str(node) for node in chain] for arm, chain in self.chains.items()},
             "methods": {arm: chain[-1].method for arm, chain in self.chains.items()},
             "supervision": {arm: recipe.supervision(arm) for arm in self.chains},
-            "conflicts": recipe.conflict.settings,
+            "conflicts": recipe.conflict.names,
             "seeds": recipe.seeds,
             "target": self.rows["test"].frame["objective"].iloc[0],
             "conflict": other.frame["objective"].iloc[0] if other is not None else None,
@@ -175,8 +174,11 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(),
+            **recipe.analysis.model_dump(exclude={"metrics"}),
         }
+        if recipe.analysis.metrics:
+            functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
+            design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}
         return AnalyzeStage(
             "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor
         )
