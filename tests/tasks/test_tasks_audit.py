@@ -16,8 +16,7 @@ import pytest
 from w2s_pref.analysis.leaks.audit import Audit, Probe, audit
 from w2s_pref.analysis.leaks.probes import endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.tasks.binary import ethics_deontology
-from w2s_pref.data.tasks.choice import dream, openbookqa
+from w2s_pref.data.tasks.builtin import dream, ethics_deontology, openbookqa
 from w2s_pref.data.tasks.load import load_task
 from w2s_pref.data.tasks.rows import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import Item, Question, Record

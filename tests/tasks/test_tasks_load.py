@@ -81,8 +81,8 @@ def test_the_hub_is_asked_for_labelled_splits_without_code(
 
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = load(name)
-    assert [options["split"] for _, _, options in asked] == list(known.splits)
-    assert {(hub, config) for hub, config, _ in asked} == {(known.hub, known.config)}
+    assert [options["split"] for _, _, options in asked] == list(known.hub.splits)
+    assert {(hub, config) for hub, config, _ in asked} == {(known.hub.name, known.hub.config)}
     assert all(options.keys() == {"split", "revision", "data_dir"} for _, _, options in asked)
     assert all((options["revision"] == PARQUET) == (options["data_dir"] is not None) for _, _, options in asked)
     assert set(found.frame["part"]) == {"test"}, "the same records in both: the test part keeps them"

@@ -10,8 +10,7 @@ import pytest
 from task_fixtures import BINARY_CASES
 from task_fixtures_choice import CASES, CHOICE_CASES
 
-from w2s_pref.data.tasks.binary import mc_taco
-from w2s_pref.data.tasks.choice import cosmosqa, dream, openbookqa, sciq
+from w2s_pref.data.tasks.builtin import cosmosqa, dream, mc_taco, openbookqa, sciq
 from w2s_pref.data.tasks.rows import rows_of, table
 from w2s_pref.data.tasks.task import BUILTIN, TASKS, BadRecord, Item, Question, Task, Unusable
 
@@ -37,8 +36,8 @@ def test_registered_tasks_know_their_source(name: str) -> None:
     task = TASKS.find(name, Path())
     assert isinstance(task, Task)
     assert task.name == name
-    assert set(task.splits.values()) == {"train", "test"}
-    assert task.config is None or task.folder is None, "the Parquet branch knows folders, not configurations"
+    assert set(task.hub.splits.values()) == {"train", "test"}
+    assert task.hub.config is None or task.hub.folder is None, "the Parquet branch knows folders, not configurations"
     for record in CASES[name].records:
         assert set(task.columns) <= record.keys(), "the columns named are those of the schema"
     assert task.recipe.__doc__

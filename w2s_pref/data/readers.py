@@ -248,21 +248,32 @@ def _split_name(known: list[str], request: Request) -> str:
 
 
 def _hub(request: Request) -> Part:
-    go_offline_if_unreachable()
-    from datasets import load_dataset
-
     name, split = request.name, request.split or "train"
     wanted = [repr(name)] + ([repr(request.config)] if request.config else []) + [f"split={split!r}"]
     wanted += [f"revision={request.revision!r}"] if request.revision else []
+    instead = (
+        ". Check id, config, split and network. To use it without a network, run this where there is one, copy the "
+        'folder here and write source: folder:  python -c "from datasets import load_dataset; '
+        f"load_dataset({', '.join(wanted)}).save_to_disk('folder')\""
+    )
+    failed = f"cannot load {name!r}: no such file or folder here, and the hub says: "
+    return from_hub(name, (failed, instead), name, name=request.config, split=split, revision=request.revision)
+
+
+def from_hub(label: str, failed: tuple[str, str], *names: str | None, **where: str | None) -> Part:
+    """The raw table of one split on the hub. No code of the data set is run.
+
+    Args:
+        failed: what is said before and after the reason where it cannot be read.
+        names: with ``where`` the arguments of ``datasets.load_dataset``.
+    """
+    go_offline_if_unreachable()
+    from datasets import load_dataset
+
     try:
-        loaded = load_dataset(name, name=request.config, split=split, revision=request.revision)
+        loaded = load_dataset(*names, **where)
     except Exception as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         kind = Unreachable if isinstance(error, ConnectionError) else W2SError
-        raise kind(
-            f"cannot load {name!r}: no such file or folder here, and the hub says: {reason}. Check id, config, split "
-            "and network. To use it without a network, run this where there is one, copy the folder here and write "
-            f'source: folder:  python -c "from datasets import load_dataset; '
-            f"load_dataset({', '.join(wanted)}).save_to_disk('folder')\""
-        ) from error
-    return Part(name, _numbered(loaded.to_pandas()))
+        raise kind(reason.join(failed)) from error
+    return Part(label, _numbered(loaded.to_pandas()))

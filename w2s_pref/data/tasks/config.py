@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from w2s_pref.core.strict import Section
+from w2s_pref.data.tasks.fields import PLACE, cell, fill, label, position, text, texts
+from w2s_pref.data.tasks.task import BadRecord, Item, Kind, Pool, Question, Recipe, Record
 
 Paths = str | list[str]
-
-#: A place in a template: {column}.
-PLACE = re.compile(r"\{([^{}]+)\}")
 
 
 class TaskConfig(Section):
     """One classification task. A task of one's own has ``kind``, ``text``, ``label`` and ``group``."""
 
     task: str = Field(min_length=1, description="registered name, function (module:attr, file.py:attr), or your name")
-    path: Paths | dict[Literal["train", "test"], Paths] | None = Field(
+    path: Paths | dict[Pool, Paths] | None = Field(
         default=None,
         description="files, folders or patterns (CSV, JSON, JSONL, Parquet) to read in the place of the hub; "
         "train and test apart where you have both",
@@ -31,7 +29,7 @@ class TaskConfig(Section):
         description="groups that train and test files share: error (the default for your own), or drop them from "
         "train (the default for the 22)",
     )
-    kind: Literal["binary", "choice"] | None = Field(default=None, description="a task of your own: of which kind")
+    kind: Kind | None = Field(default=None, description="a task of your own: of which kind")
     text: str | None = Field(default=None, description="your own: what the model reads, {column} where a cell goes")
     label: str | None = Field(
         default=None,
@@ -70,3 +68,37 @@ class TaskConfig(Section):
                 f"text shows {{{shown[0]}}}, which holds the answer: the label or the options; take it out of the "
                 "template (options are put behind it one by one)"
             )
+
+
+def own_recipe(config: TaskConfig) -> Recipe:
+    """The recipe of a configuration with a kind.
+
+    binary: one item a record, the filled template and the label. choice: a question, the filled template before each
+    option; the label column says which is right by text, number (from 0), letter, or name of its column.
+    """
+    template, answer, group = config.text or "", config.label or "", config.group or ""
+
+    def binary(record: Record) -> Item:
+        return Item(_group(record, group), fill(template, record, _shown), label(record, answer))
+
+    def choice(record: Record) -> Question:
+        names = config.options if isinstance(config.options, list) else []
+        options = [text(record, name) for name in names] if names else texts(record, str(config.options))
+        value = cell(record, answer)
+        right = names.index(value) if value in names else position(options, value)
+        return Question(_group(record, group), fill(template, record, _shown), options, right)
+
+    return binary if config.kind == "binary" else choice
+
+
+def _shown(record: Record, name: str) -> str:
+    value = cell(record, name)
+    return str(value) if isinstance(value, int | float) else text(record, name)
+
+
+def _group(record: Record, column: str) -> str:
+    value = cell(record, column)
+    key = "" if value is None or value != value else str(value).strip()
+    if not key:
+        raise BadRecord(f"group {column!r} is empty; give every row a group, since rows of one must stay together")
+    return key

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ import numpy as np
 from w2s_pref.core.registry import did_you_mean
 from w2s_pref.data.problems import short
 from w2s_pref.data.tasks.task import BadRecord, MissingColumn, Record
+
+#: A place in a template: {column}.
+PLACE = re.compile(r"\{([^{}]+)\}")
 
 _WORDS = {"true": 1, "false": 0, "yes": 1, "no": 0}
 
@@ -35,20 +39,22 @@ def text(record: Record, *names: str) -> str:
     return value.strip()
 
 
+def fill(template: str, record: Record, read: Callable[[Record, str], str] = text) -> str:
+    """The template with cells in their places. Braces inside a cell stay what they are."""
+    return PLACE.sub(lambda match: read(record, match[1].strip()), template)
+
+
 def label(record: Record, *names: str, values: tuple[int, ...] = (0, 1)) -> int:
     """A cell that is one of ``values``: a number, true/false, yes/no, or the same in letters."""
     value = cell(record, *names)
-    number = _WORDS[value.strip().lower()] if _is_word(value) else _number(value)
+    word = value.strip().lower() if isinstance(value, str) else None
+    number = _WORDS[word] if word in _WORDS else _number(value)
     if number not in values:
         raise BadRecord(
             f"label {names[0]} is {short(value)}, but it must be {' or '.join(map(str, values))}; mend the row (a "
             "split without labels, often written -1, cannot be used)"
         )
     return int(number)
-
-
-def _is_word(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lower() in _WORDS
 
 
 def _number(value: Any) -> float | None:

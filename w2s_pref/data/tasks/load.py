@@ -14,15 +14,13 @@ from typing import Any
 import pandas as pd
 from pydantic import ValidationError
 
-from w2s_pref.core.errors import Unreachable, W2SError
-from w2s_pref.core.hub import go_offline_if_unreachable
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import sentences
 from w2s_pref.core.tables import first_groups
 from w2s_pref.core.user_code import guarded
 from w2s_pref.data.problems import Problems, short
-from w2s_pref.data.readers import Part, Request, read
-from w2s_pref.data.tasks import own
-from w2s_pref.data.tasks.config import TaskConfig
+from w2s_pref.data.readers import Part, Request, from_hub, read
+from w2s_pref.data.tasks.config import TaskConfig, own_recipe
 from w2s_pref.data.tasks.rows import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import TASKS, BadRecord, Item, MissingColumn, Question, Recipe, Task, Unusable
 
@@ -93,7 +91,7 @@ def as_config(config: str | TaskConfig | Mapping[str, Any]) -> TaskConfig:
 def _rows(config: TaskConfig, base: Path) -> tuple[list[TaskRow], Counter[str], bool]:
     """Rows of the task, what was counted on the way, and whether the task came with the package."""
     if config.kind is not None:
-        return (*_expand(_local(config, {}, base), own.recipe(config), config.seed), False)
+        return (*_expand(_local(config, {}, base), own_recipe(config), config.seed), False)
     found = TASKS.find(config.task, base)
     if not isinstance(found, Task):
         if config.path is not None:
@@ -101,7 +99,7 @@ def _rows(config: TaskConfig, base: Path) -> tuple[list[TaskRow], Counter[str], 
         return (*_made(found, config), False)
     if config.arguments:
         raise W2SError(f"task {config.task!r}: arguments are for functions; remove them")
-    parts = _hub(found) if config.path is None else _local(config, found.splits, base)
+    parts = _hub(found) if config.path is None else _local(config, found.hub.splits, base)
     return (*_expand(parts, found, config.seed), True)
 
 
@@ -187,24 +185,17 @@ def _part(label: str, splits: Mapping[str, str]) -> str:
 
 
 def _hub(task: Task) -> list[tuple[str, Part]]:
-    """The labelled splits of a task on the hub. No code of the data set is run."""
-    go_offline_if_unreachable()
-    from datasets import load_dataset
-
-    tables: list[tuple[str, Part]] = []
-    for split, part in task.splits.items():
-        try:
-            found = load_dataset(task.hub, task.config, split=split, revision=task.revision, data_dir=task.folder)
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            kind = Unreachable if isinstance(error, ConnectionError) else W2SError
-            raise kind(
-                f"task {task.name!r} cannot be read from the hub ({task.hub}, split {split}): {reason}. Check the "
-                f"network, or give the same data as files: {{task: {task.name}, path: FILES}}, with the columns "
-                f"{', '.join(task.columns)}"
-            ) from error
-        frame = found.to_pandas()
-        tables.append((part, Part(f"{task.hub} {split}", frame.set_axis(pd.RangeIndex(1, len(frame) + 1)))))
+    """The labelled splits of a task on the hub."""
+    hub, tables = task.hub, list[tuple[str, Part]]()
+    instead = (
+        f". Check the network, or give the same data as files: {{task: {task.name}, path: FILES}}, with the columns "
+        f"{', '.join(task.columns)}"
+    )
+    for split, part in hub.splits.items():
+        failed = f"task {task.name!r} cannot be read from the hub ({hub.name}, split {split}): "
+        where = {"split": split, "revision": hub.revision, "data_dir": hub.folder}
+        raw = from_hub(f"{hub.name} {split}", (failed, instead), hub.name, hub.config, **where)
+        tables.append((part, raw))
     return tables
 
 

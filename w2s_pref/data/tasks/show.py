@@ -24,24 +24,16 @@ def task_table(names: Sequence[str], base: Path = Path()) -> Table:
         table.add_column(title)
     for name in names:
         found = TASKS.find(name, base)
-        if isinstance(found, Task):
-            revision = "parquet" if found.revision == PARQUET else (found.revision or "newest")[:7]
-            parts = [
-                " + ".join(key for key, part in found.splits.items() if part == wanted) for wanted in ("train", "test")
-            ]
-            cells = [
-                name,
-                found.kind,
-                found.hub,
-                found.config or found.folder or "",
-                revision,
-                " / ".join(parts),
-                found.group,
-            ]
-        else:
-            cells = [name, "function", "", "", "", "", ""]
+        cells = [name, *(_about(found) if isinstance(found, Task) else ["function", "", "", "", "", ""])]
         table.add_row(*(Text(safe(cell)) for cell in cells))
     return table
+
+
+def _about(task: Task) -> list[str]:
+    hub = task.hub
+    revision = "parquet" if hub.revision == PARQUET else (hub.revision or "newest")[:7]
+    parts = [" + ".join(key for key, part in hub.splits.items() if part == wanted) for wanted in ("train", "test")]
+    return [task.kind, hub.name, hub.config or hub.folder or "", revision, " / ".join(parts), task.group]
 
 
 def configs(what: str, path: Sequence[str]) -> tuple[list[TaskConfig], Path]:

@@ -18,10 +18,6 @@ Group = str | tuple[str, ...]
 #: Branch of the hub where data sets that need a loading script (refused by datasets 4 and later) lie as Parquet.
 PARQUET = "refs/convert/parquet"
 
-#: The hub's splits and what becomes of them: where ``test`` has no labels, and where all three have.
-HELD_OUT: Mapping[str, Pool] = {"train": "train", "validation": "test"}
-ALL: Mapping[str, Pool] = {"train": "train", "validation": "train", "test": "test"}
-
 
 class BadRecord(ValueError):
     """A record that cannot become items; the message says why and how to mend it, the loader adds where."""
@@ -73,6 +69,26 @@ Recipe = Callable[[Record], Item | Question]
 
 
 @dataclass(frozen=True)
+class Hub:
+    """Where the records of a task lie.
+
+    Attributes:
+        name: id of the data set.
+        revision: commit or branch; None is the newest.
+        splits: the hub's split -> ``train`` (cut into the training splits) or ``test``. Splits without labels are
+            not listed, so never read.
+        config: the hub's configuration of the data set.
+        folder: on the Parquet branch, the folder of the configuration.
+    """
+
+    name: str
+    revision: str | None
+    splits: Mapping[str, Pool]
+    config: str | None = None
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """One task of the registry. Calling it applies the recipe to one record.
 
@@ -80,27 +96,18 @@ class Task:
         name: as recipes write it.
         kind: binary (one item a record) or choice (two items a question).
         recipe: record -> ``Item`` or ``Question``.
-        hub: id of the data set.
-        splits: the hub's split -> ``train`` (cut into the training splits) or ``test``. Splits without labels are
-            not listed, so never read.
+        hub: where the records lie.
         columns: columns the recipe reads, as the hub calls them.
         group: what the group key is, in words.
-        config: the hub's configuration of the data set.
-        revision: commit or branch; None is the newest.
-        folder: on the Parquet branch, the folder of the configuration.
         about: licence and source, as far as known.
     """
 
     name: str
     kind: Kind
     recipe: Recipe
-    hub: str
-    splits: Mapping[str, Pool]
+    hub: Hub
     columns: tuple[str, ...]
     group: str
-    config: str | None = None
-    revision: str | None = None
-    folder: str | None = None
     about: str = ""
 
     def __call__(self, record: Record) -> Item | Question:
@@ -113,41 +120,13 @@ class Task:
         return self.recipe(record)
 
 
-def binary(name: str, **about: Any) -> Callable[[Recipe], Task]:
-    """Make a recipe the binary task of that name; ``about``: the other attributes of ``Task``."""
-    return lambda recipe: Task(name, "binary", recipe, **about)
-
-
-def choice(name: str, **about: Any) -> Callable[[Recipe], Task]:
-    """The same for a multiple-choice task."""
-    return lambda recipe: Task(name, "choice", recipe, **about)
-
+_BUILTIN = (
+    "boolq cosmosqa dream ethics-justice ethics-deontology ethics-virtue ethics-utilitarianism anli-r2 cola sst2 "
+    "hellaswag mc-taco openbookqa paws quail piqa quartz sciq social-iqa multirc wic twitter-sentiment"
+)
 
 #: The 22 NLP tasks: name -> where it is, imported when asked for.
-BUILTIN = {
-    "boolq": "w2s_pref.data.tasks.binary:boolq",
-    "cosmosqa": "w2s_pref.data.tasks.choice:cosmosqa",
-    "dream": "w2s_pref.data.tasks.choice:dream",
-    "ethics-justice": "w2s_pref.data.tasks.binary:ethics_justice",
-    "ethics-deontology": "w2s_pref.data.tasks.binary:ethics_deontology",
-    "ethics-virtue": "w2s_pref.data.tasks.binary:ethics_virtue",
-    "ethics-utilitarianism": "w2s_pref.data.tasks.binary:ethics_utilitarianism",
-    "anli-r2": "w2s_pref.data.tasks.binary:anli_r2",
-    "cola": "w2s_pref.data.tasks.binary:cola",
-    "sst2": "w2s_pref.data.tasks.binary:sst2",
-    "hellaswag": "w2s_pref.data.tasks.choice:hellaswag",
-    "mc-taco": "w2s_pref.data.tasks.binary:mc_taco",
-    "openbookqa": "w2s_pref.data.tasks.choice:openbookqa",
-    "paws": "w2s_pref.data.tasks.binary:paws",
-    "quail": "w2s_pref.data.tasks.choice:quail",
-    "piqa": "w2s_pref.data.tasks.choice:piqa",
-    "quartz": "w2s_pref.data.tasks.choice:quartz",
-    "sciq": "w2s_pref.data.tasks.choice:sciq",
-    "social-iqa": "w2s_pref.data.tasks.choice:social_iqa",
-    "multirc": "w2s_pref.data.tasks.binary:multirc",
-    "wic": "w2s_pref.data.tasks.binary:wic",
-    "twitter-sentiment": "w2s_pref.data.tasks.binary:twitter_sentiment",
-}
+BUILTIN = {name: f"w2s_pref.data.tasks.builtin:{name.replace('-', '_')}" for name in _BUILTIN.split()}
 
 #: Every task by name: those that come with the package, and the user's (see ``task``).
 TASKS = Registry("task", BUILTIN)
