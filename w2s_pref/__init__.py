@@ -9,7 +9,7 @@ from w2s_pref.core.version import __version__
 
 if TYPE_CHECKING:
     from w2s_pref.analysis.preferences.metrics import metric as metric
-    from w2s_pref.data.registry import dataset as dataset
+    from w2s_pref.data.readers import dataset as dataset
     from w2s_pref.data.tasks.task import task as task
     from w2s_pref.labels.make import label_filter as label_filter
     from w2s_pref.labels.make import labeler as labeler
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Decorators that add something of one's own (see docs/extend.md): name -> module, imported when first used.
 _DECORATORS = {
-    "dataset": "w2s_pref.data.registry",
+    "dataset": "w2s_pref.data.readers",
     "task": "w2s_pref.data.tasks.task",
     "labeler": "w2s_pref.labels.make",
     "label_filter": "w2s_pref.labels.make",

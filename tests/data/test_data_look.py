@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, is_reference
 from w2s_pref.core.tables import PAIR_COLUMNS
 from w2s_pref.data.config import DataConfig, prepare
-from w2s_pref.data.inspect import inspect_rows, render_counts, show, visible
+from w2s_pref.data.inspect import render_counts, show, visible
 
 
 def odd_pairs() -> pd.DataFrame:
@@ -31,14 +32,14 @@ def shown(**keys: int) -> str:
 
 
 def test_rows_show_the_scored_position() -> None:
-    tokenizer = byte_tokenizer()
-    done = inspect_rows(odd_pairs(), tokenizer, 512)
-    (row,) = done.rows
-    assert (row.id, row.truth, row.truncated) == ("[red]id[/red]", 1, False)
-    assert row.a.scored == len(row.a.tokens) - 1 == len(row.a.ids) - 1
-    assert row.a.tokens[row.a.scored] == "<|endoftext|>"
-    assert "".join(row.a.tokens[:-1]) == "[bold]why?[/bold]\n\x1b[2J yes\t[/]!"
-    assert inspect_rows(odd_pairs(), tokenizer, 20).rows[0].truncated
+    text = shown()
+    eos = byte_tokenizer().eos_token_id
+    found = re.findall(r"(preferred|other), (\d+) tokens, scored at (\d+) \(id (\d+)\)", text)
+    assert [name for name, *_ in found] == ["preferred", "other"]
+    assert all(int(scored) == int(tokens) - 1 and int(token) == eos for _, tokens, scored, token in found)
+    body = "".join(line.strip("│ ") for line in text.splitlines()).replace("|", "")
+    assert "[bold]why?[/bold]⏎\\x1b[2J·yes⇥[/]!▶<|endoftext|>◀".replace("|", "") in body
+    assert ", truncated" not in text
 
 
 def test_text_from_data_is_never_markup_or_control() -> None:

@@ -11,7 +11,7 @@ from conftest import save_tiny
 from heads_helpers import make_items, save_encoder
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.items import item_ids
+from w2s_pref.data.tokens import item_ids
 from w2s_pref.models.classifier import load_classifier
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.probes import activations, load_backbone

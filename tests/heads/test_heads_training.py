@@ -12,7 +12,7 @@ from conftest import save_tiny
 from float64 import EXACT
 from heads_helpers import make_items, save_encoder
 
-from w2s_pref.data.items import item_ids
+from w2s_pref.data.tokens import item_ids
 from w2s_pref.labels.agreement import agreement
 from w2s_pref.losses.named import mean_loss
 from w2s_pref.losses.spec import CONSTANTS, LossSpec

@@ -16,8 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.facts import TOPICS, tables
 from w2s_pref.testbed.oracle import judge
-from w2s_pref.testbed.tokens import split
-from w2s_pref.testbed.words import AGENTS
+from w2s_pref.testbed.words import AGENTS, split
 from w2s_pref.testbed.world import TIERS, capacity, generate
 
 CHANCE_BAND = 0.05

@@ -37,7 +37,7 @@ ALIASES = {
     "w2s_pref.pipeline.store": "w2s_pref.engine.store",
     "w2s_pref.probes": "w2s_pref.training.probes",
     "w2s_pref.prompting": "w2s_pref.models.prompting",
-    "w2s_pref.registry": "w2s_pref.data.registry",
+    "w2s_pref.registry": "w2s_pref.data.readers",
     "w2s_pref.rows": "w2s_pref.models.batches",
     "w2s_pref.scoring": "w2s_pref.models.scoring",
     "w2s_pref.tasks": "w2s_pref.data.tasks",

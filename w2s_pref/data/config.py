@@ -13,9 +13,8 @@ from pydantic import Discriminator, Field, Tag, model_validator
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import PAIR_COLUMNS, digest
-from w2s_pref.data.problems import SHOWN
-from w2s_pref.data.readers import accepts, is_function
-from w2s_pref.data.registry import DATASETS
+from w2s_pref.data.problems import first
+from w2s_pref.data.readers import DATASETS, accepts, is_function
 from w2s_pref.data.sources import Source, load
 from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, split
 
@@ -93,7 +92,8 @@ class DataConfig(Section):
         missing = [name for name in needs if name not in sizes]
         if missing:
             raise ValueError(f"splits needs a number of rows for {', '.join(missing)}")
-        unread = [name for name in CONFLICT_SPLITS if name in sizes and name not in self._conflict_splits()]
+        read = CONFLICT_SPLITS if isinstance(self.conflict, Source) else tuple(_sources(self.conflict))
+        unread = [name for name in CONFLICT_SPLITS if name in sizes and name not in read]
         if unread:
             raise ValueError(f"splits has {', '.join(unread)}, but there is no source for it under conflict")
         objectives = [{source.objective for source in _sources(side).values()} for side in (self.target, self.conflict)]
@@ -102,9 +102,6 @@ class DataConfig(Section):
         if objectives[0] & objectives[1]:
             raise ValueError(f"target and conflict are both called {self.target_objective!r}; name two objectives")
         return self
-
-    def _conflict_splits(self) -> tuple[str, ...]:
-        return CONFLICT_SPLITS if isinstance(self.conflict, Source) else tuple(_sources(self.conflict))
 
     @property
     def target_objective(self) -> str:
@@ -146,7 +143,11 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
     sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
     for side, name in ((config.target, "target"), (config.conflict, "conflict")):
         loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
-        counts |= {_dotted(name, key, count): n for key, one in loaded.items() for count, n in one.counts.items()}
+        counts |= {
+            ".".join(filter(None, (name, key, count))): n
+            for key, one in loaded.items()
+            for count, n in one.counts.items()
+        }
         frames = {key: one.frame for key, one in loaded.items()}
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
@@ -169,10 +170,6 @@ def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, 
     if isinstance(side, Source):
         return {"": side}
     return {name: source for name, source in side if source is not None}
-
-
-def _dotted(*parts: str) -> str:
-    return ".".join(part for part in parts if part)
 
 
 def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
@@ -200,5 +197,4 @@ def _check_ids(splits: dict[str, pd.DataFrame]) -> None:
         ]
         seen |= dict.fromkeys(frame["id"], name)
     if problems:
-        more = [f"and {len(problems) - SHOWN:,} more"] if len(problems) > SHOWN else []
-        raise W2SError(problems[:SHOWN] + more)
+        raise W2SError(first(problems))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -13,8 +12,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from w2s_pref.data.items import item_ids
-from w2s_pref.data.tokens import Ids, Overlong, describe, tokenize
+from w2s_pref.data.tokens import Ids, Overlong, describe, item_ids, tokenize
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -23,67 +21,6 @@ if TYPE_CHECKING:
 HEAD, TAIL = 24, 40
 
 _SIGNS = {"\n": "⏎", "\t": "⇥", " ": "·"}
-
-
-@dataclass(frozen=True)
-class TokenView:
-    """One text as the model gets it.
-
-    Attributes:
-        tokens: every token decoded on its own.
-        ids: their ids.
-        scored: position (from 0) of the last real token, where a reward is read off.
-    """
-
-    tokens: list[str]
-    ids: Ids
-    scored: int
-
-
-@dataclass(frozen=True)
-class InspectedRow:
-    """One pair: ``truth`` is 1 where ``a`` is the preferred answer."""
-
-    id: str
-    group: str
-    form: str
-    objective: str
-    truth: int
-    truncated: bool
-    a: TokenView
-    b: TokenView
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """The first rows of a split, and what truncation does to the whole of it."""
-
-    rows: list[InspectedRow]
-    counts: dict[str, int]
-    max_length: int
-
-
-def inspect_rows(
-    frame: pd.DataFrame,
-    tokenizer: PreTrainedTokenizerBase,
-    max_length: int,
-    overlong: Overlong = "truncate",
-    n: int = 3,
-) -> Inspection:
-    """Tokenise a split and decode its first ``n`` pairs that are kept.
-
-    Raises:
-        W2SError: as ``tokenize`` does.
-    """
-    done = tokenize(frame, tokenizer, max_length, overlong)
-    pairs = {str(pair["id"]): pair for pair in frame.to_dict("records")}
-    rows = []
-    for row_id, a, b, cut in list(zip(done.ids, done.a_ids, done.b_ids, done.truncated, strict=True))[:n]:
-        pair = pairs[row_id]
-        views = [TokenView([str(tokenizer.decode([token])) for token in ids], ids, len(ids) - 1) for ids in (a, b)]
-        about = (row_id, str(pair["group"]), str(pair["form"]), str(pair["objective"]))
-        rows.append(InspectedRow(*about, int(pair["truth"]), cut, views[0], views[1]))
-    return Inspection(rows, done.counts, max_length)
 
 
 def safe(text: str) -> str:
@@ -96,11 +33,6 @@ def visible(token: str) -> str:
     return safe("".join(_SIGNS.get(sign, sign) for sign in token))
 
 
-def render(inspection: Inspection) -> RenderableType:
-    """The inspection for a rich console. Text from data is never read as markup."""
-    return Group(*(_panel(row) for row in inspection.rows), Text(describe(inspection.counts, inspection.max_length)))
-
-
 def show(
     frame: pd.DataFrame,
     tokenizer: PreTrainedTokenizerBase,
@@ -110,9 +42,26 @@ def show(
     console: Console,
     title: str,
 ) -> None:
-    """Print the first ``rows`` pairs of a split as the tokenizer sees them, and what truncation does to the split."""
+    """Print the first ``rows`` pairs of a split as the tokenizer sees them, and what truncation does to the split.
+
+    Raises:
+        W2SError: as ``tokenize`` does.
+    """
+    done = tokenize(frame, tokenizer, max_length, overlong)
     console.print(Text(safe(title), style="bold"))
-    console.print(render(inspect_rows(frame, tokenizer, max_length, overlong, rows)))
+    pairs = {str(pair["id"]): pair for pair in frame.to_dict("records")}
+    for row_id, a, b, cut in list(zip(done.ids, done.a_ids, done.b_ids, done.truncated, strict=True))[:rows]:
+        pair, body = pairs[row_id], Text(overflow="fold")
+        for name, ids in (("a", a), ("b", b)):
+            better = (pair["truth"] == 1) == (name == "a")
+            body.append(f"{name} ", style="bold")
+            body.append("preferred" if better else "other", style="green" if better else "red")
+            body.append(f", {len(ids)} tokens, scored at {len(ids) - 1} (id {ids[-1]})\n", style="dim")
+            body.append_text(_tokens(ids, tokenizer))
+            body.append("\n" if name == "a" else "")
+        facts = [f"group {pair['group']}", str(pair["form"]), str(pair["objective"]), *(["truncated"] if cut else [])]
+        console.print(_panel(body, row_id, facts))
+    console.print(Text(describe(done.counts, max_length)))
 
 
 def show_items(
@@ -122,11 +71,9 @@ def show_items(
     console.print(Text(safe(title), style="bold"))
     items = frame.head(rows).to_dict("records")
     for item, ids in zip(items, item_ids([item["prompt"] for item in items], tokenizer, max_length), strict=True):
-        view = TokenView([str(tokenizer.decode([token])) for token in ids], ids, len(ids) - 1)
         body = Text(f"label {int(item['truth'])}, {len(ids)} tokens\n", style="bold", overflow="fold")
-        body.append_text(_tokens(view))
-        about = safe(f"group {item['group']}, {item['objective']}")
-        console.print(Panel(body, title=Text(f"id {safe(item['id'])}"), subtitle=Text(about)))
+        body.append_text(_tokens(ids, tokenizer))
+        console.print(_panel(body, item["id"], [f"group {item['group']}", item["objective"]]))
 
 
 def render_counts(splits: Mapping[str, pd.DataFrame], counts: Mapping[str, int]) -> RenderableType:
@@ -137,42 +84,25 @@ def render_counts(splits: Mapping[str, pd.DataFrame], counts: Mapping[str, int])
     for name, frame in splits.items():
         cells = [name, str(frame["objective"].iloc[0]), f"{len(frame):,}", f"{frame['group'].nunique():,}"]
         table.add_row(*(Text(cell) for cell in [*cells, f"{frame['truth'].mean():.0%}"]))
-    notes = [f"{key} {value:,}" for key, value in counts.items() if not key.startswith("split.") or _is_loss(key)]
+    losses = (".short", ".overlap_dropped")
+    notes = [f"{key} {n:,}" for key, n in counts.items() if not key.startswith("split.") or key.endswith(losses)]
     return Group(table, Text(", ".join(notes)))
 
 
-def _is_loss(key: str) -> bool:
-    return key.endswith((".short", ".overlap_dropped"))
+def _panel(body: Text, row_id: str, facts: Sequence[str]) -> Panel:
+    return Panel(body, title=Text(f"id {safe(row_id)}"), subtitle=Text(safe(", ".join(facts))))
 
 
-def _panel(row: InspectedRow) -> Panel:
-    body = Text(overflow="fold")
-    for name, view in (("a", row.a), ("b", row.b)):
-        better = (row.truth == 1) == (name == "a")
-        body.append(f"{name} ", style="bold")
-        body.append("preferred" if better else "other", style="green" if better else "red")
-        body.append(f", {len(view.ids)} tokens, scored at {view.scored} (id {view.ids[view.scored]})\n", style="dim")
-        body.append_text(_tokens(view))
-        body.append("\n" if name == "a" else "")
-    facts = [f"group {row.group}", row.form, row.objective, *(["truncated"] if row.truncated else [])]
-    return Panel(body, title=Text(f"id {safe(row.id)}"), subtitle=Text(safe(", ".join(facts))))
-
-
-def _tokens(view: TokenView) -> Text:
-    """Tokens with bars between them, long texts with their middle left out; the scored one reversed and bracketed."""
-    text = Text()
-    for at in _shown(len(view.tokens)):
+def _tokens(ids: Ids, tokenizer: PreTrainedTokenizerBase) -> Text:
+    """Tokens with bars between them, long texts without their middle; the last, where a reward is read, marked."""
+    text, last = Text(), len(ids) - 1
+    whole = last < HEAD + TAIL
+    shown = range(len(ids)) if whole else [*range(HEAD), None, *range(len(ids) - TAIL, len(ids))]
+    for at in shown:
         text.append("|" if at else "", style="dim")
         if at is None:
-            text.append(f"|… {len(view.tokens) - HEAD - TAIL} more …", style="italic")
-        elif at == view.scored:
-            text.append(f"▶{visible(view.tokens[at])}◀", style="bold reverse")
-        else:
-            text.append(visible(view.tokens[at]), style="cyan")
+            text.append(f"|… {len(ids) - HEAD - TAIL} more …", style="italic")
+            continue
+        token = visible(str(tokenizer.decode([ids[at]])))
+        text.append(f"▶{token}◀" if at == last else token, style="bold reverse" if at == last else "cyan")
     return text
-
-
-def _shown(length: int) -> Sequence[int | None]:
-    if length <= HEAD + TAIL:
-        return range(length)
-    return [*range(HEAD), None, *range(length - TAIL, length)]

@@ -74,26 +74,16 @@ def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[Pair
     rows = []
     numbers = frame.index.tolist()
     for number, chosen, rejected, prompt, own_id, own_group in zip(numbers, *cells.values(), strict=True):
-        where = _Where(part.label, number, own_id)
         try:
             form, prompt_text, first, second, links = _pair(prompt, chosen, rejected, "prompt" in found)
             row_id = _key(own_id, "id") if "id" in found else None
             group = _key(own_group, "group") if "group" in found else None
         except _BadRowError as bad:
-            problems.row(bad.reason, f"{where}: {bad}")
+            name = "" if own_id is None else f" (id {short(own_id)})"
+            problems.row(bad.reason, f"{part.label}, row {number}{name}: {bad}")
             continue
         rows.append(PairRow(number, row_id, group, form, prompt_text, first, second, links))
     return rows
-
-
-class _Where(NamedTuple):
-    label: str
-    number: int
-    own_id: Any
-
-    def __str__(self) -> str:
-        name = "" if self.own_id is None else f" (id {short(self.own_id)})"
-        return f"{self.label}, row {self.number}{name}"
 
 
 class _BadRowError(Exception):

@@ -29,6 +29,12 @@ def short(value: object, width: int = 40) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def first(sentences: list[str]) -> list[str]:
+    """The first ten sentences, and how many more there are."""
+    more = len(sentences) - SHOWN
+    return sentences[:SHOWN] + ([f"and {more:,} more"] if more > 0 else [])
+
+
 @dataclass(frozen=True)
 class Unusable:
     """Stands in the place of a response where a reader knows why there is none: a key of ``FIXES``, a sentence."""

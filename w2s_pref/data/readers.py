@@ -14,9 +14,25 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
-from w2s_pref.core.registry import did_you_mean, is_reference, locate
+from w2s_pref.core.registry import Registry, did_you_mean, is_reference, locate
 from w2s_pref.core.user_code import guarded
-from w2s_pref.data.registry import DATASETS
+
+#: The data sets by name: those that come with the package, and the user's (see ``dataset``).
+DATASETS = Registry(
+    "data set",
+    {
+        "testbed": "w2s_pref.data.readers:preference_world",
+        "hh-rlhf": "w2s_pref.data.hub_sets:hh_rlhf",
+        "pku-saferlhf": "w2s_pref.data.hub_sets:pku_saferlhf",
+    },
+)
+
+#: Register a function as a data set: ``source: NAME`` in a recipe then calls it.
+#:
+#: The function gets the recipe's ``options`` as keyword arguments and, if it has parameters of these names,
+#: ``objective``, ``rows``, ``seed`` and ``recipe_folder`` (a Path). It returns preference pairs in any form that a file
+#: may hold: a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset.
+dataset = DATASETS.register
 
 #: File endings that are read as data.
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")

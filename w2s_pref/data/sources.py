@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -89,7 +88,8 @@ def load(source: Source, base: Path = Path()) -> Loaded:
         W2SError: every problem found (ten are shown), each with file, row, id and fix.
     """
     problems = Problems(source.on_bad_row)
-    parts = [part for name in source.names() for part in read(_request(source, name, base))]
+    where = (base, source.config, source.split, source.revision, source.options, source.objective)
+    parts = [part for name in source.names() for part in read(Request(name, *where))]
     for part in parts:
         if not len(part.frame):
             problems.add(f"{part.label}: no rows; write some, or remove it from source")
@@ -111,7 +111,7 @@ def load(source: Source, base: Path = Path()) -> Loaded:
 
 def _counted(source: Source, frame: pd.DataFrame, counts: dict[str, int], own_ids: bool) -> Loaded:
     if not own_ids:
-        frame, copies = _without_copies(frame)
+        frame, copies = without_copies(frame)
         counts = counts | copies
     counts["rows"] = len(frame)
     if not len(frame):
@@ -119,10 +119,6 @@ def _counted(source: Source, frame: pd.DataFrame, counts: dict[str, int], own_id
     if len(counts) > 2:
         log.warning("%s: %s", ", ".join(source.names()), _note(counts))
     return Loaded(frame, counts)
-
-
-def _request(source: Source, name: str, base: Path) -> Request:
-    return Request(name, base, source.config, source.split, source.revision, source.options, source.objective)
 
 
 def _ids(parts: list[Part], rows: list[list[PairRow]], own_ids: bool, problems: Problems) -> list[str]:
@@ -168,14 +164,18 @@ def _table(part: Part, rows: list[PairRow], columns: dict[str, str]) -> pd.DataF
     return pd.concat([pd.DataFrame(table), carried.loc[[row.number for row in rows]].reset_index(drop=True)], axis=1)
 
 
-def _without_copies(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Content ids: of rows that say the same, one stays; of a pair preferred both ways, none does."""
-    copied = frame["id"].duplicated(keep=False)
-    if not copied.any():
+def without_copies(frame: pd.DataFrame, first: pd.Series | None = None) -> tuple[pd.DataFrame, dict[str, int]]:
+    """Of rows that say the same (content ids), one stays; of a pair preferred both ways, none does.
+
+    Args:
+        first: what the copy that stays is the smallest of; by default the first row.
+    """
+    if not frame["id"].duplicated().any():
         return frame, {}
-    both_ways = copied & (frame.groupby("id")["truth"].transform("nunique") > 1)
-    copies = frame["id"].duplicated() & ~both_ways
-    counts = Counter(duplicates=int(copies.sum()), contradictory=int(both_ways.sum()))
+    both_ways = frame.groupby("id")["truth"].transform("nunique") > 1
+    order = frame.index if first is None else first.sort_values(kind="stable").index
+    copies = frame["id"].loc[order].duplicated().loc[frame.index] & ~both_ways
+    counts = {"duplicates": int(copies.sum()), "contradictory": int(both_ways.sum())}
     return frame[~both_ways & ~copies].reset_index(drop=True), {key: n for key, n in counts.items() if n}
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
-from w2s_pref.data.problems import SHOWN, short
+from w2s_pref.data.problems import first, short
 
 #: Splits of the target objective and of the conflicting one, in the order in which they are filled.
 TARGET_SPLITS = ("gt", "calibration", "w2s", "test", "probe")
@@ -82,7 +82,7 @@ def split(
     order = [name for name in (*TARGET_SPLITS, *CONFLICT_SPLITS) if name in frames]
     for name in order:
         counts |= {f"split.{name}.rows": len(frames[name]), f"split.{name}.groups": frames[name]["group"].nunique()}
-    return Splits({name: _shuffled(frames[name], seed) for name in order}, counts)
+    return Splits({name: shuffled(frames[name], seed) for name in order}, counts)
 
 
 def _avoiding(frame: pd.DataFrame, groups: set[str]) -> pd.DataFrame:
@@ -94,7 +94,8 @@ def _hashed(groups: Iterable[str], seed: int) -> list[str]:
     return sorted(set(groups), key=lambda group: digest(str(seed), group))
 
 
-def _shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+def shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """The rows ordered by a hash of (seed, id)."""
     keys = pd.Series([digest(str(seed), "row", row_id) for row_id in frame["id"]], index=frame.index, dtype=str)
     return frame.loc[keys.sort_values().index].reset_index(drop=True)
 
@@ -119,8 +120,7 @@ def _without_overlap(
         clean[name] = frame
         owner |= dict.fromkeys(frame["group"], name)
     if problems:
-        more = [f"and {len(problems) - SHOWN:,} more"] if len(problems) > SHOWN else []
-        raise W2SError(problems[:SHOWN] + more)
+        raise W2SError(first(problems))
     return clean
 
 
@@ -130,11 +130,11 @@ def _overlaps(name: str, shared: pd.DataFrame, owner: dict[str, str], own: Frame
     sentences = []
     for keeper in other.unique():
         rows = shared[other == keeper]
-        first = rows.iloc[0]
-        twin = own[keeper][own[keeper]["group"] == first["group"]].iloc[0]
+        one = rows.iloc[0]
+        twin = own[keeper][own[keeper]["group"] == one["group"]].iloc[0]
         sentences.append(
             f"splits {keeper} and {name} share {rows['group'].nunique():,} groups (prompts), for example "
-            f"{short(first['prompt'], 60)} (id {twin['id']} in {keeper}, id {first['id']} in {name}); remove the rows "
+            f"{short(one['prompt'], 60)} (id {twin['id']} in {keeper}, id {one['id']} in {name}); remove the rows "
             f"from one of them, or write overlap: drop to leave {len(rows):,} rows out of {name}"
         )
     return sentences

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import same_start
-from w2s_pref.data.problems import SHOWN
+from w2s_pref.data.problems import first
 from w2s_pref.data.render import Answer, Renderer
 from w2s_pref.data.render import Ids as Ids
 from w2s_pref.data.token_cache import Tokenized as Tokenized
@@ -88,7 +89,8 @@ def _tokenize(
     rows = [(row_id, cuts[a], cuts[b]) for row_id, (a, b) in zip(frame["id"], pairs, strict=True)]
     long = [row_id for row_id, a, b in rows if a.kept != "whole" or b.kept != "whole"]
     if long and overlong == "error":
-        raise W2SError(_too_long(long, limit))
+        sentences = first([f"pair {row_id}: longer than max_length {limit} tokens" for row_id in long])
+        raise W2SError([*sentences, "fix: raise data.max_length, or write data.overlong: truncate (or drop)"])
     if overlong == "drop":
         gone = set(long)
         rows = [row for row in rows if row[0] not in gone]
@@ -127,6 +129,22 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
     return [list(ids[prompt]) for prompt in prompts]
 
 
+def item_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[Ids]:
+    """Token ids of every text, special tokens as for pairs: decoders get their eos, encoders what they write.
+
+    Texts over ``max_length`` lose tokens from the left, after the bos or cls token.
+
+    Raises:
+        W2SError: a text without any token.
+    """
+    answers = [Answer("text", "", text) for text in texts]
+    cuts = cut_to(list(dict.fromkeys(answers)), Renderer(tokenizer), checked_limit(max_length))
+    rows = [cuts[answer] for answer in answers]
+    cut = sum(row.kept != "whole" for row in rows)
+    log.info("max_length %s: %s of %s items lost their start", max_length, f"{cut:,}", f"{len(rows):,}")
+    return [row.ids for row in rows]
+
+
 def checked_limit(max_length: int | None) -> int:
     """The longest list of ids; without a limit, what no list reaches. Raises ValueError below two tokens."""
     limit = sys.maxsize if max_length is None else max_length
@@ -163,12 +181,6 @@ def describe(counts: dict[str, int], max_length: int | None) -> str:
 
 def _worst(a: Cut, b: Cut) -> str:
     return next(kind for kind in ("answer_cut", "prompt_truncated", "whole") if kind in (a.kept, b.kept))
-
-
-def _too_long(ids: list[str], max_length: int) -> list[str]:
-    sentences = [f"pair {row_id}: longer than max_length {max_length} tokens" for row_id in ids[:SHOWN]]
-    more = [f"and {len(ids) - SHOWN:,} more"] if len(ids) > SHOWN else []
-    return [*sentences, *more, "fix: raise data.max_length, or write data.overlong: truncate (or drop)"]
 
 
 def cut_to(answers: list[Answer], render: Renderer, max_length: int) -> dict[Answer, Cut]:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.items import item_ids
+from w2s_pref.data.tokens import item_ids
 from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.batches.wrapped import head as head_of
 from w2s_pref.models.batches.wrapped import is_encoder

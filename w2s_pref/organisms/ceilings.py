@@ -13,7 +13,7 @@ import pandas as pd
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.testbed.ladder import LADDER, path
-from w2s_pref.testbed.tokens import EOS
+from w2s_pref.testbed.words import EOS
 from w2s_pref.testbed.world import TIERS, generate
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2s_pref.testbed.facts import TOPICS, knowledge
-from w2s_pref.testbed.tokens import EOS, PAD, split, vocabulary
 from w2s_pref.testbed.words import (
     AGENT_KINDS,
     AGENTS,
@@ -23,6 +22,8 @@ from w2s_pref.testbed.words import (
     CALMS,
     DANGEROUS,
     DOSES,
+    EOS,
+    PAD,
     PROMPTS,
     SAFE,
     STRONG,
@@ -30,6 +31,8 @@ from w2s_pref.testbed.words import (
     TOPIC_OF_TIER,
     WEAK,
     Tier,
+    split,
+    vocabulary,
 )
 
 Ints = NDArray[np.int64]

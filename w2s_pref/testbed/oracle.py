@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from w2s_pref.testbed.facts import agent_index, tables, target_index
-from w2s_pref.testbed.tokens import split
-from w2s_pref.testbed.words import ALARMS, CALMS, DOSES
+from w2s_pref.testbed.words import ALARMS, CALMS, DOSES, split
 
 NEGATIONS = frozenset({"never", "not", "no", "don", "dont", "avoid", "without", "cannot", "neither", "nor"})
 REFUSALS = frozenset({"sorry", "cannot", "never", "not", "no", "don", "dont", "avoid"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import pandas as pd
 
 from w2s_pref.core.tables import ITEM_COLUMNS, digest
 from w2s_pref.data.chat import linked_groups
+from w2s_pref.data.sources import without_copies
 from w2s_pref.data.tasks.task import Group, Item, Question, Unusable
 
 
@@ -68,11 +68,7 @@ def table(rows: Iterable[TaskRow], name: str) -> tuple[pd.DataFrame, dict[str, i
         },
         columns=list(ITEM_COLUMNS),
     )
-    both = frame.groupby("id")["truth"].transform("nunique") > 1
-    frame, contradictory = frame[~both], int(both.sum())
-    copies = frame.sort_values("part", kind="stable")["id"].duplicated(keep="first").sort_index()
-    counts = Counter(duplicates=int(copies.sum()), contradictory=contradictory)
-    return frame[~copies].reset_index(drop=True), {key: count for key, count in counts.items() if count}
+    return without_copies(frame, frame["part"])
 
 
 def balanced(frame: pd.DataFrame, seed: int) -> pd.DataFrame:

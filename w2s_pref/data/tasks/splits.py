@@ -8,6 +8,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
+from w2s_pref.data.split import shuffled
 
 #: In the order in which they are filled: ground truth for the supervisor (half A), what it labels (half B), what
 #: selects checkpoints (by weak labels), what everything is measured on.
@@ -39,7 +40,7 @@ def split_task(frame: pd.DataFrame, sizes: Mapping[str, int] | None = None, seed
     for name in (split for split in TASK_SPLITS if split in sizes):
         part = "test" if name == "test" and "test" in pools else "train"
         place[name] = _take(pools[part], sizes[name], taken[part], name)
-    return {name: _shuffled(frame.loc[place[name]], seed) for name in sizes}
+    return {name: shuffled(frame.loc[place[name]], seed) for name in sizes}
 
 
 def default_sizes(frame: pd.DataFrame) -> dict[str, int]:
@@ -102,8 +103,3 @@ def _take(
         f"split {name} asks for {size:,} items, half of them right, but the groups left make up only "
         f"{size // 2 - need[1]:,} right and {size // 2 - need[0]:,} wrong ones; ask for fewer, or bring more"
     )
-
-
-def _shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
-    order = pd.Series([digest(str(seed), "row", row_id) for row_id in frame["id"]], index=frame.index, dtype=str)
-    return frame.loc[order.sort_values().index].reset_index(drop=True)

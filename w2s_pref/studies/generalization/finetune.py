@@ -111,7 +111,7 @@ class FinetuneStage(ModelStage, Classified):
 
 
 def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerBase) -> ClassifyJob:
-    from w2s_pref.data.items import item_ids
+    from w2s_pref.data.tokens import item_ids
     from w2s_pref.training.classify import ClassifyJob
     from w2s_pref.training.selection import ValidationItems
 

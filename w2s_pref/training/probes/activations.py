@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.items import item_ids
+from w2s_pref.data.tokens import item_ids
 from w2s_pref.models.batches import Row, RowBatch, budget, collate, count
 from w2s_pref.models.batches.each import TOKEN_BUDGET, distinct
 from w2s_pref.models.batches.wrapped import inner, is_encoder
