@@ -16,8 +16,8 @@ Message = dict[str, str]
 
 #: How a turn is written where a tokenizer has no chat template (and how HH-RLHF writes its dialogues).
 SPEAKERS = {"user": "Human", "assistant": "Assistant"}
-_ANSWER_MARK = "\n\nAssistant:"
-_USER_MARK = "\n\nHuman:"
+ANSWER_MARK = "\n\nAssistant:"
+USER_MARK = "\n\nHuman:"
 _SPACE = re.compile(r"\s+")
 
 
@@ -66,15 +66,15 @@ def cut_answer_start(prompt: str) -> str | None:
 
     The shared start of two answers lands in an implicit prompt; what counts as the same prompt ends before it.
     """
-    mark = prompt.rfind(_ANSWER_MARK)
-    if mark < 0 or prompt.find(_USER_MARK, mark) >= 0:
+    mark = prompt.rfind(ANSWER_MARK)
+    if mark < 0 or prompt.find(USER_MARK, mark) >= 0:
         return None
-    return prompt[: mark + len(_ANSWER_MARK)]
+    return prompt[: mark + len(ANSWER_MARK)]
 
 
 def is_unanswered(text: str) -> bool:
     """True for an HH dialogue that ends where the answer should start."""
-    return text.rstrip().endswith(_ANSWER_MARK.strip()) and _ANSWER_MARK in text
+    return text.rstrip().endswith(ANSWER_MARK.strip()) and ANSWER_MARK in text
 
 
 def plain(messages: Sequence[Message]) -> str:

@@ -10,10 +10,9 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.hub import hub_rows
+from w2s_pref.data.chat import ANSWER_MARK, USER_MARK
 from w2s_pref.data.problems import Unusable, short
 from w2s_pref.data.readers import Request, read
-
-HUMAN, ASSISTANT = "\n\nHuman:", "\n\nAssistant:"
 
 
 def hh_rlhf(
@@ -30,16 +29,16 @@ def hh_rlhf(
     """
     rows = hub_rows("Anthropic/hh-rlhf", subset, data_dir=subset, split=split, revision=revision)
     pairs = [split_dialogue(row["chosen"], row["rejected"]) for row in rows]
-    return [pair for pair in pairs if pair and not (single_turn and pair["prompt"].count(HUMAN) > 1)]
+    return [pair for pair in pairs if pair and not (single_turn and pair["prompt"].count(USER_MARK) > 1)]
 
 
 def split_dialogue(chosen: str, rejected: str) -> dict[str, str] | None:
     """Two full dialogues → prompt and two last answers, or None where they part before the last answer."""
-    prompt, found, answer = chosen.rpartition(ASSISTANT)
-    other_prompt, _, other = rejected.rpartition(ASSISTANT)
-    if not found or prompt != other_prompt or re.search(HUMAN, answer + other):
+    prompt, found, answer = chosen.rpartition(ANSWER_MARK)
+    other_prompt, _, other = rejected.rpartition(ANSWER_MARK)
+    if not found or prompt != other_prompt or re.search(USER_MARK, answer + other):
         return None
-    return {"prompt": prompt + ASSISTANT, "chosen": answer, "rejected": other}
+    return {"prompt": prompt + ANSWER_MARK, "chosen": answer, "rejected": other}
 
 
 #: Objective -> column with the number of the answer that it prefers.
@@ -107,7 +106,7 @@ def _row(prompt: Any, answers: list[Any], verdict: Any, column: str) -> dict[str
 
 
 def _turn(prompt: Any) -> Any:
-    return f"{HUMAN} {prompt.strip()}{ASSISTANT}" if isinstance(prompt, str) else prompt
+    return f"{USER_MARK} {prompt.strip()}{ANSWER_MARK}" if isinstance(prompt, str) else prompt
 
 
 def _answer(answer: Any) -> Any:

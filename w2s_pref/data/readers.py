@@ -129,7 +129,7 @@ def _folder(path: Path) -> list[Part]:
 def _file(path: Path) -> Part:
     readers: dict[str, Callable[[Path], pd.DataFrame]] = {
         ".csv": _csv,
-        ".json": _json,
+        ".json": lambda file: _table(json.loads(file.read_text(encoding="utf-8-sig")), str(file)),
         ".jsonl": _jsonl,
         ".parquet": lambda file: _numbered(pd.read_parquet(file)),
     }
@@ -157,10 +157,9 @@ def _csv(path: Path) -> pd.DataFrame:
 
 def _messages_or_text(cell: str) -> Any:
     try:
-        value = json.loads(cell) if cell.startswith("[{") else cell
+        return json.loads(cell) if cell.startswith("[{") else cell
     except ValueError:
         return cell
-    return value
 
 
 def _jsonl(path: Path) -> pd.DataFrame:
@@ -184,10 +183,6 @@ def _records(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns}
     return pd.DataFrame(table, index=pd.RangeIndex(len(rows)))
-
-
-def _json(path: Path) -> pd.DataFrame:
-    return _table(json.loads(path.read_text(encoding="utf-8-sig")), str(path))
 
 
 def _table(value: Any, label: str) -> pd.DataFrame:

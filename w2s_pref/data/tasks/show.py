@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -54,9 +53,9 @@ def configs(what: str, path: Sequence[str]) -> tuple[list[TaskConfig], Path]:
     entries = dict.fromkeys(listed) if isinstance(listed, list) else listed
     if not isinstance(entries, dict) or not all(isinstance(name, str) for name in entries):
         raise W2SError(f"{what}: tasks is a list of names, or name: {{task: …, path: …}}")
-    return [as_config(_entry(name, given)) for name, given in entries.items()], file.parent
-
-
-def _entry(name: str, given: Any) -> dict[str, Any]:
-    """A task of a recipe, without the keys that are the recipe's own (such as sizes)."""
-    return {"task": name} | {key: value for key, value in (given or {}).items() if key in TaskConfig.model_fields}
+    own = TaskConfig.model_fields  # the other keys, such as sizes, are the recipe's
+    tasks = [
+        {"task": name} | {key: each for key, each in (given or {}).items() if key in own}
+        for name, given in entries.items()
+    ]
+    return [as_config(task) for task in tasks], file.parent
