@@ -13,7 +13,7 @@ from float64 import EXACT
 from heads_helpers import make_items, save_encoder
 
 from w2s_pref.data.items import item_ids
-from w2s_pref.labels.agreement import agreement
+from w2s_pref.labels.make import agreement
 from w2s_pref.losses.named import mean_loss
 from w2s_pref.losses.spec import CONSTANTS, LossSpec
 from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
-from w2s_pref.losses.checked import checked
+from w2s_pref.losses.spec import checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 

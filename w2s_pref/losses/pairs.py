@@ -11,9 +11,8 @@ from torch import Tensor
 
 from w2s_pref.core.user_code import guarded
 from w2s_pref.losses import margins, objectives
-from w2s_pref.losses.checked import Checked
 from w2s_pref.losses.margins import PairBatch
-from w2s_pref.losses.spec import LossSpec
+from w2s_pref.losses.spec import Checked, LossSpec
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import transformers
 from huggingface_hub import constants
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
@@ -25,12 +26,10 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
-from w2s_pref.training.checkpoints import SealCheckpoints, agreed_on
-from w2s_pref.training.dropout import without_dropout
+from w2s_pref.training.callbacks import Progress as Progress
+from w2s_pref.training.callbacks import Report as Report
+from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
-from w2s_pref.training.progress import Progress as Progress
-from w2s_pref.training.progress import Report as Report
-from w2s_pref.training.progress import StopOnNaN
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 if TYPE_CHECKING:
@@ -287,3 +286,17 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Set every dropout probability to 0: of dropout modules, and those that modules keep as plain numbers.
+
+    TRL's ``disable_dropout`` sees modules only, but OPT (and others) call the function with ``self.dropout``, so that
+    it would train, and rank its own margins, under noise.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

@@ -67,7 +67,7 @@ def implicit(
 
     Policy and reference share one tokenizer, which need not be the one that wrote the answers.
     """
-    from w2s_pref.models.logprobs import logprob_ids
+    from w2s_pref.models.scoring import logprob_ids
 
     def score(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
         tokens: Tokenized = tokenize(as_pairs(prompts, answers), tokenizer, max_length, starts=True)

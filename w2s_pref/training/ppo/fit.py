@@ -16,10 +16,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import save_policy
+from w2s_pref.training.callbacks import Progress
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.ppo.trainer import Trainer, Watch
-from w2s_pref.training.progress import Progress
 from w2s_pref.training.rewards import RewardFunction
 
 log = logging.getLogger(__name__)

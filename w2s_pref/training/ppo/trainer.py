@@ -15,14 +15,14 @@ from transformers import PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
-from w2s_pref.training import checkpoints
+from w2s_pref.training import callbacks
+from w2s_pref.training.callbacks import Progress
 from w2s_pref.training.ppo import draws, maths, position
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
 from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
 from w2s_pref.training.ppo.settings import PPOSettings
-from w2s_pref.training.progress import Progress
 from w2s_pref.training.rewards import RewardFunction, checked
 
 #: Called with (updates done, policy); True ends the training.
@@ -57,7 +57,7 @@ class Trainer:
 
     def train(self, work: Path, progress: Progress | None, watch: Watch | None = None) -> Position:
         """Train to the end from the newest whole checkpoint under ``work``, or from the start."""
-        checkpoint = checkpoints.agreed_on(work)
+        checkpoint = callbacks.agreed_on(work)
         here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
         stopped = watch is not None and watch(here.update, self.players.policy)
         while here.update < self.settings.updates and not stopped:

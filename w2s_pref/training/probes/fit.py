@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.labels.agreement import agreement
+from w2s_pref.labels.make import agreement
 from w2s_pref.losses.spec import LossSpec
+from w2s_pref.training.methods import ProbeSettings
 from w2s_pref.training.probes.learner import Learner, ProbeJob
 from w2s_pref.training.probes.probe import Probe
-from w2s_pref.training.probes.settings import ProbeSettings
 
 
 class Validation(NamedTuple):

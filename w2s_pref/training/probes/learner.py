@@ -12,7 +12,7 @@ from torch import Tensor
 
 from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.probes.settings import ProbeSettings
+from w2s_pref.training.methods import ProbeSettings
 
 #: Adam (Kingma & Ba 2015), as torch has it.
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
