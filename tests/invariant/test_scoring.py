@@ -15,7 +15,7 @@ from transformers import LlamaForSequenceClassification
 from w2s_pref.models import scoring
 from w2s_pref.models.batches import Row
 from w2s_pref.models.batches.read import counting
-from w2s_pref.models.scoring import class_ids, score_ids, score_pairs
+from w2s_pref.models.scoring import row_outputs, score_ids, score_pairs
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -125,7 +125,7 @@ def test_two_outputs(texts: list[list[int]]) -> None:
     config = make_model().config
     config.num_labels = 2
     model = LlamaForSequenceClassification(config)
-    logits = class_ids(model, texts, 100)
+    logits = row_outputs(model, [Row((text,)) for text in texts], 100)
     assert logits.shape == (60, 2)
     with torch.no_grad():
         one = [model(input_ids=torch.tensor([text])).logits[0].numpy() for text in texts]

@@ -110,7 +110,7 @@ def test_probabilities_outside_their_range() -> None:
 
 def test_schedule_by_hand() -> None:
     """1,000 steps of 3,000 tokens, a probe of 6,000: 1.5 % pays for .015 * 3 * 3e6 / 6e3 = 22 looks."""
-    assert config.affordable_looks(6000, 3000, 1000, 0.015) == 22
+    assert config.affordable_scorings(6000, 3000, 1000, 0.015) == 22
     every = config.interval(6000, 3000, 1000, 0.015)
     assert every == 48  # 21 intervals: start, 20 inside, end
     assert config.estimated_cost(6000, 3000, 1000, every) == pytest.approx(22 * 6000 / (3 * 3000 * 1000))

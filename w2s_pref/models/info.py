@@ -1,4 +1,4 @@
-"""Facts about a model read from its files alone: parameters, hash, revision, a pad token of its own. No weights are loaded."""
+"""Facts about a model read from its small files: parameters, hash, revision, pad token. No weights are loaded."""
 
 from __future__ import annotations
 

@@ -1,7 +1,10 @@
-"""Score texts with a classification head: sorted by length, batched by token budget, each distinct text once.
+"""Scores of a classification head, and log-probabilities of responses: sorted by length, each distinct text once.
 
-The two answers of a pair are computed behind one prompt where the model can (``batches``). The score of a text does
-not depend on its batch.
+The two answers of a pair are computed behind one prompt where the model can, and logits for response tokens only
+(``batches``). The value of a text does not depend on its batch: log-softmax in float32, sums in float64.
+
+Everywhere ``budget`` is the most padded tokens of a batch, and ``shard`` is (rank, world): the texts of other ranks
+stay NaN.
 """
 
 from __future__ import annotations
@@ -30,27 +33,12 @@ def row_outputs(
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
-    """The head's outputs for every text of the rows, in their order, shape (texts, outputs), float64.
-
-    Args:
-        shard: (rank, world); the texts of other ranks stay NaN.
-    """
+    """The head's outputs for every text of the rows, in their order, shape (texts, outputs), float64."""
 
     def heads(model: nn.Module, batch: RowBatch) -> np.ndarray:
         return read_heads(model, batch).double().cpu().numpy()
 
     return read_texts(model, rows, pad_id, heads, budget, shard, (inner(model).config.num_labels,))
-
-
-def class_ids(
-    model: nn.Module,
-    sequences: Sequence[Sequence[int]],
-    pad_id: int,
-    budget: int = TOKEN_BUDGET,
-    shard: tuple[int, int] = (0, 1),
-) -> np.ndarray:
-    """Logits of a classifier, shape (n, outputs), float64; the texts of other ranks stay NaN."""
-    return row_outputs(model, [Row((ids,)) for ids in sequences], pad_id, budget, shard)
 
 
 def score_ids(
@@ -60,8 +48,8 @@ def score_ids(
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
-    """Rewards, shape (n,), float64. ``shard`` = (rank, world): the batches of other ranks stay NaN."""
-    rewards: np.ndarray = class_ids(model, sequences, pad_id, budget, shard)[:, 0]
+    """Rewards, shape (n,), float64."""
+    rewards: np.ndarray = row_outputs(model, [Row((ids,)) for ids in sequences], pad_id, budget, shard)[:, 0]
     return rewards
 
 
@@ -88,11 +76,7 @@ def row_logprobs(
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
-    """Summed log-probabilities of the responses of every text of the rows, in their order, (texts,), float64, nats.
-
-    Args:
-        shard: (rank, world); the texts of other ranks stay NaN.
-    """
+    """Summed log-probabilities of the responses of every text of the rows, in their order, (texts,), float64, nats."""
     return read_texts(model, rows, pad_id, _summed, min(budget, most_tokens(model)), shard)
 
 
@@ -116,7 +100,6 @@ def logprob_ids(
 
     Args:
         starts: index of the first response token of each sequence, at least 1; a sequence without response gives 0.
-        shard: (rank, world); the batches of other ranks stay NaN.
     """
     rows = [Row((ids,), (start,)) for ids, start in zip(sequences, starts, strict=True)]
     return row_logprobs(model, rows, pad_id, budget, shard)
@@ -134,7 +117,7 @@ def logprob_pairs(
     """Summed response log-probabilities and response lengths of every kept pair, in the order of ``pairs``.
 
     Returns:
-        Columns ``id, logp_a, logp_b`` (float64, nats; NaN where another rank computes) and ``tokens_a, tokens_b``.
+        Columns ``id, logp_a, logp_b`` (float64, nats) and ``tokens_a, tokens_b``.
     """
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
     rows, places = pair_rows(tokens)

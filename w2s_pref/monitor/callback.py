@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 Action = Literal["log", "checkpoint", "stop"] | Callable[[Alarm, TrainerState, TrainerControl], None]
 ACTIONS = ("log", "checkpoint", "stop")
 #: Looks between start and end where the cost cannot be estimated because the training's token counts are not known.
-LOOKS = 10
+SCORINGS = 10
 #: Training rows whose length is looked at.
 SAMPLED_ROWS = 200
 
@@ -233,14 +233,14 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         probe_tokens = getattr(self._score, "tokens", None)
         row_tokens = _row_tokens(getattr(loader, "dataset", None))
         if not probe_tokens or not row_tokens:  # a loop that is no Trainer has no loader, and no batch size in args
-            return ceil(steps / LOOKS)
+            return ceil(steps / SCORINGS)
         pairs = int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
         every = interval(probe_tokens, row_tokens * pairs, steps)
         cost = estimated_cost(probe_tokens, row_tokens * pairs, steps, every)
         count = len(self.probe.weak)
         log.info("monitor: %d pairs every %d steps, about %.1f %% of the training", count, every, 100 * cost)
         if cost > TOLERATED * BUDGET and state.is_world_process_zero:
-            fit = affordable_pairs(row_tokens * pairs * steps * count / probe_tokens, looks_wanted=2)
+            fit = affordable_pairs(row_tokens * pairs * steps * count / probe_tokens, scorings=2)
             log.warning(
                 "monitor: this training is short for its probe: looking twice at %d pairs costs about %.0f %% of it; "
                 "%d pairs would cost %.0f %%",

@@ -45,7 +45,7 @@ TOLERATED = 1.5
 TRAINING_FORWARDS = 3.0
 
 
-def affordable_looks(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
+def affordable_scorings(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
     """How many times the probe set can be scored within the budget, at least 0.
 
     Args:
@@ -59,7 +59,7 @@ def affordable_looks(probe_tokens: float, step_tokens: float, steps: int, budget
 
 def interval(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
     """Smallest number of steps between two looks that keeps within the budget; start and end are always scored."""
-    count = affordable_looks(probe_tokens, step_tokens, steps, budget)
+    count = affordable_scorings(probe_tokens, step_tokens, steps, budget)
     return steps if count < 3 else max(1, ceil(steps / (count - 1)))
 
 
@@ -68,6 +68,6 @@ def estimated_cost(probe_tokens: float, step_tokens: float, steps: int, every: i
     return (1 + ceil(steps / every)) * probe_tokens / (TRAINING_FORWARDS * step_tokens * steps)
 
 
-def affordable_pairs(training_pairs: float, looks_wanted: int = 11, budget: float = BUDGET) -> int:
-    """Probe pairs that can be scored ``looks_wanted`` times; ``training_pairs``, as long as they, counts all epochs."""
-    return floor(budget * TRAINING_FORWARDS * training_pairs / looks_wanted)
+def affordable_pairs(training_pairs: float, scorings: int = 11, budget: float = BUDGET) -> int:
+    """Probe pairs that can be scored ``scorings`` times; ``training_pairs``, as long as they, counts all epochs."""
+    return floor(budget * TRAINING_FORWARDS * training_pairs / scorings)

@@ -1,6 +1,7 @@
 """The monitor's table: one row a look, on disk as ``monitor.parquet`` after each, continued by a resumed training.
 
-Margins on the probe may be kept in it, so that signals against another weak model need no model to run again."""
+Margins on the probe may be kept in it, so that signals against another weak model need no model to run again.
+"""
 
 from __future__ import annotations
 

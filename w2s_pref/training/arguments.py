@@ -8,13 +8,12 @@ processes changes no result and is in no key; ``per_device_train_batch_size`` is
 from __future__ import annotations
 
 import ast
-import importlib.util
 from functools import cache
 from math import ceil, gcd
-from pathlib import Path
 from typing import Any, Literal
 
 from w2s_pref.core.strict import nearest, text_number
+from w2s_pref.models.quantized import parsed
 
 #: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, gradient checkpointing, a filter).
 DEFAULTS: dict[str, Any] = {
@@ -291,7 +290,7 @@ def known_values() -> dict[str, list[str]]:
 @cache
 def default_of(kind: Kind, name: str) -> Any:
     """The default of one of a trainer's own arguments, parsed, not imported; None where it has none."""
-    for node in _nodes("trl", f"trainer/{kind}_config.py"):
+    for node in parsed("trl", f"trainer/{kind}_config.py"):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
             given = node.value.keywords if isinstance(node.value, ast.Call) else []
             values = [word.value for word in given if word.arg == "default"]
@@ -302,7 +301,7 @@ def default_of(kind: Kind, name: str) -> Any:
 def _fields(*files: tuple[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for package, path in files:
-        for node in _nodes(package, path):
+        for node in parsed(package, path):
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 found[node.target.id] = ast.unparse(node.annotation)
     return found
@@ -310,15 +309,6 @@ def _fields(*files: tuple[str, str]) -> dict[str, str]:
 
 def _members(path: str, name: str) -> list[str]:
     """Values of an enumeration of transformers."""
-    classes = [node for node in _nodes("transformers", path) if isinstance(node, ast.ClassDef) and node.name == name]
+    classes = [node for node in parsed("transformers", path) if isinstance(node, ast.ClassDef) and node.name == name]
     values = [line.value for node in classes for line in node.body if isinstance(line, ast.Assign)]
     return [value.value for value in values if isinstance(value, ast.Constant) and isinstance(value.value, str)]
-
-
-@cache
-def _nodes(package: str, path: str) -> list[ast.AST]:
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        return []
-    source = Path(next(iter(spec.submodule_search_locations))) / path
-    return list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))

@@ -1,7 +1,8 @@
-"""Checkpoints that are whole or absent: a marker with the hash of every file, written last.
+"""Callbacks of every training: checkpoints, how far it is, how many tokens it saw, an end where its loss is no number.
 
-TRL resumes silently with other weights where ``optimizer.pt`` is missing, and crashes on a torn file; so a checkpoint
-counts only if its marker is there and every file still has the size and hash it names.
+Checkpoints are whole or absent: a marker with the hash of every file is written last. TRL resumes silently with other
+weights where ``optimizer.pt`` is missing, and crashes on a torn file; so a checkpoint counts only if its marker is
+there and every file still has its hash.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class Job:
         lora: arguments of a new adapter; a policy that is an adapter already goes on being trained as it is.
         base_path: what a saved adapter names as its base model.
         progress: called with (optimizer steps done, steps in all).
+        monitor: watches the training, and changes nothing of it.
     """
 
     arguments: dict[str, Any]
@@ -61,6 +62,7 @@ class Job:
     lora: dict[str, Any] | None = None
     base_path: str = ""
     progress: Progress | None = field(default=None, repr=False)
+    monitor: Monitor | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -76,7 +78,6 @@ class FitJob(Job):
     b_ids: Sequence[Sequence[int]] | None
     columns: dict[str, list[float]]
     loss: Loss
-    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
 def fit(
@@ -105,7 +106,7 @@ def fit(
         rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
         at_once=batch.at_once,
     )
-    return run(trainer, tokenizer, job, batch, save_to, job.monitor)
+    return run(trainer, tokenizer, job, batch, save_to)
 
 
 @dataclass(frozen=True)
@@ -192,21 +193,14 @@ def make_trainer(
         raise W2SError(f"lora: {error}") from error
 
 
-def run(
-    trainer: Trainer,
-    tokenizer: PreTrainedTokenizerBase,
-    job: Job,
-    batch: Batch,
-    save_to: Path,
-    monitor: Monitor | None,
-) -> dict[str, Any]:
+def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: Batch, save_to: Path) -> dict[str, Any]:
     """Train from the newest whole checkpoint on, save, and say how it went."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     _assert_world(trainer, batch.world)
     sharding.check(trainer)
-    if monitor is not None:
-        monitor.attach(trainer)
+    if job.monitor is not None:
+        job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
     checkpoint = agreed_on(Path(trainer.args.output_dir))

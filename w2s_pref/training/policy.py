@@ -17,8 +17,9 @@ from w2s_pref.losses import margins, objectives
 from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.pairs import PairLoss, PairObjective, prefers_a
 from w2s_pref.models.batches import RowBatch, read_logprobs
+from w2s_pref.models.batches.wrapped import inner
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
-from w2s_pref.training.fit import Batch, Job, Monitor, adapter, configuration, make_trainer, run
+from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 
 #: Columns of numbers; the reference's log-probabilities only where the margin reads them.
 NUMBERS = ("p", "sign", "ref_a", "ref_b")
@@ -101,7 +102,6 @@ class PolicyJob(Job):
     columns: dict[str, list[float]]
     objective: PairObjective
     base: Path = field(default=Path(), kw_only=True)
-    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
 def fit_policy(
@@ -130,12 +130,7 @@ def fit_policy(
         rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
         at_once=batch.at_once,
     )
-    done = run(trainer, tokenizer, job, batch, save_to, job.monitor)
-    _take_off_head(trainer.accelerator.unwrap_model(trainer.model))
+    done = run(trainer, tokenizer, job, batch, save_to)
+    # Undo TRL's change of the model's forward: the model is as it will be loaded.
+    inner(trainer.accelerator.unwrap_model(trainer.model)).__dict__.pop("forward", None)
     return done
-
-
-def _take_off_head(model: PreTrainedModel) -> None:
-    """Undo TRL's change of the model's forward: the model is as it will be loaded."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    inner.__dict__.pop("forward", None)

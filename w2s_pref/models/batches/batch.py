@@ -1,4 +1,4 @@
-"""Rows of texts that begin alike, and a batch of them as tensors: what each column is, where each text ends, which column predicts which token."""
+"""Rows of texts that begin alike, and a batch of them as tensors: what each column is, and which predicts what."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from accelerate.utils import set_seed
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.policy import save_policy
+from w2s_pref.models.load import save_policy
 from w2s_pref.training.callbacks import Progress
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.settings import PPOSettings
