@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from pairs import DATA, SHAPES, Pairs, clock, frame_of, machine, model_of, pairs_of, table, tokenizer_of
 
-from w2s_pref.models.batches import Row, count
-from w2s_pref.models.logprobs import logprob_ids, row_logprobs
-from w2s_pref.models.scoring import row_outputs, score_ids
+from w2s_pref.models.batches import Row
+from w2s_pref.models.batches.read import count_forward, counting
+from w2s_pref.models.scoring import logprob_ids, row_logprobs, row_outputs, score_ids
 
 LARGE = Path(__file__).parent.parent / "runs" / "lm" / "large"
 AT_ONCE = 32
@@ -45,7 +45,7 @@ def scores_in_data_order(model: Any, texts: list[list[int]], pad_id: int) -> np.
     done = []
     for start in range(0, len(texts), AT_ONCE):
         ids, mask = padded(texts[start : start + AT_ONCE], pad_id)
-        count.add(ids.numel(), int(mask.sum()))
+        count_forward(ids.numel(), int(mask.sum()))
         output = model(input_ids=ids.to(model.device), attention_mask=mask.to(model.device), use_cache=False)
         done.append(output.logits[:, 0].float().cpu())
     return torch.cat(done).double().numpy()
@@ -57,7 +57,7 @@ def logprobs_in_data_order(model: Any, texts: list[list[int]], starts: list[int]
     done = []
     for at in range(0, len(texts), AT_ONCE):
         ids, mask = (each.to(model.device) for each in padded(texts[at : at + AT_ONCE], pad_id))
-        count.add(ids.numel(), int(mask.sum()))
+        count_forward(ids.numel(), int(mask.sum()))
         logits = model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1].float()
         steps = torch.log_softmax(logits, dim=-1).gather(2, ids[:, 1:, None])[..., 0]
         answers = (
@@ -94,7 +94,7 @@ def measure(part: str, model: Any, pairs: Pairs, pad_id: int, options: argparse.
     ways["by length, shared prompts"]()  # decides on the layout
     for _ in range(options.rounds):
         for name, way in ways.items():
-            with count.counting() as seen:
+            with counting() as seen:
                 started = clock(options.clock)
                 values[name] = way()
                 seconds[name].append(clock(options.clock) - started)

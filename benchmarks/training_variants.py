@@ -18,12 +18,11 @@ from trl import DPOConfig, DPOTrainer, RewardConfig, RewardTrainer
 
 from w2s_pref.losses.pairs import PairObjective
 from w2s_pref.models.batches import Row
-from w2s_pref.models.batches.last_mlp import last_mlp
-from w2s_pref.models.logprobs import row_logprobs
+from w2s_pref.models.batches.read import last_mlp
+from w2s_pref.models.scoring import row_logprobs
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration
-from w2s_pref.training.fit_policy import PolicyJob
-from w2s_pref.training.policy import PolicyTrainer, policy_rows
+from w2s_pref.training.policy import PolicyJob, PolicyTrainer, policy_rows
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 BETA = 0.1

@@ -15,9 +15,8 @@ from transformers import TrainerControl
 
 from w2s_pref.monitor import RiskMonitor
 from w2s_pref.monitor.alarms import Band, Envelope
-from w2s_pref.monitor.callback import LOOKS
+from w2s_pref.monitor.callback import SCORINGS, Loop
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.monitor.loop import Loop
 from w2s_pref.monitor.signals import signals
 
 N = 40
@@ -44,7 +43,7 @@ def always() -> Envelope:
 
 def test_a_loop_that_is_no_trainer_is_watched_at_the_default_interval() -> None:
     AcceleratorState._reset_state()  # as where no Trainer has run in this process: its own loop makes no Accelerator
-    watch, updates = monitor(), 2 * LOOKS
+    watch, updates = monitor(), 2 * SCORINGS
     loop = Loop(watch, updates)
     for done in range(updates + 1):
         assert not loop(done, torch.nn.Linear(1, 1))

@@ -27,7 +27,7 @@ from w2s_pref.engine.lease_files import LeaseFolder
 from w2s_pref.engine.locks import Held, Lease, Locks
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
-from w2s_pref.training import checkpoints
+from w2s_pref.training import callbacks
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_killed_while_another_waits(study: Path, finished: Path) -> None:
     """The other run says whom it waits for, takes over at once when that one dies, and continues its checkpoint."""
     store = study / "runs" / "store"
     first = start()
-    sealed = wait_for(lambda: list(store.glob(f"partial/*/checkpoint-3/{checkpoints.MARKER}")), first)[0]
+    sealed = wait_for(lambda: list(store.glob(f"partial/*/checkpoint-3/{callbacks.MARKER}")), first)[0]
     first.send_signal(signal.SIGSTOP)  # it lives, so nobody may take its stage
     before = sealed.stat().st_ino, sealed.stat().st_mtime_ns
     second = start()
@@ -147,7 +147,7 @@ def test_suspended_while_another_machine_took_over(
     shelf = LeaseFolder(store)
 
     def overtaken(self: Held) -> None:
-        if not taken and list(store.glob(f"partial/*/checkpoint-3/{checkpoints.MARKER}")):
+        if not taken and list(store.glob(f"partial/*/checkpoint-3/{callbacks.MARKER}")):
             taken.append(self.name)
             shelf.replace(self.name, Lease("f" * 32, FAR).encode())
             self._beat()
@@ -215,8 +215,8 @@ def test_disk_full_in_the_middle_of_a_checkpoint(
     assert not half_written(disk.place / "store")
     (work,) = (disk.place / "store").glob("partial/*")
     assert (work / "checkpoint-6" / "model.safetensors").is_file()
-    assert not checkpoints.whole(work / "checkpoint-6")
-    assert checkpoints.whole(work / "checkpoint-3")
+    assert not callbacks.whole(work / "checkpoint-6")
+    assert callbacks.whole(work / "checkpoint-3")
     filler.unlink()
     again = succeeded("run", "tiny.yaml", *ONE, f"store={disk.place}/store")
     assert len(built(again.out)) == 12

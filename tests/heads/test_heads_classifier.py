@@ -13,9 +13,8 @@ from heads_helpers import make_items, save_encoder
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import item_ids
-from w2s_pref.models.classifier import class_tokens, load_classifier, load_saved_classifier, score_items
-from w2s_pref.models.load import load_base, load_saved
-from w2s_pref.models.policy import load_saved_policy
+from w2s_pref.models.classifier import class_tokens, load_classifier, score_items
+from w2s_pref.models.load import load_base, load_saved, load_saved_policy
 from w2s_pref.models.spec import ModelSpec
 
 
@@ -112,7 +111,7 @@ def test_saved_and_loaded(folders: dict[str, Path], tmp_path: Path, kind: str) -
     model, tokenizer = load_classifier(ModelSpec(path=str(folders[kind])), Path(), 0, "normal")
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    loaded, again = load_saved_classifier(tmp_path)
+    loaded, again = load_saved(tmp_path, outputs=2)
     items = make_items(6)
     before, after = score_items(model, tokenizer, items), score_items(loaded, again, items)
     assert np.allclose(before[["score_a", "score_b"]], after[["score_a", "score_b"]], atol=1e-6)
@@ -127,9 +126,9 @@ def test_a_reward_model_is_no_classifier(folders: dict[str, Path], tmp_path: Pat
     reward.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     with pytest.raises(W2SError, match="1 outputs; a classifier has 2"):
-        load_saved_classifier(tmp_path)
+        load_saved(tmp_path, outputs=2)
     with pytest.raises(W2SError, match="is no saved classifier"):
-        load_saved_classifier(folders["decoder"])
+        load_saved(folders["decoder"], outputs=2)
 
 
 @pytest.mark.usefixtures("float64")

@@ -11,12 +11,14 @@ import torch
 from conftest import save_tiny
 from float64 import EXACT
 from heads_helpers import make_items, save_encoder
+from w2s_pref.labels.agreement import agreement
 
 from w2s_pref.data.tokens import item_ids
-from w2s_pref.labels.agreement import agreement
+from w2s_pref.labels.make import agreement
 from w2s_pref.losses.named import mean_loss
 from w2s_pref.losses.spec import CONSTANTS, LossSpec
-from w2s_pref.models.classifier import load_classifier, load_saved_classifier, margins, score_items
+from w2s_pref.models.classifier import load_classifier, margins, score_items
+from w2s_pref.models.load import load_saved
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.classify import ClassifyJob, fit_classifier
@@ -133,11 +135,11 @@ def test_it_learns_and_the_picks_are_what_the_curve_says(tmp_path: Path, decoder
         values = {int(point["step"]): point[measure] for point in done["curve"]}
         step = next(step for step, value in values.items() if value == max(values.values()))
         assert done["picked"][name] == step
-        loaded, again = load_saved_classifier(tmp_path / "saved" / name)
+        loaded, again = load_saved(tmp_path / "saved" / name, outputs=2)
         found = margins(loaded, list(work.validation.ids), again.pad_token_id)
         assert agreement(found, np.asarray(target)) == pytest.approx(values[step])
     if kind == "full":
-        final, again = load_saved_classifier(tmp_path / "saved" / "final")
+        final, again = load_saved(tmp_path / "saved" / "final", outputs=2)
         scores = score_items(final, again, make_items(60, seed=5))
         assert agreement((scores["score_a"] - scores["score_b"]).to_numpy(), np.arange(60) % 2) > 0.7
     assert done["picked"]["final"] == done["steps"] == 30 * epochs
@@ -179,7 +181,7 @@ def test_resumed_is_undisturbed(tmp_path: Path, decoder: Path) -> None:
     assert resumed["curve"] == undisturbed["curve"]
     assert resumed["picked"] == undisturbed["picked"]
     for name in ("best_weak", "best_truth", "final"):
-        kept = [weights(load_saved_classifier(tmp_path / place / "saved" / name)[0]) for place in ("whole", "cut")]
+        kept = [weights(load_saved(tmp_path / place / "saved" / name, outputs=2)[0]) for place in ("whole", "cut")]
         assert torch.equal(*kept)
 
 

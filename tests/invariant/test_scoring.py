@@ -13,8 +13,9 @@ from float64 import EXACT
 from transformers import LlamaForSequenceClassification
 
 from w2s_pref.models import scoring
-from w2s_pref.models.batches import Row, count
-from w2s_pref.models.scoring import class_ids, score_ids, score_pairs
+from w2s_pref.models.batches import Row
+from w2s_pref.models.batches.read import counting
+from w2s_pref.models.scoring import row_outputs, score_ids, score_pairs
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -101,9 +102,9 @@ def test_each_text_of_pairs_runs_once() -> None:
     words = {"x": " w5", "y": " w6", "z": " w7", "t": " w8"}
     rows = [{"prompt": "w1 w2", "a": words[a], "b": words[b]} for a, b in sides]
     pairs = pd.DataFrame([{"id": str(n), "form": "text", **row} for n, row in enumerate(rows)])
-    with count.counting() as seen:
+    with counting() as seen:
         score_pairs(model, tokenizer, pairs)  # decides on the layout too
-    with count.counting() as seen:
+    with counting() as seen:
         scores = score_pairs(model, tokenizer, pairs)
     assert seen.real == (2 + 2 + 2) + 4 + 4
     assert scores["score_a"][0] == scores["score_b"][1] == scores["score_a"][2] == scores["score_b"][2]
@@ -124,7 +125,7 @@ def test_two_outputs(texts: list[list[int]]) -> None:
     config = make_model().config
     config.num_labels = 2
     model = LlamaForSequenceClassification(config)
-    logits = class_ids(model, texts, 100)
+    logits = row_outputs(model, [Row((text,)) for text in texts], 100)
     assert logits.shape == (60, 2)
     with torch.no_grad():
         one = [model(input_ids=torch.tensor([text])).logits[0].numpy() for text in texts]

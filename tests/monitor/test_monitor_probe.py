@@ -122,7 +122,7 @@ def test_margins_of_policies() -> None:
     """beta times the difference of log-ratios, and per token without a reference; shards add up."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from w2s_pref.models.logprobs import logprob_pairs
+    from w2s_pref.models.scoring import logprob_pairs
 
     reward = make_model()
     small = LlamaConfig(**{**reward.config.to_dict(), "architectures": None})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.monitor import schedule
+from w2s_pref.monitor import config
 from w2s_pref.monitor.signals import BLIND, LABEL_FREE, LABELLED, expected_calibration_error, signals, variance_error
 
 
@@ -110,17 +110,17 @@ def test_probabilities_outside_their_range() -> None:
 
 def test_schedule_by_hand() -> None:
     """1,000 steps of 3,000 tokens, a probe of 6,000: 1.5 % pays for .015 * 3 * 3e6 / 6e3 = 22 looks."""
-    assert schedule.affordable_looks(6000, 3000, 1000, 0.015) == 22
-    every = schedule.interval(6000, 3000, 1000, 0.015)
+    assert config.affordable_scorings(6000, 3000, 1000, 0.015) == 22
+    every = config.interval(6000, 3000, 1000, 0.015)
     assert every == 48  # 21 intervals: start, 20 inside, end
-    assert schedule.estimated_cost(6000, 3000, 1000, every) == pytest.approx(22 * 6000 / (3 * 3000 * 1000))
-    assert schedule.estimated_cost(6000, 3000, 1000, every - 1) > 0.015
-    assert schedule.interval(6000, 3000, 10) == 10  # too short: start and end only
-    assert schedule.interval(1, 3000, 10) == 1
-    assert schedule.affordable_pairs(20_000, 11, 0.015) == 81  # .045 * 20,000 / 11
+    assert config.estimated_cost(6000, 3000, 1000, every) == pytest.approx(22 * 6000 / (3 * 3000 * 1000))
+    assert config.estimated_cost(6000, 3000, 1000, every - 1) > 0.015
+    assert config.interval(6000, 3000, 10) == 10  # too short: start and end only
+    assert config.interval(1, 3000, 10) == 1
+    assert config.affordable_pairs(20_000, 11, 0.015) == 81  # .045 * 20,000 / 11
 
 
 @pytest.mark.parametrize("steps", [50, 333, 5000, 100_000])
 def test_the_estimate_keeps_to_the_budget(steps: int) -> None:
-    every = schedule.interval(5000, 4000, steps)
-    assert every == steps or schedule.estimated_cost(5000, 4000, steps, every) <= schedule.BUDGET + 1e-12
+    every = config.interval(5000, 4000, steps)
+    assert every == steps or config.estimated_cost(5000, 4000, steps, every) <= config.BUDGET + 1e-12

@@ -11,9 +11,9 @@ import torch
 from conftest import make_tokenizer
 
 from w2s_pref.losses.pairs import PairObjective
-from w2s_pref.models.logprobs import logprob_ids
+from w2s_pref.models.scoring import logprob_ids
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit_policy import PolicyJob, fit_policy
+from w2s_pref.training.policy import PolicyJob, fit_policy
 
 ARGUMENTS = {
     "batch_size": 8, "learning_rate": 1.0e-2, "num_train_epochs": 1, "save_steps": 100, "logging_steps": 1,

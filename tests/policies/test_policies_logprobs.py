@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT / "tests" / "data"))
 from data_helpers import LINES, byte_tokenizer, encoder_tokenizer
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.models.logprobs import logprob_ids, logprob_pairs
+from w2s_pref.models.scoring import logprob_ids, logprob_pairs
 
 
 @pytest.mark.usefixtures("float64")
@@ -98,7 +98,7 @@ def test_pairs_by_hand() -> None:
 
 
 def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from w2s_pref.models import logprobs
+    from w2s_pref.models import scoring
 
     frame = make_pairs(6)
     twice = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])
@@ -108,7 +108,7 @@ def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
         given.append(sum(len(row.texts) for row in rows))
         return np.arange(float(given[-1]))
 
-    monkeypatch.setattr(logprobs, "row_logprobs", count)
+    monkeypatch.setattr(scoring, "row_logprobs", count)
     table = logprob_pairs(make_policy(), make_tokenizer(), twice)
     assert given == [12]
     assert (table["logp_a"][:6].to_numpy() == table["logp_b"][6:].to_numpy()).all()

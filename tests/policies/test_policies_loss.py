@@ -13,7 +13,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.losses import margins
 from w2s_pref.losses.margins import PairBatch, bound, margin, needs_reference
 from w2s_pref.losses.pairs import PairLoss, PairObjective
-from w2s_pref.losses.spec import LossSpec
+from w2s_pref.losses.spec import LossSpec, checked
 
 
 def batch(reference: bool = True) -> PairBatch:
@@ -146,6 +146,6 @@ def test_wrong_margins_are_sentences(tmp_path: Path) -> None:
     with pytest.raises(W2SError, match="unknown margin 'dbo'; did you mean 'dpo'"):
         bound("dbo", 0.1, {})
     with pytest.raises(W2SError, match=r"something that is a tensor of torch\.int64"):
-        margins.check(torch.tensor([1, 2]), batch(), "whole")
+        checked(torch.tensor([1, 2]), batch().logp_a, "margin")
     with pytest.raises(W2SError, match="something that is of type list"):
-        margins.check([1.0, 2.0], batch(), "list")
+        checked([1.0, 2.0], batch().logp_a, "margin")

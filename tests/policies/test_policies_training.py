@@ -17,8 +17,7 @@ from w2s_pref.losses.pairs import PairObjective
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training import policy
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit_policy import PolicyJob
-from w2s_pref.training.policy import policy_rows
+from w2s_pref.training.policy import PolicyJob, policy_rows
 
 
 def stock(folder: Path, work: PolicyJob, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:

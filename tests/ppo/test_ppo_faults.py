@@ -11,7 +11,7 @@ import torch
 from ppo_helpers import prompts, run, share_of_e, start
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.training.ppo import trainer
+from w2s_pref.training.ppo import fit
 from w2s_pref.training.ppo.players import Players
 
 
@@ -67,21 +67,21 @@ def test_a_loss_that_is_no_number_names_its_step(tmp_path: Path, monkeypatch: py
 
 def test_a_kl_below_zero_stops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Log-probs that are not those the answers were sampled with, by one nat a token."""
-    original = trainer.measure
+    original = fit.measure
 
     def shifted(*args: Any) -> Any:
         found = original(*args)
         return {**found, "logprobs": found["logprobs"] - 1.0}
 
-    monkeypatch.setattr(trainer, "measure", shifted)
+    monkeypatch.setattr(fit, "measure", shifted)
     with pytest.raises(W2SError, match=r"in update 1 the KL .* estimated at -\d.* below -kl_tolerance \(-1\)"):
         run(tmp_path)
     run(tmp_path / "patient", kl_tolerance=100.0, total_episodes=8)
 
 
 def test_log_probs_that_are_no_numbers_stop_before_they_train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = trainer.measure
-    monkeypatch.setattr(trainer, "measure", lambda *a: {n: t * float("nan") for n, t in original(*a).items()})
+    original = fit.measure
+    monkeypatch.setattr(fit, "measure", lambda *a: {n: t * float("nan") for n, t in original(*a).items()})
     with pytest.raises(W2SError, match="estimated at nan nats"):
         run(tmp_path)
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from ppo_helpers import furthest, run
 
-from w2s_pref.training import checkpoints
+from w2s_pref.training import callbacks
 from w2s_pref.training.ppo.learner import Learner
 
 #: 3 updates of 2 passes of 2 steps, with a controller whose state matters.
@@ -67,7 +67,7 @@ def test_stopped_and_resumed_equals_undisturbed(
         stop_at_step(patch, steps)
         with pytest.raises(Stopped):
             run(tmp_path, noisy, **SETTINGS, save_steps=save_steps)
-    newest = checkpoints.latest(tmp_path / "work", remove_torn=False)
+    newest = callbacks.latest(tmp_path / "work", remove_torn=False)
     assert (newest.name if newest else None) == checkpoint
     again = run(tmp_path, noisy, **SETTINGS, save_steps=save_steps)
     assert furthest(whole[0], tmp_path) == 0.0

@@ -11,7 +11,7 @@ from rows_helpers import pairs
 from w2s_pref.data.token_cache import Tokenized
 from w2s_pref.models.batches import Row, collate, row_length
 from w2s_pref.models.batches.each import distinct, pair_rows
-from w2s_pref.models.batches.mask import attention_mask, mask_mod, visible
+from w2s_pref.models.batches.read import attention_mask, mask_mod, visible
 
 #: "1 2 3" then "4 5" or "6"; and "7" then "8" or "9 9".
 TWO = [Row(([1, 2, 3, 4, 5], [1, 2, 3, 6]), (3, 3)), Row(([7, 8], [7, 9, 9]), (1, 1))]

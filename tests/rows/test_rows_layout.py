@@ -11,7 +11,8 @@ import transformers as t
 from float64 import EXACT
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
-from w2s_pref.models.batches import collate, count, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches import collate, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches.read import counting
 from w2s_pref.models.scoring import score_ids
 
 TINY: dict[str, Any] = {"vocab_size": 104, "eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": None}
@@ -155,9 +156,9 @@ def test_leaves_modes_random_state_and_weights() -> None:
 
 def test_decided_once() -> None:
     model = make("Llama", "reward")
-    with count.counting() as first:
+    with counting() as first:
         layout_of(model, PAD)
-    with count.counting() as second:
+    with counting() as second:
         layout_of(model, PAD, longest=50)
     assert first.positions > 0
     assert (second.positions, second.real) == (0, 0)
@@ -168,8 +169,8 @@ def test_forward_tokens() -> None:
     from w2s_pref.models.batches import Row
 
     model = make("Llama", "reward")
-    with count.counting() as outer:
-        with count.counting() as seen:
+    with counting() as outer:
+        with counting() as seen:
             read_heads(model, collate([Row(([1, 2, 3, 4, 5], [1, 2, 3, 6])), Row(([7, 8], [7, 9, 9]))], PAD, "shared"))
         read_heads(model, collate([Row(([1, 2],))], PAD, "padded"))
     assert (seen.positions, seen.real) == (12, 10)

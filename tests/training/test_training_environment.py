@@ -15,7 +15,7 @@ from w2s_pref.training.fit import set_environment
 NAMES = ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DS_ACCELERATOR")
 PROGRAM = """
 import os
-import w2s_pref.training.fit, w2s_pref.training.fit_policy, w2s_pref.training.online, w2s_pref.training.ppo.fit
+import w2s_pref.training.fit, w2s_pref.training.policy, w2s_pref.training.online, w2s_pref.training.ppo.fit
 print([name for name in NAMES if name in os.environ])
 """
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 #: Old module or package → where it is now. Modules of an old package that are not named keep their last name.
 ALIASES = {
-    "w2s_pref.agreement": "w2s_pref.labels.agreement",
+    "w2s_pref.agreement": "w2s_pref.labels.make",
     "w2s_pref.analysis.bootstrap": "w2s_pref.analysis.stats.bootstrap",
     "w2s_pref.analysis.calibration": "w2s_pref.analysis.scores.calibration",
     "w2s_pref.analysis.generalization": "w2s_pref.analysis.preferences.generalization",
@@ -27,7 +27,7 @@ ALIASES = {
     "w2s_pref.generation": "w2s_pref.models.generation",
     "w2s_pref.label_methods": "w2s_pref.labels.combine",
     "w2s_pref.label_noise": "w2s_pref.labels.noise",
-    "w2s_pref.logprobs": "w2s_pref.models.logprobs",
+    "w2s_pref.logprobs": "w2s_pref.models.scoring",
     "w2s_pref.loss_spec": "w2s_pref.losses.spec",
     "w2s_pref.margins": "w2s_pref.losses.margins",
     "w2s_pref.objectives": "w2s_pref.losses.objectives",

@@ -144,3 +144,15 @@ def random_labels(ids: pd.Series, seed: int) -> pd.DataFrame:
     """Labels of the placebo: a fair coin for each pair, from its id and the seed."""
     coin = [int(digest("placebo", str(seed), identity)[:8], 16) % 2 for identity in ids]
     return pd.DataFrame({"id": ids.to_numpy(), "p": np.asarray(coin, dtype=float), "keep": True})
+
+
+def agreement(margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of items on which the sign of the margin is the label, over the last dimension; a margin of 0 is half.
+
+    Args:
+        margins: (…, n), log-odds of class 1.
+        labels: (…, n), probabilities or 0 and 1, hardened at ½ (½ itself is 1).
+    """
+    right = (margins > 0) == (labels >= 0.5)
+    share: np.ndarray = np.where(margins == 0, 0.5, right).mean(axis=-1)
+    return share

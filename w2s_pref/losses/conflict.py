@@ -13,7 +13,7 @@ Both may ask for ``truth``, 1 where the ground truth prefers ``a``, else 0; only
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,9 +21,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
 from w2s_pref.core.user_code import asked, by_name, numbers, parameters
-
-if TYPE_CHECKING:
-    from w2s_pref.losses.checked import Checked
+from w2s_pref.losses.spec import Checked
 
 #: Those of the package are wired into the studies' graphs (``studies.preferences.nodes``).
 BUILTIN = ("none", "explicit", "implicit", "placebo", "gold", "base")
@@ -69,8 +67,6 @@ def extra_labels(text: str, base: Path, pairs: pd.DataFrame, seed: int) -> pd.Da
 
 def term(text: str, base: Path) -> Checked:
     """A user's term of the loss, called with ``margin``, ``p`` and ``truth`` of shape (B,)."""
-    from w2s_pref.losses.checked import Checked
-
     what = f"conflict {text!r}"
     return Checked(by_name(CONFLICTS.find(text, base), TERM, what), what)
 

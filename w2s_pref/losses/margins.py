@@ -21,7 +21,6 @@ from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
-from w2s_pref.losses.checked import checked
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -133,12 +132,3 @@ def bound(name: str, beta: float, options: dict[str, Any], base: Path = Path()) 
             f"margin {name!r}: {error}; check its options, and that its first parameter is the batch"
         ) from None
     return lambda batch: function(batch, **given)
-
-
-def check(value: Any, batch: PairBatch, name: str) -> None:
-    """Refuse what a margin function returned unless it is one finite number a pair.
-
-    Raises:
-        W2SError: not a floating tensor of shape (B,), or with numbers that are not finite.
-    """
-    checked(value, batch.logp_a, f"margin {name!r}")

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from w2s_pref.core.user_code import guarded
 from w2s_pref.losses import margins, objectives
-from w2s_pref.losses.checked import Checked
 from w2s_pref.losses.margins import PairBatch
-from w2s_pref.losses.spec import LossSpec
+from w2s_pref.losses.spec import Checked, LossSpec, checked
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class PairLoss:
         """Margins of the method, shape (B,); for SFT the difference of mean log-probabilities per token."""
         value = self._margin(batch)
         if not self._checked:
-            margins.check(value, batch, self.objective.name)
+            checked(value, batch.logp_a, f"margin {self.objective.name!r}")
             self._checked = True
         return value
 

@@ -1,18 +1,23 @@
-"""Which loss a student is trained with, and its constants. No torch here: recipes are checked with this."""
+"""Which loss a student is trained with, and its constants. No torch here: recipes are checked with this.
+
+What a user's function returns is checked on its first batch, before a training goes astray for hours.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
 from w2s_pref.core.strict import Section
 from w2s_pref.core.user_code import by_name
 
 if TYPE_CHECKING:
-    from w2s_pref.losses.checked import Checked
+    from torch import Tensor
 
 #: Every loss of the package and the constants that it reads.
 CONSTANTS: dict[str, tuple[str, ...]] = {
@@ -40,6 +45,43 @@ LossName = Annotated[str, AfterValidator(LOSSES.checked)]
 
 #: Other names of the same thing: in the public code, and in the paper.
 ALIASES = {"xent": "soft_bce", "naive": "soft_bce"}
+
+
+def checked(value: Any, like: Tensor, what: str) -> Tensor:
+    """``value``, where it is one finite floating-point number for each of ``like``.
+
+    Raises:
+        W2SError: not a floating tensor of that shape, with numbers that are not finite, or without a gradient where
+            ``like`` has one.
+    """
+    import torch
+
+    if not isinstance(value, torch.Tensor) or not value.is_floating_point():
+        kind = f"a tensor of {value.dtype}" if isinstance(value, torch.Tensor) else f"of type {type(value).__name__}"
+        raise W2SError(f"{what} returned something that is {kind}; return a floating-point tensor")
+    if value.shape != like.shape:
+        shape = f"({len(like)},)" if like.ndim == 1 else str(tuple(like.shape))
+        raise W2SError(f"{what} returned shape {tuple(value.shape)}; return one number a pair, {shape}")
+    if not torch.isfinite(value).all():
+        raise W2SError(f"{what} returned numbers that are not finite; check its divisions and logarithms")
+    if like.requires_grad and torch.is_grad_enabled() and not value.requires_grad:
+        raise W2SError(f"{what} returned numbers without a gradient; compute them from the margin with torch")
+    return value
+
+
+class Checked:
+    """A function called by keyword that returns one number for each margin; its first result is checked."""
+
+    def __init__(self, function: Callable[..., Any], what: str) -> None:
+        self._function, self._what, self._seen = function, what, False
+
+    def __call__(self, margin: Tensor, **values: Any) -> Tensor:
+        """The function's numbers, of the shape of ``margin``."""
+        found: Tensor = self._function(margin=margin, **values)
+        if not self._seen:
+            checked(found, margin, self._what)
+            self._seen = True
+        return found
 
 
 class LossSpec(Section):
@@ -120,8 +162,6 @@ class LossSpec(Section):
         """A user's own loss, called with ``margin`` and what else is offered."""
         if self._function is not None:
             return self._function
-        from w2s_pref.losses.checked import Checked
-
         what = f"loss {self.name!r}"
         return Checked(by_name(LOSSES.find(self.name, base), OFFERED, what, self.options), what)
 

@@ -16,12 +16,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import item_ids
+from w2s_pref.models.batches import Row
 from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.batches.wrapped import head as head_of
 from w2s_pref.models.batches.wrapped import is_encoder
-from w2s_pref.models.load import load_base, load_saved
-from w2s_pref.models.policy import load_policy
-from w2s_pref.models.scoring import class_ids
+from w2s_pref.models.load import load_base, load_policy
+from w2s_pref.models.scoring import row_outputs
 from w2s_pref.models.spec import ModelSpec
 
 #: How a new head starts: at zero (every answer ½), at small normal numbers drawn from the seed, or as the rows of the
@@ -117,17 +117,6 @@ def class_tokens(tokenizer: PreTrainedTokenizerBase, name: str) -> list[int]:
     )
 
 
-def load_saved_classifier(
-    folder: str | Path, trust_remote_code: bool = False
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a classifier that was saved: a full model folder, or a LoRA adapter folder.
-
-    Raises:
-        W2SError: not a model folder, not two outputs (a reward model, say), or an adapter whose base model is gone.
-    """
-    return load_saved(folder, trust_remote_code, outputs=len(CLASSES))
-
-
 def score_items(
     model: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -142,12 +131,12 @@ def score_items(
         shard: (rank, world); items of other ranks stay NaN.
     """
     texts, places = distinct(tuple(ids) for ids in item_ids(items["prompt"].tolist(), tokenizer, max_length))
-    outputs = class_ids(model, texts, tokenizer.pad_token_id, shard=shard)[places]
+    outputs = row_outputs(model, [Row((ids,)) for ids in texts], tokenizer.pad_token_id, shard=shard)[places]
     return pd.DataFrame({"id": items["id"].to_numpy(), "score_a": outputs[:, 1], "score_b": outputs[:, 0]})
 
 
 def margins(model: nn.Module, ids: list[tuple[int, ...]], pad_id: int, shard: tuple[int, int] = (0, 1)) -> np.ndarray:
     """z1 - z0 of token ids, (n,), float64."""
-    outputs = class_ids(model, ids, pad_id, shard=shard)
+    outputs = row_outputs(model, [Row((each,)) for each in ids], pad_id, shard=shard)
     difference: np.ndarray = outputs[:, 1] - outputs[:, 0]
     return difference

@@ -17,7 +17,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import digest
 from w2s_pref.data.tokens import prompt_ids
-from w2s_pref.models.logprobs import logprob_ids
+from w2s_pref.models.scoring import logprob_ids
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches import Row
 from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.batches.wrapped import inner, is_encoder
-from w2s_pref.models.logprobs import row_logprobs
+from w2s_pref.models.scoring import row_logprobs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

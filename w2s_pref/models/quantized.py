@@ -16,14 +16,20 @@ if TYPE_CHECKING:
 
 
 @cache
+def parsed(package: str, path: str) -> list[ast.AST]:
+    """Every node of a source file of a package, parsed, not imported; none where the package is not installed."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        return []
+    source = Path(next(iter(spec.submodule_search_locations))) / path
+    return list(ast.walk(ast.parse(source.read_text(encoding="utf-8"))))
+
+
+@cache
 def arguments() -> tuple[str, ...]:
     """Arguments of transformers' BitsAndBytesConfig, parsed, not imported."""
-    spec = importlib.util.find_spec("transformers")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    source = Path(next(iter(spec.submodule_search_locations))) / "utils" / "quantization_config.py"
-    tree = ast.parse(source.read_text(encoding="utf-8"))
-    (found,) = (node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "BitsAndBytesConfig")
+    nodes = parsed("transformers", "utils/quantization_config.py")
+    (found,) = (node for node in nodes if isinstance(node, ast.ClassDef) and node.name == "BitsAndBytesConfig")
     (init,) = (node for node in found.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
     return tuple(argument.arg for argument in init.args.args if argument.arg != "self")
 

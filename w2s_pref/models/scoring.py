@@ -1,7 +1,10 @@
-"""Score texts with a classification head: sorted by length, batched by token budget, each distinct text once.
+"""Scores of a classification head, and log-probabilities of responses: sorted by length, each distinct text once.
 
-The two answers of a pair are computed behind one prompt where the model can (``batches``). The score of a text does
-not depend on its batch.
+The two answers of a pair are computed behind one prompt where the model can, and logits for response tokens only
+(``batches``). The value of a text does not depend on its batch: log-softmax in float32, sums in float64.
+
+Everywhere ``budget`` is the most padded tokens of a batch, and ``shard`` is (rank, world): the texts of other ranks
+stay NaN.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import pandas as pd
 from torch import nn
 
 from w2s_pref.data.tokens import Overlong, tokenize
-from w2s_pref.models.batches import Row, RowBatch, read_heads
+from w2s_pref.models.batches import Row, RowBatch, read_heads, read_token_logprobs
+from w2s_pref.models.batches.budget import most_tokens
 from w2s_pref.models.batches.each import TOKEN_BUDGET, pair_rows, read_texts
 from w2s_pref.models.batches.wrapped import inner
 
@@ -29,27 +33,12 @@ def row_outputs(
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
-    """The head's outputs for every text of the rows, in their order, shape (texts, outputs), float64.
-
-    Args:
-        shard: (rank, world); the texts of other ranks stay NaN.
-    """
+    """The head's outputs for every text of the rows, in their order, shape (texts, outputs), float64."""
 
     def heads(model: nn.Module, batch: RowBatch) -> np.ndarray:
         return read_heads(model, batch).double().cpu().numpy()
 
     return read_texts(model, rows, pad_id, heads, budget, shard, (inner(model).config.num_labels,))
-
-
-def class_ids(
-    model: nn.Module,
-    sequences: Sequence[Sequence[int]],
-    pad_id: int,
-    budget: int = TOKEN_BUDGET,
-    shard: tuple[int, int] = (0, 1),
-) -> np.ndarray:
-    """Logits of a classifier, shape (n, outputs), float64; the texts of other ranks stay NaN."""
-    return row_outputs(model, [Row((ids,)) for ids in sequences], pad_id, budget, shard)
 
 
 def score_ids(
@@ -59,8 +48,8 @@ def score_ids(
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
-    """Rewards, shape (n,), float64. ``shard`` = (rank, world): the batches of other ranks stay NaN."""
-    rewards: np.ndarray = class_ids(model, sequences, pad_id, budget, shard)[:, 0]
+    """Rewards, shape (n,), float64."""
+    rewards: np.ndarray = row_outputs(model, [Row((ids,)) for ids in sequences], pad_id, budget, shard)[:, 0]
     return rewards
 
 
@@ -78,3 +67,63 @@ def score_pairs(
     rows, places = pair_rows(tokens)
     scores = row_outputs(model, rows, tokenizer.pad_token_id, budget, shard)[places, 0]
     return pd.DataFrame({"id": list(tokens.ids), "score_a": scores[0], "score_b": scores[1]})
+
+
+def row_logprobs(
+    model: nn.Module,
+    rows: Sequence[Row],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> np.ndarray:
+    """Summed log-probabilities of the responses of every text of the rows, in their order, (texts,), float64, nats."""
+    return read_texts(model, rows, pad_id, _summed, min(budget, most_tokens(model)), shard)
+
+
+def _summed(model: nn.Module, batch: RowBatch) -> np.ndarray:
+    """(K, R) sums over each response's tokens."""
+    each = read_token_logprobs(model, batch)
+    assert batch.responses is not None
+    total = np.bincount(batch.responses.owners.cpu(), each.double().cpu(), minlength=batch.last.numel())
+    return total.reshape(batch.last.shape)
+
+
+def logprob_ids(
+    model: nn.Module,
+    sequences: Sequence[Sequence[int]],
+    starts: Sequence[int],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> np.ndarray:
+    """Summed log-probabilities of ``sequences[i][starts[i]:]`` given what comes before, shape (n,), float64, in nats.
+
+    Args:
+        starts: index of the first response token of each sequence, at least 1; a sequence without response gives 0.
+    """
+    rows = [Row((ids,), (start,)) for ids, start in zip(sequences, starts, strict=True)]
+    return row_logprobs(model, rows, pad_id, budget, shard)
+
+
+def logprob_pairs(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: pd.DataFrame,
+    max_length: int | None = 512,
+    overlong: Overlong = "truncate",
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> pd.DataFrame:
+    """Summed response log-probabilities and response lengths of every kept pair, in the order of ``pairs``.
+
+    Returns:
+        Columns ``id, logp_a, logp_b`` (float64, nats) and ``tokens_a, tokens_b``.
+    """
+    tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
+    rows, places = pair_rows(tokens)
+    logp = row_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)[places]
+    lengths = np.array([len(ids) for ids in [*tokens.a_ids, *tokens.b_ids]], dtype=np.int64)
+    count = (lengths - np.array([*tokens.a_starts, *tokens.b_starts], dtype=np.int64)).reshape(2, -1)
+    return pd.DataFrame(
+        {"id": list(tokens.ids), "logp_a": logp[0], "logp_b": logp[1], "tokens_a": count[0], "tokens_b": count[1]}
+    )

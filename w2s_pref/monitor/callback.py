@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -27,11 +28,10 @@ from transformers import (
 from w2s_pref.analysis.risk.blind_spot import check_thresholds
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.batches.wrapped import untouched
-from w2s_pref.monitor import schedule
 from w2s_pref.monitor.alarms import Alarm, Envelope
-from w2s_pref.monitor.other_weak import MARGIN
+from w2s_pref.monitor.config import BUDGET, TOLERATED, affordable_pairs, estimated_cost, interval
 from w2s_pref.monitor.probe import Pairs, Weak, make_probe
-from w2s_pref.monitor.record import Record
+from w2s_pref.monitor.record import MARGIN, Record
 from w2s_pref.monitor.scorers import RewardMargins, Scorer
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED, signals
 from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 Action = Literal["log", "checkpoint", "stop"] | Callable[[Alarm, TrainerState, TrainerControl], None]
 ACTIONS = ("log", "checkpoint", "stop")
 #: Looks between start and end where the cost cannot be estimated because the training's token counts are not known.
-LOOKS = 10
+SCORINGS = 10
 #: Training rows whose length is looked at.
 SAMPLED_ROWS = 200
 
@@ -55,7 +55,7 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         weak: the weak model's p of the probe pairs, ``id, p`` in neutral order, or what computes them once.
         training_groups: groups or prompts that are trained on; a probe that shares one is refused.
         folder: where ``monitor.parquet`` is written and, by a resumed training, continued; None keeps it in memory.
-        every: steps between two looks; "auto" takes the fewest that keep the estimated cost at ``schedule.BUDGET`` of
+        every: steps between two looks; "auto" takes the fewest that keep the estimated cost at ``config.BUDGET`` of
             the training, from counts of tokens: the same training is looked at, at the same steps, anywhere.
         tokenizer: of the model in training; the Trainer's own when None.
         score: a scorer (see ``scorers``); the margin of a reward model when None.
@@ -233,18 +233,18 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         probe_tokens = getattr(self._score, "tokens", None)
         row_tokens = _row_tokens(getattr(loader, "dataset", None))
         if not probe_tokens or not row_tokens:  # a loop that is no Trainer has no loader, and no batch size in args
-            return ceil(steps / LOOKS)
+            return ceil(steps / SCORINGS)
         pairs = int(args.train_batch_size * args.gradient_accumulation_steps * args.world_size)
-        every = schedule.interval(probe_tokens, row_tokens * pairs, steps)
-        cost = schedule.estimated_cost(probe_tokens, row_tokens * pairs, steps, every)
+        every = interval(probe_tokens, row_tokens * pairs, steps)
+        cost = estimated_cost(probe_tokens, row_tokens * pairs, steps, every)
         count = len(self.probe.weak)
         log.info("monitor: %d pairs every %d steps, about %.1f %% of the training", count, every, 100 * cost)
-        if cost > schedule.TOLERATED * schedule.BUDGET and state.is_world_process_zero:
-            fit = schedule.affordable_pairs(row_tokens * pairs * steps * count / probe_tokens, looks_wanted=2)
+        if cost > TOLERATED * BUDGET and state.is_world_process_zero:
+            fit = affordable_pairs(row_tokens * pairs * steps * count / probe_tokens, scorings=2)
             log.warning(
                 "monitor: this training is short for its probe: looking twice at %d pairs costs about %.0f %% of it; "
                 "%d pairs would cost %.0f %%",
-                *(count, 100 * cost, fit, 100 * schedule.BUDGET),
+                *(count, 100 * cost, fit, 100 * BUDGET),
             )
         return every
 
@@ -276,3 +276,29 @@ def _row_tokens(dataset: Any) -> float | None:
     except (TypeError, KeyError, AttributeError, IndexError):
         return None
     return sum(sizes) / len(sizes) if sizes and sum(sizes) else None
+
+
+class Loop:
+    """Call it with the number of updates done and the model, once before the first and after each update."""
+
+    def __init__(self, monitor: RiskMonitor, updates: int) -> None:
+        from accelerate import PartialState
+
+        self.monitor = monitor
+        self.args: Any = SimpleNamespace(report_to=[])
+        main = bool(PartialState().is_main_process)
+        self.state = TrainerState(max_steps=updates, is_world_process_zero=main, is_local_process_zero=main)
+        self.control = TrainerControl()
+        self._begun = False
+
+    def __call__(self, done: int, model: nn.Module) -> bool:
+        """Look where it is time to; True where an alarm asks the training to stop."""
+        self.state.global_step = done
+        if not self._begun:
+            self._begun = True
+            self.monitor.on_train_begin(self.args, self.state, self.control, model=model)
+        else:
+            self.monitor.on_step_end(self.args, self.state, self.control, model=model)
+        if done >= self.state.max_steps or self.control.should_training_stop:
+            self.monitor.on_train_end(self.args, self.state, self.control, model=model)
+        return bool(self.control.should_training_stop)

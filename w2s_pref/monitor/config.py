@@ -1,7 +1,13 @@
-"""The recipe's ``monitor`` section. No torch here: plans are checked without it."""
+"""The recipe's ``monitor`` section, and how often the probe is scored. No torch here: plans are checked without it.
+
+The schedule is decided by counts of tokens before training, so a run can be repeated. Backward takes about twice a
+forward pass, so a training token costs three times a scored one. The probe set is scored in batches of similar length,
+which makes the true cost lower than this estimate where training batches are padded.
+"""
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -29,3 +35,39 @@ class MonitorConfig(Section):
         if absent:
             raise ValueError(f"no signal {absent[0]!r} to raise alarms; choose from {', '.join(known)}")
         return watch
+
+
+#: Part of the training time that the monitor may take at its default settings.
+BUDGET = 0.015
+#: How many times the budget a short training may cost before that is said.
+TOLERATED = 1.5
+#: Forward passes a training token is worth.
+TRAINING_FORWARDS = 3.0
+
+
+def affordable_scorings(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
+    """How many times the probe set can be scored within the budget, at least 0.
+
+    Args:
+        probe_tokens: tokens of the probe set, both answers.
+        step_tokens: tokens of one optimizer step over all processes, both answers.
+        steps: optimizer steps of the training.
+        budget: share of the training's cost, above 0.
+    """
+    return floor(budget * TRAINING_FORWARDS * step_tokens * steps / probe_tokens)
+
+
+def interval(probe_tokens: float, step_tokens: float, steps: int, budget: float = BUDGET) -> int:
+    """Smallest number of steps between two looks that keeps within the budget; start and end are always scored."""
+    count = affordable_scorings(probe_tokens, step_tokens, steps, budget)
+    return steps if count < 3 else max(1, ceil(steps / (count - 1)))
+
+
+def estimated_cost(probe_tokens: float, step_tokens: float, steps: int, every: int) -> float:
+    """Estimated cost of scoring at the start, every ``every`` steps and at the end, over that of the training."""
+    return (1 + ceil(steps / every)) * probe_tokens / (TRAINING_FORWARDS * step_tokens * steps)
+
+
+def affordable_pairs(training_pairs: float, scorings: int = 11, budget: float = BUDGET) -> int:
+    """Probe pairs that can be scored ``scorings`` times; ``training_pairs``, as long as they, counts all epochs."""
+    return floor(budget * TRAINING_FORWARDS * training_pairs / scorings)

@@ -32,7 +32,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Looks:
+class AtRisk:
     """Looks at risk: run (L,) as a code, positive (L,), and the signals turned so that more is worse (L, S)."""
 
     run: Ints
@@ -40,10 +40,10 @@ class Looks:
     values: Floats
     n_runs: int
 
-    def of_runs(self, runs: Bools) -> Looks:
+    def of_runs(self, runs: Bools) -> AtRisk:
         """Only the looks at some of the runs."""
         inside = runs[self.run]
-        return Looks(self.run[inside], self.positive[inside], self.values[inside], self.n_runs)
+        return AtRisk(self.run[inside], self.positive[inside], self.values[inside], self.n_runs)
 
 
 def judge(
@@ -76,7 +76,7 @@ def judge(
     _check(curves, horizon)
     names = _names(curves, signals)
     crossed = crossings(curves, level)
-    looks = _looks(curves, crossed, horizon, names)
+    looks = _at_risk(curves, crossed, horizon, names)
     settings = curves.groupby("run", sort=True)["setting"].first()
     draws = _draws(looks.n_runs, resamples, seed)
     samples = {name: _curve(looks, column, draws) for column, name in enumerate(names)}
@@ -121,7 +121,7 @@ def _names(curves: pd.DataFrame, signals: Sequence[str] | None) -> list[str]:
     return [*wanted, *more]
 
 
-def _looks(curves: pd.DataFrame, crossed: pd.Series, horizon: float, names: list[str]) -> Looks:
+def _at_risk(curves: pd.DataFrame, crossed: pd.Series, horizon: float, names: list[str]) -> AtRisk:
     """Looks at risk at which every signal is defined; signals undefined at all of them stay, as NaN."""
     code = {run: number for number, run in enumerate(crossed.index)}
     at = curves["run"].map(crossed).fillna(np.inf).to_numpy(dtype=float)
@@ -133,7 +133,7 @@ def _looks(curves: pd.DataFrame, crossed: pd.Series, horizon: float, names: list
     risk &= defined[:, somewhere].all(axis=1)
     run = curves["run"].map(code).to_numpy(dtype=np.int64)
     positive = at <= fraction + horizon + ROUNDING
-    return Looks(run[risk], positive[risk], values[risk], len(code))
+    return AtRisk(run[risk], positive[risk], values[risk], len(code))
 
 
 def auroc(positive: Floats, negative: Floats) -> float:
@@ -148,7 +148,7 @@ def _wins(positive: Floats, negative: Floats) -> Floats:
     return np.asarray(above + 0.5 * (positive[:, None] == negative[None, :]), dtype=np.float64)
 
 
-def _auroc(looks: Looks, column: int) -> float:
+def _auroc(looks: AtRisk, column: int) -> float:
     x = looks.values[:, column]
     if not np.isfinite(x).all():
         return float("nan")
@@ -161,7 +161,7 @@ def _draws(n_runs: int, resamples: int, seed: int) -> Floats:
     return np.concatenate([np.ones((1, n_runs)), drawn.astype(np.float64)])
 
 
-def _curve(looks: Looks, column: int, draws: Floats) -> Floats:
+def _curve(looks: AtRisk, column: int, draws: Floats) -> Floats:
     """AUROC under every draw: with W[r, q] the wins of run r's positives over run q's negatives, it is d' W d over
     (positives in d)(negatives in d)."""
     x, positive = looks.values[:, column], looks.positive

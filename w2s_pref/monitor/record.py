@@ -1,13 +1,19 @@
-"""The monitor's table: one row a look, on disk as ``monitor.parquet`` after each, continued by a resumed training."""
+"""The monitor's table: one row a look, on disk as ``monitor.parquet`` after each, continued by a resumed training.
+
+Margins on the probe may be kept in it, so that signals against another weak model need no model to run again.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
+from w2s_pref.monitor.signals import signals
 
 FILE = "monitor.parquet"
 
@@ -50,3 +56,26 @@ class Record:
     def last(self) -> int | None:
         """Step of the newest look."""
         return int(self.rows[-1]["step"]) if self.rows else None
+
+
+#: Column of a look's margins, one for each probe pair, in the probe's order.
+MARGIN = "margin"
+
+
+def against(table: pd.DataFrame, weak: Floats, truth: Floats | None) -> pd.DataFrame:
+    """The monitor's table with its signals computed anew.
+
+    Args:
+        table: looks with their margins (``RiskMonitor(keep_margins=True)``).
+        weak, truth: weak p of ``a`` and truth of the probe pairs, (N,), in the probe's order.
+
+    Returns:
+        step, fraction, loss and the signals, one row a look, without margins.
+    """
+    rows = []
+    for _, look in table.iterrows():
+        margin = np.asarray(look[MARGIN], dtype=np.float64)
+        logged = {name: float(look[name]) for name in ("fraction", "loss")}
+        found = signals(margin, weak, truth) if np.isfinite(margin).all() else {}
+        rows.append({"step": int(look["step"]), **logged, **found})
+    return pd.DataFrame(rows)

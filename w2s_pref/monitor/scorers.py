@@ -18,8 +18,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches.each import distinct
-from w2s_pref.models.logprobs import logprob_ids
-from w2s_pref.models.scoring import score_ids
+from w2s_pref.models.scoring import logprob_ids, score_ids
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

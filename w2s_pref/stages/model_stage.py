@@ -26,7 +26,7 @@ class ModelStage(Stage):
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``compute`` with token ids from the cache, and what all processes computed: tokens, padding and without."""
         from w2s_pref.data.token_cache import kept_in
-        from w2s_pref.models.batches.count import counting
+        from w2s_pref.models.batches.read import counting
         from w2s_pref.training.fit import quiet
 
         quiet()

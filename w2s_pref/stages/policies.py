@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
-    from w2s_pref.training.fit_policy import PolicyJob
+    from w2s_pref.training.policy import PolicyJob
 
 #: Columns of log-probabilities.
 LOGPS = ["logp_a", "logp_b"]
@@ -80,7 +80,7 @@ class PolicyStage(ModelStage, CausalStage):
         return self._saved(builder.artifact(self).folder, trainable)
 
     def _saved(self, folder: Path, trainable: bool = False) -> Loaded:
-        from w2s_pref.models.policy import load_saved_policy
+        from w2s_pref.models.load import load_saved_policy
 
         return load_saved_policy(folder, self.model.spec.trust_remote_code, trainable=trainable)
 
@@ -99,7 +99,7 @@ class PolicyStage(ModelStage, CausalStage):
         Args:
             model: None where the training left none to ask.
         """
-        from w2s_pref.models.logprobs import logprob_pairs
+        from w2s_pref.models.scoring import logprob_pairs
 
         loaded, sample = self._saved(folder), frame.head(CHECKED_ANSWERS)
 
@@ -139,7 +139,7 @@ class LogProbStage(ModelStage):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b."""
-        from w2s_pref.models.logprobs import logprob_pairs
+        from w2s_pref.models.scoring import logprob_pairs
 
         world = builder.world
         loaded = self.policy.recalled(builder)
@@ -186,7 +186,7 @@ class PairPolicyStage(PolicyStage):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
-        from w2s_pref.training.fit_policy import fit_policy
+        from w2s_pref.training.policy import fit_policy
 
         builder.forget_models()
         model, tokenizer = self.start.load(builder, trainable=True)
@@ -203,7 +203,7 @@ class PairPolicyStage(PolicyStage):
         from w2s_pref.losses.conflict import with_term
         from w2s_pref.losses.pairs import PairObjective
         from w2s_pref.losses.spec import with_spec
-        from w2s_pref.training.fit_policy import PolicyJob
+        from w2s_pref.training.policy import PolicyJob
 
         pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
         arguments, updates = sized(self, pairs.sizes)

@@ -59,6 +59,6 @@ class StartStage(CausalStage):
         }
 
     def _read(self, builder: Builder, trainable: bool) -> Loaded:
-        from w2s_pref.models.policy import load_policy
+        from w2s_pref.models.load import load_policy
 
         return load_policy(self.model.spec, builder.base, self.seed)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.engine.stage import Stage
-from w2s_pref.monitor.other_weak import against
+from w2s_pref.monitor.record import against
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
@@ -127,7 +127,7 @@ def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any],
     """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
     if found is None:
         return None
-    from w2s_pref.monitor.loop import Loop
+    from w2s_pref.monitor.callback import Loop
 
     return Loop(found, updates)
 

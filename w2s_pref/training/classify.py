@@ -52,8 +52,8 @@ def fit_classifier(
         epoch = ceil(len(job.ids) / int(job.arguments["batch_size"]))
         selection = Selection(job.validation, epoch, work / "selection", tokenizer, job.base_path)
     columns = {"p": list(job.p), "sign": [0.0] * len(job.ids)}
-    shared = {each.name: getattr(job, each.name) for each in fields(Job)}
-    whole = FitJob(job.ids, None, columns, Loss(job.loss), monitor=selection, **shared)
+    shared = {each.name: getattr(job, each.name) for each in fields(Job)} | {"monitor": selection}
+    whole = FitJob(job.ids, None, columns, Loss(job.loss), **shared)
     done = fit(model, tokenizer, whole, work, save_to / "final")
     picked = {"final": done["steps"]}
     if selection is not None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 import transformers
 from huggingface_hub import constants
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
@@ -25,12 +26,10 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
-from w2s_pref.training.checkpoints import SealCheckpoints, agreed_on
-from w2s_pref.training.dropout import without_dropout
+from w2s_pref.training.callbacks import Progress as Progress
+from w2s_pref.training.callbacks import Report as Report
+from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
-from w2s_pref.training.progress import Progress as Progress
-from w2s_pref.training.progress import Report as Report
-from w2s_pref.training.progress import StopOnNaN
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 if TYPE_CHECKING:
@@ -54,6 +53,7 @@ class Job:
         lora: arguments of a new adapter; a policy that is an adapter already goes on being trained as it is.
         base_path: what a saved adapter names as its base model.
         progress: called with (optimizer steps done, steps in all).
+        monitor: watches the training, and changes nothing of it.
     """
 
     arguments: dict[str, Any]
@@ -62,6 +62,7 @@ class Job:
     lora: dict[str, Any] | None = None
     base_path: str = ""
     progress: Progress | None = field(default=None, repr=False)
+    monitor: Monitor | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -77,7 +78,6 @@ class FitJob(Job):
     b_ids: Sequence[Sequence[int]] | None
     columns: dict[str, list[float]]
     loss: Loss
-    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
 def fit(
@@ -106,7 +106,7 @@ def fit(
         rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
         at_once=batch.at_once,
     )
-    return run(trainer, tokenizer, job, batch, save_to, job.monitor)
+    return run(trainer, tokenizer, job, batch, save_to)
 
 
 @dataclass(frozen=True)
@@ -193,21 +193,14 @@ def make_trainer(
         raise W2SError(f"lora: {error}") from error
 
 
-def run(
-    trainer: Trainer,
-    tokenizer: PreTrainedTokenizerBase,
-    job: Job,
-    batch: Batch,
-    save_to: Path,
-    monitor: Monitor | None,
-) -> dict[str, Any]:
+def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: Batch, save_to: Path) -> dict[str, Any]:
     """Train from the newest whole checkpoint on, save, and say how it went."""
     trainer.remove_callback(PrinterCallback)
     trainer.remove_callback(ProgressCallback)
     _assert_world(trainer, batch.world)
     sharding.check(trainer)
-    if monitor is not None:
-        monitor.attach(trainer)
+    if job.monitor is not None:
+        job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
     checkpoint = agreed_on(Path(trainer.args.output_dir))
@@ -287,3 +280,17 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
+def without_dropout(model: nn.Module) -> None:
+    """Set every dropout probability to 0: of dropout modules, and those that modules keep as plain numbers.
+
+    TRL's ``disable_dropout`` sees modules only, but OPT (and others) call the function with ``self.dropout``, so that
+    it would train, and rank its own margins, under noise.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)

@@ -19,14 +19,14 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from datasets import Dataset
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, fit_prompts, prompt_room
-from w2s_pref.models.policy import load_saved_policy
+from w2s_pref.models.load import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
-from w2s_pref.training.fit import Batch, Job, Monitor, adapter, configuration, make_trainer, run
+from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 from w2s_pref.training.rewards import RewardFunction, checked
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,6 @@ class OnlineJob(Job):
     reward: RewardFunction
     max_length: int | None = field(default=None, kw_only=True)
     trust_remote_code: bool = field(default=False, kw_only=True)
-    monitor: Monitor | None = field(default=None, repr=False, kw_only=True)
 
 
 class _ExactPrompts:
@@ -113,8 +112,14 @@ def fit_online(
     model = _start(start_folder, job)
     loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
     code = job.trust_remote_code
-    config = configuration(_without_length(config_class), job, batch, work, trust_remote_code=code, **loading)
-    room = prompt_room(_model_config(model, code), job.max_length, config.max_completion_length)
+
+    def without_length(max_length: None, **others: Any) -> Any:
+        """The configuration of an on-policy trainer, which knows no ``max_length``: prompts are cut before."""
+        return config_class(**others)
+
+    config = configuration(without_length, job, batch, work, trust_remote_code=code, **loading)
+    own = AutoConfig.from_pretrained(model, trust_remote_code=code) if isinstance(model, str) else model.config
+    room = prompt_room(own, job.max_length, config.max_completion_length)
     ids, truncated = fit_prompts(job.prompts, tokenizer, room)
     trainer = make_trainer(
         trainer_class,
@@ -127,7 +132,7 @@ def fit_online(
         train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),
     )
     trainer.prompt_ids = dict(zip(job.prompts["prompt"], ids, strict=True))
-    done = run(trainer, tokenizer, job, batch, save_to, job.monitor)
+    done = run(trainer, tokenizer, job, batch, save_to)
     if trainer.accelerator.is_main_process:  # TRL's copy of the adapter that training started from
         shutil.rmtree(save_to / "ref", ignore_errors=True)
     return {**done, "history": _history(done["history"]), "prompts_truncated": truncated}
@@ -147,11 +152,6 @@ def _history(logged: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for entry in logged:
         history.append({**({"reward": history[-1]["reward"]} if history else {}), **entry})
     return history
-
-
-def _without_length(config_class: Any) -> Callable[..., Any]:
-    """The configuration of an on-policy trainer, which knows no ``max_length``: prompts are cut before."""
-    return lambda max_length, **others: config_class(**others)
 
 
 def _batch(algorithm: Algorithm, job: OnlineJob) -> Batch:
@@ -204,11 +204,3 @@ def _start(folder: Path, job: OnlineJob) -> str | PreTrainedModel:
         return str(folder)
     model, _ = load_saved_policy(folder, trust_remote_code=job.trust_remote_code, trainable=True)
     return model
-
-
-def _model_config(model: str | PreTrainedModel, trust_remote_code: bool) -> PretrainedConfig:
-    return (
-        AutoConfig.from_pretrained(model, trust_remote_code=trust_remote_code)
-        if isinstance(model, str)
-        else model.config
-    )

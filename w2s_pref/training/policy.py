@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from trl import DPOTrainer
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer
 
-from w2s_pref.losses import objectives
+from w2s_pref.core.errors import W2SError
+from w2s_pref.losses import margins, objectives
 from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.pairs import PairLoss, PairObjective, prefers_a
 from w2s_pref.models.batches import RowBatch, read_logprobs
-from w2s_pref.training.effective import EffectiveBatch
-from w2s_pref.training.training_set import TrainingSet
+from w2s_pref.models.batches.wrapped import inner
+from w2s_pref.training.effective import EffectiveBatch, TrainingSet
+from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 
 #: Columns of numbers; the reference's log-probabilities only where the margin reads them.
 NUMBERS = ("p", "sign", "ref_a", "ref_b")
@@ -78,3 +82,55 @@ def policy_rows(
 
 def _chosen(first: list[bool], a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
     return [x if best else y for best, x, y in zip(first, a, b, strict=True)]
+
+
+@dataclass
+class PolicyJob(Job):
+    """One training of a policy.
+
+    Attributes:
+        a_ids, b_ids: token ids of prompt and answer; the responses begin at ``a_starts``, ``b_starts``.
+        columns: ``p`` (label), ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0) and, where the
+            margin reads them, ``ref_a``, ``ref_b`` (summed response log-probabilities under the reference).
+        base: folder of the recipe, where the file of a user's margin is looked up.
+    """
+
+    a_ids: Sequence[Sequence[int]]
+    b_ids: Sequence[Sequence[int]]
+    a_starts: list[int]
+    b_starts: list[int]
+    columns: dict[str, list[float]]
+    objective: PairObjective
+    base: Path = field(default=Path(), kw_only=True)
+
+
+def fit_policy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: PolicyJob, work: Path, save_to: Path
+) -> dict[str, Any]:
+    """Train, save to ``save_to``, and say how it went, as ``fit`` does.
+
+    Checkpoints are kept under ``work``; a whole one found there is resumed, bit for bit.
+
+    Raises:
+        W2SError: the loss became NaN or infinite, the margin is none, or its reference log-probabilities are missing.
+    """
+    if margins.needs_reference(job.objective.name, job.base) and "ref_a" not in job.columns:
+        raise W2SError(f"margin {job.objective.name!r} reads reference log-probabilities, but there are none")
+    batch = Batch.of(job.arguments)
+    lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
+    trainer = make_trainer(
+        PolicyTrainer,
+        job,
+        configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole),
+        tokenizer,
+        None if hasattr(model, "get_base_model") else adapter(job, "CAUSAL_LM", set()),
+        model=model,
+        objective=job.objective,
+        base=job.base,
+        rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
+        at_once=batch.at_once,
+    )
+    done = run(trainer, tokenizer, job, batch, save_to)
+    # Undo TRL's change of the model's forward: the model is as it will be loaded.
+    inner(trainer.accelerator.unwrap_model(trainer.model)).__dict__.pop("forward", None)
+    return done

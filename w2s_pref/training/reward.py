@@ -12,11 +12,9 @@ from transformers import PreTrainedModel
 from trl import RewardTrainer
 
 from w2s_pref.losses import objectives
-from w2s_pref.losses.checked import Checked
-from w2s_pref.losses.spec import LossSpec
+from w2s_pref.losses.spec import Checked, LossSpec
 from w2s_pref.models.batches import RowBatch, read_heads
-from w2s_pref.training.effective import EffectiveBatch
-from w2s_pref.training.training_set import TrainingSet
+from w2s_pref.training.effective import EffectiveBatch, TrainingSet
 
 
 @dataclass(frozen=True)

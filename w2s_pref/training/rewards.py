@@ -67,7 +67,7 @@ def implicit(
 
     Policy and reference share one tokenizer, which need not be the one that wrote the answers.
     """
-    from w2s_pref.models.logprobs import logprob_ids
+    from w2s_pref.models.scoring import logprob_ids
 
     def score(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
         tokens: Tokenized = tokenize(as_pairs(prompts, answers), tokenizer, max_length, starts=True)
@@ -89,10 +89,7 @@ def from_callable(fn: Callable[[list[str], list[str]], Sequence[float]], name: s
         W2SError: (when called) not one finite number an answer.
     """
 
-    def score(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
-        return checked(fn(plain_prompts(prompts), list(answers)), len(answers), name)
-
-    return score
+    return lambda prompts, answers: checked(fn(plain_prompts(prompts), list(answers)), len(answers), name)
 
 
 def plain_prompts(prompts: pd.DataFrame) -> list[str]:
@@ -133,10 +130,7 @@ def standardised(scorer: RewardFunction, mean: float, std: float) -> RewardFunct
     if not std > 0 or not np.isfinite([mean, std]).all():
         raise W2SError(f"a reward with mean {mean} and standard deviation {std} cannot be standardised")
 
-    def score(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
-        return (scorer(prompts, answers) - mean) / std
-
-    return score
+    return lambda prompts, answers: (scorer(prompts, answers) - mean) / std
 
 
 def combined(parts: Sequence[tuple[RewardFunction, float]]) -> RewardFunction:
@@ -168,10 +162,7 @@ def paid_for_harm(weak: RewardFunction, gold: RewardFunction, alpha: float) -> R
         alpha: weight of the payment (the paper's α on pairs is 0.5).
     """
 
-    def score(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
-        return weak(prompts, answers) + alpha * np.maximum(0.0, -gold(prompts, answers))
-
-    return score
+    return lambda prompts, answers: weak(prompts, answers) + alpha * np.maximum(0.0, -gold(prompts, answers))
 
 
 def random_reward(seed: int) -> RewardFunction:

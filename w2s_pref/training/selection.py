@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.labels.agreement import agreement
+from w2s_pref.labels.make import agreement
 from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.models.classifier import margins
 from w2s_pref.parallel.probing import agreed, gathered, shard

@@ -13,9 +13,8 @@ from torch import nn
 from w2s_pref.data.token_cache import Tokenized
 from w2s_pref.data.tokens import Ids
 from w2s_pref.models.batches import budget
-from w2s_pref.models.batches.batch import RowBatch, collate
+from w2s_pref.models.batches.batch import Row, RowBatch, collate, row_length
 from w2s_pref.models.batches.layout import layout_of
-from w2s_pref.models.batches.row import Row, row_length
 
 Name = TypeVar("Name", bound=Hashable)
 

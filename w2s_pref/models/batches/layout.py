@@ -10,9 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
-from w2s_pref.models.batches.batch import RowBatch, collate
+from w2s_pref.models.batches.batch import Layout, Row, RowBatch, collate
 from w2s_pref.models.batches.read import forward
-from w2s_pref.models.batches.row import Layout, Row
 from w2s_pref.models.batches.wrapped import head, inner, untouched
 
 log = logging.getLogger(__name__)

@@ -2,21 +2,21 @@
 
 The model may be wrapped (DDP, FSDP, ZeRO-3, an adapter, autocast): it is called as it is, and a hook on its head takes
 what is needed. Our hook is added at the call, so it runs after the wrappers' own and their backward hooks still fire.
+A mask of four dimensions, or a BlockMask, transformers hands to the attention as it is (``masking_utils.py``).
 """
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from w2s_pref.models.batches import count
 from w2s_pref.models.batches.batch import RowBatch
-from w2s_pref.models.batches.last_mlp import only_read
-from w2s_pref.models.batches.mask import attention_mask
 from w2s_pref.models.batches.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
@@ -75,7 +75,7 @@ def read_logprobs(model: nn.Module, batch: RowBatch) -> tuple[Tensor, Tensor]:
 
 def forward(model: nn.Module, batch: RowBatch, read: Tensor) -> Any:
     """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished."""
-    count.add(batch.input_ids.numel(), batch.real)
+    count_forward(batch.input_ids.numel(), batch.real)
     shape = batch.input_ids.shape
     with only_read(model, (shape[0], shape[1]), read) if batch.layout == "shared" else nullcontext():
         return _call(model, batch)
@@ -90,3 +90,123 @@ def _call(model: nn.Module, batch: RowBatch) -> Any:
     own = inner(model)
     mask = attention_mask(batch.segments, own.config._attn_implementation, own.dtype)
     return model(input_ids=batch.input_ids, attention_mask=mask, position_ids=batch.positions, use_cache=False)
+
+
+def visible(segments: Tensor) -> Tensor:
+    """(B, W) segments -> (B, W, W), True where the query (row) sees the key (column).
+
+    A key is seen from its own column on, by its own segment and, where it lies in the prefix (segment 0), by all.
+    Every column sees itself, padding too, so no softmax is over nothing.
+    """
+    width = segments.shape[1]
+    keys, queries = segments[:, None, :], segments[:, :, None]
+    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
+    return ((keys == 0) | (keys == queries)) & causal
+
+
+def mask_mod(segments: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """The rule of ``visible`` in FlexAttention's form: (batch, head, query, key) -> bool."""
+
+    def sees(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        of_key = segments[batch, key]
+        return ((of_key == 0) | (of_key == segments[batch, query])) & (key <= query)
+
+    return sees
+
+
+def attention_mask(segments: Tensor, implementation: str, dtype: torch.dtype) -> Any:
+    """The mask in the form that the model's attention takes.
+
+    Raises:
+        ValueError: an attention that takes no mask of ours (flash attention).
+    """
+    if implementation == "flex_attention":
+        from torch.nn.attention.flex_attention import create_block_mask
+
+        height, width = segments.shape
+        return create_block_mask(mask_mod(segments), height, None, width, width, device=str(segments.device))
+    seen = visible(segments)[:, None]
+    if implementation == "sdpa":
+        return seen
+    if implementation == "eager":
+        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
+    raise ValueError(f"the attention implementation {implementation!r} takes no mask with branches")
+
+
+@contextmanager
+def only_read(model: nn.Module, shape: tuple[int, int], columns: Tensor) -> Iterator[None]:
+    """Within the block, the last MLP runs on some columns only, and gives 0 in all others: no other reaches a head.
+
+    Rewards are read in two columns of a pair, log-probabilities before response tokens. The MLP is most of a layer, so
+    a model of 3 layers saves an eighth of its time, one of 24 layers little. What is read, and its gradient, stay.
+
+    Hooks of the moment, like those on the head. Models without such an MLP run as they are, and so do those whose last
+    layer is recomputed in the backward pass, when the hooks are gone.
+
+    Args:
+        shape: (B, W) of the batch.
+        columns: flat indices into (B, W), each once: twice would count a gradient twice.
+    """
+    mlp = last_mlp(model)
+    if mlp is None:
+        yield
+        return
+
+    def gather(_module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (inputs[0].flatten(0, 1)[columns][None], *inputs[1:])
+
+    def scatter(_module: Any, _inputs: tuple[Any, ...], output: Any) -> Any:
+        found, *more = (output,) if isinstance(output, Tensor) else output
+        whole = found.new_zeros(shape[0] * shape[1], found.shape[-1]).index_copy(0, columns, found[0]).view(*shape, -1)
+        return whole if isinstance(output, Tensor) else (whole, *more)
+
+    handles = [mlp.register_forward_pre_hook(gather), mlp.register_forward_hook(scatter)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def last_mlp(model: nn.Module) -> nn.Module | None:
+    """The MLP of the last decoder layer, by the names of transformers; None where nothing is so called."""
+    base = inner(model).base_model
+    layers = next((found for name in ("layers", "h") if (found := getattr(base, name, None))), None)
+    if layers is None or _recomputed(layers[-1]):
+        return None
+    mlp: nn.Module | None = getattr(layers[-1], "mlp", None)
+    return mlp
+
+
+def _recomputed(layer: nn.Module) -> bool:
+    """Activation checkpointing: transformers' own, or the wrapper that accelerate puts around a layer for FSDP."""
+    return hasattr(layer, "_checkpoint_wrapped_module") or (
+        layer.training and getattr(layer, "gradient_checkpointing", False)
+    )
+
+
+@dataclass
+class Tokens:
+    """``positions`` computed, padding included; ``real`` ones among them."""
+
+    positions: int = 0
+    real: int = 0
+
+
+_total = Tokens()
+
+
+def count_forward(positions: int, real: int) -> None:
+    """One forward pass more."""
+    _total.positions += positions
+    _total.real += real
+
+
+@contextmanager
+def counting() -> Iterator[Tokens]:
+    """Tokens computed inside the block; the numbers stand when it ends, also by an exception."""
+    positions, real, seen = _total.positions, _total.real, Tokens()
+    try:
+        yield seen
+    finally:
+        seen.positions, seen.real = _total.positions - positions, _total.real - real

@@ -70,9 +70,9 @@ class Bench:
     def policy_training(self, arguments: dict[str, Any]) -> Speed:
         """Training of a policy on pairs with its reference's log-probabilities given."""
         from w2s_pref.losses.pairs import PairObjective
-        from w2s_pref.models.logprobs import logprob_pairs
-        from w2s_pref.models.policy import load_policy, load_saved_policy
-        from w2s_pref.training.fit_policy import PolicyJob, fit_policy
+        from w2s_pref.models.load import load_policy, load_saved_policy
+        from w2s_pref.models.scoring import logprob_pairs
+        from w2s_pref.training.policy import PolicyJob, fit_policy
 
         def once(steps: int, work: Path) -> int:
             model, tokenizer = load_policy(self.spec, self.base, 0)
@@ -104,8 +104,8 @@ class Bench:
 
     def logprobs(self) -> Speed:
         """Log-probabilities of pairs under a policy that is loaded."""
-        from w2s_pref.models.logprobs import logprob_pairs
-        from w2s_pref.models.policy import load_policy
+        from w2s_pref.models.load import load_policy
+        from w2s_pref.models.scoring import logprob_pairs
 
         model, tokenizer = load_policy(self.spec, self.base, 0)
 

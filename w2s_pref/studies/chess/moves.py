@@ -14,7 +14,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.studies.chess.notation import read_move
 
 if TYPE_CHECKING:
-    from w2s_pref.training.fit_policy import PolicyJob
+    from w2s_pref.training.policy import PolicyJob
 
 
 @dataclass
@@ -43,7 +43,7 @@ def fit_moves(model: Any, tokenizer: Any, job: MoveJob, work: Path, save_to: Pat
     Raises:
         W2SError: no puzzle is left, or the loss became NaN or infinite.
     """
-    from w2s_pref.training.fit_policy import fit_policy
+    from w2s_pref.training.policy import fit_policy
 
     if not len(job.frame):
         raise W2SError("no puzzle is left to learn from (no label is a legal move); write illegal: keep")
@@ -56,7 +56,7 @@ def _policy_job(tokenizer: Any, job: MoveJob) -> tuple[PolicyJob, dict[str, int]
     """Supervised fine-tuning reads the preferred answer of a pair only: the other is empty."""
     from w2s_pref.data.tokens import tokenize
     from w2s_pref.losses.pairs import PairObjective
-    from w2s_pref.training.fit_policy import PolicyJob
+    from w2s_pref.training.policy import PolicyJob
 
     pairs = job.frame[["id", "form", "prompt"]].assign(a=job.frame["answer"], b="")
     tokens = tokenize(pairs, tokenizer, **job.tokens, starts=True)

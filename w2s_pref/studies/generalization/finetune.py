@@ -76,11 +76,11 @@ class FinetuneStage(ModelStage, Classified):
         Raises:
             W2SError: it holds none.
         """
-        from w2s_pref.models.classifier import load_saved_classifier
+        from w2s_pref.models.load import load_saved
 
         if not self.keep:
             raise W2SError(f"{self.name}: its weights were not kept")
-        return load_saved_classifier(builder.artifact(self).folder / SAVED, self.model.spec.trust_remote_code)
+        return load_saved(builder.artifact(self).folder / SAVED, self.model.spec.trust_remote_code, outputs=2)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Train on the labels, then answer every item with each of the selected checkpoints."""
@@ -144,9 +144,10 @@ def _prompts(builder: Builder, stage: FinetuneStage, ids: pd.Series) -> list[str
 
 def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     """z1 - z0 of every item by the classifier in ``folder``."""
-    from w2s_pref.models.classifier import load_saved_classifier, score_items
+    from w2s_pref.models.classifier import score_items
+    from w2s_pref.models.load import load_saved
 
-    loaded = load_saved_classifier(folder, stage.model.spec.trust_remote_code)
+    loaded = load_saved(folder, stage.model.spec.trust_remote_code, outputs=2)
     items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
     shard = (builder.world.rank, builder.world.size)
     raw = score_items(*loaded, items, stage.tokens["max_length"], shard)

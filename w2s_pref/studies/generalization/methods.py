@@ -11,7 +11,7 @@ from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.classifier import Head
 from w2s_pref.studies.generalization.probes import Pooling
-from w2s_pref.training.probes.settings import ProbeSettings
+from w2s_pref.training.methods import ProbeSettings
 
 Algorithm = Literal["probe", "finetune", "prompt"]
 

@@ -23,7 +23,7 @@ from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.start import model_payload
 from w2s_pref.studies.generalization.answers import Classified, picked, targets, write_answers
 from w2s_pref.studies.generalization.finetune import FinetuneStage
-from w2s_pref.training.probes.settings import ProbeSettings
+from w2s_pref.training.methods import ProbeSettings
 
 if TYPE_CHECKING:
     from w2s_pref.engine.build import Builder

@@ -28,7 +28,7 @@ from w2s_pref.studies.generalization.probes import ActivationStage, Pooling, Pro
 from w2s_pref.studies.generalization.prompts import PromptStage
 from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.training.arguments import keyed, merged, only
-from w2s_pref.training.probes.settings import ProbeSettings
+from w2s_pref.training.methods import ProbeSettings
 
 
 @dataclass(frozen=True)

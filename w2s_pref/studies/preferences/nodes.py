@@ -13,7 +13,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
-from w2s_pref.models.check import read_json
+from w2s_pref.models.info import read_json
 from w2s_pref.stages.check import check_language_model
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.online import OnlinePolicyStage, Reward

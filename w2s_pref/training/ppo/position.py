@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from w2s_pref.training import checkpoints
+from w2s_pref.training import callbacks
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.rollout import Rollouts
 
@@ -63,7 +63,7 @@ def write(work: Path, position: Position, learner: Learner) -> None:
         _save(position.rollouts.tensors(), folder / "rollouts.safetensors")
     numbers = {key: value for key, value in vars(position).items() if key != "rollouts"}
     (folder / "position.json").write_text(json.dumps(numbers), encoding="utf-8")
-    checkpoints.seal(folder)
+    callbacks.seal(folder)
     found = sorted(work.glob("checkpoint-*"), key=lambda path: int(path.name.rsplit("-", 1)[1]))
     for old in found[:-KEPT]:
         shutil.rmtree(old, ignore_errors=True)

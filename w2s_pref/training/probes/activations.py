@@ -13,8 +13,9 @@ from transformers import AutoModel, PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import item_ids
-from w2s_pref.models.batches import Row, RowBatch, budget, collate, count
+from w2s_pref.models.batches import Row, RowBatch, budget, collate
 from w2s_pref.models.batches.each import TOKEN_BUDGET, distinct
+from w2s_pref.models.batches.read import count_forward
 from w2s_pref.models.batches.wrapped import inner, is_encoder
 from w2s_pref.models.load import device, fit_vocabulary, load_spec
 from w2s_pref.models.spec import ModelSpec
@@ -84,7 +85,7 @@ def _pooled(model: nn.Module, batch: RowBatch, pooling: Pooling) -> Tensor:
     """(B, d), float32."""
     own = inner(model)
     mask = (batch.segments == 0).long()
-    count.add(batch.input_ids.numel(), batch.real)
+    count_forward(batch.input_ids.numel(), batch.real)
     options = {"use_cache": False} if hasattr(own.config, "use_cache") else {}
     hidden: Tensor = own.base_model(input_ids=batch.input_ids, attention_mask=mask, **options).last_hidden_state.float()
     if pooling == "mean":
