@@ -80,10 +80,10 @@ def test_main_table_is_json_and_states_its_cost():
 
 
 def test_binomial_limits():
-    low, high = power.binomial_interval(5, 100)
+    low, high = power.rate("hit", 5, 100)["hit_interval"]
     assert (low, high) == pytest.approx((0.01643, 0.11283), abs=1e-4)
-    assert power.binomial_interval(0, 10) == (0.0, pytest.approx(0.30850, abs=1e-4))
-    assert power.binomial_interval(10, 10)[1] == 1.0
+    assert power.rate("hit", 0, 10)["hit_interval"] == [0.0, pytest.approx(0.30850, abs=1e-4)]
+    assert power.rate("hit", 10, 10)["hit_interval"][1] == 1.0
 
 
 def test_blind_spot_deception_by_hand():

@@ -15,8 +15,16 @@ from w2s_pref.analysis.risk.blind_spot import (
     soft_deception,
     threshold_grid,
 )
-from w2s_pref.analysis.risk.divergence import bernoulli_kl, bregman_kl, bregman_squared, reverse_kl, total_covariance
-from w2s_pref.analysis.risk.moments import ROUNDING, moment_stats, moments
+from w2s_pref.analysis.risk.moments import (
+    ROUNDING,
+    bernoulli_kl,
+    bregman_kl,
+    bregman_squared,
+    moment_stats,
+    moments,
+    reverse_kl,
+    total_covariance,
+)
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.errors import W2SError

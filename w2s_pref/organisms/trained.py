@@ -22,6 +22,7 @@ from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest, orient
 from w2s_pref.data.config import DataConfig, prepare
+from w2s_pref.organisms.power import number_text
 
 WEAK, STRONG, THRESHOLD = "ladder/xs", "ladder/m", 0.75
 ARGUMENTS = {"batch_size": 16, "learning_rate": 1.0e-3, "save_steps": 10_000, "logging_steps": 10_000}
@@ -70,12 +71,10 @@ def main_table() -> tuple[list[Table], dict[str, Any]]:
         numbers = [
             row[key] for key in ("accuracy", "flip_rate_blind_spot", "flip_rate_elsewhere", "score", "null_share")
         ]
-        table.add_row(name, *map(_number, numbers), _number(row["lift_smooth"]) + span, row["verdict"].split(":")[0])
+        table.add_row(
+            name, *map(number_text, numbers), number_text(row["lift_smooth"]) + span, row["verdict"].split(":")[0]
+        )
     return [table], found
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def analyze_deception(
         "churn": _churn(measures.churn(data, roles, draw, options)),
         "verdict": measures.verdict(measured),
         "warnings": data.warnings + measures.warnings(measured),
-        "notes": notes(data),
+        "notes": data.notes(),
     }
 
 
@@ -89,7 +89,7 @@ def _settings(data: Panel, roles: Roles, options: Options) -> dict[str, Any]:
         "ties": options.ties,
         "bins": options.bins,
         "resamples": options.resamples,
-        **size(data),
+        **data.counts(),
     }
 
 
@@ -114,18 +114,3 @@ def _churn(measured: Measured | None) -> dict[str, Any] | None:
         **{name: number(measured.stats[name].value) for name in names},
         "intervals": {name: measured.stats[name].pair() for name in names},
     }
-
-
-def size(data: Panel) -> dict[str, Any]:
-    """Rows (items x seeds), items, groups and seeds."""
-    groups = int(data.groups.max()) + 1
-    return {"n": data.size * len(data.seeds), "items": data.size, "groups": groups, "seeds": list(data.seeds)}
-
-
-def notes(data: Panel) -> list[str]:
-    """How to read the intervals on this panel."""
-    if len(data.seeds) == 1:
-        return ["One seed: intervals resample groups only and say nothing about other seeds."]
-    if len(data.seeds) == 2:
-        return ["Two seeds: seed-to-seed variation is estimated from a single difference and poorly known."]
-    return []

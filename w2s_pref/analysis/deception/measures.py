@@ -155,7 +155,7 @@ def regression(data: Panel, roles: Roles, measured: Measured) -> list[Coefficien
     """Threshold-free logistic regression over the eligible rows, seeds pooled."""
     rows = measured.parts.eligible
     groups = np.broadcast_to(data.groups, rows.shape)[rows]
-    margin = (data.delta[roles.reference] / data.tau[roles.reference])[rows]
+    margin = data.logits(roles.reference)[rows]
     flip = measured.parts.wrong[rows].astype(np.float64)
     return flip_regression(data.p(roles.ceiling)[rows], data.p(roles.weak)[rows], margin, flip, groups)
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.lab.answers import estimate, mean, median, slope
-from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case
+from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case, estimate, mean, median, slope
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.core.arrays import Floats, Ints

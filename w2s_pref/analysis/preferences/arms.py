@@ -12,6 +12,7 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured, Roles
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
+from w2s_pref.analysis.scores.panel import items_of
 from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.stats.basics import credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
@@ -176,14 +177,13 @@ def _hop(
 
 def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats]:
     """Group codes (N,) and, each (K, N): which labels exist, their p_true and keep (0 where there is none)."""
-    items = rows.drop_duplicates("id")[["id", "group"]].sort_values("id")
-    codes, _ = pd.factorize(items["group"], sort=True)
+    ids, groups = items_of(rows)
     seeds = np.unique(rows["seed"].to_numpy())
     line = np.searchsorted(seeds, rows["seed"].to_numpy())
-    place = pd.Index(items["id"]).get_indexer(pd.Index(rows["id"]))
-    shape = (len(seeds), len(items))
+    place = pd.Index(ids).get_indexer(pd.Index(rows["id"]))
+    shape = (len(seeds), len(ids))
     there, p_true, keep = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     there[line, place] = 1.0
     p_true[line, place] = rows["p_true"].to_numpy(dtype=np.float64)
     keep[line, place] = rows["keep"].to_numpy(dtype=np.float64)
-    return codes.astype(np.int64), there, p_true, keep
+    return groups, there, p_true, keep

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
@@ -134,7 +133,7 @@ def analyze_generalization(
     errors = inheritance(credits["weak"], credits["student"], draw)
     return {
         "models": roles,
-        **size(data),
+        **data.counts(),
         "resamples": resamples,
         "accuracy": {k: number(v.value) for k, v in accuracy.items()},
         "gap": number(pgr.gap.value),
@@ -146,7 +145,7 @@ def analyze_generalization(
         "intervals": _intervals(pgr, accuracy, same, errors),
         "verdict": verdict(pgr),
         "warnings": data.warnings + warnings(pgr),
-        "notes": notes(data),
+        "notes": data.notes(),
     }
 
 

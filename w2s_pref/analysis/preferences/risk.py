@@ -10,19 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.risk import sentences
 from w2s_pref.analysis.risk.blind_spot import OWNERS, inheritance_counts, threshold_grid
-from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
-from w2s_pref.analysis.risk.divergence import reverse_kl
-from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments
-from w2s_pref.analysis.risk.predictors import study_points
-from w2s_pref.analysis.risk.signals import Thresholds, signals
+from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments, reverse_kl
+from w2s_pref.analysis.risk.predictors import Thresholds, seed_rows, signals, study_points
 from w2s_pref.analysis.risk.summary import Pair
+from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
@@ -59,7 +56,7 @@ class Laboratory:
     def logits(self) -> dict[str, Floats]:
         """(K, N) score gaps over their own temperature, for every model of the study."""
         data = self.context.target
-        return {model: np.asarray(data.delta[model] / data.tau[model]) for model in data.delta}
+        return {model: data.logits(model) for model in data.delta}
 
     @cached_property
     def rescaled(self) -> dict[str, Rescaled]:
@@ -191,13 +188,11 @@ def _correlation(entry: dict[str, Any]) -> results.RankCorrelation:
 
 
 def _points(laboratory: Laboratory, logits: dict[str, Floats]) -> pd.DataFrame:
-    """One row a student and seed, as ``signals.signal_table`` gives them; NaN without calibrated logits."""
+    """One row a student and seed, as ``signal_table`` gives them; NaN without calibrated logits."""
     rows = []
     for arm, conflict in laboratory.students:
-        weak, strong = arm.weak, student_name(arm, conflict)
-        there = logits or {name: np.full_like(laboratory.logits[name], np.nan) for name in (weak, strong)}
-        found = signals(there[weak], there[strong], laboratory.at)
-        for place, seed in enumerate(laboratory.context.target.seeds):
-            known = {name: float(values[place]) if logits else float("nan") for name, values in found.items()}
-            rows.append({"setting": strong, "pipeline": "", "dataset": "", "step": 0, "seed": seed, **known})
+        strong = student_name(arm, conflict)
+        found = signals(logits[arm.weak], logits[strong], laboratory.at) if logits else None
+        labels = {"setting": strong, "pipeline": "", "dataset": "", "step": 0}
+        rows += seed_rows(labels, found, laboratory.context.target.seeds)
     return pd.DataFrame(rows)

@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.risk import sentences
 from w2s_pref.analysis.risk.blind_spot import OWNERS, blind_stats, check_thresholds, inheritance_counts, threshold_grid
-from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted, fitted_elsewhere
-from w2s_pref.analysis.risk.divergence import KL_TERMS, bregman_kl, bregman_squared, reverse_kl, total_covariance
-from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
+from w2s_pref.analysis.risk.moments import (
+    KL_TERMS,
+    ROUNDING,
+    Moments,
+    bregman_kl,
+    bregman_squared,
+    moment_stats,
+    reverse_kl,
+    total_covariance,
+)
+from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted, fitted_elsewhere
 from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
@@ -81,15 +88,18 @@ def risk_summary(
     measured, blind = raw.stats()
     scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)
     after, after_blind = _calibrated(scaled, raw, weak, strong)
-    kl = None if ceiling is None else _divergences(data, ceiling, strong, weak, draw)
+    kl = None if ceiling is None else reverse_kl(*(data.logits(model) for model in (ceiling, strong, weak)), draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
         "models": {"weak": weak, "strong": strong, "ceiling": ceiling},
         "thresholds": {"ts": t_strong, "tw": t_weak},
         "resamples": resamples,
-        **size(data),
+        **data.counts(),
         **_measured(raw, measured, blind),
-        "grid": _grid(raw),
+        "grid": [
+            {"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})}
+            for p in threshold_grid(raw.strong, raw.weak)
+        ],
         "calibrated": after,
         "over_seeds": _over_seeds(data, weak, strong),
         "teachers": _teachers(data, weak),
@@ -98,18 +108,8 @@ def risk_summary(
         "verdict": sentences.deception_verdict(blind),
         "sentences": sentences.verdicts(measured, blind, after_blind.get("bsd"), temperature, kl),
         "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, t_strong, t_weak), *warned],
-        "notes": [*notes(data), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
+        "notes": [*data.notes(), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
     }
-
-
-def _divergences(data: Panel, ceiling: str, strong: str, weak: str, draw: Resampler) -> dict[str, Stat]:
-    return reverse_kl(_logits(data, ceiling), _logits(data, strong), _logits(data, weak), draw)
-
-
-def _grid(pair: Pair) -> list[dict[str, Any]]:
-    """Blind-spot deception at every pair of thresholds, under this table's names of them."""
-    points = threshold_grid(pair.strong, pair.weak)
-    return [{"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})} for p in points]
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
@@ -136,10 +136,6 @@ def _intervals(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, A
     }
 
 
-def _logits(data: Panel, model: str) -> Floats:
-    return np.asarray(data.delta[model] / data.tau[model])
-
-
 def _values(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
     """Values of the moments, the bounds, and the blind-spot shares."""
     plain = {n: number(s.value) for n, s in measured.items() if not n.startswith(_NESTED)}
@@ -158,7 +154,7 @@ def _rescale(
     """Both models after calibration (empty where there is no other half), and sentences about it."""
     warned = []
     if calibration is None:
-        fitted = {model: cross_fitted(_logits(data, model), data.groups) for model in models}
+        fitted = {model: cross_fitted(data.logits(model), data.groups) for model in models}
         scaled = {model: done for model, done in fitted.items() if done is not None}
     else:
         clean = validate_scores(calibration)
@@ -210,7 +206,7 @@ def _teachers(data: Panel, weak: str) -> dict[str, Any] | None:
     if len(data.seeds) == 1 or weak in data.broadcast:
         return None
     ones = np.ones(data.size)
-    squared, kl = bregman_squared(ones, data.p(weak)), bregman_kl(ones, _logits(data, weak))
+    squared, kl = bregman_squared(ones, data.p(weak)), bregman_kl(ones, data.logits(weak))
     return {"squared": squared._asdict(), "kl": kl._asdict()}
 
 
