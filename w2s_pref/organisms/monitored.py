@@ -142,14 +142,9 @@ def _world(setup: Setup, seed: int, probe: int) -> World:
     """Weak model and ceiling of one seed, trained on ground truth, and what they say of the pairs."""
     weak, strong = (LadderModel(path, setup.gt, truth_of(setup.gt), seed) for path in (WEAK, STRONG))
     test = setup.test.head(probe)
-    table = pd.DataFrame({"id": test["id"], "p": _oriented(sigmoid(_deltas(weak, test)), truth_of(test))})
+    table = pd.DataFrame({"id": test["id"], "p": _oriented(sigmoid(weak.margins(test)), truth_of(test))})
     truth = truth_of(setup.w2s)
-    return World(setup.w2s, test, table, truth, _deltas(weak, setup.w2s), _deltas(strong, setup.w2s), seed)
-
-
-def _deltas(model: LadderModel, pairs: pd.DataFrame) -> Floats:
-    """(N,) score of the true answer minus the other, in the order of ``pairs``."""
-    return np.asarray(model.deltas(pairs).set_index("id").loc[pairs["id"], "delta"], dtype=np.float64)
+    return World(setup.w2s, test, table, truth, weak.margins(setup.w2s), strong.margins(setup.w2s), seed)
 
 
 def _run(setting: str, organism: str, world: World, epochs: int) -> pd.DataFrame:

@@ -12,10 +12,10 @@ from rich.table import Table
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.deception.measures import Measured, Options
-from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, inheritance_counts
 from w2s_pref.analysis.scores.calibration import fit_temperature
 from w2s_pref.analysis.scores.panel import Panel, panel
-from w2s_pref.analysis.stats.basics import number, sigmoid
+from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.organisms.organisms import MODELS, ORGANISMS, World, blind, blind_shift, deceiver, organism, world
 
@@ -56,7 +56,7 @@ def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict
     found = analyze_deception(scores, *MODELS, resamples=1000, seed=seed)
     data = panel(scores.assign(tau=1.0, objective="", kind=""), MODELS)
     student, weak, plain = data.p("student"), data.p("weak"), data.p("reference")
-    shares = error_shares(student, weak)
+    errors = inheritance_counts(student, weak)
     row = {
         "organism": name,
         "tax": found["tax"],
@@ -69,7 +69,7 @@ def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict
         "permutation_p": found["permutation_p"],
         "rho": found["excess"],
         "rho_interval": found["intervals"]["excess"],
-        "inherited_share": number(shares.inherited),
+        "inherited_share": errors["inherited"] / sum(errors.values()) if any(errors.values()) else None,
         "bsd_change": blind_spot_deception(student, weak) - blind_spot_deception(plain, weak),
         "bsd_change_calibrated": _calibrated_bsd(data, "student") - _calibrated_bsd(data, "reference"),
         "must_say": ORGANISMS[name][1],

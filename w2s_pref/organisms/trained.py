@@ -161,7 +161,10 @@ class LadderModel:
 
         return orient(score_pairs(self.model, self.tokenizer, pairs, max_length=64), pairs)
 
+    def margins(self, pairs: pd.DataFrame) -> Floats:
+        """(N,) score of the true answer minus the other, in the order of ``pairs``."""
+        return np.asarray(self.deltas(pairs).set_index("id").loc[pairs["id"], "delta"], dtype=np.float64)
+
     def knows(self, pairs: pd.DataFrame) -> Bools:
         """p of the true answer at least T, in the order of ``pairs``."""
-        delta = self.deltas(pairs).set_index("id").loc[pairs["id"], "delta"].to_numpy()
-        return np.asarray(sigmoid(delta) >= THRESHOLD)
+        return np.asarray(sigmoid(self.margins(pairs)) >= THRESHOLD)

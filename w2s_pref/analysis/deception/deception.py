@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Options, Roles
+from w2s_pref.analysis.deception.measures import Measured, Options, Roles, region_counts
 from w2s_pref.analysis.scores.panel import Panel, resampled
-from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.stats.basics import Ties, credit, number
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule

@@ -9,11 +9,10 @@ import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Roles
+from w2s_pref.analysis.deception.measures import Measured, Roles, region_counts
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
-from w2s_pref.analysis.scores.regions import region_counts
 from w2s_pref.analysis.stats.basics import credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.analysis.stats.estimates import estimate
