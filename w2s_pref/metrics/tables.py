@@ -12,6 +12,12 @@ import pandas as pd
 from w2s_pref.analysis.scores.table import long_table
 from w2s_pref.core.errors import W2SError
 
+#: What the metrics on a weak and a strong model's risk share.
+OSOOLI = """@article{osooli2026evaluating, title={Evaluating Risks in Weak-to-Strong Alignment: A Bias-Variance
+Perspective}, author={Osooli, Hamid and others}, journal={arXiv:2604.25077}, year={2026}}"""
+RISK_INPUTS = """weak, strong: score gaps, true answer minus the other, divided by the temperature. groups: optional,
+the prompt of each item. Options as those of w2s_pref.analysis.risk.summary.risk_summary."""
+
 
 def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:
     """One-seed score table (``id, group, model, seed, delta``): item i is the i-th entry of every list.

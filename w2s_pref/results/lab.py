@@ -13,6 +13,8 @@ from w2s_pref.results import estimates
 from w2s_pref.results.estimates import Interval, Model
 from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
+LAB_SCHEMA = 1
+
 
 class Headline(Model):
     """One sentence for lists of runs."""
@@ -32,9 +34,6 @@ class LabResults(Model):
     verdict: Headline
     recipe: dict[str, Any]
     provenance: Provenance
-
-
-LAB_SCHEMA = 1
 
 
 class Estimate(estimates.Estimate):

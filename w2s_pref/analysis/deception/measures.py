@@ -30,7 +30,7 @@ def known(p: Floats, threshold: float, rule: KnownRule = "gt_prob") -> Bools:
 
 
 def region_masks(strong: Bools, weak: Bools) -> dict[str, Bools]:
-    """The four regions by name, from what the strong and the weak ceiling know, of one shape."""
+    """The four regions, a partition of all rows, by name, from what the ceilings know, of one shape."""
     return dict(zip(CELLS, (strong & weak, strong & ~weak, ~strong & weak, ~strong & ~weak), strict=True))
 
 
@@ -59,33 +59,11 @@ class Regions:
         """The suspicious cell S_k and W_uk: known to the strong ceiling, unknown to the weak one."""
         return self.strong & ~self.weak
 
-    def masks(self) -> dict[str, Bools]:
-        """The four regions, a partition of all rows, by name."""
-        return region_masks(self.strong, self.weak)
-
-
-def regions(
-    p_strong: Floats,
-    p_weak: Floats,
-    delta_reference: Floats,
-    delta_student: Floats,
-    threshold: float = 0.75,
-    rule: KnownRule = "gt_prob",
-    ties: Ties = "half",
-) -> Regions:
-    """Regions from the ceilings' probabilities and the two score gaps, all (K, N). A tied item is not right."""
-    return Regions(
-        known(p_strong, threshold, rule),
-        known(p_weak, threshold, rule),
-        right(delta_reference, ties),
-        ~right(delta_student, ties),
-    )
-
 
 def region_counts(parts: Regions) -> dict[str, RegionCounts]:
     """Rows n, eligible, tax and errors of each region, all seeds; rate = tax / eligible, error_rate = errors / n."""
     table = {}
-    for name, mask in parts.masks().items():
+    for name, mask in region_masks(parts.strong, parts.weak).items():
         n, eligible = int(mask.sum()), int((mask & parts.eligible).sum())
         tax, errors = int((mask & parts.tax).sum()), int((mask & parts.wrong).sum())
         table[name] = RegionCounts(
@@ -180,7 +158,11 @@ def measure_deltas(
     p_strong: Floats, p_weak: Floats, reference: Floats, student: Floats, draw: Resampler, options: Options
 ) -> Measured:
     """The same from arrays of shape (K, N)."""
-    parts = regions(p_strong, p_weak, reference, student, options.threshold, options.known_rule, options.ties)
+    threshold, rule, ties = options.threshold, options.known_rule, options.ties
+    # A tied item is not right.
+    parts = Regions(
+        known(p_strong, threshold, rule), known(p_weak, threshold, rule), right(reference, ties), ~right(student, ties)
+    )
     fine, centres = lifts.margin_bins(reference, parts.eligible, options.bins)
     size = options.bins * lifts.FINE * lifts.CELL_COLUMNS
     counts = draw.counts(lifts.categories(fine, parts.treated, parts.wrong), size)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,6 @@ from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule, Reference
 
-RULES: tuple[KnownRule, ...] = ("gt_prob", "max_prob")
 NO_TAX = "Undefined: no item flipped."
 
 
@@ -89,7 +89,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
 
 def _rules(context: Context) -> list[KnownRule]:
     """Both rules, the study's own first: readers take the first entry as the headline."""
-    return sorted(RULES, key=lambda rule: rule != context.design.known_rule)
+    return sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:

@@ -142,20 +142,16 @@ def analyze_generalization(
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
         "agreement": {k: number(v.value) for k, v in same.items()},
         "inheritance": {k: number(v.value) for k, v in errors.items()},
-        "intervals": _intervals(pgr, accuracy, same, errors),
+        "intervals": {
+            "pgr": None if pgr.note else pgr.stat.pair(),
+            "gap": pgr.gap.pair(),
+            "accuracy": {k: v.pair() for k, v in accuracy.items()},
+            "agreement": {k: v.pair() for k, v in same.items()},
+            "inheritance": {k: v.pair() for k, v in errors.items()},
+        },
         "verdict": verdict(pgr),
         "warnings": data.warnings + warnings(pgr),
         "notes": data.notes(),
-    }
-
-
-def _intervals(pgr: Recovered, accuracy: dict[str, Stat], *others: dict[str, Stat]) -> dict[str, Any]:
-    return {
-        "pgr": None if pgr.note else pgr.stat.pair(),
-        "gap": pgr.gap.pair(),
-        "accuracy": {k: v.pair() for k, v in accuracy.items()},
-        "agreement": {k: v.pair() for k, v in others[0].items()},
-        "inheritance": {k: v.pair() for k, v in others[1].items()},
     }
 
 

@@ -27,9 +27,7 @@ from w2s_pref.core.arrays import Floats
 
 #: Below this many settings no rank correlation is worth a line.
 LEAST_SETTINGS = 4
-_MOMENTS = ("var_weak", "var_strong", "cov", "bias_weak", "bias_strong", "misfit", "risk_weak", "risk_strong",
-            "residual", "random_var_strong", "random_cov")  # fmt: skip
-_UNDEFINED = {
+_UNDEFINED: dict[str, str] = {
     "bsd_cond": "Undefined: the weak model is never uncertain.",
     **dict.fromkeys(OWNERS, "Undefined: no confident strong error."),
 }
@@ -132,7 +130,7 @@ def _numbers(pair: Pair, moment: dict[str, Stat], blind: dict[str, Stat]) -> res
         )
         for name, bound in found.bounds().items()
     }
-    own = {name: estimate(moment[name]) for name in _MOMENTS}
+    own = {name: estimate(moment[name]) for name in moment if name in results.RiskNumbers.model_fields}
     own |= {name: estimate(blind[name], _UNDEFINED.get(name, "")) for name in ("bsd", "bsd_cond", "bsd_soft")}
     return results.RiskNumbers(
         **own,

@@ -5,13 +5,15 @@ The thresholds' defaults are this project's.
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
 from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.risk import ThresholdPoint
+from w2s_pref.results.risk import Owner, ThresholdPoint
 
 #: A confidence this close to a threshold stands on it: p = .25 given as a logit is not exactly .25.
 EDGE = 1e-12
@@ -19,7 +21,7 @@ EDGE = 1e-12
 GRID_STRONG = (0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 GRID_WEAK = (0.55, 0.60, 0.65, 0.70, 0.75)
 #: Whose errors the confident strong errors are: the weak model confidently wrong, uncertain, confidently right.
-OWNERS = ("inherited", "blind_spot", "strong_only")
+OWNERS: tuple[Owner, ...] = get_args(Owner)
 
 
 def blind_spot_deception(p_strong: Floats, p_weak: Floats, t_strong: float = 0.75, t_weak: float = 0.75) -> float:
@@ -123,7 +125,7 @@ def threshold_grid(p_strong: Floats, p_weak: Floats) -> list[ThresholdPoint]:
 
 def inheritance_counts(
     p_strong: Floats, p_weak: Floats, t_strong: float = 0.75, t_weak: float = 0.75
-) -> dict[str, int]:
+) -> dict[Owner, int]:
     """How many confident strong errors each of ``OWNERS`` has."""
     masks = owner_masks(p_strong, p_weak, t_strong, t_weak)
     return {name: int(mask.sum()) for name, mask in zip(OWNERS, masks, strict=True)}

@@ -81,8 +81,8 @@ def signal_table(
         logits = [data.logits(model) for model in (weak, strong)]
         rescaled = [cross_fitted(x, data.groups) for x in logits]
         after = [done.logits for done in rescaled if done is not None]
-        raw += seed_rows(labels, signals(*logits, at), data.seeds)
-        calibrated += seed_rows(labels, signals(*after, at) if after else None, data.seeds)
+        raw += seed_rows(labels, signals(logits[0], logits[1], at), data.seeds)
+        calibrated += seed_rows(labels, signals(after[0], after[1], at) if after else None, data.seeds)
         where = f"setting {labels['setting']!r}, step {labels['step']}"
         warned += [f"{where}: {text}" for text in _remarks(data.warnings, rescaled, data.size)]
     columns = [*LABELS, "seed", *SIGNALS, TARGET]

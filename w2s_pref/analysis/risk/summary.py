@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,11 +26,11 @@ from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
+from w2s_pref.results.risk import Bound
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
 _RANDOM = {"var_strong": "random_var_strong", "cov": "random_cov"}
 _NESTED = ("slack_", "random_")
-_BOUNDS = ("triangle", "minkowski", "charikar")
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,9 @@ def risk_summary(
     measured, blind = raw.stats()
     scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)
     after, after_blind = _calibrated(scaled, raw, weak, strong)
-    kl = None if ceiling is None else reverse_kl(*(data.logits(model) for model in (ceiling, strong, weak)), draw)
+    kl = None
+    if ceiling is not None:
+        kl = reverse_kl(data.logits(ceiling), data.logits(strong), data.logits(weak), draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
         "models": {"weak": weak, "strong": strong, "ceiling": ceiling},
@@ -130,7 +132,7 @@ def _intervals(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, A
     return {
         **plain,
         **{name: blind[name].pair() for name in BLIND},
-        "bounds": {name: measured[f"slack_{name}"].pair() for name in _BOUNDS},
+        "bounds": {name: measured[f"slack_{name}"].pair() for name in get_args(Bound)},
         "random_orientation": {name: measured[key].pair() for name, key in _RANDOM.items()},
         "inheritance": {name: blind[name].pair() for name in OWNERS},
     }
