@@ -9,7 +9,7 @@ import pytest
 from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, inheritance_counts
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.core.errors import W2SError
-from w2s_pref.organisms import organisms, power, power_tables
+from w2s_pref.organisms import organisms, power
 
 
 @pytest.mark.parametrize("name", list(organisms.ORGANISMS))
@@ -65,7 +65,7 @@ def test_tables_are_valid_seeded_and_clustered():
 def test_main_table_is_json_and_states_its_cost():
     from rich.console import Console
 
-    tables, value = power_tables.main_table(simulations=2, items=100, seeds=1)
+    tables, value = power.main_table(simulations=2, items=100, seeds=1)
     found = json.loads(json.dumps(value, allow_nan=False))
     console = Console(width=240, record=True, file=io.StringIO())
     console.print(*tables)

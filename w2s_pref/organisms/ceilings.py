@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 #: p of the true answer at which a ceiling is said to know a pair.
 KNOWN = 0.75
 BATCH = 16
-
-
 #: Of every rung's fine-tuning: AdamW, linear decay to 0, one epoch.
 LEARNING_RATE = 1e-3
 

@@ -257,7 +257,7 @@ def audit(frame: pd.DataFrame, seed: int = 0) -> Audit:
         positives=float(frame["truth"].mean()),
         probed=len(looked),
         probes=tuple(_probes(looked.reset_index(drop=True), seed)),
-        defects=_shares(frame),
+        defects=_defect_shares(frame),
         uneven={part: share for part, share in parts.items() if not EVEN[0] <= share <= EVEN[1]},
     )
 
@@ -298,7 +298,7 @@ def _null(predicted: Ints, truth: Ints, seed: int) -> float:
     return float(np.quantile([np.mean(predicted == rng.permutation(truth)) for _ in range(SHUFFLES)], 0.95))
 
 
-def _shares(frame: pd.DataFrame) -> dict[str, float]:
+def _defect_shares(frame: pd.DataFrame) -> dict[str, float]:
     tests = set(frame.loc[frame["part"] == "test", "group"])
     stands_in = frame.groupby("unit")["group"].transform("nunique")
     shares = {

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.risk import sentences
-from w2s_pref.analysis.risk.blind_spot import OWNERS, blind_stats, check_thresholds, inheritance_counts, threshold_grid
+from w2s_pref.analysis.risk.blind_spot import blind_stats, check_thresholds, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.moments import (
-    KL_TERMS,
     ROUNDING,
     Moments,
     bregman_kl,
@@ -26,7 +26,6 @@ from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
-from w2s_pref.results.risk import Bound
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
 _RANDOM = {"var_strong": "random_var_strong", "cov": "random_cov"}
@@ -115,39 +114,32 @@ def risk_summary(
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """Everything that is computed in the same way before and after calibration, with its intervals."""
+    """Everything that is computed in the same way before and after calibration, with its 95 % intervals."""
     counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
+    core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
+    bounds = Moments(*(np.asarray(stat.value) for stat in core)).bounds()
     shares = {name: {"count": count, "share": number(blind[name].value)} for name, count in counts.items()}
     return {
-        **_values(measured, blind),
-        "random_orientation": {name: number(measured[key].value) for name, key in _RANDOM.items()},
+        **_nested(measured, blind, lambda stat: number(stat.value)),
+        "bounds": {
+            name: {"value": float(b.value), "slack": float(b.slack), "holds": bool(b.slack >= -ROUNDING)}
+            for name, b in bounds.items()
+        },
         "inheritance": {"errors": sum(counts.values()), **shares},
-        "intervals": _intervals(measured, blind),
+        "intervals": {
+            **_nested(measured, blind, Stat.pair),
+            "bounds": {name: measured[f"slack_{name}"].pair() for name in bounds},
+            "inheritance": {name: blind[name].pair() for name in counts},
+        },
     }
 
 
-def _intervals(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """95 % intervals, nested like the values; those of the bounds belong to their slacks."""
-    plain = {name: stat.pair() for name, stat in measured.items() if not name.startswith(_NESTED)}
+def _nested(measured: dict[str, Stat], blind: dict[str, Stat], form: Callable[[Stat], Any]) -> dict[str, Any]:
     return {
-        **plain,
-        **{name: blind[name].pair() for name in BLIND},
-        "bounds": {name: measured[f"slack_{name}"].pair() for name in get_args(Bound)},
-        "random_orientation": {name: measured[key].pair() for name, key in _RANDOM.items()},
-        "inheritance": {name: blind[name].pair() for name in OWNERS},
+        **{name: form(stat) for name, stat in measured.items() if not name.startswith(_NESTED)},
+        **{name: form(blind[name]) for name in BLIND},
+        "random_orientation": {name: form(measured[key]) for name, key in _RANDOM.items()},
     }
-
-
-def _values(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """Values of the moments, the bounds, and the blind-spot shares."""
-    plain = {n: number(s.value) for n, s in measured.items() if not n.startswith(_NESTED)}
-    core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
-    found = Moments(*(np.asarray(stat.value) for stat in core)).bounds()
-    bounds = {
-        name: {"value": float(b.value), "slack": float(b.slack), "holds": bool(b.slack >= -ROUNDING)}
-        for name, b in found.items()
-    }
-    return {**plain, "bounds": bounds, **{name: number(blind[name].value) for name in BLIND}}
 
 
 def _rescale(
@@ -218,7 +210,7 @@ def _reverse_kl(stats: dict[str, Stat] | None) -> dict[str, Any] | None:
         return None
     slack = stats["slack"].value
     return {
-        **{name: number(stats[name].value) for name in (*KL_TERMS, "slack")},
+        **{name: number(stat.value) for name, stat in stats.items()},
         "holds": bool(slack >= -ROUNDING),
         "intervals": {name: stat.pair() for name, stat in stats.items()},
     }

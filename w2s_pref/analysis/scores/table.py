@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.core.arrays import Bools, Floats
+from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL
 
@@ -178,12 +178,18 @@ def _plain(value: Any) -> str:
 
 
 def _seeds(frame: pd.DataFrame, clean: pd.DataFrame, source: str, problems: list[str]) -> Any:
-    values = pd.to_numeric(frame["seed"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+    values, bad = whole_numbers(frame["seed"])
     fix = "write 0 where there was one run"
     _report(problems, source, clean, bad, "seed is not a whole number", fix, frame["seed"])
-    return np.where(bad, 0, values).astype(np.int64)
+    return values
+
+
+def whole_numbers(column: pd.Series[Any]) -> tuple[Ints, Bools]:
+    """A column as whole numbers, and where it holds something else (0 in the numbers)."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+    return np.where(bad, 0, values).astype(np.int64), bad
 
 
 def _numbers(frame: pd.DataFrame, name: str, clean: pd.DataFrame, source: str, problems: list[str]) -> Any:
