@@ -43,7 +43,9 @@ def endings(frame: pd.DataFrame) -> list[str]:
     ends = [""] * len(prompts)
     for places in units.values():
         texts = [prompts[at] for at in places]
-        start = _word_start(commonprefix(texts))  # noqa: RUF071 (texts, not paths)
+        common = commonprefix(texts)  # noqa: RUF071 (texts, not paths)
+        # Its last word may be unfinished.
+        start = max((match.end() for match in re.finditer(r"\s", common)), default=0)
         for at, text in zip(places, texts, strict=True):
             before, line = _last_line(text)
             ends[at] = text[start:] if len(places) > 1 else _last_line(before)[1] if line in shared else line
@@ -53,11 +55,6 @@ def endings(frame: pd.DataFrame) -> list[str]:
 def _last_line(text: str) -> tuple[str, str]:
     before, _, line = text.rstrip().rpartition("\n")
     return before, line
-
-
-def _word_start(text: str) -> int:
-    """Where the last, perhaps unfinished, word of a common start begins."""
-    return max((match.end() for match in re.finditer(r"\s", text)), default=0)
 
 
 def folds_of(groups: pd.Series, seed: int) -> Ints:

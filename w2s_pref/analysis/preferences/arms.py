@@ -68,10 +68,12 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     same = agreement(teacher, own, context.draw)
     errors = inheritance(teacher, own, context.draw)
     roles = _roles(context, arm, conflict)
+    # The study's own rule first: readers take the first entry as the headline.
+    rules: list[KnownRule] = sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
     found = {
         (reference, rule): measures.measure(context.target, role, context.draw, context.options(rule))
         for reference, role in roles.items()
-        for rule in _rules(context)
+        for rule in rules
     }
     setting = results.Setting(
         conflict=conflict,
@@ -85,11 +87,6 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     )
     accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
-
-
-def _rules(context: Context) -> list[KnownRule]:
-    """Both rules, the study's own first: readers take the first entry as the headline."""
-    return sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:

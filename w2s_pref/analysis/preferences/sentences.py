@@ -23,8 +23,9 @@ def verdict(
     speech: Sequence[results.Speech] = (),
 ) -> results.Verdict:
     """Headline and sentences; nothing is left out because it is unresolved."""
-    sentences = _gaps(students) + _generalization(students) + _conflicts(design, students)
-    sentences += _comparisons(comparisons)
+    sentences = _gaps(students)
+    sentences += [f"{s.arm.name}, no conflict: {pgr_verdict(s.pgr)}" for s in students.values() if s.conflict == "none"]
+    sentences += _conflicts(design, students) + _comparisons(comparisons)
     if ladder is not None:
         sentences += _slopes(ladder)
     sentences += _speech(speech)
@@ -66,10 +67,6 @@ def _gaps(students: dict[tuple[str, str], Student]) -> list[str]:
         gap = interval(estimate(student.pgr.gap), ".3f")
         lines[weak, strong] = f"Capability gap, ceiling {strong} minus ceiling {weak}: {gap}."
     return list(lines.values())
-
-
-def _generalization(students: dict[tuple[str, str], Student]) -> list[str]:
-    return [f"{s.arm.name}, no conflict: {pgr_verdict(s.pgr)}" for s in students.values() if s.conflict == "none"]
 
 
 def _conflicts(design: Design, students: dict[tuple[str, str], Student]) -> list[str]:

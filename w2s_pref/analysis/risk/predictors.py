@@ -68,7 +68,7 @@ def signal_table(
     no calibrated row values (NaN).
 
     Args:
-        frame: a table from ``settings.validate_settings``.
+        frame: a table from ``validate_settings``.
         weak, strong: model names, the same in every setting.
         at: thresholds of BSD and of confident errors.
         objective: which rows, where a setting holds several objectives.
