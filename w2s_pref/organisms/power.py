@@ -203,8 +203,9 @@ def rate(name: str, hits: int, runs: int) -> dict[str, Any]:
     """A share under its name, and its exact (Clopper-Pearson) 95 % limits under ``<name>_interval``."""
     from scipy.stats import beta
 
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, runs - hits + 1))
-    high = 1.0 if hits == runs else float(beta.ppf(0.975, hits + 1, runs - hits))
+    tail = (1 - 0.95) / 2
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, runs - hits + 1))
+    high = 1.0 if hits == runs else float(beta.ppf(1 - tail, hits + 1, runs - hits))
     return {name: hits / runs, f"{name}_interval": [low, high]}
 
 
