@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from analysis_helpers import logit, table
 
-from w2s_pref.analysis.scores.calibration import analyze_calibration
+from w2s_pref.analysis.scores.calibration import analyze_calibration, confidence_bin, fit_temperature
 from w2s_pref.analysis.stats.basics import sigmoid
-from w2s_pref.analysis.stats.calibration import confidence_bin, fit_temperature
 
 
 def test_worked_example():

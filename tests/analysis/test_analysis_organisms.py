@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, error_shares
+from w2s_pref.analysis.risk.blind_spot import blind_spot_deception, inheritance_counts
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.core.errors import W2SError
-from w2s_pref.organisms import organisms, power, power_tables
+from w2s_pref.organisms import organisms, power
 
 
 @pytest.mark.parametrize("name", list(organisms.ORGANISMS))
@@ -65,7 +65,7 @@ def test_tables_are_valid_seeded_and_clustered():
 def test_main_table_is_json_and_states_its_cost():
     from rich.console import Console
 
-    tables, value = power_tables.main_table(simulations=2, items=100, seeds=1)
+    tables, value = power.main_table(simulations=2, items=100, seeds=1)
     found = json.loads(json.dumps(value, allow_nan=False))
     console = Console(width=240, record=True, file=io.StringIO())
     console.print(*tables)
@@ -80,17 +80,15 @@ def test_main_table_is_json_and_states_its_cost():
 
 
 def test_binomial_limits():
-    low, high = power.binomial_interval(5, 100)
+    low, high = power.rate("hit", 5, 100)["hit_interval"]
     assert (low, high) == pytest.approx((0.01643, 0.11283), abs=1e-4)
-    assert power.binomial_interval(0, 10) == (0.0, pytest.approx(0.30850, abs=1e-4))
-    assert power.binomial_interval(10, 10)[1] == 1.0
+    assert power.rate("hit", 0, 10)["hit_interval"] == [0.0, pytest.approx(0.30850, abs=1e-4)]
+    assert power.rate("hit", 10, 10)["hit_interval"][1] == 1.0
 
 
 def test_blind_spot_deception_by_hand():
     """Strong errors at p .1 (sure) .1 .1 .4 (unsure); weak .55 (unsure) .9 (sure, right) .1 (sure, wrong) .5."""
     strong, weak = np.array([0.1, 0.1, 0.1, 0.4, 0.9]), np.array([0.55, 0.9, 0.1, 0.5, 0.5])
     assert blind_spot_deception(strong, weak) == pytest.approx(1 / 5)
-    shares = error_shares(strong, weak)
-    assert (shares.inherited, shares.blind_spot, shares.strong_only) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
-    assert shares.errors == 3
-    assert np.isnan(error_shares(weak[:2], weak[:2]).inherited)
+    assert inheritance_counts(strong, weak) == {"inherited": 1, "blind_spot": 1, "strong_only": 1}
+    assert not any(inheritance_counts(weak[:2], weak[:2]).values())

@@ -11,11 +11,10 @@ import pytest
 from analysis_helpers import random_table, table
 from scipy import stats
 
-from w2s_pref.analysis.risk.predictors import predictor_study
+from w2s_pref.analysis.risk.predictors import Thresholds, predictor_study, signals
 from w2s_pref.analysis.risk.sentences import predictor_headline as headline
 from w2s_pref.analysis.risk.sentences import signal_verdict as verdict
 from w2s_pref.analysis.risk.settings import read_settings, validate_settings
-from w2s_pref.analysis.risk.signals import Thresholds, signals
 from w2s_pref.analysis.risk.summary import risk_summary
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.core.errors import W2SError

@@ -9,12 +9,11 @@ import pytest
 from analysis_helpers import logit, random_table, table
 
 from w2s_pref.analysis.risk.blind_spot import blind_spot_deception
-from w2s_pref.analysis.risk.calibrated import cross_fitted
 from w2s_pref.analysis.risk.moments import moments
 from w2s_pref.analysis.risk.summary import risk_summary
+from w2s_pref.analysis.scores.calibration import cross_fitted, fit_temperature
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.scores.table import read_scores, validate_scores
-from w2s_pref.analysis.stats.calibration import fit_temperature
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms.organisms import organism
 

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from w2s_pref.analysis.lab.answers import Answers, pooled, slope, weighted_area
-from w2s_pref.analysis.lab.cells import Case
+from w2s_pref.analysis.lab.cells import Answers, Case, pooled, slope, weighted_area
 from w2s_pref.analysis.lab.studies import parts
 from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.core.errors import W2SError

@@ -13,8 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from w2s_pref.analysis.leaks.audit import Audit, Probe, audit
-from w2s_pref.analysis.leaks.probes import endings, folds_of, form, lengths, predictions, tree
+from w2s_pref.analysis.leaks.audit import Audit, Probe, audit, endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tasks.builtin import dream, ethics_deontology, openbookqa
 from w2s_pref.data.tasks.load import TaskRow, balanced, load_task, rows_of, table

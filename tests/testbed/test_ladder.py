@@ -78,13 +78,13 @@ def test_configurations_name_one_family() -> None:
 
 
 def test_ceilings_rise_and_most_on_hard_tiers() -> None:
-    from w2s_pref.organisms.ceilings import TUNING, Pairs, probabilities, reward_model
+    from w2s_pref.organisms.ceilings import Pairs, probabilities, reward_model
 
     frame = generate(1000, seed=0)
     train, test = frame[:500].reset_index(drop=True), frame[500:].reset_index(drop=True)
     found = {}
     for name in (LADDER[0], LADDER[-1]):
-        model = reward_model(name, Pairs(train, name), np.ones(len(train)), TUNING[name], seed=0)
+        model = reward_model(name, Pairs(train, name), np.ones(len(train)), seed=0)
         found[name] = probabilities(model, Pairs(test, name), len(test)) > 0.5
     gain = found[LADDER[-1]].astype(float) - found[LADDER[0]]
     hard = test["tier"].to_numpy() >= 2

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from w2s_pref.analysis.risk.predictors import Thresholds, signal_table
 from w2s_pref.analysis.risk.settings import validate_settings
-from w2s_pref.analysis.risk.signals import Thresholds, signal_table
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms import scales as scale_study

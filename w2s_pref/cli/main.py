@@ -214,7 +214,7 @@ def organisms(
     elif scale_null:
         from w2s_pref.organisms.scales import main_table
     else:
-        from w2s_pref.organisms.power_tables import main_table
+        from w2s_pref.organisms.power import main_table
 
     tables, value = main_table()
     for table in tables:

@@ -9,7 +9,14 @@ import evaluate
 import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.scores.table import long_table
 from w2s_pref.core.errors import W2SError
+
+#: What the metrics on a weak and a strong model's risk share.
+OSOOLI = """@article{osooli2026evaluating, title={Evaluating Risks in Weak-to-Strong Alignment: A Bias-Variance
+Perspective}, author={Osooli, Hamid and others}, journal={arXiv:2604.25077}, year={2026}}"""
+RISK_INPUTS = """weak, strong: score gaps, true answer minus the other, divided by the temperature. groups: optional,
+the prompt of each item. Options as those of w2s_pref.analysis.risk.summary.risk_summary."""
 
 
 def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None = None) -> pd.DataFrame:
@@ -25,21 +32,9 @@ def score_table(deltas: dict[str, Sequence[float]], groups: Sequence[str] | None
         lengths["groups"] = len(groups)
     if len(set(lengths.values())) > 1:
         raise W2SError(f"lists of different lengths ({lengths}); give one score gap for each item to all of them.")
-    size = next(iter(lengths.values()))
-    ids = [f"{i:09d}" for i in range(size)]
-    frames = [
-        pd.DataFrame(
-            {
-                "id": ids,
-                "group": ids if groups is None else list(groups),
-                "model": name,
-                "seed": 0,
-                "delta": np.asarray(values, dtype=np.float64),
-            }
-        )
-        for name, values in deltas.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
+    ids = [f"{i:09d}" for i in range(next(iter(lengths.values())))]
+    gaps = {name: np.asarray(values, dtype=np.float64)[None] for name, values in deltas.items()}
+    return long_table(gaps, ids, ids if groups is None else groups)
 
 
 def metric_info(description: str, inputs: str, gaps: Sequence[str], citation: str = "") -> evaluate.MetricInfo:

@@ -13,8 +13,8 @@ import numpy as np
 
 from w2s_pref.analysis.risk.blind_spot import EDGE, blind_spot_deception, confidence, uncertain
 from w2s_pref.analysis.risk.moments import moments
+from w2s_pref.analysis.scores.calibration import confidence_bin
 from w2s_pref.analysis.stats.basics import credit, sigmoid
-from w2s_pref.analysis.stats.calibration import confidence_bin
 from w2s_pref.core.arrays import Bools, Floats
 
 #: Signals that need no labels.

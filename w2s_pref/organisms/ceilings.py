@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,18 +22,8 @@ if TYPE_CHECKING:
 #: p of the true answer at which a ceiling is said to know a pair.
 KNOWN = 0.75
 BATCH = 16
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """Fine-tuning of one rung as a reward model: AdamW, linear decay to 0, batches of 16 pairs."""
-
-    rate: float
-    epochs: int = 1
-
-
-TUNING: dict[str, Tuning] = {name: Tuning(1e-3) for name in LADDER}
-"""Recommended settings of every rung."""
+#: Of every rung's fine-tuning: AdamW, linear decay to 0, one epoch.
+LEARNING_RATE = 1e-3
 
 
 class Pairs:
@@ -71,7 +60,7 @@ def _cut(ids: torch.Tensor, length: int) -> torch.Tensor:
     return torch.nn.functional.pad(ids, (0, max(0, length - ids.shape[1])))[:, :length]
 
 
-def reward_model(name: str, pairs: Pairs, labels: Floats, tuning: Tuning, seed: int) -> PreTrainedModel:
+def reward_model(name: str, pairs: Pairs, labels: Floats, seed: int) -> PreTrainedModel:
     """Fine-tune a rung on P(chosen is better) = ``labels`` of shape (rows,) in [0, 1]."""
     import torch
     from transformers import AutoModelForSequenceClassification
@@ -79,11 +68,9 @@ def reward_model(name: str, pairs: Pairs, labels: Floats, tuning: Tuning, seed: 
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
     model.train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=tuning.rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     rng, target = np.random.default_rng(seed), torch.from_numpy(labels).float()
-    batches = [
-        b for _ in range(tuning.epochs) for b in np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)
-    ]
+    batches = np.array_split(rng.permutation(len(labels)), len(labels) // BATCH)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 - step / len(batches))
     for rows in batches:
         loss = torch.nn.functional.binary_cross_entropy_with_logits(pairs.gap(model, rows), target[rows])
@@ -109,11 +96,8 @@ def _row(p: Floats, tier: Ints) -> str:
     return " ".join(f"{credit(p[keep] - 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
 
 
-def measure(
-    seed: int, rungs: tuple[str, ...], objective: str, rows: int, tunings: dict[str, Tuning] | None = None
-) -> None:
+def measure(seed: int, rungs: tuple[str, ...], objective: str, rows: int) -> None:
     """Print ceilings per tier, regions of smallest and largest, and the student of the smallest's soft labels."""
-    tunings = TUNING if tunings is None else tunings
     frame = generate(3 * rows, seed=seed, objective=objective)
     train, extra, test = (frame[i * rows : (i + 1) * rows].reset_index(drop=True) for i in range(3))
     tier = test["tier"].to_numpy()
@@ -122,14 +106,14 @@ def measure(
     weak_labels = np.ones(rows)
     for name in rungs:
         start = time.perf_counter()
-        model = reward_model(name, data[0], np.ones(rows), tunings[name], seed)
+        model = reward_model(name, data[0], np.ones(rows), seed)
         spent = time.perf_counter() - start
         found[name] = probabilities(model, data[2], rows)
         print(f"{objective:8} seed {seed} {name:4} ceiling {_row(found[name], tier)}  {spent:5.1f} s", flush=True)
         if name == rungs[0]:
             weak_labels = probabilities(model, data[1], rows)
     strong = rungs[-1]
-    student = reward_model(strong, data[1], weak_labels, tunings[strong], seed)
+    student = reward_model(strong, data[1], weak_labels, seed)
     p = probabilities(student, data[2], rows)
     print(f"{objective:8} seed {seed} {rungs[0]}>{strong} student {_row(p, tier)}", flush=True)
     known, weak_known = found[strong] >= KNOWN, found[rungs[0]] >= KNOWN

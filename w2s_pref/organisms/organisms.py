@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.scores.table import long_table
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
@@ -142,21 +143,5 @@ def organism(
 
 
 def table(deltas: dict[str, Floats], groups: Ints) -> pd.DataFrame:
-    """Long score table (``id, group, model, seed, delta``) from (K, N) score gaps by model."""
-    seeds, items = next(iter(deltas.values())).shape
-    ids = np.array([f"item{i:06d}" for i in range(items)], dtype=object)
-    names = np.array([f"group{g:06d}" for g in groups], dtype=object)
-    line = np.repeat(np.arange(seeds), items)
-    frames = [
-        pd.DataFrame(
-            {
-                "id": np.tile(ids, seeds),
-                "group": np.tile(names, seeds),
-                "model": model,
-                "seed": line,
-                "delta": delta.ravel(),
-            }
-        )
-        for model, delta in deltas.items()
-    ]
-    return pd.concat(frames, ignore_index=True)
+    """Long score table from (K, N) score gaps by model."""
+    return long_table(deltas, [f"item{i:06d}" for i in range(len(groups))], [f"group{g:06d}" for g in groups])

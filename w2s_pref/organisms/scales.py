@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 
-from w2s_pref.analysis.risk.calibrated import cross_fitted
-from w2s_pref.analysis.risk.predictors import correlations
-from w2s_pref.analysis.risk.signals import Thresholds, signals
+from w2s_pref.analysis.risk.predictors import Thresholds, correlations, seed_rows, signals
+from w2s_pref.analysis.scores.calibration import cross_fitted
 from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.organisms import World, table, temperature_only, world
-from w2s_pref.organisms.power import binomial_interval
+from w2s_pref.organisms.power import plain_table, rate
 from w2s_pref.results.risk import SIGNALS
 
 SETTINGS = (4, 8, 20)
@@ -86,12 +84,11 @@ def _points(count: int, items: int, rng: np.random.Generator) -> dict[str, pd.Da
     """Signals of every setting, raw and calibrated, as ``correlations`` takes them."""
     rows: dict[str, list[dict[str, Any]]] = {"raw": [], "calibrated": []}
     for number, (base, student) in enumerate(rescaled_worlds(count, items, 1, rng)):
-        labels = {"setting": f"{number:02d}", "pipeline": "", "dataset": "", "step": 0, "seed": 0}
+        labels = {"setting": f"{number:02d}", "pipeline": "", "dataset": "", "step": 0}
         after = [cross_fitted(scores, base.groups) for scores in (base.weak, student)]
         calibrated = [done.logits for done in after if done is not None]
         for kind, (weak, strong) in (("raw", (base.weak, student)), ("calibrated", calibrated)):
-            values = {name: float(value[0]) for name, value in signals(weak, strong, Thresholds()).items()}
-            rows[kind].append({**labels, **values})
+            rows[kind] += seed_rows(labels, signals(weak, strong, Thresholds()), [0])
     return {kind: pd.DataFrame(own) for kind, own in rows.items()}
 
 
@@ -102,27 +99,23 @@ def _row(studies: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "rho": float(np.median(rho)),
         "rho_range": [float(q) for q in np.quantile(rho, [0.025, 0.975])],
-        **_share("var", [_hit(study, ["var_strong"], "p") for study in studies]),
-        **_share("any", [_hit(study, others, "p") for study in studies]),
-        **_share("any_holm", [_hit(study, others, "p_holm") for study in studies]),
+        **rate("var", _finds(studies, ["var_strong"], "p"), len(studies)),
+        **rate("any", _finds(studies, others, "p"), len(studies)),
+        **rate("any_holm", _finds(studies, others, "p_holm"), len(studies)),
     }
 
 
-def _hit(study: dict[str, Any], names: list[str], p: str) -> bool:
-    return any(study[name][p] is not None and study[name][p] <= LEVEL for name in names)
-
-
-def _share(name: str, hits: list[bool]) -> dict[str, Any]:
-    return {name: sum(hits) / len(hits), f"{name}_interval": list(binomial_interval(sum(hits), len(hits)))}
+def _finds(studies: list[dict[str, Any]], names: list[str], p: str) -> int:
+    """In how many studies one of the signals is found to go with BSD."""
+    return sum(any(study[name][p] is not None and study[name][p] <= LEVEL for name in names) for study in studies)
 
 
 def main_table(draws: int = 100, items: int = 1000, seed: int = 0) -> tuple[list[Any], dict[str, Any]]:
     """``scale_study`` as rich tables to print and as the dictionary to write."""
     found = scale_study(draws, items, seed)
     title = f"Settings that differ in logit scale alone ({draws} draws a row, {items} items a setting)"
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
-    heads = ("n", "scores", "rho(Var, BSD)", "% p<=.05: Var", "any other", "any other, Holm")
-    for head in heads:
+    table = plain_table(title)
+    for head in ("n", "scores", "rho(Var, BSD)", "% p<=.05: Var", "any other", "any other, Holm"):
         table.add_column(head, no_wrap=True)
     for row in found["rows"]:
         low, high = row["rho_range"]

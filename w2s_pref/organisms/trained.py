@@ -22,6 +22,7 @@ from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest, orient
 from w2s_pref.data.config import DataConfig, prepare
+from w2s_pref.organisms.power import number_text
 
 WEAK, STRONG, THRESHOLD = "ladder/xs", "ladder/m", 0.75
 ARGUMENTS = {"batch_size": 16, "learning_rate": 1.0e-3, "save_steps": 10_000, "logging_steps": 10_000}
@@ -70,12 +71,10 @@ def main_table() -> tuple[list[Table], dict[str, Any]]:
         numbers = [
             row[key] for key in ("accuracy", "flip_rate_blind_spot", "flip_rate_elsewhere", "score", "null_share")
         ]
-        table.add_row(name, *map(_number, numbers), _number(row["lift_smooth"]) + span, row["verdict"].split(":")[0])
+        table.add_row(
+            name, *map(number_text, numbers), number_text(row["lift_smooth"]) + span, row["verdict"].split(":")[0]
+        )
     return [table], found
-
-
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.2f}"
 
 
 def _row(result: dict[str, Any]) -> dict[str, Any]:
@@ -162,7 +161,10 @@ class LadderModel:
 
         return orient(score_pairs(self.model, self.tokenizer, pairs, max_length=64), pairs)
 
+    def margins(self, pairs: pd.DataFrame) -> Floats:
+        """(N,) score of the true answer minus the other, in the order of ``pairs``."""
+        return np.asarray(self.deltas(pairs).set_index("id").loc[pairs["id"], "delta"], dtype=np.float64)
+
     def knows(self, pairs: pd.DataFrame) -> Bools:
         """p of the true answer at least T, in the order of ``pairs``."""
-        delta = self.deltas(pairs).set_index("id").loc[pairs["id"], "delta"].to_numpy()
-        return np.asarray(sigmoid(delta) >= THRESHOLD)
+        return np.asarray(sigmoid(self.margins(pairs)) >= THRESHOLD)

@@ -1,7 +1,7 @@
 """What runs write: ``results.json`` and its parts (docs/results-json.md), one file for each subject.
 
 Of a preference study everything is offered here: ``from w2s_pref.results import Results``. The laboratory's and chess's
-results are in ``lab``, ``generalization`` and ``chess``.
+results are in ``lab`` and ``chess``.
 """
 
 from w2s_pref.results.deception import *  # noqa: F403

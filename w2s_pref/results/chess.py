@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from w2s_pref.results.estimates import Estimate, Interval, Model
-from w2s_pref.results.generalization import Headline
-from w2s_pref.results.preferences import SCHEMA_VERSION
+from w2s_pref.results.lab import Headline
+from w2s_pref.results.preferences import SCHEMA_VERSION, Agreement
 from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
 
@@ -37,14 +37,6 @@ class LabelQuality(Model):
     legal: Estimate
 
 
-class MoveAgreement(Model):
-    """Share of puzzles on which the student writes its weak model's very answer: all, where that is right or wrong."""
-
-    overall: Estimate
-    supervisor_right: Estimate
-    supervisor_wrong: Estimate
-
-
 class MoveErrors(Model):
     """Of the weak model's errors the share the student solves; of its right answers the share it gets wrong."""
 
@@ -53,7 +45,10 @@ class MoveErrors(Model):
 
 
 class ChessCell(Model):
-    """One chain. Its accuracies stand under the three names in ``players``."""
+    """One chain. Its accuracies stand under the three names in ``players``.
+
+    ``agreement`` is on puzzles where the student writes its weak model's very answer.
+    """
 
     chain: list[str]
     weak: str
@@ -64,7 +59,7 @@ class ChessCell(Model):
     pgr_fieller: Interval | None
     verdict: str
     warnings: list[str]
-    agreement: MoveAgreement
+    agreement: Agreement
     errors: MoveErrors
 
 

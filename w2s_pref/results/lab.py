@@ -1,15 +1,39 @@
-"""What a laboratory study found, as ``results.json`` holds it. Undefined is null, with a sentence that says why."""
+"""What a run of the laboratory writes: results.json about itself, generalization.json with the numbers.
+
+Undefined is null, with a sentence that says why.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import model_serializer, model_validator
 
 from w2s_pref.results import estimates
 from w2s_pref.results.estimates import Interval, Model
+from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
 LAB_SCHEMA = 1
+
+
+class Headline(Model):
+    """One sentence for lists of runs."""
+
+    headline: str
+
+
+class LabResults(Model):
+    """What a run of the laboratory says about itself."""
+
+    kind: Literal["generalization"] = "generalization"
+    schema_version: Literal[1] = 1
+    name: str
+    seeds: list[int]
+    tasks: dict[str, dict[str, SplitInfo]]
+    models: dict[str, ModelInfo]
+    verdict: Headline
+    recipe: dict[str, Any]
+    provenance: Provenance
 
 
 class Estimate(estimates.Estimate):

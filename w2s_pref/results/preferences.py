@@ -13,6 +13,7 @@ from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
 
 SCHEMA_VERSION: Final = 1
+Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
 
 
 class Agreement(Model):
@@ -83,7 +84,7 @@ class Comparison(Model):
     first: str
     second: str
     conflict: str
-    metric: Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
+    metric: Metric
     difference: Estimate
     verdict: str
 

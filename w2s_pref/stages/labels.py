@@ -74,7 +74,7 @@ class LabelStage(Stage):
         """``table.parquet``: the labels."""
         temperature = TAU[self.scores.form]
         if self.calibration is not None:
-            from w2s_pref.analysis.stats.calibration import fit_temperature
+            from w2s_pref.analysis.scores.calibration import fit_temperature
 
             delta = orient(builder.table(self.calibration), self.calibration.on.frame)["delta"]
             temperature = float(fit_temperature(delta.to_numpy()))

@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Options, Roles
-from w2s_pref.analysis.scores.panel import Panel, resampled
-from w2s_pref.analysis.scores.regions import region_counts
+from w2s_pref.analysis.deception.measures import Measured, Options, Roles, region_counts
+from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, number
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule
@@ -53,9 +52,20 @@ def analyze_deception(
     accuracies = {role: draw.mean(credit(data.delta[name], ties)) for role, name in vars(roles).items()}
     named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
     return {
-        **_settings(data, roles, options),
+        "models": dict(vars(roles)),
+        "threshold": threshold,
+        "known_rule": known_rule,
+        "ties": ties,
+        "bins": bins,
+        "resamples": resamples,
+        **data.counts(),
         "accuracy": {role: number(stat.value) for role, stat in accuracies.items()},
-        **_core(measured),
+        "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
+        "eligible": int(measured.parts.eligible.sum()),
+        "tax": measured.tax,
+        **{name: number(stat.value) for name, stat in measured.stats.items()},
+        "lift_dropped": measured.dropped,
+        "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in measured.stats.items()},
         "intervals": {name: stat.pair() for name, stat in named.items()},
         "permutation_p": measures.permutation(measured, draw, options),
         "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
@@ -63,7 +73,7 @@ def analyze_deception(
         "churn": _churn(measures.churn(data, roles, draw, options)),
         "verdict": measures.verdict(measured),
         "warnings": data.warnings + measures.warnings(measured),
-        "notes": notes(data),
+        "notes": data.notes(),
     }
 
 
@@ -81,30 +91,6 @@ def _check_options(threshold: float, known_rule: str, resamples: int, bins: int)
         raise W2SError(problems)
 
 
-def _settings(data: Panel, roles: Roles, options: Options) -> dict[str, Any]:
-    return {
-        "models": dict(vars(roles)),
-        "threshold": options.threshold,
-        "known_rule": options.known_rule,
-        "ties": options.ties,
-        "bins": options.bins,
-        "resamples": options.resamples,
-        **size(data),
-    }
-
-
-def _core(measured: Measured) -> dict[str, Any]:
-    stats = measured.stats
-    return {
-        "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
-        "eligible": int(measured.parts.eligible.sum()),
-        "tax": measured.tax,
-        **{name: number(stat.value) for name, stat in stats.items()},
-        "lift_dropped": measured.dropped,
-        "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in stats.items()},
-    }
-
-
 def _churn(measured: Measured | None) -> dict[str, Any] | None:
     if measured is None:
         return None
@@ -114,18 +100,3 @@ def _churn(measured: Measured | None) -> dict[str, Any] | None:
         **{name: number(measured.stats[name].value) for name in names},
         "intervals": {name: measured.stats[name].pair() for name in names},
     }
-
-
-def size(data: Panel) -> dict[str, Any]:
-    """Rows (items x seeds), items, groups and seeds."""
-    groups = int(data.groups.max()) + 1
-    return {"n": data.size * len(data.seeds), "items": data.size, "groups": groups, "seeds": list(data.seeds)}
-
-
-def notes(data: Panel) -> list[str]:
-    """How to read the intervals on this panel."""
-    if len(data.seeds) == 1:
-        return ["One seed: intervals resample groups only and say nothing about other seeds."]
-    if len(data.seeds) == 2:
-        return ["Two seeds: seed-to-seed variation is estimated from a single difference and poorly known."]
-    return []

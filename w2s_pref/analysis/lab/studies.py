@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.lab.answers import estimate, mean, median, slope
-from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case
+from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case, estimate, mean, median, slope
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.core.arrays import Floats, Ints
@@ -207,7 +206,7 @@ def trends(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Trend]:
         if len({size for size, _ in known}) < 2:
             continue
         for quantity in ("inherited", "corrected", "new_errors"):
-            values = [_share(chains[chain], quantity) for _, chain in known]
+            values = [_mean_inheritance(chains[chain], quantity) for _, chain in known]
             found.append(
                 Trend(
                     weak=weak,
@@ -221,7 +220,7 @@ def trends(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Trend]:
     return found
 
 
-def _share(cases: Sequence[Case], quantity: str) -> Stat:
+def _mean_inheritance(cases: Sequence[Case], quantity: str) -> Stat:
     """Mean over the tasks on which the share is defined."""
     shares = [case.inheritance()[quantity] for case in cases]
     return mean([share for share in shares if number(share.value) is not None])

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.lab.answers import Answers
-from w2s_pref.analysis.lab.cells import ROLES, Case, analyse_cell
+from w2s_pref.analysis.lab.cells import ROLES, Answers, Case, analyse_cell
 from w2s_pref.analysis.lab.studies import bars, contrasts, difficulties, medians, selections, together, trends
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.core.arrays import Floats

@@ -1,18 +1,136 @@
-"""The leak audit: can a task be solved without understanding it, and is its table what it says?"""
+"""The leak audit: can a task be solved without understanding it, and is its table what it says?
+
+What probes that cannot understand a text get right, the data give away.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from os.path import commonprefix
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
-from w2s_pref.analysis.leaks import probes
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.arrays import Ints
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import ITEM_COLUMNS, first_groups
+from w2s_pref.core.tables import ITEM_COLUMNS, digest, first_groups
+
+#: Parts that the items are cut into, by group: fitted on all but one, judged on that one.
+FOLDS = 5
+
+#: (N, D): an array of numpy or a sparse matrix of scipy (which has no types).
+Features: TypeAlias = Any
+_MARK = re.compile(r"[.!?,;:'\"()\[\]{}<>*/\\-]")
+
+
+def endings(frame: pd.DataFrame) -> list[str]:
+    """What tells items apart: in a unit the text behind its common start; for a lone item its last line.
+
+    A last line that most lone items share (the task's question) is passed over for the line before it.
+    """
+    units: dict[str, list[int]] = {}
+    for at, unit in enumerate(frame["unit"]):
+        units.setdefault(unit, []).append(at)
+    prompts = list(frame["prompt"])
+    last = Counter(_last_line(prompts[places[0]])[1] for places in units.values() if len(places) == 1)
+    shared = {line for line, count in last.items() if 2 * count > last.total()}
+    ends = [""] * len(prompts)
+    for places in units.values():
+        texts = [prompts[at] for at in places]
+        common = commonprefix(texts)  # noqa: RUF071 (texts, not paths)
+        # Its last word may be unfinished.
+        start = max((match.end() for match in re.finditer(r"\s", common)), default=0)
+        for at, text in zip(places, texts, strict=True):
+            before, line = _last_line(text)
+            ends[at] = text[start:] if len(places) > 1 else _last_line(before)[1] if line in shared else line
+    return ends
+
+
+def _last_line(text: str) -> tuple[str, str]:
+    before, _, line = text.rstrip().rpartition("\n")
+    return before, line
+
+
+def folds_of(groups: pd.Series, seed: int) -> Ints:
+    """(N,) the fold of every item, by a hash of its group: groups are never on both sides."""
+    order = {group: rank for rank, group in enumerate(sorted(set(groups), key=lambda key: digest(str(seed), key)))}
+    return np.asarray([order[group] % FOLDS for group in groups], dtype=np.int64)
+
+
+def bag(texts: list[str]) -> Features:
+    """(N, 65536) words and pairs of words, hashed."""
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    words = HashingVectorizer(n_features=2**16, ngram_range=(1, 2), alternate_sign=False, token_pattern=r"\S+")
+    return sparse.csr_matrix(words.transform(texts))
+
+
+def lengths(prompts: list[str], ends: list[str]) -> Features:
+    """(N, 4) characters and words of the whole text and of its ending."""
+    return np.asarray(
+        [[len(text), text.count(" "), len(end), end.count(" ")] for text, end in zip(prompts, ends, strict=True)],
+        dtype=np.float64,
+    )
+
+
+def form(ends: list[str]) -> Features:
+    """(N, 12) how the ending is written: case, marks, digits, letters that stand alone, how it starts and stops."""
+    return np.asarray([_form(end) for end in ends], dtype=np.float64)
+
+
+def _form(end: str) -> list[float]:
+    bare = end.strip()
+    letters, words = [sign for sign in bare if sign.isalpha()], bare.split()
+    return [
+        float(end[:1].isspace()),
+        float(end[-1:].isspace()),
+        float(bare[:1].isupper()),
+        float(bare[:1].isdigit()),
+        float(not bare[-1:].isalnum()),
+        float(ord(bare[-1])) if bare else 0.0,
+        float(len(words) == 1),
+        float(bool(words) and len(words[-1].strip("().:")) == 1),
+        sum(sign.isupper() for sign in letters) / max(1, len(letters)),
+        sum(sign.isdigit() for sign in bare) / max(1, len(bare)),
+        len(_MARK.findall(bare)) / max(1, len(bare)),
+        float(sum(1 for sign in bare if ord(sign) > 127)),
+    ]
+
+
+def linear(features: Features, truth: Ints) -> Callable[[Features], Ints]:
+    """A logistic regression on sparse words."""
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=10.0, solver="liblinear", max_iter=200).fit(features, truth)
+    return lambda other: np.asarray(model.predict(other), dtype=np.int64)
+
+
+def tree(features: Features, truth: Ints) -> Callable[[Features], Ints]:
+    """A shallow decision tree on a few numbers: lengths and form need thresholds, not slopes."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    leaf = max(5, len(truth) // 200)
+    model = DecisionTreeClassifier(max_depth=5, min_samples_leaf=leaf, random_state=0).fit(features, truth)
+    return lambda other: np.asarray(model.predict(other), dtype=np.int64)
+
+
+def predictions(
+    features: Features, truth: Ints, folds: Ints, fit: Callable[[Features, Ints], Callable[[Features], Ints]]
+) -> Ints:
+    """(N,) the prediction for every item by a probe fitted on the other folds."""
+    predicted = np.zeros(len(truth), dtype=np.int64)
+    for fold in np.unique(folds):
+        inside = folds == fold
+        seen = truth[~inside]
+        predicted[inside] = fit(features[~inside], seen)(features[inside]) if len(set(seen)) == 2 else seen[:1]
+    return predicted
+
 
 #: A probe above this accuracy is a leak.
 LEAK = 0.9
@@ -136,7 +254,7 @@ def audit(frame: pd.DataFrame, seed: int = 0) -> Audit:
         positives=float(frame["truth"].mean()),
         probed=len(looked),
         probes=tuple(_probes(looked.reset_index(drop=True), seed)),
-        defects=_shares(frame),
+        defects=_defect_shares(frame),
         uneven={part: share for part, share in parts.items() if not EVEN[0] <= share <= EVEN[1]},
     )
 
@@ -150,24 +268,22 @@ def _usable(frame: pd.DataFrame) -> None:
         raise W2SError(f"labels must be 0 or 1 (1 = positive), but the table has {odd[:5]}")
     if frame["truth"].nunique() < 2:
         raise W2SError(f"all {len(frame):,} items have one label; a task needs both classes, 0 and 1")
-    if frame["group"].nunique() < 2 * probes.FOLDS:
-        raise W2SError(
-            f"an audit needs {2 * probes.FOLDS} groups, but there are {frame['group'].nunique()}; bring more"
-        )
+    if frame["group"].nunique() < 2 * FOLDS:
+        raise W2SError(f"an audit needs {2 * FOLDS} groups, but there are {frame['group'].nunique()}; bring more")
 
 
 def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
-    prompts, ends = list(frame["prompt"]), probes.endings(frame)
+    prompts, ends = list(frame["prompt"]), endings(frame)
     truth = frame["truth"].to_numpy(dtype=np.int64)
-    folds = probes.folds_of(frame["group"], seed)
+    folds = folds_of(frame["group"], seed)
     resampler = Resampler(pd.factorize(frame["group"])[0].astype(np.int64), 1, resamples=RESAMPLES, seed=seed)
     for name, features, fit in (
-        ("words", probes.bag(prompts), probes.linear),
-        ("ending words", probes.bag(ends), probes.linear),
-        ("length", probes.lengths(prompts, ends), probes.tree),
-        ("form", probes.form(ends), probes.tree),
+        ("words", bag(prompts), linear),
+        ("ending words", bag(ends), linear),
+        ("length", lengths(prompts, ends), tree),
+        ("form", form(ends), tree),
     ):
-        predicted = probes.predictions(features, truth, folds, fit)
+        predicted = predictions(features, truth, folds, fit)
         right = resampler.mean((predicted == truth)[None].astype(np.float64))
         low, high = right.interval() or (0.0, 1.0)
         yield Probe(name, right.value, low, high, _null(predicted, truth, seed))
@@ -179,7 +295,7 @@ def _null(predicted: Ints, truth: Ints, seed: int) -> float:
     return float(np.quantile([np.mean(predicted == rng.permutation(truth)) for _ in range(SHUFFLES)], 0.95))
 
 
-def _shares(frame: pd.DataFrame) -> dict[str, float]:
+def _defect_shares(frame: pd.DataFrame) -> dict[str, float]:
     tests = set(frame.loc[frame["part"] == "test", "group"])
     stands_in = frame.groupby("unit")["group"].transform("nunique")
     shares = {

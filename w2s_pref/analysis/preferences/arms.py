@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Roles
+from w2s_pref.analysis.deception.measures import Measured, Roles, region_counts
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
-from w2s_pref.analysis.scores.regions import region_counts
+from w2s_pref.analysis.scores.panel import items_of
 from w2s_pref.analysis.stats.basics import credit, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.analysis.stats.estimates import estimate
@@ -20,7 +21,6 @@ from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule, Reference
 
-RULES: tuple[KnownRule, ...] = ("gt_prob", "max_prob")
 NO_TAX = "Undefined: no item flipped."
 
 
@@ -68,10 +68,12 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     same = agreement(teacher, own, context.draw)
     errors = inheritance(teacher, own, context.draw)
     roles = _roles(context, arm, conflict)
+    # The study's own rule first: readers take the first entry as the headline.
+    rules: list[KnownRule] = sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
     found = {
         (reference, rule): measures.measure(context.target, role, context.draw, context.options(rule))
         for reference, role in roles.items()
-        for rule in _rules(context)
+        for rule in rules
     }
     setting = results.Setting(
         conflict=conflict,
@@ -85,11 +87,6 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     )
     accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
-
-
-def _rules(context: Context) -> list[KnownRule]:
-    """Both rules, the study's own first: readers take the first entry as the headline."""
-    return sorted(RULES, key=lambda rule: rule != context.design.known_rule)
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:
@@ -176,14 +173,13 @@ def _hop(
 
 def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats]:
     """Group codes (N,) and, each (K, N): which labels exist, their p_true and keep (0 where there is none)."""
-    items = rows.drop_duplicates("id")[["id", "group"]].sort_values("id")
-    codes, _ = pd.factorize(items["group"], sort=True)
+    ids, groups = items_of(rows)
     seeds = np.unique(rows["seed"].to_numpy())
     line = np.searchsorted(seeds, rows["seed"].to_numpy())
-    place = pd.Index(items["id"]).get_indexer(pd.Index(rows["id"]))
-    shape = (len(seeds), len(items))
+    place = pd.Index(ids).get_indexer(pd.Index(rows["id"]))
+    shape = (len(seeds), len(ids))
     there, p_true, keep = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     there[line, place] = 1.0
     p_true[line, place] = rows["p_true"].to_numpy(dtype=np.float64)
     keep[line, place] = rows["keep"].to_numpy(dtype=np.float64)
-    return codes.astype(np.int64), there, p_true, keep
+    return groups, there, p_true, keep

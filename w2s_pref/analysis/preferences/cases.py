@@ -104,5 +104,9 @@ def plain(cell: Any, form: str) -> str:
     """Text of a cell: as it stands, or a chat's messages as lines ``role: content``."""
     if form != "chat":
         return str(cell)
-    messages = json.loads(cell) if isinstance(cell, str) else list(cell)
-    return "\n".join(f"{m.get('role', '')}: {m.get('content', '')}" for m in messages)
+    return "\n".join(f"{m.get('role', '')}: {m.get('content', '')}" for m in messages(cell))
+
+
+def messages(cell: Any) -> list[dict[str, Any]]:
+    """A chat's messages, which a table may hold as JSON."""
+    return json.loads(cell) if isinstance(cell, str) else list(cell)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats
+from w2s_pref.results.preferences import Metric
 
-Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
-METRICS: tuple[Metric, ...] = ("accuracy", "conflict_accuracy", "pgr", "deception_score", "lift")
-#: Of them, those that are read against the capability gap of a ladder, and the points that a slope needs.
+#: Metrics of students, those that are read against the capability gap of a ladder, and the points that a slope needs.
 LADDER_METRICS: tuple[Metric, ...] = ("pgr", "deception_score", "lift")
 LEAST_POINTS = 3
 #: Below this sum of squares the gaps are equal but for rounding.
@@ -49,7 +48,7 @@ def comparisons(design: Design, students: dict[tuple[str, str], Student]) -> lis
     for first, second in rivals(design):
         for conflict in design.conflicts:
             one, two = students[first.name, conflict], students[second.name, conflict]
-            for metric in METRICS:
+            for metric in get_args(Metric):
                 found = _compare(design, one, two, metric)
                 if found is not None:
                     out.append(found)

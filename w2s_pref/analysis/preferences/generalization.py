@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
@@ -134,7 +133,7 @@ def analyze_generalization(
     errors = inheritance(credits["weak"], credits["student"], draw)
     return {
         "models": roles,
-        **size(data),
+        **data.counts(),
         "resamples": resamples,
         "accuracy": {k: number(v.value) for k, v in accuracy.items()},
         "gap": number(pgr.gap.value),
@@ -143,20 +142,16 @@ def analyze_generalization(
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
         "agreement": {k: number(v.value) for k, v in same.items()},
         "inheritance": {k: number(v.value) for k, v in errors.items()},
-        "intervals": _intervals(pgr, accuracy, same, errors),
+        "intervals": {
+            "pgr": None if pgr.note else pgr.stat.pair(),
+            "gap": pgr.gap.pair(),
+            "accuracy": {k: v.pair() for k, v in accuracy.items()},
+            "agreement": {k: v.pair() for k, v in same.items()},
+            "inheritance": {k: v.pair() for k, v in errors.items()},
+        },
         "verdict": verdict(pgr),
         "warnings": data.warnings + warnings(pgr),
-        "notes": notes(data),
-    }
-
-
-def _intervals(pgr: Recovered, accuracy: dict[str, Stat], *others: dict[str, Stat]) -> dict[str, Any]:
-    return {
-        "pgr": None if pgr.note else pgr.stat.pair(),
-        "gap": pgr.gap.pair(),
-        "accuracy": {k: v.pair() for k, v in accuracy.items()},
-        "agreement": {k: v.pair() for k, v in others[0].items()},
-        "inheritance": {k: v.pair() for k, v in others[1].items()},
+        "notes": data.notes(),
     }
 
 

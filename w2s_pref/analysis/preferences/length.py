@@ -7,7 +7,6 @@ often the true one by more than chance (the refusal, say). On the matched items 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured
 from w2s_pref.analysis.preferences.arms import NO_TAX, Student
+from w2s_pref.analysis.preferences.cases import messages
 from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
 from w2s_pref.analysis.scores.panel import Panel
@@ -88,8 +88,7 @@ def characters(cell: Any, form: str) -> int:
     """Length of an answer: its text, or the contents of a chat's messages."""
     if form != "chat":
         return len(str(cell))
-    messages = json.loads(cell) if isinstance(cell, str) else list(cell)
-    return sum(len(str(message.get("content") or "")) for message in messages)
+    return sum(len(str(message.get("content") or "")) for message in messages(cell))
 
 
 def matched(ids: list[str], true: Ints, other: Ints) -> Ints:

@@ -80,7 +80,7 @@ def _measure(
         missing = [None] * len(context.target.seeds)
         return results.Estimate(estimate=None, seeds=missing, note="Undefined: this student is the reference.")
     panel, call = context.target, by_name(function, OFFERED, what)
-    margins = {role: panel.delta[model] / panel.tau[model] for role, model in models.items() if model in panel.delta}
+    margins = {role: panel.logits(model) for role, model in models.items() if model in panel.delta}
 
     def value(at: tuple[Any, ...]) -> Any:
         return call(**{role: margin[at] for role, margin in margins.items()}, threshold=context.design.threshold)

@@ -10,19 +10,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.risk import sentences
 from w2s_pref.analysis.risk.blind_spot import OWNERS, inheritance_counts, threshold_grid
-from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted
-from w2s_pref.analysis.risk.divergence import reverse_kl
-from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments
-from w2s_pref.analysis.risk.predictors import study_points
-from w2s_pref.analysis.risk.signals import Thresholds, signals
+from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments, reverse_kl
+from w2s_pref.analysis.risk.predictors import Thresholds, seed_rows, signals, study_points
 from w2s_pref.analysis.risk.summary import Pair
+from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
@@ -30,9 +27,7 @@ from w2s_pref.core.arrays import Floats
 
 #: Below this many settings no rank correlation is worth a line.
 LEAST_SETTINGS = 4
-_MOMENTS = ("var_weak", "var_strong", "cov", "bias_weak", "bias_strong", "misfit", "risk_weak", "risk_strong",
-            "residual", "random_var_strong", "random_cov")  # fmt: skip
-_UNDEFINED = {
+_UNDEFINED: dict[str, str] = {
     "bsd_cond": "Undefined: the weak model is never uncertain.",
     **dict.fromkeys(OWNERS, "Undefined: no confident strong error."),
 }
@@ -59,7 +54,7 @@ class Laboratory:
     def logits(self) -> dict[str, Floats]:
         """(K, N) score gaps over their own temperature, for every model of the study."""
         data = self.context.target
-        return {model: np.asarray(data.delta[model] / data.tau[model]) for model in data.delta}
+        return {model: data.logits(model) for model in data.delta}
 
     @cached_property
     def rescaled(self) -> dict[str, Rescaled]:
@@ -135,7 +130,7 @@ def _numbers(pair: Pair, moment: dict[str, Stat], blind: dict[str, Stat]) -> res
         )
         for name, bound in found.bounds().items()
     }
-    own = {name: estimate(moment[name]) for name in _MOMENTS}
+    own = {name: estimate(moment[name]) for name in moment if name in results.RiskNumbers.model_fields}
     own |= {name: estimate(blind[name], _UNDEFINED.get(name, "")) for name in ("bsd", "bsd_cond", "bsd_soft")}
     return results.RiskNumbers(
         **own,
@@ -191,13 +186,11 @@ def _correlation(entry: dict[str, Any]) -> results.RankCorrelation:
 
 
 def _points(laboratory: Laboratory, logits: dict[str, Floats]) -> pd.DataFrame:
-    """One row a student and seed, as ``signals.signal_table`` gives them; NaN without calibrated logits."""
+    """One row a student and seed, as ``signal_table`` gives them; NaN without calibrated logits."""
     rows = []
     for arm, conflict in laboratory.students:
-        weak, strong = arm.weak, student_name(arm, conflict)
-        there = logits or {name: np.full_like(laboratory.logits[name], np.nan) for name in (weak, strong)}
-        found = signals(there[weak], there[strong], laboratory.at)
-        for place, seed in enumerate(laboratory.context.target.seeds):
-            known = {name: float(values[place]) if logits else float("nan") for name, values in found.items()}
-            rows.append({"setting": strong, "pipeline": "", "dataset": "", "step": 0, "seed": seed, **known})
+        strong = student_name(arm, conflict)
+        found = signals(logits[arm.weak], logits[strong], laboratory.at) if logits else None
+        labels = {"setting": strong, "pipeline": "", "dataset": "", "step": 0}
+        rows += seed_rows(labels, found, laboratory.context.target.seeds)
     return pd.DataFrame(rows)

@@ -9,6 +9,7 @@ from w2s_pref.analysis.deception.measures import verdict as deception_verdict
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.preferences.generalization import verdict as pgr_verdict
+from w2s_pref.analysis.stats.estimates import estimate
 
 #: Fewer prompts than this decide nothing about speech: a percentile interval of so few is too narrow.
 LEAST_PROMPTS = 20
@@ -22,22 +23,23 @@ def verdict(
     speech: Sequence[results.Speech] = (),
 ) -> results.Verdict:
     """Headline and sentences; nothing is left out because it is unresolved."""
-    sentences = _gaps(students) + _generalization(students) + _conflicts(design, students)
-    sentences += _comparisons(comparisons)
+    sentences = _gaps(students)
+    sentences += [f"{s.arm.name}, no conflict: {pgr_verdict(s.pgr)}" for s in students.values() if s.conflict == "none"]
+    sentences += _conflicts(design, students) + _comparisons(comparisons)
     if ladder is not None:
         sentences += _slopes(ladder)
     sentences += _speech(speech)
     return results.Verdict(headline=_headline(design, students), sentences=sentences)
 
 
-def interval(estimate: results.Estimate, digits: int = 2) -> str:
+def interval(found: results.Estimate, form: str = ".2f") -> str:
     """``.12 (95 % .10 to .14)``, or the note where there is no number."""
-    if estimate.estimate is None:
-        return estimate.note or "undefined"
-    text = f"{estimate.estimate:.{digits}f}"
-    if estimate.interval is None:
-        return text
-    return f"{text} (95 % {estimate.interval[0]:.{digits}f} to {estimate.interval[1]:.{digits}f})"
+    if found.estimate is None:
+        return found.note or "undefined"
+    if found.interval is None:
+        return format(found.estimate, form)
+    low, high = found.interval
+    return f"{found.estimate:{form}} (95 % {low:{form}} to {high:{form}})"
 
 
 def _headline(design: Design, students: dict[tuple[str, str], Student]) -> str:
@@ -62,15 +64,9 @@ def _gaps(students: dict[tuple[str, str], Student]) -> list[str]:
     lines = {}
     for student in students.values():
         weak, strong = student.arm.chain[0], student.arm.chain[-1]
-        gap = student.pgr.gap
-        limits = gap.interval()
-        tail = "" if limits is None else f" (95 % {limits[0]:.3f} to {limits[1]:.3f})"
-        lines[weak, strong] = f"Capability gap, ceiling {strong} minus ceiling {weak}: {gap.value:.3f}{tail}."
+        gap = interval(estimate(student.pgr.gap), ".3f")
+        lines[weak, strong] = f"Capability gap, ceiling {strong} minus ceiling {weak}: {gap}."
     return list(lines.values())
-
-
-def _generalization(students: dict[tuple[str, str], Student]) -> list[str]:
-    return [f"{s.arm.name}, no conflict: {pgr_verdict(s.pgr)}" for s in students.values() if s.conflict == "none"]
 
 
 def _conflicts(design: Design, students: dict[tuple[str, str], Student]) -> list[str]:
@@ -82,10 +78,8 @@ def _conflicts(design: Design, students: dict[tuple[str, str], Student]) -> list
         plain = students.get((student.arm.name, "none"))
         cost = ""
         if plain is not None:
-            change = student.accuracy - plain.accuracy
-            limits = change.interval()
-            tail = "" if limits is None else f" (95 % {limits[0]:+.3f} to {limits[1]:+.3f})"
-            cost = f"target accuracy {change.value:+.3f}{tail} against no conflict. "
+            change = interval(estimate(student.accuracy - plain.accuracy), "+.3f")
+            cost = f"target accuracy {change} against no conflict. "
         out.append(f"{student.arm.name}, {student.conflict}: {cost}{deception_verdict(measured)}")
     return out
 
@@ -97,10 +91,8 @@ def _comparisons(comparisons: list[results.Comparison]) -> list[str]:
         own = [c for c in comparisons if (c.first, c.second) == (first, second)]
         resolved = [c for c in own if c.verdict not in ("not resolved", "undefined")]
         for c in resolved:
-            out.append(
-                f"{second} against {first}, {c.conflict}: {c.metric.replace('_', ' ')} {interval(c.difference, 3)}, "
-                f"{c.verdict}."
-            )
+            metric, difference = c.metric.replace("_", " "), interval(c.difference, ".3f")
+            out.append(f"{second} against {first}, {c.conflict}: {metric} {difference}, {c.verdict}.")
         open_ = len(own) - len(resolved)
         if open_:
             out.append(f"{second} against {first}: {open_} of {len(own)} paired comparisons are not resolved.")

@@ -6,7 +6,6 @@ import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.deception import notes
 from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
@@ -141,7 +140,7 @@ def _base(context: Context) -> results.Performance | None:
 
 
 def _warnings(context: Context, students: dict[tuple[str, str], Student]) -> list[str]:
-    found = context.target.warnings + notes(context.target)
+    found = context.target.warnings + context.target.notes()
     if context.other is not None:
         found += context.other.warnings
     for (arm, conflict), student in students.items():

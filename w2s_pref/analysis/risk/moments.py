@@ -1,4 +1,4 @@
-"""Bias, variance, covariance, misfit and risk of two models on the same rows, and three bounds on the strong risk."""
+"""Bias, variance, covariance, misfit and risk of two models on the same rows; bounds and divergences."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import xlogy
 
-from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.analysis.stats.basics import divide, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
@@ -154,3 +155,78 @@ def _from_sums(table: Floats, centre: Moments) -> Moments:
     w, s, ww, ss, ws = (divide(table[..., i], table[..., 0]) for i in range(1, 6))
     var_weak, var_strong = np.maximum(ww - w * w, 0.0), np.maximum(ss - s * s, 0.0)
     return Moments(centre.mean_weak + w, centre.mean_strong + s, var_weak, var_strong, ws - w * s)
+
+
+KL_TERMS = ("kl_target_strong", "kl_target_weak", "kl_strong_weak")
+
+
+def bernoulli_kl(p: Floats, logit: Floats) -> Floats:
+    """KL(p || sigmoid(logit)) in nats, entry by entry; finite for every p in [0, 1] and every finite logit."""
+    cross = p * np.logaddexp(0.0, -logit) + (1 - p) * np.logaddexp(0.0, logit)
+    return np.asarray(xlogy(p, p) + xlogy(1 - p, 1 - p) + cross, dtype=np.float64)
+
+
+def reverse_kl(target: Floats, strong: Floats, weak: Floats, draw: Resampler) -> dict[str, Stat]:
+    """KL(f* || s) <= KL(f* || w) - KL(s || w), which holds for a convex class and a reverse-KL fit.
+
+    Args:
+        target, strong, weak: logits (K, N) of f* (the ceiling), the strong and the weak model.
+
+    Returns:
+        Means of the three ``KL_TERMS`` in nats, and ``slack``, the right side minus the left.
+    """
+    f, s = sigmoid(target), sigmoid(strong)
+    terms = (bernoulli_kl(f, strong), bernoulli_kl(f, weak), bernoulli_kl(s, weak))
+    stats = {name: draw.mean(term, low=0.0, high=np.inf) for name, term in zip(KL_TERMS, terms, strict=True)}
+    return {**stats, "slack": draw.mean(terms[1] - terms[2] - terms[0], low=-np.inf, high=np.inf)}
+
+
+class TotalVariance(NamedTuple):
+    """total = within + across, exactly.
+
+    Attributes:
+        total: variance (or covariance) over rows, items and seeds together.
+        within: mean over items of the variance over seeds: what retraining changes.
+        across: variance over items of the mean over seeds: what differs between items.
+    """
+
+    total: float
+    within: float
+    across: float
+
+
+class Bregman(NamedTuple):
+    """loss = bias + variance, exactly; the mean over items of E_k D(y, f_k) = D(y, f) + E_k D(f, f_k)."""
+
+    loss: float
+    bias: float
+    variance: float
+
+
+def total_covariance(strong: Floats, weak: Floats) -> TotalVariance:
+    """Cov_{x,k}(s, w) = E_x Cov_k(s_k, w_k) + Cov_x(E_k s, E_k w), arrays (K, N), all with ddof 0.
+
+    ``within`` over teacher seeds is the inherited covariance: how much of a teacher's run-to-run chance its own student
+    repeats. With K seeds it is (K - 1) / K times the unbiased estimate. ``total_covariance(s, s)`` is the law of total
+    variance.
+    """
+    means = strong.mean(axis=0), weak.mean(axis=0)
+    within = float(np.mean((strong - means[0]) * (weak - means[1])))
+    across = float(np.mean((means[0] - means[0].mean()) * (means[1] - means[1].mean())))
+    total = float(np.mean((strong - strong.mean()) * (weak - weak.mean())))
+    return TotalVariance(total, within, across)
+
+
+def bregman_squared(target: Floats, teachers: Floats) -> Bregman:
+    """Squared loss; the dual mean of the teachers is their mean. target (N,), teachers (K, N), both probabilities."""
+    centre = teachers.mean(axis=0)
+    loss = float(np.mean((target - teachers) ** 2))
+    return Bregman(loss, float(np.mean((target - centre) ** 2)), float(np.mean((centre - teachers) ** 2)))
+
+
+def bregman_kl(target: Floats, logits: Floats) -> Bregman:
+    """Binary KL; the dual mean is the sigmoid of the mean logit. target (N,) probabilities, logits (K, N)."""
+    centre = logits.mean(axis=0)
+    loss = float(np.mean(bernoulli_kl(np.broadcast_to(target, logits.shape), logits)))
+    variance = float(np.mean(bernoulli_kl(np.broadcast_to(sigmoid(centre), logits.shape), logits)))
+    return Bregman(loss, float(np.mean(bernoulli_kl(target, centre))), variance)

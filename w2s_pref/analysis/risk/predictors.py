@@ -6,19 +6,110 @@ on one mean for each setting; the correlation over all points stands beside them
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.risk.blind_spot import check_thresholds, confidence, confident_errors, uncertain
 from w2s_pref.analysis.risk.sentences import predictor_headline, predictor_sentences, signal_verdict
-from w2s_pref.analysis.risk.settings import LABELS, validate_settings
-from w2s_pref.analysis.risk.signals import Thresholds, signal_table
-from w2s_pref.analysis.scores.panel import check_resamples
+from w2s_pref.analysis.risk.settings import LABELS, blocks, validate_settings
+from w2s_pref.analysis.scores.calibration import cross_fitted
+from w2s_pref.analysis.scores.panel import check_resamples, panel
 from w2s_pref.analysis.stats import ranks
-from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.basics import credit, number, sigmoid
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.risk import SIGNALS, TARGET
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """On the confidences of the strong and the weak model."""
+
+    strong: float = 0.75
+    weak: float = 0.75
+
+    def __post_init__(self) -> None:
+        check_thresholds(self.strong, self.weak)
+
+
+def signals(weak: Floats, strong: Floats, at: Thresholds) -> dict[str, Floats]:
+    """Every one of ``SIGNALS`` and the ``TARGET`` for each of K runs, from logits of shape (K, N).
+
+    The logit scale is the root mean square of the strong model's logits, which does not depend on orientation.
+    """
+    w, s = sigmoid(weak), sigmoid(strong)
+    errors = confident_errors(s, at.strong)
+    w_off, s_off = (p - p.mean(axis=1, keepdims=True) for p in (w, s))
+    return {
+        "var_strong": np.mean(s_off**2, axis=1),
+        "cov": np.mean(s_off * w_off, axis=1),
+        "var_weak": np.mean(w_off**2, axis=1),
+        "bias_strong": 1 - s.mean(axis=1),
+        "misfit": np.mean((s - w) ** 2, axis=1),
+        "mean_confidence": confidence(s).mean(axis=1),
+        "logit_scale": np.sqrt(np.mean(strong**2, axis=1)),
+        "confident_errors": errors.mean(axis=1),
+        "accuracy": credit(strong).mean(axis=1),
+        TARGET: (errors & uncertain(w, at.weak)).mean(axis=1),
+    }
+
+
+def signal_table(
+    frame: pd.DataFrame, weak: str, strong: str, at: Thresholds, objective: str | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame, list[str]]:
+    """One row for each setting, step and seed: raw, after temperature calibration, and warnings.
+
+    Columns of both tables: ``setting, pipeline, dataset, step, seed``, every one of ``SIGNALS``, and ``bsd``.
+
+    Temperatures are cross-fitted within each setting, step and seed (see ``cross_fitted``); a setting of one group has
+    no calibrated row values (NaN).
+
+    Args:
+        frame: a table from ``validate_settings``.
+        weak, strong: model names, the same in every setting.
+        at: thresholds of BSD and of confident errors.
+        objective: which rows, where a setting holds several objectives.
+    """
+    raw: list[dict[str, Any]] = []
+    calibrated: list[dict[str, Any]] = []
+    warned: list[str] = []
+    for labels, part in blocks(frame):
+        data = panel(part, (weak, strong), objective)
+        logits = [data.logits(model) for model in (weak, strong)]
+        rescaled = [cross_fitted(x, data.groups) for x in logits]
+        after = [done.logits for done in rescaled if done is not None]
+        raw += seed_rows(labels, signals(logits[0], logits[1], at), data.seeds)
+        calibrated += seed_rows(labels, signals(after[0], after[1], at) if after else None, data.seeds)
+        where = f"setting {labels['setting']!r}, step {labels['step']}"
+        warned += [f"{where}: {text}" for text in _remarks(data.warnings, rescaled, data.size)]
+    columns = [*LABELS, "seed", *SIGNALS, TARGET]
+    return pd.DataFrame(raw, columns=columns), pd.DataFrame(calibrated, columns=columns), warned
+
+
+def seed_rows(
+    labels: Mapping[str, Any], found: Mapping[str, Floats] | None, seeds: Sequence[int]
+) -> list[dict[str, Any]]:
+    """One row a seed: labels, and what ``signals`` found for it; NaN where nothing was."""
+    names = (*SIGNALS, TARGET)
+    return [
+        {**labels, "seed": seed, **{name: float("nan") if found is None else float(found[name][k]) for name in names}}
+        for k, seed in enumerate(seeds)
+    ]
+
+
+def _remarks(warnings: list[str], rescaled: list[Any], items: int) -> list[str]:
+    found = list(warnings)
+    if None in rescaled:
+        found.append("one group only, so no calibrated values.")
+    elif any(r.at_limit for r in rescaled):
+        found.append("a fitted temperature is at the end of its range; calibrated values mean little.")
+    if items < 30:
+        found.append(f"only {items} items.")
+    return found
+
 
 #: name of a partial correlation -> the signal held constant
 PARTIALS = {"partial_confidence": "mean_confidence", "partial_scale": "logit_scale"}
@@ -197,16 +288,12 @@ def _values(points: pd.DataFrame, name: str) -> list[str]:
 
 def _points(raw: pd.DataFrame, calibrated: pd.DataFrame) -> list[dict[str, Any]]:
     """Every point with its signals, for figures."""
-    shared = ("setting", *LABELS[1:], "seed")
+    names = (*SIGNALS, TARGET)
     return [
         {
-            **{key: _plain(a[key]) for key in shared},
-            **{kind: {n: number(row[n]) for n in (*SIGNALS, TARGET)} for kind, row in kinds.items()},
+            **{key: a[key] for key in (*LABELS, "seed")},
+            "raw": {name: number(a[name]) for name in names},
+            "calibrated": {name: number(b[name]) for name in names},
         }
         for a, b in zip(raw.to_dict("records"), calibrated.to_dict("records"), strict=True)
-        for kinds in ({"raw": a, "calibrated": b},)
     ]
-
-
-def _plain(value: Any) -> Any:
-    return int(value) if isinstance(value, (int, np.integer)) else value

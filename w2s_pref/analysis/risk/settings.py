@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.scores.table import load_frame, near, validate_scores
+from w2s_pref.analysis.scores.table import load_frame, near, validate_scores, whole_numbers
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.preferences import Results
 
@@ -94,11 +94,10 @@ def _text(frame: pd.DataFrame, name: str) -> Any:
 def _steps(frame: pd.DataFrame, source: str) -> Any:
     if "step" not in frame:
         return np.zeros(len(frame), dtype=np.int64)
-    values = pd.to_numeric(frame["step"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    bad = ~(np.isfinite(values) & (values == np.floor(values)))
+    values, bad = whole_numbers(frame["step"])
     if bad.any():
         raise W2SError(f"{source}, row {_first(bad)}: step is not a whole number; write the training step, or 0.")
-    return values.astype(np.int64)
+    return values
 
 
 def _first(bad: Any) -> int:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.deception.deception import notes, size
 from w2s_pref.analysis.risk import sentences
-from w2s_pref.analysis.risk.blind_spot import OWNERS, blind_stats, check_thresholds, inheritance_counts, threshold_grid
-from w2s_pref.analysis.risk.calibrated import Rescaled, cross_fitted, fitted_elsewhere
-from w2s_pref.analysis.risk.divergence import KL_TERMS, bregman_kl, bregman_squared, reverse_kl, total_covariance
-from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moment_stats
+from w2s_pref.analysis.risk.blind_spot import blind_stats, check_thresholds, inheritance_counts, threshold_grid
+from w2s_pref.analysis.risk.moments import (
+    ROUNDING,
+    Moments,
+    bregman_kl,
+    bregman_squared,
+    moment_stats,
+    reverse_kl,
+    total_covariance,
+)
+from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted, fitted_elsewhere
 from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
@@ -23,7 +30,6 @@ from w2s_pref.core.arrays import Floats
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
 _RANDOM = {"var_strong": "random_var_strong", "cov": "random_cov"}
 _NESTED = ("slack_", "random_")
-_BOUNDS = ("triangle", "minkowski", "charikar")
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,20 @@ def risk_summary(
     measured, blind = raw.stats()
     scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)
     after, after_blind = _calibrated(scaled, raw, weak, strong)
-    kl = None if ceiling is None else _divergences(data, ceiling, strong, weak, draw)
+    kl = None
+    if ceiling is not None:
+        kl = reverse_kl(data.logits(ceiling), data.logits(strong), data.logits(weak), draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
         "models": {"weak": weak, "strong": strong, "ceiling": ceiling},
         "thresholds": {"ts": t_strong, "tw": t_weak},
         "resamples": resamples,
-        **size(data),
+        **data.counts(),
         **_measured(raw, measured, blind),
-        "grid": _grid(raw),
+        "grid": [
+            {"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})}
+            for p in threshold_grid(raw.strong, raw.weak)
+        ],
         "calibrated": after,
         "over_seeds": _over_seeds(data, weak, strong),
         "teachers": _teachers(data, weak),
@@ -98,58 +109,37 @@ def risk_summary(
         "verdict": sentences.deception_verdict(blind),
         "sentences": sentences.verdicts(measured, blind, after_blind.get("bsd"), temperature, kl),
         "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, t_strong, t_weak), *warned],
-        "notes": [*notes(data), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
+        "notes": [*data.notes(), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
     }
-
-
-def _divergences(data: Panel, ceiling: str, strong: str, weak: str, draw: Resampler) -> dict[str, Stat]:
-    return reverse_kl(_logits(data, ceiling), _logits(data, strong), _logits(data, weak), draw)
-
-
-def _grid(pair: Pair) -> list[dict[str, Any]]:
-    """Blind-spot deception at every pair of thresholds, under this table's names of them."""
-    points = threshold_grid(pair.strong, pair.weak)
-    return [{"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})} for p in points]
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """Everything that is computed in the same way before and after calibration, with its intervals."""
+    """Everything that is computed in the same way before and after calibration, with its 95 % intervals."""
     counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
+    core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
+    bounds = Moments(*(np.asarray(stat.value) for stat in core)).bounds()
     shares = {name: {"count": count, "share": number(blind[name].value)} for name, count in counts.items()}
     return {
-        **_values(measured, blind),
-        "random_orientation": {name: number(measured[key].value) for name, key in _RANDOM.items()},
+        **_nested(measured, blind, lambda stat: number(stat.value)),
+        "bounds": {
+            name: {"value": float(b.value), "slack": float(b.slack), "holds": bool(b.slack >= -ROUNDING)}
+            for name, b in bounds.items()
+        },
         "inheritance": {"errors": sum(counts.values()), **shares},
-        "intervals": _intervals(measured, blind),
+        "intervals": {
+            **_nested(measured, blind, Stat.pair),
+            "bounds": {name: measured[f"slack_{name}"].pair() for name in bounds},
+            "inheritance": {name: blind[name].pair() for name in counts},
+        },
     }
 
 
-def _intervals(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """95 % intervals, nested like the values; those of the bounds belong to their slacks."""
-    plain = {name: stat.pair() for name, stat in measured.items() if not name.startswith(_NESTED)}
+def _nested(measured: dict[str, Stat], blind: dict[str, Stat], form: Callable[[Stat], Any]) -> dict[str, Any]:
     return {
-        **plain,
-        **{name: blind[name].pair() for name in BLIND},
-        "bounds": {name: measured[f"slack_{name}"].pair() for name in _BOUNDS},
-        "random_orientation": {name: measured[key].pair() for name, key in _RANDOM.items()},
-        "inheritance": {name: blind[name].pair() for name in OWNERS},
+        **{name: form(stat) for name, stat in measured.items() if not name.startswith(_NESTED)},
+        **{name: form(blind[name]) for name in BLIND},
+        "random_orientation": {name: form(measured[key]) for name, key in _RANDOM.items()},
     }
-
-
-def _logits(data: Panel, model: str) -> Floats:
-    return np.asarray(data.delta[model] / data.tau[model])
-
-
-def _values(measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """Values of the moments, the bounds, and the blind-spot shares."""
-    plain = {n: number(s.value) for n, s in measured.items() if not n.startswith(_NESTED)}
-    core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
-    found = Moments(*(np.asarray(stat.value) for stat in core)).bounds()
-    bounds = {
-        name: {"value": float(b.value), "slack": float(b.slack), "holds": bool(b.slack >= -ROUNDING)}
-        for name, b in found.items()
-    }
-    return {**plain, "bounds": bounds, **{name: number(blind[name].value) for name in BLIND}}
 
 
 def _rescale(
@@ -158,7 +148,7 @@ def _rescale(
     """Both models after calibration (empty where there is no other half), and sentences about it."""
     warned = []
     if calibration is None:
-        fitted = {model: cross_fitted(_logits(data, model), data.groups) for model in models}
+        fitted = {model: cross_fitted(data.logits(model), data.groups) for model in models}
         scaled = {model: done for model, done in fitted.items() if done is not None}
     else:
         clean = validate_scores(calibration)
@@ -210,7 +200,7 @@ def _teachers(data: Panel, weak: str) -> dict[str, Any] | None:
     if len(data.seeds) == 1 or weak in data.broadcast:
         return None
     ones = np.ones(data.size)
-    squared, kl = bregman_squared(ones, data.p(weak)), bregman_kl(ones, _logits(data, weak))
+    squared, kl = bregman_squared(ones, data.p(weak)), bregman_kl(ones, data.logits(weak))
     return {"squared": squared._asdict(), "kl": kl._asdict()}
 
 
@@ -220,7 +210,7 @@ def _reverse_kl(stats: dict[str, Stat] | None) -> dict[str, Any] | None:
         return None
     slack = stats["slack"].value
     return {
-        **{name: number(stats[name].value) for name in (*KL_TERMS, "slack")},
+        **{name: number(stat.value) for name, stat in stats.items()},
         "holds": bool(slack >= -ROUNDING),
         "intervals": {name: stat.pair() for name, stat in stats.items()},
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,14 +38,31 @@ class Panel:
     broadcast: frozenset[str] = frozenset()
     warnings: list[str] = field(default_factory=list)
 
+    def logits(self, model: str) -> Floats:
+        """(K, N) delta / tau."""
+        return np.asarray(self.delta[model] / self.tau[model])
+
     def p(self, model: str) -> Floats:
         """(K, N) probability the model gives to the ground-truth answer, sigmoid(delta / tau)."""
-        return sigmoid(self.delta[model] / self.tau[model])
+        return sigmoid(self.logits(model))
 
     @property
     def size(self) -> int:
         """Number of items N."""
         return len(self.ids)
+
+    def counts(self) -> dict[str, Any]:
+        """Rows (items x seeds), items, groups and seeds."""
+        groups = int(self.groups.max()) + 1
+        return {"n": self.size * len(self.seeds), "items": self.size, "groups": groups, "seeds": list(self.seeds)}
+
+    def notes(self) -> list[str]:
+        """How to read the intervals on this panel."""
+        if len(self.seeds) == 1:
+            return ["One seed: intervals resample groups only and say nothing about other seeds."]
+        if len(self.seeds) == 2:
+            return ["Two seeds: seed-to-seed variation is estimated from a single difference and poorly known."]
+        return []
 
 
 def check_resamples(resamples: int) -> None:
@@ -79,7 +97,7 @@ def panel(scores: pd.DataFrame, models: Sequence[str], objective: str | None = N
     wanted = list(dict.fromkeys(models))
     rows = _choose_objective(scores, wanted, objective)
     seeds, single = _common_seeds(rows, wanted)
-    ids, groups = _items(rows)
+    ids, groups = items_of(rows)
     delta: dict[str, Floats] = {}
     tau: dict[str, Floats] = {}
     for model in wanted:
@@ -129,7 +147,8 @@ def _common_seeds(rows: pd.DataFrame, wanted: list[str]) -> tuple[tuple[int, ...
     return seeds, single
 
 
-def _items(rows: pd.DataFrame) -> tuple[list[str], Ints]:
+def items_of(rows: pd.DataFrame) -> tuple[list[str], Ints]:
+    """Sorted ids of the items, and the code of each one's group."""
     items = rows.drop_duplicates("id")[["id", "group"]].sort_values("id")
     codes, _ = pd.factorize(items["group"], sort=True)
     return list(items["id"]), codes.astype(np.int64)

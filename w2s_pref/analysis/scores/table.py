@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from w2s_pref.core.arrays import Bools
+from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL
 
@@ -85,6 +86,15 @@ def validate_scores(frame: pd.DataFrame, source: str | None = None) -> pd.DataFr
         raise W2SError(problems)
     clean.attrs["source"] = source
     return clean
+
+
+def long_table(deltas: Mapping[str, Floats], ids: Sequence[str], groups: Sequence[str]) -> pd.DataFrame:
+    """Score table (``id, group, model, seed, delta``) from score gaps (K, N) by model; seeds count from 0."""
+    seeds, items = next(iter(deltas.values())).shape
+    shared = {"id": list(ids) * seeds, "group": list(groups) * seeds}
+    line = np.repeat(np.arange(seeds), items)
+    frames = [pd.DataFrame({**shared, "model": name, "seed": line, "delta": x.ravel()}) for name, x in deltas.items()]
+    return pd.concat(frames, ignore_index=True)
 
 
 def source_of(frame: pd.DataFrame) -> str:
@@ -168,12 +178,18 @@ def _plain(value: Any) -> str:
 
 
 def _seeds(frame: pd.DataFrame, clean: pd.DataFrame, source: str, problems: list[str]) -> Any:
-    values = pd.to_numeric(frame["seed"], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+    values, bad = whole_numbers(frame["seed"])
     fix = "write 0 where there was one run"
     _report(problems, source, clean, bad, "seed is not a whole number", fix, frame["seed"])
-    return np.where(bad, 0, values).astype(np.int64)
+    return values
+
+
+def whole_numbers(column: pd.Series[Any]) -> tuple[Ints, Bools]:
+    """A column as whole numbers, and where it holds something else (0 in the numbers)."""
+    values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+    return np.where(bad, 0, values).astype(np.int64), bad
 
 
 def _numbers(frame: pd.DataFrame, name: str, clean: pd.DataFrame, source: str, problems: list[str]) -> Any:

@@ -1,1 +1,1 @@
-"""Statistics that know nothing of the study: bootstrap, calibration, permutation, regression."""
+"""Statistics that know nothing of the study: bootstrap, estimates, rank correlation."""

@@ -8,21 +8,17 @@ from typing import Any
 import evaluate
 
 from w2s_pref.analysis.risk.summary import risk_summary
-from w2s_pref.metrics.tables import metric_info, score_table
+from w2s_pref.metrics.tables import OSOOLI, RISK_INPUTS, metric_info, score_table
 
 _DESCRIPTION = """Bias, variance and covariance of a weak and a strong model over pairs oriented chosen-first, misfit,
 risks, three bounds on the strong risk with their slack, and blind-spot deception, raw and after calibration."""
-_CITATION = """@article{osooli2026evaluating, title={Evaluating Risks in Weak-to-Strong Alignment: A Bias-Variance
-Perspective}, author={Osooli, Hamid and others}, journal={arXiv:2604.25077}, year={2026}}"""
-_INPUTS = """weak, strong: score gaps, true answer minus the other, divided by the temperature. groups: optional, the
-prompt of each item. Options as those of w2s_pref.analysis.risk.summary.risk_summary."""
 
 
 class Risk(evaluate.Metric):  # type: ignore[misc]
     """``compute(weak=, strong=, [groups=,] t_strong=.75, t_weak=.75, resamples=2000, seed=0)``."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "strong"), _CITATION)
+        return metric_info(_DESCRIPTION, RISK_INPUTS, ("weak", "strong"), OSOOLI)
 
     def _compute(
         self, weak: Sequence[float], strong: Sequence[float], groups: Sequence[str] | None = None, **options: Any

@@ -11,7 +11,8 @@ from w2s_pref.analysis.preferences.generalization import recovered, verdict, war
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Bools, Floats
-from w2s_pref.results.chess import Band, ChessBody, ChessCell, LabelQuality, MoveAgreement, MoveErrors, Player
+from w2s_pref.results.chess import Band, ChessBody, ChessCell, LabelQuality, MoveErrors, Player
+from w2s_pref.results.preferences import Agreement
 from w2s_pref.studies.chess.study import Cell
 
 #: Below this share of legal answers a model has not learned the task.
@@ -125,7 +126,7 @@ def _cell(cell: Cell, tables: Mapping[str, Sequence[pd.DataFrame]], draw: Resamp
         pgr_fieller=None if found.note else found.fieller,
         verdict=verdict(found),
         warnings=warnings(found),
-        agreement=MoveAgreement(
+        agreement=Agreement(
             overall=estimate(draw.mean(same)),
             supervisor_right=estimate(draw.mean(same, weak), "The weak model is never right."),
             supervisor_wrong=estimate(draw.mean(same, 1 - weak), "The weak model is never wrong."),

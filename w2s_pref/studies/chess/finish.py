@@ -9,7 +9,7 @@ import pandas as pd
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.build import Builder
 from w2s_pref.results.chess import ChessBody, ChessResults
-from w2s_pref.results.generalization import Headline
+from w2s_pref.results.lab import Headline
 from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.studies.chess.analysis import summarize
 from w2s_pref.studies.chess.puzzles import Puzzles

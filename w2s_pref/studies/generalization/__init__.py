@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from w2s_pref.results.generalization import LabResults
-from w2s_pref.results.lab import LabBody
+from w2s_pref.results.lab import LabBody, LabResults
 from w2s_pref.results.read import read_file
 from w2s_pref.studies.generalization.finish import finish
 from w2s_pref.studies.generalization.open import open_laboratory

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.build import Builder
-from w2s_pref.results.generalization import Headline, LabResults
-from w2s_pref.results.lab import LabBody
+from w2s_pref.results.lab import Headline, LabBody, LabResults
 from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.folder import model_infos, provenance
