@@ -11,7 +11,6 @@ import torch
 from conftest import save_tiny
 from float64 import EXACT
 from heads_helpers import make_items, save_encoder
-from w2s_pref.labels.agreement import agreement
 
 from w2s_pref.data.tokens import item_ids
 from w2s_pref.labels.make import agreement
