@@ -1,14 +1,19 @@
-"""Which pages there are, and the writing of them: each file whole, escaped, without script or network."""
+"""What the laboratory shows: which pages there are and the writing of them, and its tables in a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_pref.report.draw.blocks import Section
+from rich.console import Console, RenderableType
+
+from w2s_pref.report.draw import terminal
+from w2s_pref.report.draw.blocks import Block, Points, Section, Warnings
 from w2s_pref.report.draw.html import environment, write_page
 from w2s_pref.report.lab import grid, studies
+from w2s_pref.report.lab.grid import over_tasks
+from w2s_pref.report.lab.studies import bar_table
 from w2s_pref.results.lab import LabBody
 
 
@@ -52,3 +57,19 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
         write_page(text, folder / page.file)
         written.append(folder / page.file)
     return written
+
+
+def show(body: LabBody, console: Console) -> None:
+    """Print what a reader of the terminal needs; the pages have every cell."""
+    for part in parts(body):
+        console.print(part)
+
+
+def parts(body: LabBody) -> Iterator[RenderableType]:
+    """Sentences first, then tables."""
+    blocks: list[Block] = [Points(body.verdict)]
+    if body.medians:
+        blocks.append(over_tasks(body.medians, "Over tasks"))
+    if body.bars:
+        blocks.append(bar_table(body.bars, "Variants"))
+    yield from terminal.parts([*blocks, Warnings(body.warnings)])

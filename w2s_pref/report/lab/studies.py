@@ -9,11 +9,9 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Guide, Panel, Section, Table
 from w2s_pref.report.draw.format import UNDEFINED
-from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, shape
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import extent
-from w2s_pref.report.lab.forest import common, forest_panel, or_words, words
-from w2s_pref.report.lab.grid import estimate
+from w2s_pref.report.draw.svg import colour, extent, line_swatch, mark_swatch, shape
+from w2s_pref.report.lab.grid import common, estimate, forest_panel, or_words, words
 from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Selection, Trend
 
 #: Panels of curves at most; further ones stand in the table only.

@@ -1,4 +1,4 @@
-"""The deception score with its null over every threshold, the test behind each verdict, and the other definitions."""
+"""The deception score with its null over every threshold, the test behind each verdict, other definitions, churn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table, Value
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import band_swatch, line_swatch
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import ticks
+from w2s_pref.report.draw.svg import band_swatch, line_swatch, ticks
 from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, by_arm, students
-from w2s_pref.results.deception import Deception
+from w2s_pref.results.deception import Churn, Deception
 from w2s_pref.results.estimates import Estimate
-from w2s_pref.results.preferences import Results
+from w2s_pref.results.preferences import Arm, Results
 
 SWEEP_GUIDE: Final = Guide(
     "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "
@@ -176,3 +175,31 @@ def regression(tested: Sequence[tuple[Student, Deception]]) -> Table[Fitted] | N
 
 def _term(term: str) -> Column[Fitted]:
     return Column(term, lambda row: row[1].get(term), 2, axis=term, neutral=0.0)
+
+
+Compared = tuple[str, Churn | Deception]
+CHURN: Final[tuple[Column[Compared], ...]] = (
+    Column("Compared", lambda row: row[0] if isinstance(row[1], Deception) else Value(row[0], tone="emphasis")),
+    Column("Deception score", lambda row: row[1].score, axis="score"),
+    Column("Lift", lambda row: row[1].lift, 2, axis="lift", neutral=1.0),
+    Column("Tax", lambda row: count(row[1].tax)),
+)
+CHURN_GUIDE: Final = Guide(
+    "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is noise.",
+    "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows nothing.",
+)
+
+
+def churn(results: Results) -> Section | None:
+    """Each arm's churn above its conflict settings, on one scale."""
+    groups = [(arm.name, _compared(results, arm, arm.churn)) for arm in results.arms if arm.churn is not None]
+    if not groups:
+        return None
+    caption = "Churn null against conflict: the same two numbers where only the seed differs."
+    table = Table(caption, CHURN, groups, CHURN_GUIDE, stack=True)
+    return Section("churn", "What noise alone gives", [table], "Churn null")
+
+
+def _compared(results: Results, arm: Arm, churn: Churn) -> list[Compared]:
+    mine = [(one.conflict, one.deception) for one in students(results) if one.arm == arm.name]
+    return [("churn (seed against seed)", churn), *((name, entry) for name, entry in mine if entry is not None)]

@@ -7,9 +7,8 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table
 from w2s_pref.report.draw.format import number, reason
-from w2s_pref.report.draw.key import colour, series_key, shape
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import extent
+from w2s_pref.report.draw.svg import colour, extent, series_key, shape
 from w2s_pref.report.students import BY_KEY
 from w2s_pref.results.preferences import Ladder, LadderPoint, Results, Slope
 

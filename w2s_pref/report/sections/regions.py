@@ -9,9 +9,8 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table, Value
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import line_swatch, swatch
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import crosses, dots, el
+from w2s_pref.report.draw.svg import crosses, dots, el, line_swatch, swatch
 from w2s_pref.report.students import CELL_WORDS, find, students
 from w2s_pref.results.deception import CELLS, Deception, RegionCounts, RegionMap
 from w2s_pref.results.preferences import Results

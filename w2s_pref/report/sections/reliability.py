@@ -8,8 +8,8 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Figure, Guide, Panel, Section
 from w2s_pref.report.draw.format import number
-from w2s_pref.report.draw.key import line_swatch, mark_swatch
 from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import line_swatch, mark_swatch
 from w2s_pref.report.students import ceilings
 from w2s_pref.results.estimates import Calibration
 from w2s_pref.results.preferences import Results

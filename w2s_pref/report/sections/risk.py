@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Literal
 
 from markupsafe import Markup
 
@@ -21,13 +21,55 @@ from w2s_pref.report.draw.blocks import (
     Warnings,
 )
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import band_swatch, line_swatch, series_key
-from w2s_pref.report.sections.predictors import correlations
+from w2s_pref.report.draw.svg import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
 from w2s_pref.report.students import by_arm
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.risk import Bound, Owner, Risk, RiskNumbers
+from w2s_pref.results.risk import SIGNALS, Bound, Owner, Predictor, Predictors, Risk, RiskNumbers
+
+SIGNALS_GUIDE: Final = Guide(
+    "Spearman's correlation with BSD over settings, seeds averaged, with a 95 % interval that resamples settings, and "
+    "its two-sided p after Holm's correction over the signals. Verdicts come from p alone.",
+    "No signal resolved, or one that is so raw and after calibration with the same sign.",
+)
+Kind = Literal["raw", "calibrated"]
+
+
+def _rho(head: str, kind: Kind) -> Column[Predictor]:
+    def cell(entry: Predictor) -> Estimate:
+        found = entry.raw if kind == "raw" else entry.calibrated
+        return Estimate(estimate=found.rho, interval=found.interval)
+
+    return Column(head, cell, 2)
+
+
+def _p(kind: Kind) -> Column[Predictor]:
+    def cell(entry: Predictor) -> str:
+        return number(entry.raw.p_holm if kind == "raw" else entry.calibrated.p_holm)
+
+    return Column("p", cell)
+
+
+CORRELATIONS: Final[tuple[Column[Predictor], ...]] = (
+    Column("Signal", lambda entry: SIGNALS.get(entry.signal, entry.signal)),
+    _rho("Raw", "raw"),
+    _p("raw"),
+    _rho("Calibrated", "calibrated"),
+    _p("calibrated"),
+    Column("Verdict", lambda entry: Value(entry.verdict), words=True),
+)
+
+
+def correlations(found: Predictors) -> list[Block]:
+    """Headline and what the number of settings supports, with the table behind a fold; the page only."""
+    caption = f"Rank correlation of each signal with BSD over {len(found.settings)} settings."
+    table = Table(caption, CORRELATIONS, [("", found.signals)], SIGNALS_GUIDE, stack=True)
+    return [
+        Points([found.headline, *found.sentences[:1]], where="page"),
+        Fold("Every signal, and what so many settings can show", [table, Points(found.sentences)], where="page"),
+    ]
+
 
 BARS_GUIDE: Final = Guide(
     "Upper bar s: the student; lower bar w: the weak ceiling. A bar is the risk, bias² + variance with the true answer "

@@ -9,9 +9,8 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Panel
 from w2s_pref.report.draw.format import number, one_line
-from w2s_pref.report.draw.key import colour, shape
 from w2s_pref.report.draw.plot import Chart, horizontal, vertical
-from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, ticks
+from w2s_pref.report.draw.svg import Scale, colour, el, extent, label, picture, shape, ticks
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.risk import Predictors, RankCorrelation, Risk, RiskNumbers, RiskParts
 
