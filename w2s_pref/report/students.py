@@ -168,20 +168,20 @@ def headline(results: Results) -> Headline | None:
     return (preferred[0].reference, preferred[0].known_rule) if preferred else None
 
 
-def thresholds(results: Results) -> str:
-    """Every threshold T of the results, as words."""
+def measured(results: Results, sentence: str, otherwise: str = "") -> str:
+    """A sentence with {reference}, {rule} and {thresholds} of the main tables; other words where there are none."""
+    combination = headline(results)
+    if combination is None:
+        return otherwise
+    reference, rule = combination
     found = sorted({entry.threshold for arm in results.arms for one in arm.settings for entry in one.deception})
-    return ", ".join(f"{threshold:g}" for threshold in found)
+    words = ", ".join(f"{threshold:g}" for threshold in found)
+    return sentence.format(reference=REFERENCE_WORDS[reference], rule=RULE_WORDS[rule], thresholds=words)
 
 
 def tax_title(results: Results) -> str:
     """What the deception columns are measured against."""
-    combination = headline(results)
-    if combination is None:
-        return "Deception"
-    reference, rule = combination
-    known = f"{RULE_WORDS[rule]} at least {thresholds(results)}"
-    return f"Deception against the {REFERENCE_WORDS[reference]}; known: {known}"
+    return measured(results, "Deception against the {reference}; known: {rule} at least {thresholds}", "Deception")
 
 
 def students(results: Results) -> Iterator[Student]:

@@ -39,12 +39,7 @@ _OWNERS = {
     "blind_spot": "blind spot (weak uncertain)",
     "strong_only": "strong only (weak confidently right)",
 }
-_KL = {
-    "kl_target_strong": "KL(f*|s)",
-    "kl_target_weak": "KL(f*|w)",
-    "kl_strong_weak": "KL(s|w)",
-    "slack": "slack",
-}
+_KL = {"kl_target_strong": "KL(f*|s)", "kl_target_weak": "KL(f*|w)", "kl_strong_weak": "KL(s|w)", "slack": "slack"}
 _BOUNDS = {"triangle": "2 R_w + 2 M", "minkowski": "(sqrt R_w + sqrt M)^2", "charikar": "R_w - M"}
 
 

@@ -9,7 +9,7 @@ from importlib.resources import files
 from markupsafe import Markup
 
 from w2s_pref.report.draw.format import UNDEFINED, interval, number
-from w2s_pref.report.draw.svg import Scale, band, el, extent, group, label, line, marker, picture, short, ticks
+from w2s_pref.report.draw.svg import Scale, band, el, extent, label, line, marker, picture, short, ticks
 from w2s_pref.results.estimates import Estimate
 
 Range = tuple[float, float]
@@ -111,7 +111,7 @@ def vertical(x: float, start: float, end: float, class_: str) -> Markup:
 
 def moved(x: float, y: float, drawn: Iterable[Markup]) -> Markup:
     """Drawings moved right and down."""
-    return el("g", group(drawn), transform=f"translate({short(x)} {short(y)})")
+    return el("g", *drawn, transform=f"translate({short(x)} {short(y)})")
 
 
 def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> Range | None:

@@ -32,11 +32,6 @@ def el(tag: str, *children: str, **attributes: Attribute) -> Markup:
     return Markup("".join(parts))
 
 
-def group(children: Iterable[Markup], class_: str | None = None) -> Markup:
-    """A ``<g>`` around several elements."""
-    return el("g", Markup("").join(children), class_=class_)
-
-
 def picture(width: float, height: float, title: str, desc: str, children: Iterable[Markup], class_: str = "") -> Markup:
     """A whole drawing with a name and a description for people who do not see it."""
     return el(

@@ -8,18 +8,7 @@ from typing import Final, Literal
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import (
-    Block,
-    Column,
-    Figure,
-    Fold,
-    Guide,
-    Points,
-    Section,
-    Table,
-    Value,
-    Warnings,
-)
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Points, Section, Table, Value, Warnings
 from w2s_pref.report.draw.format import count, number
 from w2s_pref.report.draw.svg import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
