@@ -10,7 +10,7 @@ from w2s_pref.report.draw.blocks import Column, Value
 from w2s_pref.report.draw.format import count, number
 from w2s_pref.results.deception import Deception, KnownRule, Reference
 from w2s_pref.results.estimates import Estimate, Performance
-from w2s_pref.results.preferences import Arm, Results, Setting
+from w2s_pref.results.preferences import Results, Setting
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import ModelInfo
 
@@ -219,11 +219,6 @@ def method_word(method: str) -> str:
 def has_policies(results: Results) -> bool:
     """Whether any final student is something else than a reward model."""
     return any(arm.method != REWARD for arm in results.arms)
-
-
-def model_info(results: Results, arm: Arm) -> ModelInfo | None:
-    """The recipe's model behind an arm's final student; a node is ``model`` or ``model@method``."""
-    return node_info(results, arm.chain[-1]) if arm.chain else None
 
 
 def node_info(results: Results, node: str) -> ModelInfo | None:
