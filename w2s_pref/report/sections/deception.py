@@ -11,7 +11,7 @@ from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Pane
 from w2s_pref.report.draw.format import count, number
 from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import band_swatch, line_swatch, ticks
-from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, by_arm, students
+from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, students
 from w2s_pref.results.deception import Churn, Deception
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Arm, Results
@@ -26,26 +26,26 @@ SWEEP_GUIDE: Final = Guide(
 
 def section(results: Results) -> Section | None:
     """Sweep figures, verdict table, folds; in the terminal each verdict in a line."""
-    groups = by_arm(one for one in students(results) if one.deception is not None)
-    tested = [(one, one.deception) for _, own in groups for one in own if one.deception is not None]
+    tested = [(one, one.deception) for one in students(results) if one.deception is not None]
     if not tested:
         return None
     panels = [panel(one, entry) for one, entry in tested if entry.sweep]
-    blocks: list[Block] = [Prose([_line(one, entry) for one, entry in tested], where="terminal")]
+    lines = [
+        f"{one.arm}, {one.conflict}: {entry.verdict.removesuffix('.')}; permutation p {number(entry.permutation_p)}."
+        for one, entry in tested
+    ]
+    blocks: list[Block] = [Prose(lines, where="terminal")]
     if panels:
         blocks.append(Figure("Deception score and lift over the threshold T.", panels, SWEEP_GUIDE, key=_key()))
     caption = "The test behind each verdict: is the cell the weak model cannot see taxed more than its margins explain?"
-    blocks.append(Table(caption, TESTS, _tested(groups), TESTS_GUIDE, stack=True, where="page"))
-    blocks.append(Fold("Other references and rules of knowing", [others(results)], where="page"))
+    arms = dict.fromkeys(one.arm for one, _ in tested)
+    groups = [(arm, [row for row in tested if row[0].arm == arm]) for arm in arms]
+    blocks.append(Table(caption, TESTS, groups, TESTS_GUIDE, stack=True, where="page"))
+    blocks.append(Fold("Other references and rules of knowing", [_others(results)], where="page"))
     regressions = regression(tested)
     if regressions is not None:
         blocks.append(Fold("Without any threshold: logistic regression of a flip", [regressions], where="page"))
     return Section("deception", "The deception score beside its null", blocks, "Deception")
-
-
-def _line(one: Student, entry: Deception) -> str:
-    verdict = entry.verdict.removesuffix(".")
-    return f"{one.arm}, {one.conflict}: {verdict}; permutation p {number(entry.permutation_p)}."
 
 
 def panel(one: Student, entry: Deception) -> Panel:
@@ -103,9 +103,9 @@ def _verdict(entry: Deception) -> Value:
     return Value(entry.verdict, entry.warnings, tone="verdict")
 
 
-Tested = tuple[str, Deception]
+Tested = tuple[Student, Deception]
 TESTS: Final[tuple[Column[Tested], ...]] = (
-    Column("Conflict", lambda row: row[0]),
+    Column("Conflict", lambda row: row[0].conflict),
     Column("Lift, binned", lambda row: row[1].lift, 2, axis="lift", neutral=1.0),
     Column("Lift, smooth", lambda row: row[1].lift_smooth, 2, axis="lift", neutral=1.0),
     Column("Dropped", lambda row: count(row[1].lift_dropped)),
@@ -129,12 +129,7 @@ OTHERS: Final[tuple[Column[Deception], ...]] = (
 )
 
 
-def _tested(groups: Sequence[tuple[str, Sequence[Student]]]) -> list[tuple[str, list[Tested]]]:
-    return [(arm, [(one.conflict, one.deception) for one in own if one.deception]) for arm, own in groups]
-
-
-def others(results: Results) -> Table[Deception]:
-    """Every combination of reference and rule of knowing, for every student."""
+def _others(results: Results) -> Table[Deception]:
     groups = [
         (f"{arm.name}, {setting.conflict}", setting.deception)
         for arm in results.arms

@@ -33,8 +33,8 @@ def curves(results: Results) -> Section | None:
     if not names:
         return None
     seeds = sorted({curve.seed for curve in results.curves})
-    panels = [loss_panel(name, [c for c in results.curves if c.name == name and c.step], seeds) for name in names]
-    key = [*swatches(seeds), (line_swatch("neutral"), "ln 2")]
+    panels = [_loss_panel(name, [c for c in results.curves if c.name == name and c.step], seeds) for name in names]
+    key = [*_swatches(seeds), (line_swatch("neutral"), "ln 2")]
     blocks: list[Block] = [Figure("Training loss.", panels[:SHOWN], LOSS_GUIDE, key=key, size="small")]
     if len(panels) > SHOWN:
         rest = Figure("Training loss, further stages.", panels[SHOWN:], LOSS_GUIDE, key=key, size="small")
@@ -42,8 +42,7 @@ def curves(results: Results) -> Section | None:
     return Section("curves", "Learning curves", blocks, "Learning curves")
 
 
-def loss_panel(name: str, curves: Sequence[Curve], seeds: Sequence[int]) -> Panel:
-    """One training stage."""
+def _loss_panel(name: str, curves: Sequence[Curve], seeds: Sequence[int]) -> Panel:
     coin = 0.6931
     losses = [loss for curve in curves for loss in curve.loss]
     low, high = extent(losses)
@@ -53,7 +52,7 @@ def loss_panel(name: str, curves: Sequence[Curve], seeds: Sequence[int]) -> Pane
         chart.horizontal(coin, "neutral")
     for curve in curves:
         points = list(zip(curve.step, curve.loss, strict=False))
-        chart.line(thin(points, LOSS_POINTS), seed_style(seeds, curve.seed), f"seed {curve.seed}")
+        chart.line(thin(points, LOSS_POINTS), _seed_style(seeds, curve.seed), f"seed {curve.seed}")
     ends = ", ".join(f"seed {c.seed}: {number(c.loss[0])} to {number(c.loss[-1])}" for c in curves if c.loss)
     return Panel(name, chart.render(f"Training loss, {name}", ends))
 
@@ -66,15 +65,13 @@ def thin(points: Sequence[P], most: int) -> list[P]:
     return [points[int(index * stride)] for index in range(most)] + [points[-1]]
 
 
-def seed_style(seeds: Sequence[int], seed: int) -> str:
-    """Colour and dashes of a seed's line."""
+def _seed_style(seeds: Sequence[int], seed: int) -> str:
     place = seeds.index(seed)
     return f"stroke c{place % 6} {DASHES[place % len(DASHES)]}".strip()
 
 
-def swatches(seeds: Sequence[int]) -> list[tuple[Markup, str]]:
-    """The key of the seeds."""
-    return [(line_swatch(seed_style(seeds, seed)), f"seed {seed}") for seed in seeds]
+def _swatches(seeds: Sequence[int]) -> list[tuple[Markup, str]]:
+    return [(line_swatch(_seed_style(seeds, seed)), f"seed {seed}") for seed in seeds]
 
 
 #: Signals with a panel of their own; those that raised an alarm have one as well, the rest is in results.json.
@@ -106,7 +103,7 @@ def monitor(results: Results) -> Section | None:
     if not watched:
         return None
     seeds = sorted({curve.seed for curve in watched})
-    key = [*swatches(seeds), (mark_swatch("triangle", ALARM), "alarm")]
+    key = [*_swatches(seeds), (mark_swatch("triangle", ALARM), "alarm")]
     alarmed = {alarm.signal for curve in watched for alarm in curve.alarms}
     first = [*FIRST, *sorted(alarmed - {*FIRST})]
     panels, rest = (_panels(watched, names, seeds) for names in (first, [n for n in THEN if n not in first]))
@@ -142,7 +139,7 @@ def _panel(name: str, signal: str, curves: Sequence[MonitorCurve], seeds: Sequen
     told = []
     for curve in curves:
         points = list(zip(curve.steps, curve.signals[signal], strict=True))
-        chart.line(thin(points, POINTS), seed_style(seeds, curve.seed), f"seed {curve.seed}")
+        chart.line(thin(points, POINTS), _seed_style(seeds, curve.seed), f"seed {curve.seed}")
         ends = [value for value in curve.signals[signal] if value is not None]
         told.append(f"seed {curve.seed}: {number(ends[0])} to {number(ends[-1])}")
     for curve in curves:
@@ -161,9 +158,8 @@ def _alarm(alarm: MonitorAlarm) -> str:
 
 
 def _alarms(curve: MonitorCurve) -> str:
-    named = [_alarm(alarm) for alarm in curve.alarms[:NAMED]]
     more = [f"{len(curve.alarms) - NAMED} more"] if len(curve.alarms) > NAMED else []
-    return "; ".join(named + more) or "none"
+    return "; ".join([*map(_alarm, curve.alarms[:NAMED]), *more]) or "none"
 
 
 def _first(curve: MonitorCurve) -> str:
