@@ -46,9 +46,14 @@ _BOUNDS = {"triangle": "2 R_w + 2 M", "minkowski": "(sqrt R_w + sqrt M)^2", "cha
 def risk_table(result: Mapping[str, Any]) -> Group:
     """Verdicts, measures raw and calibrated, bounds, whose errors, the grid, seeds, reverse KL."""
     blocks = [_measures(result), _bounds(result), _inheritance(result), *_grids(result)]
-    for name, build in (("over_seeds", _seeds), ("reverse_kl", _kl)):
-        if result[name] is not None:
-            blocks.append(build(result[name]))
+    if result["over_seeds"] is not None:
+        parts = ("total", "within", "across")
+        over = result["over_seeds"].items()
+        rows = [(_MEASURES[name], *(number(part[key], 4) for key in parts)) for name, part in over]
+        blocks.append(plain_table("", ("over seeds", "total", "within items", "across items"), rows))
+    if result["reverse_kl"] is not None:
+        terms = [(label, *_pair(result["reverse_kl"], (name,))) for name, label in _KL.items()]
+        blocks.append(plain_table("", ("reverse KL, nats", "value", "95 %"), terms))
     return judged(
         result["verdict"], [*result["sentences"], size(result)], blocks, [*result["warnings"], *result["notes"]]
     )
@@ -146,20 +151,6 @@ def _grids(result: Mapping[str, Any]) -> list[Table[Any]]:
     return tables
 
 
-def _seeds(parts: Mapping[str, Mapping[str, float | None]]) -> Table[Any]:
-    rows = [
-        (_MEASURES[name], *(number(part[key], 4) for key in ("total", "within", "across")))
-        for name, part in parts.items()
-    ]
-    return plain_table("", ("over seeds", "total", "within items", "across items"), rows)
-
-
-def _kl(terms: Mapping[str, Any]) -> Table[Any]:
-    return plain_table(
-        "", ("reverse KL, nats", "value", "95 %"), [(label, *_pair(terms, (name,))) for name, label in _KL.items()]
-    )
-
-
 _WIDTH, _HEIGHT, _HEAD, _KEYS = 340, 250, 26, 4
 KINDS = ("raw", "calibrated")
 
@@ -176,7 +167,7 @@ def _scatter(points: Sequence[Mapping[str, Any]], settings: Sequence[str], kind:
         if x is not None and y is not None:
             name = str(point["setting"])
             tip = f"{name}, step {point['step']}, seed {point['seed']}"
-            chart.mark(shape(settings, name), x, y, _look(settings, name), tip)
+            chart.mark(shape(settings, name), x, y, f"fill {colour(settings, name)}", tip)
     return chart
 
 
@@ -186,13 +177,9 @@ def _key(settings: Sequence[str]) -> list[Markup]:
     step = 2 * _WIDTH / _KEYS
     for place, name in enumerate(settings):
         x, y = place % _KEYS * step + 20, place // _KEYS * 18.0 + 8
-        drawn.append(marker(shape(settings, name), x, y, _look(settings, name)))
+        drawn.append(marker(shape(settings, name), x, y, f"fill {colour(settings, name)}"))
         drawn.append(el("text", name[:24], x=x + 10, y=y + 4, class_="tick"))
     return drawn
-
-
-def _look(settings: Sequence[str], name: str) -> str:
-    return f"fill {colour(settings, name)}"
 
 
 def _forest(signals: Sequence[Mapping[str, Any]]) -> Forest:

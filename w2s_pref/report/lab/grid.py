@@ -138,15 +138,11 @@ def grid(body: LabBody) -> Section | None:
     said = f"{none} of {len(cells)} cells have no gap: for them no PGR is given, and the accuracies stand alone."
     blocks: list[Block] = [Points([said])]
     for method in dict.fromkeys(each.method for each in cells):
-        table = _table(method, [each for each in cells if each.method == method])
+        own = [each for each in cells if each.method == method]
+        groups = [(task, [each for each in own if each.task == task]) for task in dict.fromkeys(e.task for e in own)]
+        table = Table(f"Accuracy and gap recovered, {method}.", CELLS, groups, GRID, stack=True)
         blocks.append(table if len(blocks) == 1 else Fold(f"The same with {method}", [table]))
     return Section("grid", "Task by pair", blocks, "Task by pair")
-
-
-def _table(method: str, cells: Sequence[Cell]) -> Table[Cell]:
-    tasks = dict.fromkeys(each.task for each in cells)
-    groups = [(task, [each for each in cells if each.task == task]) for task in tasks]
-    return Table(f"Accuracy and gap recovered, {method}.", CELLS, groups, GRID, stack=True)
 
 
 def over_tasks(own: Sequence[Median], title: str = "") -> Table[Median]:
@@ -161,17 +157,16 @@ def medians(body: LabBody) -> Section | None:
     if not own:
         return None
     methods = list(dict.fromkeys(each.method for each in own))
-    panels = [_panel(method, [each for each in own if each.method == method], methods) for method in methods]
-    key = [(mark_swatch("circle", f"fill {colour(methods, name)}"), name) for name in methods]
+    panels, key = [], []
+    for method in methods:
+        mine, hue = [each for each in own if each.method == method], colour(methods, method)
+        rows = [(each.chain, each.pgr) for each in mine]
+        note = f"{sum(each.without_gap for each in mine)} of {sum(each.tasks for each in mine)} cells without a gap"
+        panel = forest_panel(method, rows, "median PGR", f"Median PGR, {method}", 0.0, hue)
+        panels.append(replace(panel, note=note))
+        key.append((mark_swatch("circle", f"fill {hue}"), method))
     figure = Figure("Median PGR over tasks.", panels, MEDIANS, key=key)
     return Section("medians", "Over tasks", [figure, Fold("In numbers", [over_tasks(own)])], "Over tasks")
-
-
-def _panel(method: str, own: Sequence[Median], methods: Sequence[str]) -> Panel:
-    rows = [(each.chain, each.pgr) for each in own]
-    note = f"{sum(each.without_gap for each in own)} of {sum(each.tasks for each in own)} cells without a gap"
-    hue = colour(methods, method)
-    return replace(forest_panel(method, rows, "median PGR", f"Median PGR, {method}", 0.0, hue), note=note)
 
 
 def calibration(body: LabBody) -> Section | None:

@@ -61,7 +61,7 @@ VARIANTS = {
     "easy_to_hard": "From easy items to all",
     "truncated": "Simulated supervisors: probes on truncated representations",
 }
-LOOK = {
+HEALTHY = {
     "saliency": "Accuracies that rise from the probe on weak labels over the probe on truth to fine-tuning on weak "
     "labels; and fine-tuning on weak labels, then a probe on truth, near fine-tuning on truth.",
     "noise": "Rows that differ: it matters where errors are, not only how many. If the supervisor's hurt more than "
@@ -116,7 +116,11 @@ def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]
     if not own:
         return []
     names = list(dict.fromkeys(_name(each) for each in own))
-    panels = [_contrast_panel(name, [each for each in own if _name(each) == name], study) for name in names]
+    panels = []
+    for name in names:
+        ordered = sorted((each for each in own if _name(each) == name), key=lambda each: each.strong_parameters or 0)
+        rows = [(each.chain, each.difference) for each in ordered]
+        panels.append(forest_panel(name, rows, "difference in accuracy", f"{study}: {name}", 0.0))
     guide = Guide(read, "Marks right of the dashed line whose interval leaves it out.")
     figure = Figure("Difference in accuracy, mean over tasks, 95 %.", panels, guide)
     return [Section(study, title, [figure, Table(NUMBERS, CONTRASTS, [("", own)], stack=True)])]
@@ -124,12 +128,6 @@ def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]
 
 def _name(each: Contrast) -> str:
     return f"{each.method} against {each.against}" if each.study == "confidence" else each.method
-
-
-def _contrast_panel(name: str, own: Sequence[Contrast], study: str) -> Panel:
-    ordered = sorted(own, key=lambda each: each.strong_parameters or 0)
-    rows = [(each.chain, each.difference) for each in ordered]
-    return forest_panel(name, rows, "difference in accuracy", f"{study}: {name}", 0.0)
 
 
 def agreement(body: LabBody) -> list[Section]:
@@ -218,9 +216,11 @@ def variants(body: LabBody, study: str) -> list[Section]:
     own = [each for each in body.bars if each.study == study]
     if not own:
         return []
-    chains = list(dict.fromkeys(each.chain for each in own))
-    panels = [_bar_panel(chain, [each for each in own if each.chain == chain]) for chain in chains]
-    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", LOOK[study])
+    panels = []
+    for chain in dict.fromkeys(each.chain for each in own):
+        rows = [(each.variant, each.accuracy) for each in own if each.chain == chain]
+        panels.append(forest_panel(chain, rows, "accuracy", f"{study}, {chain}"))
+    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", HEALTHY[study])
     blocks: list[Block] = [Figure("", panels, guide), bar_table(own)]
     if study == "easy_to_hard" and body.difficulties:
         caption = "Accuracy by how easy the weak model finds the test items."
@@ -229,11 +229,6 @@ def variants(body: LabBody, study: str) -> list[Section]:
     if curves:
         blocks.append(_curves("Validation items while the variants trained.", curves))
     return [Section(study, VARIANTS[study], blocks)]
-
-
-def _bar_panel(chain: str, own: Sequence[Bar]) -> Panel:
-    rows = [(each.variant, each.accuracy) for each in own]
-    return forest_panel(chain, rows, "accuracy", f"{own[0].study}, {chain}")
 
 
 def bar_table(bars: Sequence[Bar], title: str = "") -> Table[Bar]:

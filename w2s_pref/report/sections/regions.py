@@ -81,14 +81,9 @@ def panel(results: Results, region: RegionMap) -> Panel:
     title = f"{region.arm}, {region.conflict}"
     lost = sum(point.tax for point in region.points)
     desc = f"{len(region.points)} items, {lost} lost under conflict, cells cut at {region.threshold:g}."
-    return Panel(title, chart.render(f"Region map, {title}", desc), _note(entry))
-
-
-def _note(entry: Deception | None) -> str:
     cell = entry.cells.get("sk_wuk") if entry else None
-    if cell is None:
-        return ""
-    return f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
+    note = cell and f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
+    return Panel(title, chart.render(f"Region map, {title}", desc), note or "")
 
 
 def _boxes(
