@@ -48,18 +48,16 @@ class Chart:
         x, y = self.x, self.y
         drawn = []
         for tick in self.y_ticks if self.y_ticks is not None else ticks(*self.y_range):
-            height = y(tick)
-            drawn.append(el("path", d=f"M{short(x.start)} {short(height)}H{short(x.end)}", class_="grid"))
-            drawn.append(el("text", label(tick), x=x.start - 6, y=height + 3.5, class_="tick end"))
+            drawn.append(horizontal(y(tick), x.start, x.end, "grid"))
+            drawn.append(el("text", label(tick), x=x.start - 6, y=y(tick) + 3.5, class_="tick end"))
         for tick in self.x_ticks if self.x_ticks is not None else ticks(*self.x_range):
             drawn.append(el("path", d=f"M{short(x(tick))} {short(y.start)}v4", class_="axis"))
             drawn.append(el("text", label(tick), x=x(tick), y=y.start + 15, class_="tick mid"))
-        drawn.append(el("path", d=f"M{short(x.start)} {short(y.start)}H{short(x.end)}", class_="axis"))
+        drawn.append(horizontal(y.start, x.start, x.end, "axis"))
         drawn.append(el("text", self.x_label, x=(x.start + x.end) / 2, y=self.height - 4, class_="name mid"))
         middle = (y.start + y.end) / 2
         turn = f"rotate(-90 11 {short(middle)})"
-        drawn.append(el("text", self.y_label, x=11, y=middle, transform=turn, class_="name mid"))
-        return drawn
+        return [*drawn, el("text", self.y_label, x=11, y=middle, transform=turn, class_="name mid")]
 
     def horizontal(self, value: float, class_: str) -> None:
         """A line across the frame at one y."""

@@ -22,27 +22,19 @@ from w2s_pref.report.draw.blocks import (
 from w2s_pref.report.draw.format import UNDEFINED, interval, number
 from w2s_pref.report.draw.plot import Forest, Mark
 from w2s_pref.report.draw.svg import colour, extent, mark_swatch, picture
-from w2s_pref.results.estimates import Estimate as Common
 from w2s_pref.results.lab import Cell, Estimate, LabBody, Median
 
 WIDTH = 380.0
 
 
-def common(value: Estimate) -> Common:
-    """The same numbers under the names that all reports use."""
-    bounds = None if value.low is None or value.high is None else (value.low, value.high)
-    return Common(estimate=value.value, interval=bounds)
-
-
 def or_words(value: Estimate, undefined: str) -> Value:
     """The estimate, or these words where it is undefined."""
-    return Value(None if value.value is None else common(value), absent=undefined)
+    return Value(None if value.estimate is None else value, absent=undefined)
 
 
 def words(value: Estimate) -> str:
     """``0.42 [0.30, 0.55]``, or that it is undefined."""
-    found = common(value)
-    return UNDEFINED if found.estimate is None else f"{number(found.estimate)} {interval(found.interval)}".rstrip()
+    return UNDEFINED if value.estimate is None else f"{number(value.estimate)} {interval(value.interval)}".rstrip()
 
 
 def forest_panel(
@@ -54,12 +46,8 @@ def forest_panel(
     hue: str = "c0",
 ) -> Panel:
     """One picture of estimates in rows; undefined ones are written out."""
-    found = [(row, common(value)) for row, value in rows]
-    bounds = [bound for _, value in found for bound in (value.estimate, *(value.interval or ()))]
-    marks = [
-        (row, [Mark(value.estimate, value.interval, f"{row}: {words(own)}", hue)])
-        for (row, value), (_, own) in zip(found, rows, strict=True)
-    ]
+    bounds = [bound for _, value in rows for bound in (value.estimate, *(value.interval or ()))]
+    marks = [(row, [Mark(value.estimate, value.interval, f"{row}: {words(value)}", hue)]) for row, value in rows]
     span = extent(bounds, include=() if neutral is None else (neutral,))
     drawn = Forest(marks, span, axis, neutral, WIDTH, names=150, right=12)
     said = "; ".join(f"{row}: {words(value)}" for row, value in rows)
@@ -88,8 +76,7 @@ def estimate(head: str, read: Callable[[T], Estimate], absent: str = "undefined"
     return Column(head, lambda row: or_words(read(row), absent))
 
 
-def role(name: str) -> Callable[[Any], Estimate]:
-    """How to read the accuracy of the weak model, the student or the ceiling off a cell or a median."""
+def _role(name: str) -> Callable[[Any], Estimate]:
     return lambda row: cast(Estimate, row.accuracy[name])
 
 
@@ -97,14 +84,14 @@ CELLS: Final[tuple[Column[Cell], ...]] = (
     Column("Pair", lambda cell: cell.chain + (" (weak at chance)" if cell.weak_at_chance else "")),
     estimate("PGR", lambda cell: cell.pgr, NO_GAP),
     estimate("PGR (AUROC)", lambda cell: cell.pgr_auroc, NO_GAP),
-    *(estimate(name.capitalize(), role(name)) for name in ROLES),
+    *(estimate(name.capitalize(), _role(name)) for name in ROLES),
     estimate("Copied errors", lambda cell: cell.inheritance["inherited"]),
 )
 OVER_TASKS: Final[tuple[Column[Median], ...]] = (
     Column("Chain and method", lambda row: f"{row.chain}, {row.method}"),
     estimate("Median PGR", lambda row: row.pgr, NO_GAP),
     replace(estimate("Median PGR (AUROC)", lambda row: row.pgr_auroc, NO_GAP), where="page"),
-    *(replace(estimate(name.capitalize(), role(name)), bounds=False) for name in ROLES),
+    *(replace(estimate(name.capitalize(), _role(name)), bounds=False) for name in ROLES),
     Column("Tasks with a gap", lambda row: f"{row.tasks - row.without_gap} of {row.tasks}", short="Gaps"),
 )
 CALIBRATION: Final[tuple[Column[Cell], ...]] = (

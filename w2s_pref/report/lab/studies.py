@@ -11,7 +11,7 @@ from w2s_pref.report.draw.blocks import Block, Column, Figure, Guide, Panel, Sec
 from w2s_pref.report.draw.format import UNDEFINED
 from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import colour, extent, line_swatch, mark_swatch, shape
-from w2s_pref.report.lab.grid import common, estimate, forest_panel, or_words, words
+from w2s_pref.report.lab.grid import estimate, forest_panel, or_words, words
 from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Selection, Trend
 
 #: Panels of curves at most; further ones stand in the table only.
@@ -94,18 +94,18 @@ def scaling(body: LabBody) -> list[Section]:
 
 
 def _scaling_panel(method: str, own: Sequence[Median], weak: Sequence[str], sizes: dict[str, int]) -> Panel:
-    values = [bound for each in own for bound in (each.pgr.value, each.pgr.low, each.pgr.high)]
+    values = [bound for each in own for bound in (each.pgr.estimate, *(each.pgr.interval or ()))]
     places = [log10(sizes[each.chain.split(">")[1]]) for each in own]
     chart = Chart(extent(places), extent(values, include=(0.0,)), "log10 parameters of the student", "median PGR")
     chart.horizontal(0.0, "neutral")
     for name in weak:
         mine = [(at, each) for at, each in zip(places, own, strict=True) if each.chain.split(">")[0] == name]
-        shown = sorted(((at, each) for at, each in mine if each.pgr.value is not None), key=lambda point: point[0])
-        chart.line([(at, each.pgr.value) for at, each in shown], f"stroke {colour(weak, name)}")
+        shown = sorted(((at, each) for at, each in mine if each.pgr.estimate is not None), key=lambda point: point[0])
+        chart.line([(at, each.pgr.estimate) for at, each in shown], f"stroke {colour(weak, name)}")
         for at, each in shown:
-            chart.whisker(at, common(each.pgr).interval, f"stroke {colour(weak, name)}")
-            look, tip = f"fill {colour(weak, name)}", f"{each.chain}: {words(each.pgr)}"
-            chart.mark(shape(weak, name), at, each.pgr.value, look, tip)
+            chart.whisker(at, each.pgr.interval, f"stroke {colour(weak, name)}")
+            fill, tip = f"fill {colour(weak, name)}", f"{each.chain}: {words(each.pgr)}"
+            chart.mark(shape(weak, name), at, each.pgr.estimate, fill, tip)
     said = "; ".join(f"{each.chain}: {words(each.pgr)}" for each in own)
     return Panel(method, chart.render(f"Median PGR by size, {method}", said))
 
@@ -162,10 +162,10 @@ def _line(each: Trend) -> str:
 def _trend_panel(quantity: str, title: str, own: Sequence[Trend]) -> Panel:
     names = list(dict.fromkeys(_line(each) for each in own))
     places = [log10(size) for each in own for size in each.sizes]
-    values = [value.value for each in own for value in each.values]
+    values = [value.estimate for each in own for value in each.values]
     chart = Chart(extent(places), extent(values), "log10 parameters of the student", "share")
     for each in own:
-        points = [(log10(size), value.value) for size, value in zip(each.sizes, each.values, strict=True)]
+        points = [(log10(size), value.estimate) for size, value in zip(each.sizes, each.values, strict=True)]
         points = [(at, value) for at, value in points if value is not None]
         hue = colour(names, _line(each))
         chart.line(points, f"stroke {hue}")

@@ -99,7 +99,6 @@ def _key() -> list[tuple[Markup, str]]:
 
 
 def _verdict(entry: Deception) -> Value:
-    """The verdict in words, and its warnings beneath."""
     return Value(entry.verdict, entry.warnings, tone="verdict")
 
 

@@ -61,6 +61,9 @@ class Run(Protocol):
 def section(results: Run) -> Section:
     """Facts, then three folds."""
     source = results.provenance
+    # in the recipe's own order, and floats so that YAML reads them as numbers again (``1.0e-06``)
+    simple = json.loads(json.dumps(dict(results.recipe), default=str))
+    recipe = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
     facts = [
         ("Command", source.command),
         ("Created", source.created),
@@ -75,7 +78,7 @@ def section(results: Run) -> Section:
         Fold(
             "Keys of the stages used", [names("A stage is found again in the store by its key.", source.stages, True)]
         ),
-        Fold("The resolved recipe", [Code(recipe_text(results.recipe), "resolved recipe")]),
+        Fold("The resolved recipe", [Code(recipe, "resolved recipe")]),
     ]
     return Section("provenance", "Provenance", blocks)
 
@@ -84,13 +87,3 @@ def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table[
     """A table of names and values."""
     rows = [(name, Value(value, tone="code" if code else "")) for name, value in values.items()]
     return plain_table(caption, ("Name", "Value"), rows)
-
-
-def recipe_text(recipe: Mapping[str, Any]) -> str:
-    """The resolved recipe as YAML that can be saved and run again, in its own order.
-
-    Floats are written so that YAML reads them as numbers again (``1.0e-06``).
-    """
-    simple = json.loads(json.dumps(dict(recipe), default=str))
-    text: str = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
-    return text
