@@ -87,11 +87,7 @@ class Metric:
 
 
 def _deception(name: str) -> Callable[[Student], Estimate | None]:
-    def get(student: Student) -> Estimate | None:
-        value = None if student.deception is None else getattr(student.deception, name)
-        return value if isinstance(value, Estimate) else None
-
-    return get
+    return lambda student: getattr(student.deception, name) if student.deception is not None else None
 
 
 ACCURACY: Final = Metric("accuracy", "Accuracy", "accuracy", 3, None, lambda one: one.setting.performance.accuracy)
@@ -111,9 +107,8 @@ LIFT: Final = Metric("lift", "Margin-matched lift", "lift", 2, 1.0, _deception("
 
 WIN: Final = Metric("win_rate", "Win rate against the reference", "win rate", 3, 0.5, lambda one: win_rate(one.speech))
 
-GENERAL: Final = (ACCURACY, CONFLICT_ACCURACY, PGR)
 TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT)
-METRICS: Final = (*GENERAL, *TAXED)
+METRICS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, *TAXED)
 BY_KEY: Final = {metric.key: metric for metric in METRICS}
 
 

@@ -9,7 +9,7 @@ from rich.console import Group
 
 from w2s_pref.report.draw.blocks import Block, plain_table
 from w2s_pref.report.draw.format import number, span
-from w2s_pref.report.draw.terminal import text, together
+from w2s_pref.report.draw.terminal import parts, text
 
 CELL_NAMES = {
     "sk_wk": "strong known, weak known",
@@ -84,4 +84,4 @@ def size(result: Mapping[str, Any]) -> str:
 def judged(verdict: str, sentences: Sequence[str], blocks: Sequence[Block], notes: Sequence[str]) -> Group:
     """A verdict with its sentences, what it rests on, and what to beware of."""
     beware = [text(note, "yellow") for note in notes]
-    return Group(text(verdict, "bold"), *map(text, sentences), together(blocks), *beware)
+    return Group(text(verdict, "bold"), *map(text, sentences), *parts(blocks), *beware)

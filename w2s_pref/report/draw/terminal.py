@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -58,11 +58,6 @@ def section_parts(section: Section) -> Iterator[RenderableType]:
     if not isinstance(blocks[0], Table | Fold):
         yield text(section.title, "bold")
     yield from parts(blocks)
-
-
-def together(blocks: Iterable[Block]) -> Group:
-    """Blocks as one thing to print."""
-    return Group(*parts(blocks))
 
 
 def parts(blocks: Iterable[Block]) -> Iterator[RenderableType]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 
-from w2s_pref.report.draw import terminal
 from w2s_pref.report.draw.blocks import Block, Points, Section, Warnings
 from w2s_pref.report.draw.html import environment, write_page
+from w2s_pref.report.draw.terminal import parts
 from w2s_pref.report.lab import grid, studies
 from w2s_pref.report.lab.grid import over_tasks
 from w2s_pref.report.lab.studies import bar_table
@@ -60,16 +60,11 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
 
 
 def show(body: LabBody, console: Console) -> None:
-    """Print what a reader of the terminal needs; the pages have every cell."""
-    for part in parts(body):
-        console.print(part)
-
-
-def parts(body: LabBody) -> Iterator[RenderableType]:
-    """Sentences first, then tables."""
+    """Print what a reader of the terminal needs, sentences first, then tables; the pages have every cell."""
     blocks: list[Block] = [Points(body.verdict)]
     if body.medians:
         blocks.append(over_tasks(body.medians, "Over tasks"))
     if body.bars:
         blocks.append(bar_table(body.bars, "Variants"))
-    yield from terminal.parts([*blocks, Warnings(body.warnings)])
+    for part in parts([*blocks, Warnings(body.warnings)]):
+        console.print(part)
