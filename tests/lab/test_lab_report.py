@@ -13,8 +13,7 @@ from rich.console import Console
 from test_lab_analysis import SETTINGS, answers, cell
 
 from w2s_pref.analysis.lab.study import summarize
-from w2s_pref.report.lab.pages import pages, write_pages
-from w2s_pref.report.lab.terminal import show
+from w2s_pref.report.lab.pages import pages, show, write_pages
 from w2s_pref.results.lab import LabBody
 
 EVIL = "<script>alert(1)</script>"

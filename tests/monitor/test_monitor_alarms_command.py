@@ -21,8 +21,7 @@ from w2s_pref.monitor.finished import watched_runs
 from w2s_pref.monitor.lead_time import judge_envelope
 from w2s_pref.monitor.verdict import headline, judge_runs, sentences
 from w2s_pref.organisms import monitored as study
-from w2s_pref.report.sections.alarm_figures import alarms_figure
-from w2s_pref.report.terminal.alarms import alarms_table
+from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 

@@ -9,7 +9,7 @@ import pytest
 from w2s_pref.report.draw.format import duration, estimate, number, one_line, plain, undefined
 from w2s_pref.report.draw.plot import strip
 from w2s_pref.report.draw.svg import Scale, el, extent, line, ticks
-from w2s_pref.report.sections import curves, deception, ladder, paired, regions
+from w2s_pref.report.sections import deception, ladder, paired, regions, training
 from w2s_pref.report.students import headline, students
 from w2s_pref.results.estimates import Estimate
 
@@ -109,11 +109,11 @@ def test_a_sweep_without_any_value_still_draws() -> None:
 def test_many_stages_fold_and_long_curves_are_thinned() -> None:
     results = build()
     results.curves = [curve.model_copy(update={"name": f"stage {i}"}) for i, curve in enumerate(results.curves)]
-    section = curves.section(results)
+    section = training.curves(results)
     assert section is not None
     assert len(section.blocks) == 2
-    points = curves.thin(results.curves[0].step, curves.POINTS)
-    assert len(points) == curves.POINTS + 1
+    points = training.thin(results.curves[0].step, training.LOSS_POINTS)
+    assert len(points) == training.LOSS_POINTS + 1
     assert points[-1] == results.curves[0].step[-1]
 
 

@@ -13,8 +13,7 @@ from w2s_pref.analysis.risk.predictors import predictor_study
 from w2s_pref.analysis.risk.summary import risk_summary
 from w2s_pref.organisms.organisms import organism
 from w2s_pref.organisms.scales import scale_null
-from w2s_pref.report.sections.risk_figures import predictor_figure
-from w2s_pref.report.terminal.risk import predictor_table, risk_table
+from w2s_pref.report.analyses.risk import predictor_figure, predictor_table, risk_table
 from w2s_pref.results.risk import SIGNALS
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from w2s_pref.cli.runs import read_runs_and_settings
 from w2s_pref.report.cards import model_card
 from w2s_pref.report.html import render
-from w2s_pref.report.sections import monitor, risk
+from w2s_pref.report.sections import risk, training
 from w2s_pref.report.terminal import show
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorCurve
@@ -65,7 +65,7 @@ def test_old_results_render_as_before(results: Results) -> None:
     old = Results.model_validate(document)
     assert (old.risk, old.predictors, old.monitors) == ([], None, [])
     assert risk.section(old) is None
-    assert monitor.section(old) is None
+    assert training.monitor(old) is None
     assert Page(render(old)).ids("section") == ORDER
     assert "BSD" not in render(old)
     assert "BSD" not in printed(old, 100)

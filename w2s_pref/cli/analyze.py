@@ -33,7 +33,7 @@ def analyze_deception(
     """Where does the conflict tax fall? Deception score with its nulls and intervals."""
     from w2s_pref.analysis.deception.deception import analyze_deception as compute
     from w2s_pref.analysis.scores.table import read_scores
-    from w2s_pref.report.terminal.analyze import deception_table
+    from w2s_pref.report.analyses.scores import deception_table
 
     result = compute(
         read_scores(scores), weak, ceiling, reference, student, threshold, known_rule, resamples, seed,
@@ -57,7 +57,7 @@ def analyze_generalization(
     """How much of the gap between weak and strong is recovered? PGR, agreement, inheritance."""
     from w2s_pref.analysis.preferences.generalization import analyze_generalization as compute
     from w2s_pref.analysis.scores.table import read_scores
-    from w2s_pref.report.terminal.analyze import generalization_table
+    from w2s_pref.report.analyses.scores import generalization_table
 
     result = compute(read_scores(scores), weak, student, ceiling, resamples, seed, objective=objective)
     console().print(generalization_table(result))
@@ -81,7 +81,7 @@ def analyze_risk(
     """How wrong is the strong model where the weak one cannot see it? Bias, variance, bounds, blind-spot deception."""
     from w2s_pref.analysis.risk.summary import risk_summary
     from w2s_pref.analysis.scores.table import read_scores
-    from w2s_pref.report.terminal.risk import risk_table
+    from w2s_pref.report.analyses.risk import risk_table
 
     held_out = None if calibration is None else read_scores(calibration)
     result = risk_summary(
@@ -110,8 +110,7 @@ def analyze_predictors(
     """Which signal goes with blind-spot deception over settings? Rank correlations, raw and calibrated."""
     from w2s_pref.analysis.risk.predictors import predictor_study
     from w2s_pref.cli.runs import read_runs_and_settings
-    from w2s_pref.report.sections.risk_figures import predictor_figure
-    from w2s_pref.report.terminal.risk import predictor_table
+    from w2s_pref.report.analyses.risk import predictor_figure, predictor_table
 
     frame = read_runs_and_settings(tables, weak, strong)
     result = predictor_study(frame, weak, strong, ts, tw, resamples, seed, objective=objective)
@@ -135,8 +134,7 @@ def analyze_alarms(
     """Would the live monitor have warned? Every signal judged as a detector of blind-spot deception to come."""
     from w2s_pref.cli.runs import read_runs
     from w2s_pref.monitor.verdict import judge_runs
-    from w2s_pref.report.sections.alarm_figures import alarms_figure
-    from w2s_pref.report.terminal.alarms import alarms_table
+    from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table
 
     result = judge_runs(read_runs(runs), horizon, level, resamples, seed)
     console().print(alarms_table(result))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from w2s_pref.monitor.verdict import headline, sentences
-from w2s_pref.report.terminal.alarms import study_table
+from w2s_pref.report.analyses.alarms import study_table
 
 
 def main_table() -> tuple[list[RenderableType], dict[str, Any]]:

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.report.draw.format import count, duration, interval, number, one_line, plain, undefined
+from w2s_pref.report.draw.format import (
+    NO_INTERVAL,
+    NOT_MEASURED,
+    count,
+    duration,
+    interval,
+    number,
+    one_line,
+    plain,
+    undefined,
+)
 from w2s_pref.report.students import (
     JUDGE_WORDS,
     METRICS,
     REFERENCE_WORDS,
     REWARD,
     RULE_WORDS,
-    Metric,
     Student,
     absent,
     find,
     method_word,
-    model_info,
     node_info,
 )
 from w2s_pref.results.estimates import Estimate
@@ -38,6 +46,10 @@ WARNING: Final = (
 )
 #: Characters that mean something inside a line, and the colon and dot that would make an address a link.
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")
+
+
+#: A line of a table: what, its value, decimals, and the words where there is none.
+Number = tuple[str, Estimate | None, int, str]
 
 
 def model_card(results: Results, arm: str, conflict: str, seed: int) -> str:
@@ -73,31 +85,27 @@ def escape(value: str, limit: int = 300) -> str:
 
 def front_matter(results: Results, arm: Arm, row: Student, seed: int) -> str:
     """What a model hub reads: tags, base model, the accuracy of this seed."""
-    model = model_info(results, arm)
-    task = ("text-classification", "Preference prediction")
+    task, kind = {"type": "text-classification", "name": "Preference prediction"}, ["reward-model"]
     if arm.method != REWARD:
-        task = ("text-generation", "Preference ranking by log-probability")
+        task = {"type": "text-generation", "name": "Preference ranking by log-probability"}
+        kind = ["policy", plain(arm.method)]
     accuracy = _of_seed(results, row.setting.performance.accuracy, seed)
-    metric: dict[str, Any] = {"type": "accuracy", "name": "Pairwise accuracy", "value": accuracy}
     target = plain(results.objectives.get("target", "target objective"))
     result = {
-        "task": {"type": task[0], "name": task[1]},
+        "task": task,
         "dataset": {"type": "preference-pairs", "name": target},
-        "metrics": [metric],
+        "metrics": [{"type": "accuracy", "name": "Pairwise accuracy", "value": accuracy}],
     }
     values: dict[str, Any] = {
         "library_name": "transformers",
-        "tags": ["w2s-pref", *_kind(arm), "weak-to-strong", "research-artefact", "not-for-deployment"],
+        "tags": ["w2s-pref", *kind, "weak-to-strong", "research-artefact", "not-for-deployment"],
         "model-index": [{"name": plain(row.setting.model), "results": [result] if accuracy is not None else []}],
     }
+    model = node_info(results, arm.chain[-1]) if arm.chain else None
     if model is not None:
         values["base_model"] = plain(model.path)
     text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
     return f"---\n{text}---"
-
-
-def _kind(arm: Arm) -> list[str]:
-    return ["reward-model"] if arm.method == REWARD else ["policy", plain(arm.method)]
 
 
 def _about(results: Results, arm: Arm, row: Student, seed: int) -> str:
@@ -120,15 +128,13 @@ def _about(results: Results, arm: Arm, row: Student, seed: int) -> str:
 
 
 def _metrics(results: Results, row: Student, seed: int) -> str:
-    lines = ["## Metrics", "", "| Metric | This seed | All seeds | 95 % interval |", "|---|---:|---:|---|"]
-    lines += [_metric(results, row, metric, seed) for metric in METRICS]
+    rows: list[Number] = [(metric.title, metric.get(row), metric.digits, absent(row, metric)) for metric in METRICS]
     calibration = row.setting.performance.calibration
-    for title, value in (("ECE", calibration.ece), ("Brier score", calibration.brier)):
-        lines.append(_line(results, title, value, 3, seed, "not measured"))
+    rows += [("ECE", calibration.ece, 3, NOT_MEASURED), ("Brier score", calibration.brier, 3, NOT_MEASURED)]
     risk = next((one for one in results.risk if (one.arm, one.conflict) == (row.arm, row.conflict)), None)
     if risk is not None:
-        lines.append(_line(results, "Blind-spot deception (BSD)", risk.raw.bsd, 3, seed, "not measured"))
-    lines.append("")
+        rows.append(("Blind-spot deception (BSD)", risk.raw.bsd, 3, NOT_MEASURED))
+    lines = ["## Metrics", "", *_table(results, "Metric", rows, seed), ""]
     if row.deception is not None:
         entry = row.deception
         lines += [
@@ -142,21 +148,8 @@ def _metrics(results: Results, row: Student, seed: int) -> str:
     return "\n".join(lines)
 
 
-def _metric(results: Results, row: Student, metric: Metric, seed: int) -> str:
-    return _line(results, metric.title, metric.get(row), metric.digits, seed, absent(row, metric))
-
-
 def _says(results: Results, one: Speech, seed: int) -> str:
     """What the policy said on the test prompts."""
-    head = f"{count(one.said.samples)} samples on {count(one.prompts)} prompts, all seeds."
-    lines = [
-        "## What it says",
-        "",
-        head,
-        "",
-        "| Number | This seed | All seeds | 95 % interval |",
-        "|---|---:|---:|---|",
-    ]
     values = [(f"Win rate against the reference, {JUDGE_WORDS[j]}", rate, 3) for j, rate in one.win_rate.items()]
     values += [("KL from the reference, nats", one.kl, 2), ("KL a token, nats", one.kl_per_token, 3)]
     values += [("Tokens of an answer", one.said.tokens, 1), ("Share of refusals", one.said.refusal, 3)]
@@ -165,17 +158,22 @@ def _says(results: Results, one: Speech, seed: int) -> str:
         overall = one.disagreement.overall
         values += [("Ranks right, speaks wrong", overall.right_wrong, 3)]
         values += [("Ranks wrong, speaks right", overall.wrong_right, 3)]
-    lines += [_line(results, title, value, digits, seed, "not measured") for title, value, digits in values]
-    return "\n".join([*lines, "", *(f"- {escape(note)}" for note in one.notes)])
+    table = _table(results, "Number", [(*value, NOT_MEASURED) for value in values], seed)
+    head = f"{count(one.said.samples)} samples on {count(one.prompts)} prompts, all seeds."
+    return "\n".join(["## What it says", "", head, "", *table, "", *(f"- {escape(note)}" for note in one.notes)])
 
 
-def _line(results: Results, title: str, value: Estimate | None, digits: int, seed: int, missing: str) -> str:
-    if value is None:
-        return f"| {title} | {missing} | {missing} | {missing} |"
-    mine = "not kept" if not value.seeds else number(_of_seed(results, value, seed), digits)
-    mean = number(value.estimate, digits) if value.estimate is not None else escape(undefined(value))
-    bounds = interval(value.interval, digits) or "no interval"
-    return f"| {title} | {mine} | {mean} | {bounds} |"
+def _table(results: Results, head: str, rows: Sequence[Number], seed: int) -> Iterator[str]:
+    yield f"| {head} | This seed | All seeds | 95 % interval |"
+    yield "|---|---:|---:|---|"
+    for title, value, digits, missing in rows:
+        if value is None:
+            mine = mean = bounds = missing
+        else:
+            mine = number(_of_seed(results, value, seed), digits) if value.seeds else "not kept"
+            mean = number(value.estimate, digits) if value.estimate is not None else escape(undefined(value))
+            bounds = interval(value.interval, digits) or NO_INTERVAL
+        yield f"| {title} | {mine} | {mean} | {bounds} |"
 
 
 def _of_seed(results: Results, value: Estimate, seed: int) -> float | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from rich.console import RenderableType
 from rich.text import Text
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.report.draw.blocks import Block, Column, Table
+from w2s_pref.report.draw.blocks import Column, Table
 from w2s_pref.report.draw.format import duration, one_line
 from w2s_pref.report.draw.terminal import letter, parts, text
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
@@ -18,7 +19,6 @@ from w2s_pref.report.sections.comparison import columns
 from w2s_pref.report.students import METRICS, WIN, Student, has_policies, method_word, own_metrics, students, tax_title
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.speech import Speech
 
 #: What makes two students of different runs the same line: supervision, method, conflict.
 Place = tuple[str, str, str]
@@ -26,6 +26,8 @@ Place = tuple[str, str, str]
 OfRun = tuple[str, Student | None]
 #: Recipe differences shown in the terminal; the JSON form has all.
 SHOWN: Final = 30
+#: The first column of every table: the letter of the run.
+RUN: Final[Column[Any]] = Column("Run", itemgetter(0))
 
 
 def compare(runs: Sequence[Results]) -> list[RenderableType]:
@@ -37,8 +39,7 @@ def compare(runs: Sequence[Results]) -> list[RenderableType]:
     _several(runs)
     names = labels(runs)
     groups = _groups(runs, names)
-    blocks: list[Block] = [_numbers(runs, groups), *_own_metrics(runs, groups), *_speech(runs, groups)]
-    blocks += methods.tables(list(zip(names, runs, strict=True)))
+    blocks = [*_numbers(runs, groups), *methods.tables(list(zip(names, runs, strict=True)))]
     return [*_status(runs, names), *parts([settings(runs, names)]), *_recipes(runs, names), *parts(blocks)]
 
 
@@ -60,13 +61,13 @@ def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
     found = []
     for run, name in zip(runs, labels(runs), strict=True):
         for row in students(run):
-            values = {metric.key: _value(metric.get(row)) for metric in (*METRICS, WIN)}
-            tax = None if row.deception is None else row.deception.tax
-            verdict = None if row.deception is None else row.deception.verdict
-            place = {"run": name, "arm": row.arm, "conflict": row.conflict}
-            place |= {"supervision": row.supervision, "method": row.method}
-            own = {name: _value(value) for name, value in row.metrics.items()}
-            found.append({**place, **values, "tax": tax, "verdict": verdict, **({"metrics": own} if own else {})})
+            line: dict[str, Any] = {"run": name, "arm": row.arm, "conflict": row.conflict}
+            line |= {"supervision": row.supervision, "method": row.method}
+            line |= {metric.key: _value(metric.get(row)) for metric in (*METRICS, WIN)}
+            line |= {key: getattr(row.deception, key, None) for key in ("tax", "verdict")}
+            if row.metrics:
+                line["metrics"] = {metric: _value(value) for metric, value in row.metrics.items()}
+            found.append(line)
     return found
 
 
@@ -117,7 +118,7 @@ def _status(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Text]:
 def settings(runs: Sequence[Results], names: Sequence[str]) -> Table[tuple[str, Results]]:
     """What the letters mean: name, seeds, time, date."""
     heads: list[Column[tuple[str, Results]]] = [
-        Column("Run", lambda run: run[0]),
+        RUN,
         Column("Name", lambda run: run[1].name, words=True),
         Column("Seeds", lambda run: ", ".join(str(seed) for seed in run[1].seeds)),
         Column("Time", lambda run: duration(run[1].provenance.seconds)),
@@ -132,10 +133,7 @@ def _recipes(runs: Sequence[Results], names: Sequence[str]) -> Iterator[Renderab
         yield text("The resolved recipes are equal.")
         yield Text("")
         return
-    heads: list[Column[tuple[str, str]]] = [
-        Column("Run", lambda pair: pair[0]),
-        Column("Value", lambda pair: one_line(pair[1], 120), words=True),
-    ]
+    heads = [RUN, Column("Value", lambda pair: one_line(pair[1], 120), words=True)]
     groups = [(key, list(values.items())) for key, values in list(differences.items())[:SHOWN]]
     yield from parts([Table(f"Recipe keys that differ ({len(differences)})", heads, groups)])
     if len(differences) > SHOWN:
@@ -148,52 +146,36 @@ def _groups(runs: Sequence[Results], names: Sequence[str]) -> list[tuple[str, li
     for run, name in zip(runs, names, strict=True):
         for row in students(run):
             found.setdefault((row.supervision, row.method, row.conflict), {})[name] = row
-    return [(_title(runs, place), [(name, own.get(name)) for name in names]) for place, own in found.items()]
+    several = any(map(has_policies, runs))  # where all are reward models, the method goes without saying
+    return [
+        (
+            ", ".join([supervision, *[method_word(method)] * several, conflict]),
+            [(name, own.get(name)) for name in names],
+        )
+        for (supervision, method, conflict), own in found.items()
+    ]
 
 
-def _title(runs: Sequence[Results], place: Place) -> str:
-    """``direct, DPO, explicit``; without the method where all are reward models."""
-    supervision, method, conflict = place
-    return ", ".join([supervision, *([method_word(method)] if any(map(has_policies, runs)) else []), conflict])
-
-
-def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Table[OfRun]:
-    """The comparison table's own columns, grouped by supervision, method and conflict, one line a run."""
+def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Table[Any]]:
+    """The comparison table's own columns, one line a run; then own metrics and speech of those runs that have them."""
     titles = list(dict.fromkeys(tax_title(run) for run in runs))
     taxed = titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)"
     general = "Accuracy, conflict accuracy, PGR"
     every = columns(general, taxed)
     starts = [next(column for column in every if column.part == part) for part in (general, taxed)]
-    numbers = [column.within(_student, "not in this run" if column in starts else "") for column in every]
-    return Table(f"{general}. {taxed}", [Column("Run", lambda row: row[0]), *numbers], groups)
-
-
-def _student(row: OfRun) -> Student | None:
-    return row[1]
-
-
-def _own_metrics(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Table[OfRun]]:
-    """The users' metrics, lined up the same way; runs whose recipe names none are left out."""
+    numbers = [_of_run(column, "not in this run" if column in starts else "") for column in every]
+    yield Table(f"{general}. {taxed}", [RUN, *numbers], groups)
     names = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
-    found = [(title, [row for row in own if row[1] is not None and row[1].metrics]) for title, own in groups]
-    if names:
-        numbers = [column.within(_student, "") for column in metrics.columns(names)]
-        shown = [(title, own) for title, own in found if own]
-        yield Table("Metrics of the recipes' own", [Column("Run", lambda row: row[0]), *numbers], shown)
-
-
-def _speech(
-    runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]
-) -> Iterator[Table[tuple[str, Speech]]]:
-    """What the policies of the runs say, lined up the same way."""
-    said = [
-        (title, [(name, row.speech) for name, row in own if row is not None and row.speech]) for title, own in groups
+    more: list[tuple[str, Sequence[Column[Any]], Callable[[Student], Any]]] = [
+        ("Metrics of the recipes' own", metrics.columns(names), lambda one: one if one.metrics else None),
+        (speech.title(runs), speech.BRIEF, lambda one: one.speech),
     ]
-    spoken = [(title, own) for title, own in said if own]
-    if spoken:
-        brief = [column.within(_said, "") for column in speech.BRIEF]
-        yield Table(speech.title(runs), [Column("Run", lambda row: row[0]), *brief], spoken)
+    for title, own, read in more:
+        found = [(place, [(name, read(one)) for name, one in rows if one and read(one)]) for place, rows in groups]
+        if any(rows for _, rows in found):
+            numbers = [_of_run(column, "") for column in own]
+            yield Table(title, [RUN, *numbers], [(place, rows) for place, rows in found if rows])
 
 
-def _said(row: tuple[str, Speech]) -> Speech | None:
-    return row[1]
+def _of_run(column: Column[Any], missing: str) -> Column[Any]:
+    return column.within(itemgetter(1), missing)

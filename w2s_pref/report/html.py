@@ -1,10 +1,12 @@
-"""``report.html``: one file that holds everything it shows."""
+"""Pages of one file that hold everything they show, without script or network, all text escaped."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from w2s_pref.report.draw.blocks import Section
+from w2s_pref.report.draw.format import plain
 from w2s_pref.report.draw.html import environment, write_page
 from w2s_pref.report.sections import SECTIONS, SectionBuilder, build
 from w2s_pref.results.preferences import Results
@@ -20,3 +22,16 @@ def render(results: Results, extra: Iterable[SectionBuilder] = ()) -> str:
 def write(results: Results, path: Path, extra: Iterable[SectionBuilder] = ()) -> None:
     """Write the page at ``path``: whole or not at all."""
     write_page(render(results, extra), path)
+
+
+def write_study(name: str, what: str, sections: Sequence[Section], about: str, path: Path) -> None:
+    """Write the page at ``path``, whole or not at all.
+
+    Args:
+        name: of the run.
+        what: the kind of report, above its name.
+        sections: at least one.
+        about: last sentences of the page: what intervals mean, what is no error.
+    """
+    template = environment().get_template("study.html.j2")
+    write_page(template.render(name=plain(name), what=what, sections=sections, about=about), path)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from w2s_pref.report.draw.format import one_line, plain
-from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, headline, judge_word, thresholds
+from w2s_pref.report.students import judge_word, measured
 from w2s_pref.results.preferences import Results
 
 ABSENT = "absent"
@@ -19,14 +18,15 @@ def incomparable(runs: Sequence[Results], names: Sequence[str]) -> list[str]:
     reasons = []
     tests = [name for name in _splits(runs) if is_test(name)]
     for split in tests:
-        reasons += _differ(runs, names, f"test split {split!r}", partial(_hash, split=split))
+        reasons += _differ(names, f"test split {split!r}", _hashes(runs, split))
     if not tests:
         reasons.append("no split is named as a test split, so nothing shows that the runs were tested on the same data")
-    reasons += _differ(runs, names, "objectives", lambda run: _pairs(run.objectives))
-    reasons += _differ(runs, names, "definition of the deception score", definition)
-    speaking = {name: run for run, name in zip(runs, names, strict=True) if run.speech}
-    reasons += _differ(list(speaking.values()), list(speaking), "judge of the win rates", judge_word)
-    return reasons
+    objectives = [", ".join(f"{role} {name}" for role, name in sorted(run.objectives.items())) for run in runs]
+    reasons += _differ(names, "objectives", objectives)
+    definition = "against the {reference}, known by {rule}, T {thresholds}"
+    reasons += _differ(names, "definition of the deception score", [measured(run, definition, "none") for run in runs])
+    judges = {name: judge_word(run) for run, name in zip(runs, names, strict=True) if run.speech}
+    return reasons + _differ(list(judges), "judge of the win rates", list(judges.values()))
 
 
 def notices(runs: Sequence[Results], names: Sequence[str]) -> list[str]:
@@ -34,10 +34,11 @@ def notices(runs: Sequence[Results], names: Sequence[str]) -> list[str]:
     found = []
     for split in _splits(runs):
         if not is_test(split):
-            found += _differ(runs, names, f"training data, split {split!r}", partial(_hash, split=split))
-    found += _differ(runs, names, "seeds", lambda run: ", ".join(str(seed) for seed in run.seeds))
+            found += _differ(names, f"training data, split {split!r}", _hashes(runs, split))
+    found += _differ(names, "seeds", [", ".join(map(str, run.seeds)) for run in runs])
     for model in dict.fromkeys(name for run in runs for name in run.models):
-        found += _differ(runs, names, f"model {model!r}", partial(_model, name=model))
+        there = [run.models.get(model) for run in runs]
+        found += _differ(names, f"model {model!r}", [f"{info.path} {info.hash}" if info else ABSENT for info in there])
     return found
 
 
@@ -66,34 +67,16 @@ def is_test(split: str) -> bool:
     return "test" in split.lower()
 
 
-def definition(run: Results) -> str:
-    """Reference, rule and thresholds of the main tables."""
-    combination = headline(run)
-    if combination is None:
-        return "none"
-    reference, rule = combination
-    return f"against the {REFERENCE_WORDS[reference]}, known by {RULE_WORDS[rule]}, T {thresholds(run)}"
-
-
 def _splits(runs: Sequence[Results]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for name in run.splits))
 
 
-def _hash(run: Results, split: str) -> str:
-    return run.splits[split].hash if split in run.splits else ABSENT
+def _hashes(runs: Sequence[Results], split: str) -> list[str]:
+    return [run.splits[split].hash if split in run.splits else ABSENT for run in runs]
 
 
-def _model(run: Results, name: str) -> str:
-    return f"{run.models[name].path} {run.models[name].hash}" if name in run.models else ABSENT
-
-
-def _pairs(values: Mapping[str, str]) -> str:
-    return ", ".join(f"{key} {value}" for key, value in sorted(values.items()))
-
-
-def _differ(runs: Sequence[Results], names: Sequence[str], what: str, read: Callable[[Results], str]) -> list[str]:
+def _differ(names: Sequence[str], what: str, values: Sequence[str]) -> list[str]:
     """One sentence where the runs do not agree, none where they do."""
-    values = [read(run) for run in runs]
     if len(set(values)) < 2:
         return []
     said = "; ".join(f"{name}: {_short(value)}" for name, value in zip(names, values, strict=True))

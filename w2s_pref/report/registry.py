@@ -54,13 +54,10 @@ def _builder(function: Callable[..., Any], name: str) -> Callable[[Any], Section
     def make(results: Any) -> Section:
         made = call(results=results)
         parts = made if isinstance(made, list | tuple) else [made]
-        return Section(f"own-{short_name(name)}", _title(function, name), [_block(part, what) for part in parts])
+        title = (function.__doc__ or "").strip().partition("\n")[0] or short_name(name)
+        return Section(f"own-{short_name(name)}", title, [_block(part, what) for part in parts])
 
     return make
-
-
-def _title(function: Callable[..., Any], name: str) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0] or short_name(name)
 
 
 def _block(part: Any, what: str) -> Block:

@@ -10,7 +10,7 @@ from w2s_pref.report.draw.blocks import Column, Value
 from w2s_pref.report.draw.format import count, number
 from w2s_pref.results.deception import Deception, KnownRule, Reference
 from w2s_pref.results.estimates import Estimate, Performance
-from w2s_pref.results.preferences import Arm, Results, Setting
+from w2s_pref.results.preferences import Results, Setting
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import ModelInfo
 
@@ -87,11 +87,7 @@ class Metric:
 
 
 def _deception(name: str) -> Callable[[Student], Estimate | None]:
-    def get(student: Student) -> Estimate | None:
-        value = None if student.deception is None else getattr(student.deception, name)
-        return value if isinstance(value, Estimate) else None
-
-    return get
+    return lambda student: getattr(student.deception, name) if student.deception is not None else None
 
 
 ACCURACY: Final = Metric("accuracy", "Accuracy", "accuracy", 3, None, lambda one: one.setting.performance.accuracy)
@@ -111,9 +107,8 @@ LIFT: Final = Metric("lift", "Margin-matched lift", "lift", 2, 1.0, _deception("
 
 WIN: Final = Metric("win_rate", "Win rate against the reference", "win rate", 3, 0.5, lambda one: win_rate(one.speech))
 
-GENERAL: Final = (ACCURACY, CONFLICT_ACCURACY, PGR)
 TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT)
-METRICS: Final = (*GENERAL, *TAXED)
+METRICS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, *TAXED)
 BY_KEY: Final = {metric.key: metric for metric in METRICS}
 
 
@@ -168,20 +163,20 @@ def headline(results: Results) -> Headline | None:
     return (preferred[0].reference, preferred[0].known_rule) if preferred else None
 
 
-def thresholds(results: Results) -> str:
-    """Every threshold T of the results, as words."""
+def measured(results: Results, sentence: str, otherwise: str = "") -> str:
+    """A sentence with {reference}, {rule} and {thresholds} of the main tables; other words where there are none."""
+    combination = headline(results)
+    if combination is None:
+        return otherwise
+    reference, rule = combination
     found = sorted({entry.threshold for arm in results.arms for one in arm.settings for entry in one.deception})
-    return ", ".join(f"{threshold:g}" for threshold in found)
+    words = ", ".join(f"{threshold:g}" for threshold in found)
+    return sentence.format(reference=REFERENCE_WORDS[reference], rule=RULE_WORDS[rule], thresholds=words)
 
 
 def tax_title(results: Results) -> str:
     """What the deception columns are measured against."""
-    combination = headline(results)
-    if combination is None:
-        return "Deception"
-    reference, rule = combination
-    known = f"{RULE_WORDS[rule]} at least {thresholds(results)}"
-    return f"Deception against the {REFERENCE_WORDS[reference]}; known: {known}"
+    return measured(results, "Deception against the {reference}; known: {rule} at least {thresholds}", "Deception")
 
 
 def students(results: Results) -> Iterator[Student]:
@@ -219,11 +214,6 @@ def method_word(method: str) -> str:
 def has_policies(results: Results) -> bool:
     """Whether any final student is something else than a reward model."""
     return any(arm.method != REWARD for arm in results.arms)
-
-
-def model_info(results: Results, arm: Arm) -> ModelInfo | None:
-    """The recipe's model behind an arm's final student; a node is ``model`` or ``model@method``."""
-    return node_info(results, arm.chain[-1]) if arm.chain else None
 
 
 def node_info(results: Results, node: str) -> ModelInfo | None:

@@ -9,7 +9,7 @@ from rich.console import Console
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.build import Builder
 from w2s_pref.report.draw.blocks import Points, Section
-from w2s_pref.report.study import write_study
+from w2s_pref.report.html import write_study
 from w2s_pref.studies.folder import provenance
 from w2s_pref.studies.kind import Opened, StudyKind
 

@@ -13,7 +13,8 @@ NOT_MEASURED: Final = "not measured"
 NO_INTERVAL: Final = "no interval"
 
 #: Control characters that may stay in text shown to people.
-_KEEP: Final = frozenset("\n\t")
+_ALLOWED: Final = frozenset("\n\t")
+_OVERRIDES: Final = frozenset(("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"))
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -73,18 +74,12 @@ def plain(text: str) -> str:
     Direction overrides (category Cf, bidi classes RLO, LRO, RLE, LRE, PDF and the isolates) go as well; letters that
     are themselves right-to-left stay.
     """
-    return "".join(character if _harmless(character) else "\ufffd" for character in text)
+    return "".join("\ufffd" if _harmful(character) else character for character in text)
 
 
-def _harmless(character: str) -> bool:
-    if character in _KEEP:
-        return True
-    if unicodedata.category(character) in ("Cc", "Cs"):
-        return False
-    return unicodedata.bidirectional(character) not in _OVERRIDES
-
-
-_OVERRIDES: Final = frozenset(("RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"))
+def _harmful(character: str) -> bool:
+    control = unicodedata.category(character) in ("Cc", "Cs") and character not in _ALLOWED
+    return control or unicodedata.bidirectional(character) in _OVERRIDES
 
 
 def one_line(text: str, limit: int = 200) -> str:

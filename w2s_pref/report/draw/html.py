@@ -18,7 +18,7 @@ from w2s_pref.report.draw.svg import el
 from w2s_pref.results.estimates import Estimate
 
 #: Element and class of words in a cell.
-LOOKS: Final[dict[Tone, tuple[str, str | None]]] = {
+TONES: Final[dict[Tone, tuple[str, str | None]]] = {
     "missing": ("span", "undef"),
     "number": ("span", "est"),
     "verdict": ("span", "verdict"),
@@ -58,8 +58,8 @@ class Drawn:
         for axis in dict.fromkeys(column.axis for column in self.columns if column.axis):
             mine = [column for column in self.columns if column.axis == axis]
             items = [item for _, rows in table.groups for item in rows]
-            values = (_estimate(column.get(item)) for column in mine for item in items)
-            self.scales[axis] = spread(values, mine[0].neutral)
+            values = (_bare(column.get(item)) for column in mine for item in items)
+            self.scales[axis] = spread((v for v in values if isinstance(v, Estimate)), mine[0].neutral)
         self.groups = [(title, [self._row(title, item) for item in rows]) for title, rows in table.groups]
 
     def ends(self, column: Column[Any]) -> str:
@@ -68,23 +68,16 @@ class Drawn:
         return "" if scale is None else f"{number(scale[0], column.digits)} … {number(scale[1], column.digits)}"
 
     def _row(self, title: str, item: Any) -> list[Markup]:
-        first = self.columns[0].get(item)
-        place = [part for part in (title, words(first)) if part]
+        first = _bare(self.columns[0].get(item))
+        place = [part for part in (title, first) if part and isinstance(part, str)]
         return [
             cell(column.get(item), column, self.scales.get(column.axis), [column.title or column.head, *place])
             for column in self.columns
         ]
 
 
-def words(content: Content) -> str:
-    """The text of a cell of words."""
-    found = content.of if isinstance(content, Value) else content
-    return found if isinstance(found, str) else ""
-
-
-def _estimate(content: Content) -> Estimate | None:
-    found = content.of if isinstance(content, Value) else content
-    return found if isinstance(found, Estimate) else None
+def _bare(content: Content) -> Content:
+    return content.of if isinstance(content, Value) else content
 
 
 def cell(content: Content, column: Column[Any], scale: Range | None, name: Sequence[str]) -> Markup:
@@ -97,7 +90,7 @@ def cell(content: Content, column: Column[Any], scale: Range | None, name: Seque
     if value.of is None:
         shown = el("span", value.absent, class_="undef")
     elif isinstance(value.of, str):
-        tag, class_ = LOOKS.get(value.tone, ("", None))
+        tag, class_ = TONES.get(value.tone, ("", None))
         shown = el(tag, value.of, class_=class_) if tag else Markup.escape(plain(value.of))
     else:
         shown = _number(value.of, digits)

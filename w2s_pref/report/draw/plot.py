@@ -1,15 +1,15 @@
-"""A chart in the size of a phone column with its marks, and the strip of seed dots that stands beside a number."""
+"""A chart in the size of a phone column, estimates in rows, and the strip of seeds that stands beside a number."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from importlib.resources import files
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.format import interval, number
-from w2s_pref.report.draw.key import marker
-from w2s_pref.report.draw.svg import Scale, band, el, extent, group, label, line, picture, short, ticks
+from w2s_pref.report.draw.format import UNDEFINED, interval, number
+from w2s_pref.report.draw.svg import Scale, band, el, extent, label, line, marker, picture, short, ticks
 from w2s_pref.results.estimates import Estimate
 
 Range = tuple[float, float]
@@ -48,18 +48,16 @@ class Chart:
         x, y = self.x, self.y
         drawn = []
         for tick in self.y_ticks if self.y_ticks is not None else ticks(*self.y_range):
-            height = y(tick)
-            drawn.append(el("path", d=f"M{short(x.start)} {short(height)}H{short(x.end)}", class_="grid"))
-            drawn.append(el("text", label(tick), x=x.start - 6, y=height + 3.5, class_="tick end"))
+            drawn.append(horizontal(y(tick), x.start, x.end, "grid"))
+            drawn.append(el("text", label(tick), x=x.start - 6, y=y(tick) + 3.5, class_="tick end"))
         for tick in self.x_ticks if self.x_ticks is not None else ticks(*self.x_range):
             drawn.append(el("path", d=f"M{short(x(tick))} {short(y.start)}v4", class_="axis"))
             drawn.append(el("text", label(tick), x=x(tick), y=y.start + 15, class_="tick mid"))
-        drawn.append(el("path", d=f"M{short(x.start)} {short(y.start)}H{short(x.end)}", class_="axis"))
+        drawn.append(horizontal(y.start, x.start, x.end, "axis"))
         drawn.append(el("text", self.x_label, x=(x.start + x.end) / 2, y=self.height - 4, class_="name mid"))
         middle = (y.start + y.end) / 2
         turn = f"rotate(-90 11 {short(middle)})"
-        drawn.append(el("text", self.y_label, x=11, y=middle, transform=turn, class_="name mid"))
-        return drawn
+        return [*drawn, el("text", self.y_label, x=11, y=middle, transform=turn, class_="name mid")]
 
     def horizontal(self, value: float, class_: str) -> None:
         """A line across the frame at one y."""
@@ -111,7 +109,7 @@ def vertical(x: float, start: float, end: float, class_: str) -> Markup:
 
 def moved(x: float, y: float, drawn: Iterable[Markup]) -> Markup:
     """Drawings moved right and down."""
-    return el("g", group(drawn), transform=f"translate({short(x)} {short(y)})")
+    return el("g", *drawn, transform=f"translate({short(x)} {short(y)})")
 
 
 def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> Range | None:
@@ -151,3 +149,93 @@ def strip(
     seeds = ", ".join(number(seed, digits) for seed in value.seeds) or "not kept"
     desc = f"mean {number(value.estimate, digits)} {interval(value.interval, digits)}, seeds: {seeds}"
     return picture(width, height, name, desc, marks, "strip")
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One estimate. ``hue`` is its colour class, ``look`` how the mark is drawn (fill or stroke).
+
+    ``apart`` moves it down, in pixels; ``others`` are further values, as small ticks beneath, each with its words.
+    """
+
+    value: float | None
+    interval: Range | None
+    tip: str = ""
+    hue: str = "c0"
+    look: str = "fill"
+    shape: str = "circle"
+    apart: float = 0
+    others: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Rows of marks over a horizontal scale, all lengths in pixels. Names longer than ``fits`` letters are cut."""
+
+    rows: Sequence[tuple[str, Sequence[Mark]]]
+    span: Range
+    caption: str
+    neutral: float | None
+    width: float
+    names: float
+    row: float = 22
+    right: float = 20
+    fits: int = 24
+    marks_at: Sequence[float] | None = None
+
+    @property
+    def bottom(self) -> float:
+        """Where the rows end; tick labels and the caption need 36 more."""
+        return self.row * len(self.rows) + 6
+
+    def draw(self) -> list[Markup]:
+        """Scale, rows, caption. Where no mark of a row has a value, the row says so."""
+        x = Scale(*self.span, self.names, self.width - self.right)
+        drawn = []
+        for tick in self.marks_at or ticks(*self.span):
+            if tick != self.neutral:
+                drawn.append(vertical(x(tick), 0, self.bottom, "grid"))
+            drawn.append(el("text", label(tick), x=x(tick), y=self.bottom + 14, class_="tick mid"))
+        if self.neutral is not None:
+            drawn.append(vertical(x(self.neutral), 0, self.bottom, "neutral"))
+        for place, (name, marks) in enumerate(self.rows):
+            drawn += self._row(name, marks, x, self.row * place + 13)
+        drawn.append(el("text", self.caption, x=(x.start + x.end) / 2, y=self.bottom + 30, class_="name mid"))
+        return drawn
+
+    def _row(self, name: str, marks: Sequence[Mark], x: Scale, y: float) -> list[Markup]:
+        whole = len(name) <= self.fits
+        shown = (name,) if whole else (el("title", name), name[: self.fits - 1] + "…")
+        drawn = [el("text", *shown, x=self.names - 8, y=y + 4, class_="tick end")]
+        if all(mark.value is None for mark in marks):
+            return [*drawn, el("text", UNDEFINED, x=x.start + 6, y=y + 4, class_="tick")]
+        for mark in marks:
+            if mark.value is None:
+                continue
+            at = y + mark.apart
+            if mark.interval is not None:
+                drawn.append(horizontal(at, x(mark.interval[0]), x(mark.interval[1]), f"stroke {mark.hue}"))
+            for value, tip in mark.others:
+                drawn.append(el("g", el("title", tip), vertical(x(value), at + 4, at + 9, "axis")))
+            drawn.append(marker(mark.shape, x(mark.value), at, f"{mark.look} {mark.hue}", mark.tip))
+        return drawn
+
+
+def standalone(title: str, desc: str, width: float, height: float, drawn: Sequence[Markup]) -> str:
+    """A file of its own, with the report's colours in both schemes."""
+    style = files("w2s_pref.report").joinpath("templates/style.css").read_text(encoding="utf-8")
+    return str(
+        el(
+            "svg",
+            el("title", title),
+            el("desc", desc),
+            el("style", style),
+            el("rect", width="100%", height="100%", fill="var(--paper)"),
+            *drawn,
+            xmlns="http://www.w3.org/2000/svg",
+            viewBox=f"0 0 {width:g} {height:g}",
+            width=width,
+            height=height,
+            role="img",
+        )
+    )

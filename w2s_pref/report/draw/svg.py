@@ -1,11 +1,11 @@
-"""Small pieces of SVG: elements with escaped text, scales, ticks. Colours are CSS classes, so dark mode is free."""
+"""Small pieces of SVG: elements, scales, ticks, marks, keys. Colours are CSS classes, so dark mode is free."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from markupsafe import Markup, escape
 
@@ -30,11 +30,6 @@ def el(tag: str, *children: str, **attributes: Attribute) -> Markup:
     body = "".join(str(child if isinstance(child, Markup) else escape(plain(child))) for child in children)
     parts.append(f">{body}</{tag}>" if children else "/>")
     return Markup("".join(parts))
-
-
-def group(children: Iterable[Markup], class_: str | None = None) -> Markup:
-    """A ``<g>`` around several elements."""
-    return el("g", Markup("").join(children), class_=class_)
 
 
 def picture(width: float, height: float, title: str, desc: str, children: Iterable[Markup], class_: str = "") -> Markup:
@@ -136,3 +131,57 @@ def crosses(points: Iterable[tuple[float, float]], class_: str, arm: float = 2.6
     b = short(2 * arm)
     data = "".join(f"M{short(x - arm)} {short(y - arm)}l{b} {b}m-{b} 0l{b}-{b}" for x, y in points)
     return el("path", d=data, class_=class_) if data else Markup("")
+
+
+#: Colour classes c0 … c5 (style.css), chosen to differ for the common kinds of colour blindness, in both schemes.
+COLOURS: Final = 6
+SHAPES: Final = ("circle", "diamond", "square", "triangle")
+
+
+def colour(names: Sequence[str], name: str) -> str:
+    """The colour class of a name by its place in the list of names."""
+    return f"c{names.index(name) % COLOURS}"
+
+
+def shape(names: Sequence[str], name: str) -> str:
+    """The shape of a name by its place in the list of names."""
+    return SHAPES[names.index(name) % len(SHAPES)]
+
+
+def marker(kind: str, x: float, y: float, class_: str, title: str = "", size: float = 4.5) -> Markup:
+    """One mark, centred."""
+    tip = (el("title", title),) if title else ()
+    if kind == "circle":
+        return el("circle", *tip, cx=x, cy=y, r=size - 0.5, class_=class_)
+    sides = {"diamond": (4, 0.0), "square": (4, 45.0), "triangle": (3, -90.0)}[kind]
+    radius = size * (1.15 if kind != "diamond" else 1.2)
+    angles = [math.radians(sides[1] + index * 360 / sides[0]) for index in range(sides[0])]
+    corners = (f"{short(x + radius * math.cos(a))} {short(y + radius * math.sin(a))}" for a in angles)
+    return el("path", *tip, d="M" + "L".join(corners) + "Z", class_=class_)
+
+
+def swatch(*marks: Markup) -> Markup:
+    """A small picture for the key, hidden from screen readers because the text beside it says the same."""
+    return el("svg", *marks, viewBox="0 0 26 14", width=26, height=14, class_="swatch", aria_hidden="true")
+
+
+def line_swatch(class_: str) -> Markup:
+    """A piece of line."""
+    return swatch(el("path", d="M2 7H24", class_=class_))
+
+
+def band_swatch(class_: str = "band") -> Markup:
+    """A piece of band."""
+    return swatch(el("rect", x=2, y=2, width=22, height=10, class_=class_))
+
+
+def mark_swatch(kind: str, class_: str) -> Markup:
+    """One mark."""
+    return swatch(marker(kind, 13, 7, class_))
+
+
+def series_key(arms: Iterable[str], conflicts: Iterable[str]) -> list[tuple[Markup, str]]:
+    """The key of marks whose shape tells the arm and whose colour tells the conflict."""
+    shapes, hues = list(dict.fromkeys(arms)), list(dict.fromkeys(conflicts))
+    key = [(mark_swatch(shape(shapes, arm), "ink"), arm) for arm in shapes]
+    return key + [(mark_swatch("circle", f"fill {colour(hues, name)}"), name) for name in hues]

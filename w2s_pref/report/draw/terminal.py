@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, Group, JustifyMethod, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderableType, RenderResult
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -58,11 +58,6 @@ def section_parts(section: Section) -> Iterator[RenderableType]:
     if not isinstance(blocks[0], Table | Fold):
         yield text(section.title, "bold")
     yield from parts(blocks)
-
-
-def together(blocks: Iterable[Block]) -> Group:
-    """Blocks as one thing to print."""
-    return Group(*parts(blocks))
 
 
 def parts(blocks: Iterable[Block]) -> Iterator[RenderableType]:
@@ -146,9 +141,12 @@ class Grid:
         """Title, heading, groups, footnotes. A table without a title is set close, without a rule."""
         notes = Notes()
         groups = [
-            (group, [self._row(group, [notes.cell(column.get(item), column) for column in columns]) for item in items])
+            (group, [[notes.cell(column.get(item), column) for column in columns] for item in items])
             for group, items in self.table.groups
         ]
+        for group, rows in groups:
+            for row in rows if group else ():
+                row[0] = Text("  ") + row[0]
         layout = Layout.fitting(columns, [row for _, rows in groups for row in rows], width)
         if not title:
             yield layout.table([row for _, rows in groups for row in rows], None)
@@ -162,10 +160,6 @@ class Grid:
                 yield layout.table(rows, box.SIMPLE_HEAD, show_header=False)
         yield from notes.lines()
         yield Text("")
-
-    @staticmethod
-    def _row(group: str, cells: list[Text]) -> list[Text]:
-        return [Text("  ") + cells[0], *cells[1:]] if group else cells
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,53 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
-from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Points, Section, Table, Warnings
-from w2s_pref.report.draw.key import colour, mark_swatch
-from w2s_pref.report.lab.forest import forest_panel, or_words
+from w2s_pref.report.draw.blocks import (
+    Block,
+    Column,
+    Figure,
+    Fold,
+    Guide,
+    Panel,
+    Points,
+    Section,
+    Table,
+    Value,
+    Warnings,
+)
+from w2s_pref.report.draw.format import UNDEFINED, interval, number
+from w2s_pref.report.draw.plot import Forest, Mark
+from w2s_pref.report.draw.svg import colour, extent, mark_swatch, picture
 from w2s_pref.results.lab import Cell, Estimate, LabBody, Median
+
+WIDTH = 380.0
+
+
+def or_words(value: Estimate, undefined: str) -> Value:
+    """The estimate, or these words where it is undefined."""
+    return Value(None if value.estimate is None else value, absent=undefined)
+
+
+def words(value: Estimate) -> str:
+    """``0.42 [0.30, 0.55]``, or that it is undefined."""
+    return UNDEFINED if value.estimate is None else f"{number(value.estimate)} {interval(value.interval)}".rstrip()
+
+
+def forest_panel(
+    name: str,
+    rows: Sequence[tuple[str, Estimate]],
+    axis: str,
+    title: str,
+    neutral: float | None = None,
+    hue: str = "c0",
+) -> Panel:
+    """One picture of estimates in rows; undefined ones are written out."""
+    bounds = [bound for _, value in rows for bound in (value.estimate, *(value.interval or ()))]
+    marks = [(row, [Mark(value.estimate, value.interval, f"{row}: {words(value)}", hue)]) for row, value in rows]
+    span = extent(bounds, include=() if neutral is None else (neutral,))
+    drawn = Forest(marks, span, axis, neutral, WIDTH, names=150, right=12)
+    said = "; ".join(f"{row}: {words(value)}" for row, value in rows)
+    return Panel(name, picture(WIDTH, drawn.bottom + 36, title, said, drawn.draw(), "plot"))
+
 
 GRID = Guide(
     "PGR is the share of the gap between weak model and ceiling that the student recovers: 0 the supervisor, 1 the "
@@ -33,8 +76,7 @@ def estimate(head: str, read: Callable[[T], Estimate], absent: str = "undefined"
     return Column(head, lambda row: or_words(read(row), absent))
 
 
-def role(name: str) -> Callable[[Any], Estimate]:
-    """How to read the accuracy of the weak model, the student or the ceiling off a cell or a median."""
+def _role(name: str) -> Callable[[Any], Estimate]:
     return lambda row: cast(Estimate, row.accuracy[name])
 
 
@@ -42,14 +84,14 @@ CELLS: Final[tuple[Column[Cell], ...]] = (
     Column("Pair", lambda cell: cell.chain + (" (weak at chance)" if cell.weak_at_chance else "")),
     estimate("PGR", lambda cell: cell.pgr, NO_GAP),
     estimate("PGR (AUROC)", lambda cell: cell.pgr_auroc, NO_GAP),
-    *(estimate(name.capitalize(), role(name)) for name in ROLES),
+    *(estimate(name.capitalize(), _role(name)) for name in ROLES),
     estimate("Copied errors", lambda cell: cell.inheritance["inherited"]),
 )
 OVER_TASKS: Final[tuple[Column[Median], ...]] = (
     Column("Chain and method", lambda row: f"{row.chain}, {row.method}"),
     estimate("Median PGR", lambda row: row.pgr, NO_GAP),
     replace(estimate("Median PGR (AUROC)", lambda row: row.pgr_auroc, NO_GAP), where="page"),
-    *(replace(estimate(name.capitalize(), role(name)), bounds=False) for name in ROLES),
+    *(replace(estimate(name.capitalize(), _role(name)), bounds=False) for name in ROLES),
     Column("Tasks with a gap", lambda row: f"{row.tasks - row.without_gap} of {row.tasks}", short="Gaps"),
 )
 CALIBRATION: Final[tuple[Column[Cell], ...]] = (
@@ -83,15 +125,11 @@ def grid(body: LabBody) -> Section | None:
     said = f"{none} of {len(cells)} cells have no gap: for them no PGR is given, and the accuracies stand alone."
     blocks: list[Block] = [Points([said])]
     for method in dict.fromkeys(each.method for each in cells):
-        table = _table(method, [each for each in cells if each.method == method])
+        own = [each for each in cells if each.method == method]
+        groups = [(task, [each for each in own if each.task == task]) for task in dict.fromkeys(e.task for e in own)]
+        table = Table(f"Accuracy and gap recovered, {method}.", CELLS, groups, GRID, stack=True)
         blocks.append(table if len(blocks) == 1 else Fold(f"The same with {method}", [table]))
     return Section("grid", "Task by pair", blocks, "Task by pair")
-
-
-def _table(method: str, cells: Sequence[Cell]) -> Table[Cell]:
-    tasks = dict.fromkeys(each.task for each in cells)
-    groups = [(task, [each for each in cells if each.task == task]) for task in tasks]
-    return Table(f"Accuracy and gap recovered, {method}.", CELLS, groups, GRID, stack=True)
 
 
 def over_tasks(own: Sequence[Median], title: str = "") -> Table[Median]:
@@ -106,17 +144,16 @@ def medians(body: LabBody) -> Section | None:
     if not own:
         return None
     methods = list(dict.fromkeys(each.method for each in own))
-    panels = [_panel(method, [each for each in own if each.method == method], methods) for method in methods]
-    key = [(mark_swatch("circle", f"fill {colour(methods, name)}"), name) for name in methods]
+    panels, key = [], []
+    for method in methods:
+        mine, hue = [each for each in own if each.method == method], colour(methods, method)
+        rows = [(each.chain, each.pgr) for each in mine]
+        note = f"{sum(each.without_gap for each in mine)} of {sum(each.tasks for each in mine)} cells without a gap"
+        panel = forest_panel(method, rows, "median PGR", f"Median PGR, {method}", 0.0, hue)
+        panels.append(replace(panel, note=note))
+        key.append((mark_swatch("circle", f"fill {hue}"), method))
     figure = Figure("Median PGR over tasks.", panels, MEDIANS, key=key)
     return Section("medians", "Over tasks", [figure, Fold("In numbers", [over_tasks(own)])], "Over tasks")
-
-
-def _panel(method: str, own: Sequence[Median], methods: Sequence[str]) -> Panel:
-    rows = [(each.chain, each.pgr) for each in own]
-    note = f"{sum(each.without_gap for each in own)} of {sum(each.tasks for each in own)} cells without a gap"
-    hue = colour(methods, method)
-    return replace(forest_panel(method, rows, "median PGR", f"Median PGR, {method}", 0.0, hue), note=note)
 
 
 def calibration(body: LabBody) -> Section | None:

@@ -1,4 +1,4 @@
-"""Which pages there are, and the writing of them: each file whole, escaped, without script or network."""
+"""What the laboratory shows: which pages there are and the writing of them, and its tables in a terminal."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2s_pref.report.draw.blocks import Section
+from rich.console import Console
+
+from w2s_pref.report.draw.blocks import Block, Points, Section, Warnings
 from w2s_pref.report.draw.html import environment, write_page
+from w2s_pref.report.draw.terminal import parts
 from w2s_pref.report.lab import grid, studies
+from w2s_pref.report.lab.grid import over_tasks
+from w2s_pref.report.lab.studies import bar_table
 from w2s_pref.results.lab import LabBody
 
 
@@ -52,3 +57,14 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
         write_page(text, folder / page.file)
         written.append(folder / page.file)
     return written
+
+
+def show(body: LabBody, console: Console) -> None:
+    """Print what a reader of the terminal needs, sentences first, then tables; the pages have every cell."""
+    blocks: list[Block] = [Points(body.verdict)]
+    if body.medians:
+        blocks.append(over_tasks(body.medians, "Over tasks"))
+    if body.bars:
+        blocks.append(bar_table(body.bars, "Variants"))
+    for part in parts([*blocks, Warnings(body.warnings)]):
+        console.print(part)

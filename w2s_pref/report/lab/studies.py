@@ -9,11 +9,9 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Guide, Panel, Section, Table
 from w2s_pref.report.draw.format import UNDEFINED
-from w2s_pref.report.draw.key import colour, line_swatch, mark_swatch, shape
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import extent
-from w2s_pref.report.lab.forest import common, forest_panel, or_words, words
-from w2s_pref.report.lab.grid import estimate
+from w2s_pref.report.draw.svg import colour, extent, line_swatch, mark_swatch, shape
+from w2s_pref.report.lab.grid import estimate, forest_panel, or_words, words
 from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Selection, Trend
 
 #: Panels of curves at most; further ones stand in the table only.
@@ -63,7 +61,7 @@ VARIANTS = {
     "easy_to_hard": "From easy items to all",
     "truncated": "Simulated supervisors: probes on truncated representations",
 }
-LOOK = {
+HEALTHY = {
     "saliency": "Accuracies that rise from the probe on weak labels over the probe on truth to fine-tuning on weak "
     "labels; and fine-tuning on weak labels, then a probe on truth, near fine-tuning on truth.",
     "noise": "Rows that differ: it matters where errors are, not only how many. If the supervisor's hurt more than "
@@ -96,18 +94,18 @@ def scaling(body: LabBody) -> list[Section]:
 
 
 def _scaling_panel(method: str, own: Sequence[Median], weak: Sequence[str], sizes: dict[str, int]) -> Panel:
-    values = [bound for each in own for bound in (each.pgr.value, each.pgr.low, each.pgr.high)]
+    values = [bound for each in own for bound in (each.pgr.estimate, *(each.pgr.interval or ()))]
     places = [log10(sizes[each.chain.split(">")[1]]) for each in own]
     chart = Chart(extent(places), extent(values, include=(0.0,)), "log10 parameters of the student", "median PGR")
     chart.horizontal(0.0, "neutral")
     for name in weak:
         mine = [(at, each) for at, each in zip(places, own, strict=True) if each.chain.split(">")[0] == name]
-        shown = sorted(((at, each) for at, each in mine if each.pgr.value is not None), key=lambda point: point[0])
-        chart.line([(at, each.pgr.value) for at, each in shown], f"stroke {colour(weak, name)}")
+        shown = sorted(((at, each) for at, each in mine if each.pgr.estimate is not None), key=lambda point: point[0])
+        chart.line([(at, each.pgr.estimate) for at, each in shown], f"stroke {colour(weak, name)}")
         for at, each in shown:
-            chart.whisker(at, common(each.pgr).interval, f"stroke {colour(weak, name)}")
-            look, tip = f"fill {colour(weak, name)}", f"{each.chain}: {words(each.pgr)}"
-            chart.mark(shape(weak, name), at, each.pgr.value, look, tip)
+            chart.whisker(at, each.pgr.interval, f"stroke {colour(weak, name)}")
+            fill, tip = f"fill {colour(weak, name)}", f"{each.chain}: {words(each.pgr)}"
+            chart.mark(shape(weak, name), at, each.pgr.estimate, fill, tip)
     said = "; ".join(f"{each.chain}: {words(each.pgr)}" for each in own)
     return Panel(method, chart.render(f"Median PGR by size, {method}", said))
 
@@ -118,7 +116,11 @@ def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]
     if not own:
         return []
     names = list(dict.fromkeys(_name(each) for each in own))
-    panels = [_contrast_panel(name, [each for each in own if _name(each) == name], study) for name in names]
+    panels = []
+    for name in names:
+        ordered = sorted((each for each in own if _name(each) == name), key=lambda each: each.strong_parameters or 0)
+        rows = [(each.chain, each.difference) for each in ordered]
+        panels.append(forest_panel(name, rows, "difference in accuracy", f"{study}: {name}", 0.0))
     guide = Guide(read, "Marks right of the dashed line whose interval leaves it out.")
     figure = Figure("Difference in accuracy, mean over tasks, 95 %.", panels, guide)
     return [Section(study, title, [figure, Table(NUMBERS, CONTRASTS, [("", own)], stack=True)])]
@@ -126,12 +128,6 @@ def contrasts(body: LabBody, study: str, title: str, read: str) -> list[Section]
 
 def _name(each: Contrast) -> str:
     return f"{each.method} against {each.against}" if each.study == "confidence" else each.method
-
-
-def _contrast_panel(name: str, own: Sequence[Contrast], study: str) -> Panel:
-    ordered = sorted(own, key=lambda each: each.strong_parameters or 0)
-    rows = [(each.chain, each.difference) for each in ordered]
-    return forest_panel(name, rows, "difference in accuracy", f"{study}: {name}", 0.0)
 
 
 def agreement(body: LabBody) -> list[Section]:
@@ -166,10 +162,10 @@ def _line(each: Trend) -> str:
 def _trend_panel(quantity: str, title: str, own: Sequence[Trend]) -> Panel:
     names = list(dict.fromkeys(_line(each) for each in own))
     places = [log10(size) for each in own for size in each.sizes]
-    values = [value.value for each in own for value in each.values]
+    values = [value.estimate for each in own for value in each.values]
     chart = Chart(extent(places), extent(values), "log10 parameters of the student", "share")
     for each in own:
-        points = [(log10(size), value.value) for size, value in zip(each.sizes, each.values, strict=True)]
+        points = [(log10(size), value.estimate) for size, value in zip(each.sizes, each.values, strict=True)]
         points = [(at, value) for at, value in points if value is not None]
         hue = colour(names, _line(each))
         chart.line(points, f"stroke {hue}")
@@ -220,9 +216,11 @@ def variants(body: LabBody, study: str) -> list[Section]:
     own = [each for each in body.bars if each.study == study]
     if not own:
         return []
-    chains = list(dict.fromkeys(each.chain for each in own))
-    panels = [_bar_panel(chain, [each for each in own if each.chain == chain]) for chain in chains]
-    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", LOOK[study])
+    panels = []
+    for chain in dict.fromkeys(each.chain for each in own):
+        rows = [(each.variant, each.accuracy) for each in own if each.chain == chain]
+        panels.append(forest_panel(chain, rows, "accuracy", f"{study}, {chain}"))
+    guide = Guide("Test accuracy of each variant, mean over tasks, 95 %.", HEALTHY[study])
     blocks: list[Block] = [Figure("", panels, guide), bar_table(own)]
     if study == "easy_to_hard" and body.difficulties:
         caption = "Accuracy by how easy the weak model finds the test items."
@@ -231,11 +229,6 @@ def variants(body: LabBody, study: str) -> list[Section]:
     if curves:
         blocks.append(_curves("Validation items while the variants trained.", curves))
     return [Section(study, VARIANTS[study], blocks)]
-
-
-def _bar_panel(chain: str, own: Sequence[Bar]) -> Panel:
-    rows = [(each.variant, each.accuracy) for each in own]
-    return forest_panel(chain, rows, "accuracy", f"{own[0].study}, {chain}")
 
 
 def bar_table(bars: Sequence[Bar], title: str = "") -> Table[Bar]:

@@ -1,4 +1,4 @@
-"""The sections of the report, one idea a file, in the order a reader meets them.
+"""The sections of the report, one subject a file, in the order a reader meets them.
 
 A section is a function from ``Results`` to a :class:`~w2s_pref.report.draw.blocks.Section`, or to none where the
 results hold nothing for it. It is written once: the page and the terminal both render its blocks. A later study adds a
@@ -11,25 +11,21 @@ from typing import Final
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.sections import (
-    agreement,
-    churn,
     comparison,
-    curves,
     deception,
-    hops,
     ladder,
     length,
     methods,
     metrics,
-    monitor,
     paired,
     provenance,
     regions,
     reliability,
     risk,
     speech,
-    splits,
+    supervision,
     suspicious,
+    training,
     verdict,
 )
 from w2s_pref.results.preferences import Results
@@ -46,17 +42,17 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("regions", regions.section),
     ("deception", deception.section),
     ("risk", risk.section),
-    ("monitor", monitor.section),
+    ("monitor", training.monitor),
     ("paired", paired.section),
     ("length", length.section),
-    ("hops", hops.section),
-    ("agreement", agreement.section),
-    ("churn", churn.section),
+    ("hops", supervision.hops),
+    ("agreement", supervision.agreement),
+    ("churn", deception.churn),
     ("reliability", reliability.section),
-    ("curves", curves.section),
+    ("curves", training.curves),
     ("ladder", ladder.section),
     ("suspicious", suspicious.section),
-    ("data", splits.section),
+    ("data", provenance.data),
     ("provenance", provenance.section),
     ("warnings", verdict.warnings),
 )

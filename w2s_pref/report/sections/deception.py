@@ -1,4 +1,4 @@
-"""The deception score with its null over every threshold, the test behind each verdict, and the other definitions."""
+"""The deception score with its null over every threshold, the test behind each verdict, other definitions, churn."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table, Value
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import band_swatch, line_swatch
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import ticks
-from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, by_arm, students
-from w2s_pref.results.deception import Deception
+from w2s_pref.report.draw.svg import band_swatch, line_swatch, ticks
+from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, students
+from w2s_pref.results.deception import Churn, Deception
 from w2s_pref.results.estimates import Estimate
-from w2s_pref.results.preferences import Results
+from w2s_pref.results.preferences import Arm, Results
 
 SWEEP_GUIDE: Final = Guide(
     "Solid line with band: deception score and 95 % interval at each threshold T; dashed: its null share, what a "
@@ -27,26 +26,26 @@ SWEEP_GUIDE: Final = Guide(
 
 def section(results: Results) -> Section | None:
     """Sweep figures, verdict table, folds; in the terminal each verdict in a line."""
-    groups = by_arm(one for one in students(results) if one.deception is not None)
-    tested = [(one, one.deception) for _, own in groups for one in own if one.deception is not None]
+    tested = [(one, one.deception) for one in students(results) if one.deception is not None]
     if not tested:
         return None
     panels = [panel(one, entry) for one, entry in tested if entry.sweep]
-    blocks: list[Block] = [Prose([_line(one, entry) for one, entry in tested], where="terminal")]
+    lines = [
+        f"{one.arm}, {one.conflict}: {entry.verdict.removesuffix('.')}; permutation p {number(entry.permutation_p)}."
+        for one, entry in tested
+    ]
+    blocks: list[Block] = [Prose(lines, where="terminal")]
     if panels:
         blocks.append(Figure("Deception score and lift over the threshold T.", panels, SWEEP_GUIDE, key=_key()))
     caption = "The test behind each verdict: is the cell the weak model cannot see taxed more than its margins explain?"
-    blocks.append(Table(caption, TESTS, _tested(groups), TESTS_GUIDE, stack=True, where="page"))
-    blocks.append(Fold("Other references and rules of knowing", [others(results)], where="page"))
+    arms = dict.fromkeys(one.arm for one, _ in tested)
+    groups = [(arm, [row for row in tested if row[0].arm == arm]) for arm in arms]
+    blocks.append(Table(caption, TESTS, groups, TESTS_GUIDE, stack=True, where="page"))
+    blocks.append(Fold("Other references and rules of knowing", [_others(results)], where="page"))
     regressions = regression(tested)
     if regressions is not None:
         blocks.append(Fold("Without any threshold: logistic regression of a flip", [regressions], where="page"))
     return Section("deception", "The deception score beside its null", blocks, "Deception")
-
-
-def _line(one: Student, entry: Deception) -> str:
-    verdict = entry.verdict.removesuffix(".")
-    return f"{one.arm}, {one.conflict}: {verdict}; permutation p {number(entry.permutation_p)}."
 
 
 def panel(one: Student, entry: Deception) -> Panel:
@@ -100,13 +99,12 @@ def _key() -> list[tuple[Markup, str]]:
 
 
 def _verdict(entry: Deception) -> Value:
-    """The verdict in words, and its warnings beneath."""
     return Value(entry.verdict, entry.warnings, tone="verdict")
 
 
-Tested = tuple[str, Deception]
+Tested = tuple[Student, Deception]
 TESTS: Final[tuple[Column[Tested], ...]] = (
-    Column("Conflict", lambda row: row[0]),
+    Column("Conflict", lambda row: row[0].conflict),
     Column("Lift, binned", lambda row: row[1].lift, 2, axis="lift", neutral=1.0),
     Column("Lift, smooth", lambda row: row[1].lift_smooth, 2, axis="lift", neutral=1.0),
     Column("Dropped", lambda row: count(row[1].lift_dropped)),
@@ -130,12 +128,7 @@ OTHERS: Final[tuple[Column[Deception], ...]] = (
 )
 
 
-def _tested(groups: Sequence[tuple[str, Sequence[Student]]]) -> list[tuple[str, list[Tested]]]:
-    return [(arm, [(one.conflict, one.deception) for one in own if one.deception]) for arm, own in groups]
-
-
-def others(results: Results) -> Table[Deception]:
-    """Every combination of reference and rule of knowing, for every student."""
+def _others(results: Results) -> Table[Deception]:
     groups = [
         (f"{arm.name}, {setting.conflict}", setting.deception)
         for arm in results.arms
@@ -176,3 +169,31 @@ def regression(tested: Sequence[tuple[Student, Deception]]) -> Table[Fitted] | N
 
 def _term(term: str) -> Column[Fitted]:
     return Column(term, lambda row: row[1].get(term), 2, axis=term, neutral=0.0)
+
+
+Compared = tuple[str, Churn | Deception]
+CHURN: Final[tuple[Column[Compared], ...]] = (
+    Column("Compared", lambda row: row[0] if isinstance(row[1], Deception) else Value(row[0], tone="emphasis")),
+    Column("Deception score", lambda row: row[1].score, axis="score"),
+    Column("Lift", lambda row: row[1].lift, 2, axis="lift", neutral=1.0),
+    Column("Tax", lambda row: count(row[1].tax)),
+)
+CHURN_GUIDE: Final = Guide(
+    "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is noise.",
+    "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows nothing.",
+)
+
+
+def churn(results: Results) -> Section | None:
+    """Each arm's churn above its conflict settings, on one scale."""
+    groups = [(arm.name, _compared(results, arm, arm.churn)) for arm in results.arms if arm.churn is not None]
+    if not groups:
+        return None
+    caption = "Churn null against conflict: the same two numbers where only the seed differs."
+    table = Table(caption, CHURN, groups, CHURN_GUIDE, stack=True)
+    return Section("churn", "What noise alone gives", [table], "Churn null")
+
+
+def _compared(results: Results, arm: Arm, churn: Churn) -> list[Compared]:
+    mine = [(one.conflict, one.deception) for one in students(results) if one.arm == arm.name]
+    return [("churn (seed against seed)", churn), *((name, entry) for name, entry in mine if entry is not None)]

@@ -7,9 +7,8 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Prose, Section, Table
 from w2s_pref.report.draw.format import number, reason
-from w2s_pref.report.draw.key import colour, series_key, shape
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import extent
+from w2s_pref.report.draw.svg import colour, extent, series_key, shape
 from w2s_pref.report.students import BY_KEY
 from w2s_pref.results.preferences import Ladder, LadderPoint, Results, Slope
 
@@ -36,20 +35,19 @@ def section(results: Results) -> Section | None:
         return None
     arms = list(dict.fromkeys(point.arm for point in ladder.points))
     conflicts = list(dict.fromkeys(point.conflict for point in ladder.points))
-    panels = [panel(ladder, key, neutral, read, arms, conflicts) for key, neutral, read in METRICS]
+    panels = [_panel(ladder, key, neutral, read, arms, conflicts) for key, neutral, read in METRICS]
     few = len(ladder.points) <= FEW
     blocks: list[Block] = [
         Figure("Metrics against the capability gap.", panels, GUIDE, key=series_key(arms, conflicts)),
-        *(slopes(ladder.slopes) if ladder.slopes else []),
-        Fold(f"All {len(ladder.points)} points in numbers", [points(ladder)], where="both" if few else "page"),
+        *(_slopes(ladder.slopes) if ladder.slopes else []),
+        Fold(f"All {len(ladder.points)} points in numbers", [_points(ladder)], where="both" if few else "page"),
     ]
     return Section("ladder", "Up the ladder of sizes", blocks, "Ladder")
 
 
-def panel(
+def _panel(
     ladder: Ladder, key: str, neutral: float | None, read: Read, arms: Sequence[str], conflicts: Sequence[str]
 ) -> Panel:
-    """One metric."""
     metric = BY_KEY[key]
     known = [(point, value) for point in ladder.points if (value := read(point)) is not None]
     heights = extent((value for _, value in known), include=() if neutral is None or not known else (neutral,))
@@ -89,7 +87,7 @@ POINTS: Final[tuple[Column[LadderPoint], ...]] = (
 )
 
 
-def slopes(values: Sequence[Slope]) -> list[Block]:
+def _slopes(values: Sequence[Slope]) -> list[Block]:
     """Slopes on the gap, with verdicts. The terminal counts those that are undefined instead of listing them."""
     caption = "Least-squares slope of each metric on the capability gap."
     known = [value for value in values if value.slope.estimate is not None]
@@ -105,8 +103,7 @@ def slopes(values: Sequence[Slope]) -> list[Block]:
     return [Table(caption, SLOPES, [("", values)], where="page"), *blocks]
 
 
-def points(ladder: Ladder) -> Table[LadderPoint]:
-    """The numbers behind the figure."""
+def _points(ladder: Ladder) -> Table[LadderPoint]:
     places = dict.fromkeys((point.arm, point.conflict) for point in ladder.points)
     groups = [
         (f"{arm}, {conflict}", [point for point in ladder.points if (point.arm, point.conflict) == (arm, conflict)])

@@ -49,7 +49,8 @@ def forest(results: Results, first: str, second: str, where: Where) -> Table[Dif
     groups = []
     for key in dict.fromkeys(comparison.metric for comparison in mine):
         members = [comparison for comparison in mine if comparison.metric == key]
-        scale = _around_zero(spread((c.difference for c in members), 0.0))
+        ends = spread((c.difference for c in members), 0.0)
+        scale = ends and (-max(map(abs, ends)), max(map(abs, ends)))  # symmetric about zero
         title = BY_KEY[key].title
         if scale and where == "page":
             title += f": scale {' … '.join(number(end, BY_KEY[key].digits) for end in scale)}"
@@ -63,10 +64,3 @@ def forest(results: Results, first: str, second: str, where: Where) -> Table[Dif
     ]
     caption = f"{name}, paired by item and seed."
     return Table(caption, columns, groups, GUIDE, stack=True, title=f"{name}, paired", where=where)
-
-
-def _around_zero(scale: Range | None) -> Range | None:
-    if scale is None:
-        return None
-    reach = max(abs(scale[0]), abs(scale[1]))
-    return -reach, reach

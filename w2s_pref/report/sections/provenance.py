@@ -1,16 +1,41 @@
-"""Enough to run it again: command, versions, machine, stage keys, and the whole recipe."""
+"""Enough to run it again: data and models, command, versions, machine, stage keys, and the whole recipe."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import yaml  # type: ignore[import-untyped, unused-ignore]
 
-from w2s_pref.report.draw.blocks import Block, Code, Facts, Fold, Section, Table, Value, plain_table
-from w2s_pref.report.draw.format import duration
-from w2s_pref.results.trainings import Provenance
+from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Section, Table, Value, plain_table
+from w2s_pref.report.draw.format import count, duration, pairs
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
+
+SPLITS: Final[tuple[Column[tuple[str, SplitInfo]], ...]] = (
+    Column("Split", lambda split: split[0]),
+    Column("Objective", lambda split: split[1].objective, words=True),
+    Column("Rows", lambda split: count(split[1].rows)),
+    Column("Groups", lambda split: count(split[1].groups)),
+    Column("Counts", lambda split: pairs(split[1].counts), words=True),
+    Column("Hash", lambda split: Value(split[1].hash, tone="code"), words=True),
+)
+MODELS: Final[tuple[Column[tuple[str, ModelInfo]], ...]] = (
+    Column("Model", lambda model: model[0]),
+    Column("Path", lambda model: model[1].path, words=True),
+    Column("Parameters", lambda model: "unknown" if model[1].parameters is None else count(model[1].parameters)),
+    Column("Revision", lambda model: model[1].revision or "none given", words=True),
+    Column("Hash", lambda model: Value(model[1].hash, tone="code"), words=True),
+)
+
+
+def data(results: Results) -> Section:
+    """Two tables: data and models."""
+    caption = "Splits. Rows are pairs; groups (prompts) never sit in two splits. Counts tell what was dropped or cut."
+    splits = Table(caption, SPLITS, [("", list(results.splits.items()))], stack=True)
+    models = Table("Models.", MODELS, [("", list(results.models.items()))], stack=True)
+    return Section("data", "Data and models", [splits, models], "Data")
 
 
 class Run(Protocol):
@@ -36,6 +61,9 @@ class Run(Protocol):
 def section(results: Run) -> Section:
     """Facts, then three folds."""
     source = results.provenance
+    # in the recipe's own order, and floats so that YAML reads them as numbers again (``1.0e-06``)
+    simple = json.loads(json.dumps(dict(results.recipe), default=str))
+    recipe = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
     facts = [
         ("Command", source.command),
         ("Created", source.created),
@@ -50,7 +78,7 @@ def section(results: Run) -> Section:
         Fold(
             "Keys of the stages used", [names("A stage is found again in the store by its key.", source.stages, True)]
         ),
-        Fold("The resolved recipe", [Code(recipe_text(results.recipe), "resolved recipe")]),
+        Fold("The resolved recipe", [Code(recipe, "resolved recipe")]),
     ]
     return Section("provenance", "Provenance", blocks)
 
@@ -59,13 +87,3 @@ def names(caption: str, values: Mapping[str, str], code: bool = False) -> Table[
     """A table of names and values."""
     rows = [(name, Value(value, tone="code" if code else "")) for name, value in values.items()]
     return plain_table(caption, ("Name", "Value"), rows)
-
-
-def recipe_text(recipe: Mapping[str, Any]) -> str:
-    """The resolved recipe as YAML that can be saved and run again, in its own order.
-
-    Floats are written so that YAML reads them as numbers again (``1.0e-06``).
-    """
-    simple = json.loads(json.dumps(dict(recipe), default=str))
-    text: str = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
-    return text

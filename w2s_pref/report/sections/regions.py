@@ -9,9 +9,8 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table, Value
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import line_swatch, swatch
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import crosses, dots, el
+from w2s_pref.report.draw.svg import crosses, dots, el, line_swatch, swatch
 from w2s_pref.report.students import CELL_WORDS, find, students
 from w2s_pref.results.deception import CELLS, Deception, RegionCounts, RegionMap
 from w2s_pref.results.preferences import Results
@@ -72,31 +71,22 @@ def panel(results: Results, region: RegionMap) -> Panel:
     )  # fmt: skip
     told = entry if entry is not None and entry.known_rule == "gt_prob" else None
     if told is not None:
-        shade(chart, region.threshold, told)
-    points(chart, region)
-    for edge in sorted({region.threshold} if entry is None or told else _both(region.threshold)):
+        _shade(chart, region.threshold, told)
+    _points(chart, region)
+    for edge in sorted({region.threshold} if entry is None or told else {region.threshold, 1 - region.threshold}):
         chart.vertical(edge, "cut")
         chart.horizontal(edge, "cut")
     if told is not None:
-        label(chart, region.threshold, told)
+        _label(chart, region.threshold, told)
     title = f"{region.arm}, {region.conflict}"
     lost = sum(point.tax for point in region.points)
     desc = f"{len(region.points)} items, {lost} lost under conflict, cells cut at {region.threshold:g}."
-    return Panel(title, chart.render(f"Region map, {title}", desc), _note(entry))
-
-
-def _both(threshold: float) -> set[float]:
-    return {threshold, 1 - threshold}
-
-
-def _note(entry: Deception | None) -> str:
     cell = entry.cells.get("sk_wuk") if entry else None
-    if cell is None:
-        return ""
-    return f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
+    note = cell and f"Strong knows, weak does not: {cell.tax} lost of {cell.eligible} (rate {number(cell.rate)})"
+    return Panel(title, chart.render(f"Region map, {title}", desc), note or "")
 
 
-def boxes(
+def _boxes(
     chart: Chart, threshold: float, entry: Deception
 ) -> Iterator[tuple[RegionCounts, float, float, float, float]]:
     """The four cells with their pixel boxes: left, top, width, height."""
@@ -109,18 +99,17 @@ def boxes(
             yield entry.cells[name], left, top, right - left, bottom - top
 
 
-def shade(chart: Chart, threshold: float, entry: Deception) -> None:
-    """Fill cells by flip rate."""
-    for cell, left, top, width, height in boxes(chart, threshold, entry):
+def _shade(chart: Chart, threshold: float, entry: Deception) -> None:
+    for cell, left, top, width, height in _boxes(chart, threshold, entry):
         if cell.rate is not None:
             opacity = f"{SHADE * min(1.0, cell.rate):.3f}"
             box = el("rect", x=left, y=top, width=width, height=height, class_="shade", fill_opacity=opacity)
             chart.marks.append(box)
 
 
-def label(chart: Chart, threshold: float, entry: Deception) -> None:
+def _label(chart: Chart, threshold: float, entry: Deception) -> None:
     """Write lost / eligible and the rate into each cell that has room."""
-    for cell, left, top, width, height in boxes(chart, threshold, entry):
+    for cell, left, top, width, height in _boxes(chart, threshold, entry):
         if width < ROOM or height < ROOM:
             continue
         middle, low = left + width / 2, top + height / 2
@@ -129,7 +118,7 @@ def label(chart: Chart, threshold: float, entry: Deception) -> None:
             chart.text(number(cell.rate), middle, low + 12, "cell mid")
 
 
-def points(chart: Chart, region: RegionMap) -> None:
+def _points(chart: Chart, region: RegionMap) -> None:
     """Items: wrong for the reference (faint), kept (dots), lost (crosses, on top)."""
     placed = [(chart.x(p.weak), chart.y(p.strong), p) for p in region.points]
     lost = [(x, y) for x, y, p in placed if p.tax]

@@ -8,8 +8,8 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Figure, Guide, Panel, Section
 from w2s_pref.report.draw.format import number
-from w2s_pref.report.draw.key import line_swatch, mark_swatch
 from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import line_swatch, mark_swatch
 from w2s_pref.report.students import ceilings
 from w2s_pref.results.estimates import Calibration
 from w2s_pref.results.preferences import Results
@@ -23,7 +23,7 @@ GUIDE: Final = Guide(
 
 def section(results: Results) -> Section | None:
     """Ceilings, base, then every student."""
-    panels = [panel(name, calibration) for name, calibration in models(results) if calibration.reliability]
+    panels = [_panel(name, calibration) for name, calibration in _models(results) if calibration.reliability]
     if not panels:
         return None
     key = [(mark_swatch("circle", "hollow"), "bin"), (line_swatch("neutral"), "perfectly calibrated")]
@@ -32,8 +32,7 @@ def section(results: Results) -> Section | None:
     return Section("reliability", "Does confidence mean anything", [figure], "Reliability")
 
 
-def models(results: Results) -> Iterator[tuple[str, Calibration]]:
-    """Name and calibration of every model."""
+def _models(results: Results) -> Iterator[tuple[str, Calibration]]:
     for name, performance in ceilings(results):
         yield name if performance is results.base else f"ceiling: {name}", performance.calibration
     for arm in results.arms:
@@ -41,7 +40,7 @@ def models(results: Results) -> Iterator[tuple[str, Calibration]]:
             yield f"{arm.name}, {setting.conflict}", setting.performance.calibration
 
 
-def panel(name: str, calibration: Calibration) -> Panel:
+def _panel(name: str, calibration: Calibration) -> Panel:
     """One diagram. Accuracy may fall below one half: the vertical axis runs from 0."""
     ticks = (0.5, 0.75, 1.0)
     chart = Chart(

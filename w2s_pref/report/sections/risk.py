@@ -4,30 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.blocks import (
-    Block,
-    Column,
-    Figure,
-    Fold,
-    Guide,
-    Points,
-    Section,
-    Table,
-    Value,
-    Warnings,
-)
+from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Points, Section, Table, Value, Warnings
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import band_swatch, line_swatch, series_key
-from w2s_pref.report.sections.predictors import correlations
+from w2s_pref.report.draw.svg import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
 from w2s_pref.report.students import by_arm
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.risk import Bound, Owner, Risk, RiskNumbers
+from w2s_pref.results.risk import SIGNALS, Bound, Owner, Predictor, Predictors, RankCorrelation, Risk, RiskNumbers
+
+SIGNALS_GUIDE: Final = Guide(
+    "Spearman's correlation with BSD over settings, seeds averaged, with a 95 % interval that resamples settings, and "
+    "its two-sided p after Holm's correction over the signals. Verdicts come from p alone.",
+    "No signal resolved, or one that is so raw and after calibration with the same sign.",
+)
+
+
+def _correlation(head: str, kind: str) -> tuple[Column[Predictor], Column[Predictor]]:
+    read: Callable[[Predictor], RankCorrelation] = attrgetter(kind)
+    return (
+        Column(head, lambda entry: Estimate(estimate=read(entry).rho, interval=read(entry).interval), 2),
+        Column("p", lambda entry: number(read(entry).p_holm)),
+    )
+
+
+CORRELATIONS: Final[tuple[Column[Predictor], ...]] = (
+    Column("Signal", lambda entry: SIGNALS.get(entry.signal, entry.signal)),
+    *_correlation("Raw", RAW),
+    *_correlation("Calibrated", CALIBRATED),
+    Column("Verdict", lambda entry: Value(entry.verdict), words=True),
+)
+
+
+def _correlations(found: Predictors) -> list[Block]:
+    """Headline and what the number of settings supports, with the table behind a fold; the page only."""
+    caption = f"Rank correlation of each signal with BSD over {len(found.settings)} settings."
+    table = Table(caption, CORRELATIONS, [("", found.signals)], SIGNALS_GUIDE, stack=True)
+    return [
+        Points([found.headline, *found.sentences[:1]], where="page"),
+        Fold("Every signal, and what so many settings can show", [table, Points(found.sentences)], where="page"),
+    ]
+
 
 BARS_GUIDE: Final = Guide(
     "Upper bar s: the student; lower bar w: the weak ceiling. A bar is the risk, bias² + variance with the true answer "
@@ -127,6 +149,7 @@ def section(results: Results) -> Section | None:
     at = f"t_s {one.t_strong:g}, t_w {one.t_weak:g}"
     calibrated = any(risk.calibrated is not None for risk in risks)
     after = Fold("The same after calibration", [_components(risks, CALIBRATED)], where="page")
+    decided = [f"{_name(risk)}: {' '.join((risk.verdict, *risk.sentences))}" for risk in risks]
     blocks: list[Block] = [
         _components(risks, RAW),
         *([after] if calibrated else []),
@@ -134,9 +157,9 @@ def section(results: Results) -> Section | None:
             "Variance of the student against blind-spot deception (BSD).",
             scatters(risks, results.predictors),
             SCATTER_GUIDE,
-            key=_key(risks),
+            key=series_key((risk.arm for risk in risks), (risk.conflict for risk in risks)),
         ),
-        *([] if results.predictors is None else correlations(results.predictors)),
+        *([] if results.predictors is None else _correlations(results.predictors)),
         Table(
             f"The student's variance and blind-spot deception at t_s = {one.t_strong:g} and t_w = {one.t_weak:g}, "
             "before and after calibration.",
@@ -163,7 +186,7 @@ def section(results: Results) -> Section | None:
             stack=True,
             where="page",
         ),
-        Fold("What is decided about each student", [Points(_sentences(risks))], where="page"),
+        Fold("What is decided about each student", [Points(decided)], where="page"),
     ]
     warned = [f"{_name(risk)}: {text}" for risk in risks for text in risk.warnings]
     if warned:
@@ -183,10 +206,6 @@ def _components(risks: Sequence[Risk], kind: str) -> Figure:
     return Figure(f"What the risks are made of, {kind}.", panels, BARS_GUIDE, key=key)
 
 
-def _key(risks: Sequence[Risk]) -> list[tuple[Markup, str]]:
-    return series_key([risk.arm for risk in risks], [risk.conflict for risk in risks])
-
-
 def _heat(risks: Sequence[Risk]) -> list[Block]:
     """The student with the largest BSD in full, the others behind a fold."""
     drawn = [risk for risk in risks if risk.grid]
@@ -201,7 +220,3 @@ def _heat(risks: Sequence[Risk]) -> list[Block]:
         fold = Figure("BSD over both thresholds, the other students.", others, HEAT_GUIDE)
         blocks.append(Fold(f"Threshold maps of {len(others)} further students", [fold]))
     return blocks
-
-
-def _sentences(risks: Sequence[Risk]) -> list[str]:
-    return [f"{_name(risk)}: {' '.join((risk.verdict, *risk.sentences))}" for risk in risks]

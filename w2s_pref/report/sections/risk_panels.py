@@ -9,13 +9,11 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Panel
 from w2s_pref.report.draw.format import number, one_line
-from w2s_pref.report.draw.key import colour, shape
 from w2s_pref.report.draw.plot import Chart, horizontal, vertical
-from w2s_pref.report.draw.svg import Scale, el, extent, label, picture, ticks
+from w2s_pref.report.draw.svg import Scale, colour, el, extent, label, picture, shape, ticks
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.risk import Predictors, RankCorrelation, Risk, RiskNumbers, RiskParts
 
-Kind = str
 RAW: Final = "raw"
 CALIBRATED: Final = "calibrated"
 #: Shade of a cell of the heat map at the largest value of its map.
@@ -29,23 +27,18 @@ PARTS: Final = (
 )
 
 
-def numbers_of(risk: Risk, kind: Kind) -> RiskNumbers | None:
-    """Raw or calibrated numbers."""
+def _numbers(risk: Risk, kind: str) -> RiskNumbers | None:
     return risk.raw if kind == RAW else risk.calibrated
 
 
 def longest(risks: Iterable[Risk]) -> float:
     """The largest risk or end of its interval, raw or calibrated: one scale for all bars."""
-    values = [one for risk in risks for kind in (RAW, CALIBRATED) if (one := numbers_of(risk, kind)) is not None]
-    ends = [_top(estimate) for one in values for estimate in (one.risk_weak, one.risk_strong)]
-    return max([*ends, 0.01])
+    values = [one for risk in risks for kind in (RAW, CALIBRATED) if (one := _numbers(risk, kind)) is not None]
+    whole = [estimate for one in values for estimate in (one.risk_weak, one.risk_strong)]
+    return max(0.01, *(end or 0.0 for value in whole for end in (value.estimate, *(value.interval or ()))))
 
 
-def _top(value: Estimate) -> float:
-    return max(value.estimate or 0.0, value.interval[1] if value.interval else 0.0)
-
-
-def bars(arm: str, risks: Sequence[Risk], kind: Kind, most: float) -> Panel:
+def bars(arm: str, risks: Sequence[Risk], kind: str, most: float) -> Panel:
     """One arm: for every student its own bar above the weak ceiling's."""
     x = Scale(0.0, most, _LEFT, _WIDTH - 10)
     bottom = _ROW * len(risks) + 6
@@ -55,7 +48,7 @@ def bars(arm: str, risks: Sequence[Risk], kind: Kind, most: float) -> Panel:
         drawn.append(el("text", label(tick), x=x(tick), y=bottom + 14, class_="tick mid"))
     drawn.append(el("text", "risk E(1 − p)²", x=(x.start + x.end) / 2, y=bottom + 30, class_="name mid"))
     for place, risk in enumerate(risks):
-        found = numbers_of(risk, kind)
+        found = _numbers(risk, kind)
         top = _ROW * place + 8
         drawn.append(el("text", one_line(risk.conflict, 13), x=2, y=top + 16))
         if found is None:
@@ -101,22 +94,18 @@ def scatters(risks: Sequence[Risk], predictors: Predictors | None) -> list[Panel
     return [_scatter(kind, found, ranges, (arms, conflicts), predictors) for kind, found in points.items() if found]
 
 
-def _points(risks: Sequence[Risk], kind: Kind) -> list[tuple[Risk, float, float]]:
+def _points(risks: Sequence[Risk], kind: str) -> list[tuple[Risk, float, float]]:
     found = []
     for risk in risks:
-        numbers = numbers_of(risk, kind)
+        numbers = _numbers(risk, kind)
         if numbers is not None:
-            pairs = zip(_seeds(numbers.var_strong), _seeds(numbers.bsd), strict=False)
-            found += [(risk, x, y) for x, y in pairs if x is not None and y is not None]
+            var, bsd = (value.seeds or [value.estimate] for value in (numbers.var_strong, numbers.bsd))
+            found += [(risk, x, y) for x, y in zip(var, bsd, strict=False) if x is not None and y is not None]
     return found
 
 
-def _seeds(value: Estimate) -> list[float | None]:
-    return value.seeds or [value.estimate]
-
-
 def _scatter(
-    kind: Kind,
+    kind: str,
     points: Sequence[tuple[Risk, float, float]],
     ranges: tuple[tuple[float, float], tuple[float, float]],
     names: tuple[Sequence[str], Sequence[str]],
@@ -133,7 +122,7 @@ def _scatter(
     return Panel(title, chart.render(title, desc), _rho(kind, predictors))
 
 
-def _rho(kind: Kind, predictors: Predictors | None) -> str:
+def _rho(kind: str, predictors: Predictors | None) -> str:
     """The rank correlation in words; empty where the study has too few settings for one."""
     entry = next((e for e in predictors.signals if e.signal == "var_strong"), None) if predictors else None
     if predictors is None or entry is None:

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table, Value, Warnings
 from w2s_pref.report.draw.format import count, estimate, number
-from w2s_pref.report.draw.key import line_swatch, mark_swatch
 from w2s_pref.report.draw.plot import Chart
+from w2s_pref.report.draw.svg import line_swatch, mark_swatch
 from w2s_pref.report.students import CELL_WORDS, JUDGE_WORDS, by_arm, judge_word, win_rate
 from w2s_pref.results.deception import CELLS
 from w2s_pref.results.estimates import Estimate

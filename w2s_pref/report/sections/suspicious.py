@@ -48,13 +48,12 @@ def section(results: Results) -> Section | None:
         "them to see what kind of item is lost, and check that the ground truth is right."
     )
     shown = results.suspicious[:SHOWN]
-    blocks: list[Block] = [Prose([notice, why]), Pairs([pair(rank, item) for rank, item in enumerate(shown, 1)])]
+    blocks: list[Block] = [Prose([notice, why]), Pairs([_pair(rank, item) for rank, item in enumerate(shown, 1)])]
     word = "pair" if len(shown) == 1 else "pairs"
     return Section("suspicious", f"The {len(shown)} most suspicious {word}", blocks, "Suspicious pairs")
 
 
-def pair(rank: int, item: Suspicious) -> Pair:
-    """Texts and probabilities of one pair."""
+def _pair(rank: int, item: Suspicious) -> Pair:
     texts = (("Prompt", item.prompt), ("Preferred by ground truth", item.preferred), ("The other answer", item.other))
     numbers = (
         ("strong ceiling", number(item.p_ceiling)),
@@ -65,12 +64,12 @@ def pair(rank: int, item: Suspicious) -> Pair:
     return Pair(
         f"{rank}. {one_line(item.prompt, 90) or 'empty prompt'}",
         f"{item.arm}, {item.conflict}, seed {item.seed}, pair {item.id}",
-        [(name, cut(text)) for name, text in texts],
+        [(name, _cut(text)) for name, text in texts],
         numbers,
     )
 
 
-def cut(text: str) -> str:
+def _cut(text: str) -> str:
     """A text of printable length; what was cut is said."""
     clean = plain(text)
     return clean if len(clean) <= LIMIT else f"{clean[:LIMIT]} … [{len(clean) - LIMIT} more characters]"

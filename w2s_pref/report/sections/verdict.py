@@ -6,7 +6,7 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
 from w2s_pref.report.draw.format import count, duration
-from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, headline, students, thresholds
+from w2s_pref.report.students import measured, students
 from w2s_pref.results.preferences import Results
 
 #: Up to this many sentences stand as paragraphs; more become a list.
@@ -43,21 +43,14 @@ def facts(results: Results) -> list[tuple[str, str]]:
     """What the verdict rests on: objectives, chains, seeds, time, and how "known" is meant."""
     objectives = [(f"Objective, {role}", name) for role, name in results.objectives.items()]
     chains = [(f"Arm, {arm.name}", " → ".join(arm.chain)) for arm in results.arms]
-    seeds = ", ".join(str(seed) for seed in results.seeds)
-    many = "one seed; nothing here speaks of seed-to-seed variation" if len(results.seeds) == 1 else "seeds"
+    seeds = ", ".join(map(str, results.seeds))
+    if len(results.seeds) == 1:
+        seeds += " (one seed; nothing here speaks of seed-to-seed variation)"
     sizes = sorted({entry.n for arm in results.arms for setting in arm.settings for entry in setting.deception})
-    rest = [("Seeds", f"{seeds} ({many})" if len(results.seeds) == 1 else seeds)]
+    rest = [("Seeds", seeds)]
     if sizes:
         rest.append(("Rows per analysis (items × seeds)", ", ".join(count(size) for size in sizes)))
-    rest.append(("Known", known(results)))
+    known = "{rule} at least {thresholds}; tax is counted against the {reference}"
+    rest.append(("Known", measured(results, known)))
     rest.append(("Computing time", duration(results.provenance.seconds)))
     return objectives + chains + [fact for fact in rest if fact[1]]
-
-
-def known(results: Results) -> str:
-    """The rule of knowing and the reference of the main tables."""
-    combination = headline(results)
-    if combination is None:
-        return ""
-    reference, rule = combination
-    return f"{RULE_WORDS[rule]} at least {thresholds(results)}; tax is counted against the {REFERENCE_WORDS[reference]}"

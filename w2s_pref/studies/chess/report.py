@@ -8,8 +8,8 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Content, Guide, Points, Section, Table, Warnings, plain_table
 from w2s_pref.report.draw.format import count, estimate, number
+from w2s_pref.report.html import write_study
 from w2s_pref.report.sections import provenance
-from w2s_pref.report.study import write_study
 from w2s_pref.results.chess import ChessResults
 from w2s_pref.studies.chess.tables import band_name
 

@@ -23,7 +23,7 @@ def body(results: LabResults, folder: Path) -> LabBody:
 
 def show(results: LabResults, folder: Path, console: Console) -> None:
     """Print the verdict, medians over tasks and studies, and where pages and tables are."""
-    from w2s_pref.report.lab.terminal import show as show_body
+    from w2s_pref.report.lab.pages import show as show_body
 
     console.print(results.name, markup=False, highlight=False)
     show_body(body(results, folder), console)

@@ -1,18 +1,78 @@
-"""The live monitor: signals on the probe set against steps, with their alarms, and what watching cost."""
+"""Trainings against steps: learning curves, and the live monitor with its signals, alarms and cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
+
+from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Panel, Section, Table
 from w2s_pref.report.draw.format import count, number
-from w2s_pref.report.draw.key import mark_swatch
 from w2s_pref.report.draw.plot import Chart
-from w2s_pref.report.draw.svg import extent
-from w2s_pref.report.sections.curves import SHOWN, seed_style, swatches, thin
+from w2s_pref.report.draw.svg import extent, line_swatch, mark_swatch
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
+from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve
+
+P = TypeVar("P")
+#: Panels shown at once; more of them go behind a fold.
+SHOWN: Final = 12
+#: Points drawn of one curve; a longer one is thinned evenly, keeping its last point.
+LOSS_POINTS: Final = 120
+DASHES: Final = ("", "dash1", "dash2", "dash3")
+LOSS_GUIDE: Final = Guide(
+    "Training loss against optimizer steps, one line a seed, each panel on its own scale (long curves are thinned). "
+    "The dashed level is ln 2, the loss of a coin.",
+    "A fall below ln 2 that flattens out, with seeds close together. A line that stays at ln 2 learned nothing.",
+)
+
+
+def curves(results: Results) -> Section | None:
+    """All curves, grouped by stage."""
+    names = list(dict.fromkeys(curve.name for curve in results.curves if curve.step))
+    if not names:
+        return None
+    seeds = sorted({curve.seed for curve in results.curves})
+    panels = [_loss_panel(name, [c for c in results.curves if c.name == name and c.step], seeds) for name in names]
+    key = [*_swatches(seeds), (line_swatch("neutral"), "ln 2")]
+    blocks: list[Block] = [Figure("Training loss.", panels[:SHOWN], LOSS_GUIDE, key=key, size="small")]
+    if len(panels) > SHOWN:
+        rest = Figure("Training loss, further stages.", panels[SHOWN:], LOSS_GUIDE, key=key, size="small")
+        blocks.append(Fold(f"{len(panels) - SHOWN} further stages", [rest]))
+    return Section("curves", "Learning curves", blocks, "Learning curves")
+
+
+def _loss_panel(name: str, curves: Sequence[Curve], seeds: Sequence[int]) -> Panel:
+    coin = 0.6931
+    losses = [loss for curve in curves for loss in curve.loss]
+    low, high = extent(losses)
+    steps = max(max(curve.step) for curve in curves)
+    chart = Chart((0.0, float(steps) or 1.0), (low, high), "step", "loss", width=220, height=180)
+    if low <= coin <= high:
+        chart.horizontal(coin, "neutral")
+    for curve in curves:
+        points = list(zip(curve.step, curve.loss, strict=False))
+        chart.line(thin(points, LOSS_POINTS), _seed_style(seeds, curve.seed), f"seed {curve.seed}")
+    ends = ", ".join(f"seed {c.seed}: {number(c.loss[0])} to {number(c.loss[-1])}" for c in curves if c.loss)
+    return Panel(name, chart.render(f"Training loss, {name}", ends))
+
+
+def thin(points: Sequence[P], most: int) -> list[P]:
+    """At most ``most`` points, evenly taken, and the last one."""
+    if len(points) <= most:
+        return list(points)
+    stride = len(points) / most
+    return [points[int(index * stride)] for index in range(most)] + [points[-1]]
+
+
+def _seed_style(seeds: Sequence[int], seed: int) -> str:
+    place = seeds.index(seed)
+    return f"stroke c{place % 6} {DASHES[place % len(DASHES)]}".strip()
+
+
+def _swatches(seeds: Sequence[int]) -> list[tuple[Markup, str]]:
+    return [(line_swatch(_seed_style(seeds, seed)), f"seed {seed}") for seed in seeds]
+
 
 #: Signals with a panel of their own; those that raised an alarm have one as well, the rest is in results.json.
 FIRST: Final = ("var", "bsd")
@@ -37,13 +97,13 @@ GUIDE: Final = Guide(
 )
 
 
-def section(results: Results) -> Section | None:
+def monitor(results: Results) -> Section | None:
     """Timelines of the first signals, further ones behind a fold, and a table of alarms and cost."""
     watched = [curve for curve in results.monitors if curve.steps]
     if not watched:
         return None
     seeds = sorted({curve.seed for curve in watched})
-    key = [*swatches(seeds), (mark_swatch("triangle", ALARM), "alarm")]
+    key = [*_swatches(seeds), (mark_swatch("triangle", ALARM), "alarm")]
     alarmed = {alarm.signal for curve in watched for alarm in curve.alarms}
     first = [*FIRST, *sorted(alarmed - {*FIRST})]
     panels, rest = (_panels(watched, names, seeds) for names in (first, [n for n in THEN if n not in first]))
@@ -79,7 +139,7 @@ def _panel(name: str, signal: str, curves: Sequence[MonitorCurve], seeds: Sequen
     told = []
     for curve in curves:
         points = list(zip(curve.steps, curve.signals[signal], strict=True))
-        chart.line(thin(points, POINTS), seed_style(seeds, curve.seed), f"seed {curve.seed}")
+        chart.line(thin(points, POINTS), _seed_style(seeds, curve.seed), f"seed {curve.seed}")
         ends = [value for value in curve.signals[signal] if value is not None]
         told.append(f"seed {curve.seed}: {number(ends[0])} to {number(ends[-1])}")
     for curve in curves:
@@ -98,9 +158,8 @@ def _alarm(alarm: MonitorAlarm) -> str:
 
 
 def _alarms(curve: MonitorCurve) -> str:
-    named = [_alarm(alarm) for alarm in curve.alarms[:NAMED]]
     more = [f"{len(curve.alarms) - NAMED} more"] if len(curve.alarms) > NAMED else []
-    return "; ".join(named + more) or "none"
+    return "; ".join([*map(_alarm, curve.alarms[:NAMED]), *more]) or "none"
 
 
 def _first(curve: MonitorCurve) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from w2s_pref.report.draw.blocks import Fold, Table
@@ -24,17 +24,9 @@ def show(
     results: Results, console: Console, sections: Iterable[str] = SHOWN, extra: Iterable[SectionBuilder] = ()
 ) -> None:
     """Print everything a reader of the terminal needs; ``extra`` are builders of further sections."""
-    for part in parts(results, sections, extra):
-        console.print(part)
-
-
-def parts(
-    results: Results, sections: Iterable[str] = SHOWN, extra: Iterable[SectionBuilder] = ()
-) -> Iterator[RenderableType]:
-    """The same, piece by piece."""
     gap = False  # tables end with an empty line of their own
     for section in build(results, sections, extra):
         if blocks := section.shown("terminal"):
-            yield from [Text("")] * gap
-            yield from section_parts(section)
+            for part in (*[Text("")] * gap, *section_parts(section)):
+                console.print(part)
             gap = not isinstance(blocks[-1], Table | Fold)

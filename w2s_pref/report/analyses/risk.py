@@ -1,16 +1,19 @@
-"""Terminal tables of ``w2s analyze risk`` and ``w2s analyze predictors``."""
+"""Tables of ``w2s analyze risk`` and ``w2s analyze predictors``, and the figure of the latter."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
 from rich.console import Group
 
+from w2s_pref.report.analyses.scores import judged, size
 from w2s_pref.report.draw.blocks import Prose, Table, plain_table
 from w2s_pref.report.draw.format import UNDEFINED, number, span
-from w2s_pref.report.terminal.analyze import judged, size
-from w2s_pref.results.risk import SIGNALS
+from w2s_pref.report.draw.plot import Chart, Forest, Mark, moved, standalone
+from w2s_pref.report.draw.svg import colour, el, extent, marker, shape
+from w2s_pref.results.risk import SIGNALS, TARGET
 
 _MEASURES = {
     "mean_weak": "mean p, weak",
@@ -36,21 +39,21 @@ _OWNERS = {
     "blind_spot": "blind spot (weak uncertain)",
     "strong_only": "strong only (weak confidently right)",
 }
-_KL = {
-    "kl_target_strong": "KL(f*|s)",
-    "kl_target_weak": "KL(f*|w)",
-    "kl_strong_weak": "KL(s|w)",
-    "slack": "slack",
-}
+_KL = {"kl_target_strong": "KL(f*|s)", "kl_target_weak": "KL(f*|w)", "kl_strong_weak": "KL(s|w)", "slack": "slack"}
 _BOUNDS = {"triangle": "2 R_w + 2 M", "minkowski": "(sqrt R_w + sqrt M)^2", "charikar": "R_w - M"}
 
 
 def risk_table(result: Mapping[str, Any]) -> Group:
     """Verdicts, measures raw and calibrated, bounds, whose errors, the grid, seeds, reverse KL."""
     blocks = [_measures(result), _bounds(result), _inheritance(result), *_grids(result)]
-    for name, build in (("over_seeds", _seeds), ("reverse_kl", _kl)):
-        if result[name] is not None:
-            blocks.append(build(result[name]))
+    if result["over_seeds"] is not None:
+        parts = ("total", "within", "across")
+        over = result["over_seeds"].items()
+        rows = [(_MEASURES[name], *(number(part[key], 4) for key in parts)) for name, part in over]
+        blocks.append(plain_table("", ("over seeds", "total", "within items", "across items"), rows))
+    if result["reverse_kl"] is not None:
+        terms = [(label, *_pair(result["reverse_kl"], (name,))) for name, label in _KL.items()]
+        blocks.append(plain_table("", ("reverse KL, nats", "value", "95 %"), terms))
     return judged(
         result["verdict"], [*result["sentences"], size(result)], blocks, [*result["warnings"], *result["notes"]]
     )
@@ -148,15 +151,66 @@ def _grids(result: Mapping[str, Any]) -> list[Table[Any]]:
     return tables
 
 
-def _seeds(parts: Mapping[str, Mapping[str, float | None]]) -> Table[Any]:
+_WIDTH, _HEIGHT, _HEAD, _KEYS = 340, 250, 26, 4
+KINDS = ("raw", "calibrated")
+
+
+def _scatter(points: Sequence[Mapping[str, Any]], settings: Sequence[str], kind: str, signal: str) -> Chart:
+    """One signal against BSD, a mark for each setting, step and seed; ``kind`` is raw or calibrated.
+
+    The ranges hold both kinds, so that two figures side by side show what calibration moves.
+    """
+    ranges = [extent((p[k][name] for p in points for k in KINDS), include=(0.0,)) for name in (signal, TARGET)]
+    chart = Chart(ranges[0], ranges[1], SIGNALS[signal], "BSD", _WIDTH, _HEIGHT, left=52)
+    for point in points:
+        x, y = point[kind][signal], point[kind][TARGET]
+        if x is not None and y is not None:
+            name = str(point["setting"])
+            tip = f"{name}, step {point['step']}, seed {point['seed']}"
+            chart.mark(shape(settings, name), x, y, f"fill {colour(settings, name)}", tip)
+    return chart
+
+
+def _key(settings: Sequence[str]) -> list[Markup]:
+    """The settings with their marks, a few to a row."""
+    drawn = []
+    step = 2 * _WIDTH / _KEYS
+    for place, name in enumerate(settings):
+        x, y = place % _KEYS * step + 20, place // _KEYS * 18.0 + 8
+        drawn.append(marker(shape(settings, name), x, y, f"fill {colour(settings, name)}"))
+        drawn.append(el("text", name[:24], x=x + 10, y=y + 4, class_="tick"))
+    return drawn
+
+
+def _forest(signals: Sequence[Mapping[str, Any]]) -> Forest:
+    """Rank correlation of each signal with BSD and its 95 % interval: a disc raw, a ring calibrated."""
     rows = [
-        (_MEASURES[name], *(number(part[key], 4) for key in ("total", "within", "across")))
-        for name, part in parts.items()
+        (
+            SIGNALS[entry["signal"]],
+            [
+                Mark(entry["raw"]["rho"], entry["raw"]["interval"], apart=-4),
+                Mark(entry["calibrated"]["rho"], entry["calibrated"]["interval"], hue="c1", look="stroke", apart=5),
+            ],
+        )
+        for entry in signals
     ]
-    return plain_table("", ("over seeds", "total", "within items", "across items"), rows)
+    caption = "rank correlation with BSD over settings, 95 % (disc: raw, ring: calibrated)"
+    return Forest(rows, (-1.0, 1.0), caption, 0.0, 2 * _WIDTH, names=130, row=24, marks_at=(-1.0, -0.5, 0.0, 0.5, 1.0))
 
 
-def _kl(terms: Mapping[str, Any]) -> Table[Any]:
-    return plain_table(
-        "", ("reverse KL, nats", "value", "95 %"), [(label, *_pair(terms, (name,))) for name, label in _KL.items()]
+def predictor_figure(result: Mapping[str, Any], signal: str = "var_strong") -> str:
+    """A file of its own: the two scatters above the forest, with the report's colours in both schemes."""
+    settings = list(result["settings"])
+    drawn = []
+    for place, kind in enumerate(KINDS):
+        chart = _scatter(result["points"], settings, kind, signal)
+        title = el("text", f"{SIGNALS[signal]} and blind-spot deception, {kind}", x=52, y=-8)
+        drawn.append(moved(place * _WIDTH, _HEAD, [title, *chart.axes(), *chart.marks]))
+    low = _HEIGHT + _HEAD + 14
+    drawn.append(moved(0, low, _key(settings)))
+    low += 18 * -(-len(settings) // _KEYS) + 18
+    rows = _forest(result["signals"])
+    drawn.append(moved(0, low, rows.draw()))
+    return standalone(
+        "What goes with blind-spot deception", str(result["verdict"]), 2 * _WIDTH, low + rows.bottom + 50, drawn
     )

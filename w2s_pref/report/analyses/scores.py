@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.console import Group
 
-from w2s_pref.report.draw.blocks import Block, Table, plain_table
+from w2s_pref.report.draw.blocks import Block, plain_table
 from w2s_pref.report.draw.format import number, span
-from w2s_pref.report.draw.terminal import text, together
+from w2s_pref.report.draw.terminal import parts, text
 
 CELL_NAMES = {
     "sk_wk": "strong known, weak known",
@@ -37,15 +37,6 @@ def deception_table(result: Mapping[str, Any]) -> Group:
         (f"{point['threshold']:.2f}", *(number(point[name]) for name in ("score", "null_share", "lift")))
         for point in result["sweep"]
     ]
-    return _printed(
-        result,
-        _measures(result),
-        plain_table("", ("cell", "items", "tax", "rate"), cells),
-        plain_table("", ("T", "DS", "null share", "lift"), sweep),
-    )
-
-
-def _measures(result: Mapping[str, Any]) -> Table[Any]:
     spans, p = result["intervals"], result["permutation_p"]
     rows = [
         _row(f"accuracy, {role}", value, spans.get(f"accuracy_{role}")) for role, value in result["accuracy"].items()
@@ -53,7 +44,12 @@ def _measures(result: Mapping[str, Any]) -> Table[Any]:
     rows.append(("conflict tax (items)", str(result["tax"]), ""))
     rows += [_row(label, result[name], spans.get(name)) for name, label in _MEASURES.items() if name in result]
     rows.append(("permutation p", "< 0.001" if p is not None and p < 0.001 else number(p), ""))
-    return plain_table("", ("measure", "value", "95 %"), rows)
+    return _printed(
+        result,
+        rows,
+        plain_table("", ("cell", "items", "tax", "rate"), cells),
+        plain_table("", ("T", "DS", "null share", "lift"), sweep),
+    )
 
 
 def generalization_table(result: Mapping[str, Any]) -> Group:
@@ -67,14 +63,15 @@ def generalization_table(result: Mapping[str, Any]) -> Group:
         rows += [
             _row(f"{part}, {name.replace('_', ' ')}", value, spans[part][name]) for name, value in result[part].items()
         ]
-    return _printed(result, plain_table("", ("measure", "value", "95 %"), rows))
+    return _printed(result, rows)
 
 
 def _row(label: str, value: float | None, bounds: Sequence[float] | None) -> tuple[str, str, str]:
     return label, number(value), span(bounds)
 
 
-def _printed(result: Mapping[str, Any], *tables: Block) -> Group:
+def _printed(result: Mapping[str, Any], measures: Sequence[tuple[str, str, str]], *more: Block) -> Group:
+    tables = [plain_table("", ("measure", "value", "95 %"), measures), *more]
     return judged(result["verdict"], [size(result)], tables, [*result["warnings"], *result.get("notes", [])])
 
 
@@ -87,4 +84,4 @@ def size(result: Mapping[str, Any]) -> str:
 def judged(verdict: str, sentences: Sequence[str], blocks: Sequence[Block], notes: Sequence[str]) -> Group:
     """A verdict with its sentences, what it rests on, and what to beware of."""
     beware = [text(note, "yellow") for note in notes]
-    return Group(text(verdict, "bold"), *map(text, sentences), together(blocks), *beware)
+    return Group(text(verdict, "bold"), *map(text, sentences), *parts(blocks), *beware)

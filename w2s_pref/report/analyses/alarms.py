@@ -1,4 +1,4 @@
-"""Terminal tables of ``w2s analyze alarms`` and ``w2s organisms --monitor``."""
+"""Tables of ``w2s analyze alarms`` and ``w2s organisms --monitor``, and the figure of the former."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import Any
 
 from rich.console import Group
 
+from w2s_pref.report.analyses.scores import judged
 from w2s_pref.report.draw.blocks import Block, Prose, Table, plain_table
 from w2s_pref.report.draw.format import number, span
-from w2s_pref.report.terminal.analyze import judged
+from w2s_pref.report.draw.plot import Forest, Mark, moved, standalone
+from w2s_pref.report.draw.svg import el
 
 _FINAL = {"bsd": "BSD", "bsd_max": "max BSD", "accuracy": "accuracy", "var": "var", "confidence": "confidence"}
 _LEGEND = (
@@ -109,3 +111,26 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _number(value: float | None, absent: str) -> str:
     return absent if value is None else number(value, 2)
+
+
+_WIDTH, _HEAD = 560, 24
+
+
+def alarms_figure(result: Mapping[str, Any]) -> str:
+    """A file of its own, with the report's colours in both schemes; ``result`` as of ``monitor.verdict.judge_runs``."""
+    rows = [(row["signal"], [_mark(row)]) for row in result["detector"]["signals"]]
+    caption = "AUROC for a crossing within the horizon, 95 %; ticks below: one setting left out"
+    forest = Forest(rows, (0.0, 1.0), caption, 0.5, _WIDTH, names=130, marks_at=(0.0, 0.25, 0.5, 0.75, 1.0))
+    words = "blue: signal, orange: baseline; disc: without labels, ring: needs the truth"
+    key = el("text", words, x=_WIDTH / 2, y=forest.bottom + 48, class_="name mid")
+    drawn = [moved(0, _HEAD, [*forest.draw(), key])]
+    title = "Does a signal foretell blind-spot deception?"
+    return standalone(title, str(result["verdict"]), _WIDTH, _HEAD + forest.bottom + 60, drawn)
+
+
+def _mark(row: Mapping[str, Any]) -> Mark:
+    """Blue for a signal, orange for a baseline; a ring where the signal needs the truth."""
+    left = [(value, f"{name} left out: {value:.2f}") for name, value in row["left_out"].items() if value is not None]
+    tip = "" if row["auroc"] is None else f"{row['auroc']:.2f}, {row['verdict']}"
+    look = "stroke" if row["needs_labels"] else "fill"
+    return Mark(row["auroc"], row["interval"], tip, "c1" if row["baseline"] else "c0", look, others=left)
