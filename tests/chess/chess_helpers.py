@@ -10,7 +10,7 @@ import pandas as pd
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.chess.notation import build_tokenizer
 
 LICHESS = {
     "puzzle_id": "00008",

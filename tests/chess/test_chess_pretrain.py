@@ -17,9 +17,8 @@ from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_saved_policy
-from w2s_pref.studies.chess.moves import decode_moves
-from w2s_pref.studies.chess.notation import read_move
-from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.chess.notation import build_tokenizer, read_move
+from w2s_pref.studies.chess.stages import decode_moves
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
 

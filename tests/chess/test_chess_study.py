@@ -20,14 +20,12 @@ from w2s_pref.report.draw.format import estimate
 from w2s_pref.results.chess import ChessResults
 from w2s_pref.results.read import list_runs
 from w2s_pref.studies.chess.analysis import summarize
-from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
+from w2s_pref.studies.chess.notation import build_tokenizer
 from w2s_pref.studies.chess.puzzles import puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
-from w2s_pref.studies.chess.report import write_report
-from w2s_pref.studies.chess.stages import MoveModelStage
+from w2s_pref.studies.chess.report import band_name, parts, write_report
+from w2s_pref.studies.chess.stages import MoveJob, MoveModelStage, decode_moves, fit_moves, score_moves
 from w2s_pref.studies.chess.study import Cell, chess_stages, open_study
-from w2s_pref.studies.chess.tables import band_name, parts
-from w2s_pref.studies.chess.tokens import build_tokenizer
 from w2s_pref.studies.finished import show_run
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.recipe import load_recipe
@@ -255,7 +253,7 @@ def student(folder: Path, override: str) -> MoveModelStage:
 
 def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
     from w2s_pref.engine.build import Builder
-    from w2s_pref.engine.places import open_store
+    from w2s_pref.engine.remote import open_store
     from w2s_pref.parallel.world import World
 
     recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")

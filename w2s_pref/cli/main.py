@@ -71,7 +71,7 @@ def plan(
         write_json(json_file, lambda: as_json(opened))
         return
     from w2s_pref.planning.cost.estimate import Device, Estimator
-    from w2s_pref.planning.cost.sharding import Sharding, read_sharding
+    from w2s_pref.planning.cost.memory import Sharding, read_sharding
     from w2s_pref.planning.cost.table import costs_as_json, show_costs
 
     sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
@@ -123,7 +123,7 @@ def inspect_data(
     rows: Annotated[int, typer.Option(min=1, help="pairs to show")] = 3,
 ) -> None:
     """Show decoded tokens of a few pairs, with the scored position marked."""
-    from w2s_pref.planning.show_data import show_data
+    from w2s_pref.planning.data import show_data
 
     show_data(recipe, overrides or [], split, model, rows, console())
 
@@ -145,7 +145,7 @@ def audit(
     json_file: JsonOut = None,
 ) -> None:
     """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""
-    from w2s_pref.planning.audit import audit_tasks
+    from w2s_pref.planning.data import audit_tasks
 
     done = audit_tasks(task, path or [], seed, console())
     write_json(json_file, lambda: done)

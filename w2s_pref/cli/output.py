@@ -40,7 +40,7 @@ def write_text(path: Path | None, text: Callable[[], str]) -> None:
     """Write what ``text`` returns, if there is a path, and say so."""
     if path is None:
         return
-    from w2s_pref.core.disk import write_text as write
+    from w2s_pref.core.errors import write_text as write
 
     write(path, text())
     print(f"wrote {path}")

@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import disk_sentence, file_hash, system_error
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_error
 from w2s_pref.engine.identity import Identity, alive, myself
-from w2s_pref.engine.lease_files import LeaseFolder
-from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
 
 MANIFEST = "manifest.json"
 #: Bytes above which a file whose size and time of change are as written is not hashed again.

@@ -13,12 +13,18 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.check import check_training
 from w2s_pref.stages.labels import Part, Scored, label_inputs
-from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
+from w2s_pref.stages.model_stage import (
+    CHECKED_PAIRS,
+    ModelStage,
+    check_reload,
+    check_training,
+    job_facts,
+    model_payload,
+    work_folder,
+    write_history,
+)
 from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
-from w2s_pref.stages.reload import CHECKED_PAIRS, check_reload
-from w2s_pref.stages.start import model_payload
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:

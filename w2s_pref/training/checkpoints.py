@@ -17,7 +17,7 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from w2s_pref.core.disk import file_hash
+from w2s_pref.core.errors import file_hash
 
 log = logging.getLogger(__name__)
 

@@ -10,19 +10,17 @@ from typing import Any
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.planning.cost.lengths import Lengths, lengths
-from w2s_pref.planning.cost.memory import ADAPTED, BYTES, training_memory
+from w2s_pref.planning.cost.memory import ADAPTED, BYTES, Sharding, training_memory
 from w2s_pref.planning.cost.shapes import shape
-from w2s_pref.planning.cost.sharding import Sharding
 from w2s_pref.planning.cost.speed import Bench, Speed
-from w2s_pref.planning.cost.work import Work, work
+from w2s_pref.planning.cost.work import Lengths, Work, lengths, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.kind import AnyOpened
 
 #: Bytes of a row in a table of scores, labels or log-probabilities.

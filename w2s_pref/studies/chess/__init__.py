@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def show(results: ChessResults, folder: Path, console: Console) -> None:
     """Print the tables of a run, and where its report is."""
-    from w2s_pref.studies.chess.tables import show as show_tables
+    from w2s_pref.studies.chess.report import show as show_tables
 
     show_tables(results, console)
     console.print(

@@ -11,8 +11,7 @@ from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts, facts
 from w2s_pref.stages.answers import SampleStage
-from w2s_pref.stages.check import check_language_model
-from w2s_pref.stages.start import StartStage
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.studies.chess.puzzles import Puzzles, cut, puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
 from w2s_pref.studies.chess.stages import MoveModelStage, MoveScoreStage

@@ -9,7 +9,7 @@ from w2s_pref.stages.labels import LabelStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified
 from w2s_pref.studies.generalization.labels import AlteredLabels
-from w2s_pref.studies.generalization.methods import MethodConfig
+from w2s_pref.studies.generalization.recipe import MethodConfig
 from w2s_pref.studies.generalization.study import Laboratory
 
 Chain = tuple[str, ...]

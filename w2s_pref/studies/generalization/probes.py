@@ -18,9 +18,8 @@ from w2s_pref.core.tables import canonical, digest
 from w2s_pref.engine.stage import Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.model_stage import ModelStage
+from w2s_pref.stages.model_stage import ModelStage, model_payload
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import model_payload
 from w2s_pref.studies.generalization.answers import Classified, picked, targets, write_answers
 from w2s_pref.studies.generalization.finetune import FinetuneStage
 from w2s_pref.training.probes.settings import ProbeSettings

@@ -23,7 +23,7 @@ from w2s_pref.studies.generalization.graph import (
     weak_labels,
 )
 from w2s_pref.studies.generalization.labels import AlteredLabels
-from w2s_pref.studies.generalization.studies_config import StudyConfig
+from w2s_pref.studies.generalization.recipe import StudyConfig
 from w2s_pref.studies.generalization.study import Laboratory
 
 

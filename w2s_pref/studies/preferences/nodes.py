@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from w2s_pref.core.disk import file_hash
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.registry import locate, short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Stage
@@ -14,13 +13,12 @@ from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
 from w2s_pref.models.check import read_json
-from w2s_pref.stages.check import check_language_model
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.stages.watch import Watch
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
 from w2s_pref.studies.preferences.study import Study
