@@ -1,4 +1,4 @@
-"""Run a recipe from this process: alone, with workers beside it, or as one of the processes of a launch, to a clean end."""
+"""Run a recipe from this process: alone, with workers beside it, or in a launch of many, to a clean end."""
 
 from __future__ import annotations
 

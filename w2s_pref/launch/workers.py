@@ -80,10 +80,6 @@ def main() -> int:
     return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 #: Seconds a worker has to end by itself.
 PATIENCE = 20.0
 
@@ -181,3 +177,7 @@ def _show(message: dict[str, Any], worker: str, display: StageDisplay) -> None:
         raise W2SError(message["problems"])
     else:
         display.event(message["number"], message["total"], message["what"], event, message["seconds"], worker)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
