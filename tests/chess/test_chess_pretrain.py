@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chess_helpers import decode_moves
 from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policy import load_saved_policy
 from w2s_pref.studies.chess.notation import build_tokenizer, read_move
-from w2s_pref.studies.chess.stages import decode_moves
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
 

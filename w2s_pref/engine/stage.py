@@ -41,8 +41,8 @@ class Stage:
 
     @property
     def rows(self) -> int:
-        """Rows it works on, for the plan."""
-        return 0
+        """Rows it works on, for the plan: those of ``on``, where it names a split so."""
+        return len(getattr(self, "on", ()))
 
     @cached_property
     def key(self) -> str:

@@ -28,11 +28,6 @@ class Scored(Stage):
         """Kind of score: a key of ``methods.TAU``. Scales are not comparable across kinds."""
         return "reward_model"
 
-    @property
-    def rows(self) -> int:
-        """Pairs to score."""
-        return len(self.on)
-
 
 @dataclass(frozen=True, eq=False)
 class LabelStage(Stage):
@@ -101,11 +96,6 @@ class ConflictStage(Stage):
         """The function with its source, the texts, and the ground truth where it is read."""
         truth = self.on.truth if self.truth else None
         return {"conflict": self.conflict, "code": self.code, "rows": self.on.texts, "truth": truth, "seed": self.seed}
-
-    @property
-    def rows(self) -> int:
-        """Pairs to label."""
-        return len(self.on)
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: the labels."""

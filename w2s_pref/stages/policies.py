@@ -26,7 +26,7 @@ from w2s_pref.stages.model_stage import (
     work_folder,
     write_history,
 )
-from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
+from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
@@ -139,11 +139,6 @@ class LogProbStage(ModelStage):
         start = self.policy.payload if isinstance(self.policy, StartStage) else None
         return {"start": start, "rows": self.on.texts, "tokens": self.tokens}
 
-    @property
-    def rows(self) -> int:
-        """Pairs to score."""
-        return len(self.on)
-
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b."""
         from w2s_pref.models.logprobs import logprob_pairs
@@ -160,7 +155,7 @@ class LogProbStage(ModelStage):
 
 
 @dataclass(frozen=True, eq=False)
-class PairPolicyStage(PolicyStage):
+class PairPolicyStage(PairTraining, PolicyStage):
     """A policy trained on labelled pairs: SFT, DPO, SimPO, IPO, or a user's margin. No parts: never built."""
 
     parts: tuple[Part, ...]
@@ -181,15 +176,6 @@ class PairPolicyStage(PolicyStage):
         mixed = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
         parts = [part.payload for part in self.parts]
         return {**super().payload, "parts": parts, "objective": self.objective, "code": self.code, **mixed}
-
-    @property
-    def rows(self) -> int:
-        """Training pairs."""
-        return sum(len(part.rows) for part in self.parts)
-
-    def check(self, processes: int) -> None:
-        """See ``check_training``."""
-        check_training(self, planned_batch(self), processes)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
@@ -243,10 +229,7 @@ class PolicyScoreStage(Scored):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Log-probabilities of both models."""
-        return {
-            "logprobs": self.logprobs,
-            **({"reference": self.reference} if self.reference is not None else {}),
-        }
+        return {"logprobs": self.logprobs, **({"reference": self.reference} if self.reference is not None else {})}
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -18,13 +18,12 @@ from w2s_pref.stages.model_stage import (
     CHECKED_PAIRS,
     ModelStage,
     check_reload,
-    check_training,
     job_facts,
     model_payload,
     work_folder,
     write_history,
 )
-from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
+from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainStage(ModelStage):
+class TrainStage(PairTraining):
     """A reward model: base weights plus parts. No parts: the untrained model with its new head."""
 
     kind: ClassVar[str] = "model"
@@ -67,15 +66,6 @@ class TrainStage(ModelStage):
             **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
             **({"watch": self.watch.payload} if self.watch is not None else {}),
         }
-
-    @property
-    def rows(self) -> int:
-        """Training pairs."""
-        return sum(len(part.rows) for part in self.parts)
-
-    def check(self, processes: int) -> None:
-        """See ``check_training``."""
-        check_training(self, planned_batch(self), processes)
 
     def load(self, builder: Builder) -> Loaded:
         """The finished model and its tokenizer."""

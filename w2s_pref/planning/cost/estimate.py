@@ -63,11 +63,7 @@ class Estimator:
     """
 
     def __init__(
-        self,
-        opened: AnyOpened,
-        sharding: Sharding | None = None,
-        calibrate: bool = False,
-        device: Device | None = None,
+        self, opened: AnyOpened, sharding: Sharding | None = None, calibrate: bool = False, device: Device | None = None
     ) -> None:
         self.opened, self.sharding, self.device = opened, sharding or Sharding(), device
         self.calibrate = calibrate
@@ -97,16 +93,12 @@ class Estimator:
             done = work(stage, known, self._size(rows, facts))
         store = self.opened.store
         artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
-        trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
-        memory = (
-            training_memory(stage, self.sharding) if trained and isinstance(stage, TrainStage | PolicyStage) else None
-        )
         return Cost(
             stage.kind,
             facts.spec.path.rstrip("/").rsplit("/", 1)[-1] if facts is not None else "",
             stage.name,
             done,
-            memory,
+            training_memory(stage, self.sharding),
             _storage(stage),
             self._seconds(stage, facts, rows, done),
             None if artifact is None else float(artifact.meta["seconds"]),

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.shapes import Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage
@@ -72,12 +73,14 @@ ACTIVATIONS = 34
 TOKENS_AT_ONCE = 4096
 
 
-def training_memory(stage: TrainStage | PolicyStage, sharding: Sharding | None = None) -> int | None:
-    """Bytes that one process needs to train the stage; None where the model's shape is not known. An estimate.
+def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | None:
+    """Bytes that one process needs to train the stage; None where nothing is trained, or no shape known. An estimate.
 
     Weights and gradients in the model's dtype, Adam's two moments in float32. A policy adds the logits of its
     responses; PPO a value model with its optimizer, and a reference (none for an adapter).
     """
+    if not isinstance(stage, TrainStage | PolicyStage) or (isinstance(stage, TrainStage) and not stage.parts):
+        return None
     known = shape(stage.model)
     if known is None:
         return None

@@ -87,17 +87,6 @@ def _policy_job(tokenizer: Any, job: MoveJob) -> tuple[PolicyJob, dict[str, int]
     return policy, tokens.counts
 
 
-def decode_moves(
-    model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 8, batch_size: int = 256
-) -> list[str]:
-    """What the model writes after each prompt when it takes the most likely token every time, up to its eos."""
-    from w2s_pref.models.generation import SampleSettings, sample
-
-    settings = SampleSettings(samples=1, temperature=0.0, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    asked = pd.DataFrame({"form": "text", "prompt": list(prompts)})
-    return list(sample(model, tokenizer, asked, settings, seed=0, max_length=None)["text"])
-
-
 def score_moves(frame: pd.DataFrame, texts: Sequence[str]) -> pd.DataFrame:
     """One row a puzzle: ``id, text, move, legal, right, chance``.
 
@@ -134,11 +123,6 @@ class MoveModelStage(PolicyStage):
         """Start, puzzles, and the solutions only where they are the labels."""
         learned = {"truth": self.on.truth} if self.labels is None else {"illegal": self.illegal}
         return {**super().payload, "puzzles": self.on.texts, **learned}
-
-    @property
-    def rows(self) -> int:
-        """Training puzzles."""
-        return len(self.on)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, and ``history.json``."""
@@ -183,11 +167,6 @@ class MoveScoreStage(Stage):
     def payload(self) -> dict[str, Any]:
         """Puzzles and solutions."""
         return {"puzzles": self.on.texts, "truth": self.on.truth}
-
-    @property
-    def rows(self) -> int:
-        """Answers."""
-        return len(self.on)
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: see ``score_moves``."""

@@ -96,11 +96,6 @@ class AlteredLabels(Stage):
             "seed": self.seed,
         }
 
-    @property
-    def rows(self) -> int:
-        """Items."""
-        return len(self.on)
-
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Labels ``id, p, keep`` after one rule."""
         before = builder.table(self.labels) if self.labels is not None else None

@@ -55,11 +55,6 @@ class ActivationStage(ModelStage):
         model = None if isinstance(self.model, Stage) else model_payload(self.model)
         return {"model": model, "rows": self.on.texts, "pooling": self.pooling, "tokens": self.tokens}
 
-    @property
-    def rows(self) -> int:
-        """Items."""
-        return len(self.on)
-
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """One vector an item, float32, in ``activations.safetensors``; the items' ids in ``table.parquet``."""
         from safetensors.numpy import save_file

@@ -80,6 +80,10 @@ class Laboratory:
         self.named[task, name, seed] = stage
         return name
 
+    def add(self, name: str, task: str, model: str, method: str, split: Split, seed: int, **more: Any) -> str:
+        """A classifier (see ``classify``) under its own name; returns the name."""
+        return self.enter(task, name, seed, self.classify(name, task, model, method, split, seed, **more))
+
     def cell(
         self, study: str, task: str, chain: tuple[str, ...] | str, method: str, names: tuple[str, str, str]
     ) -> None:

@@ -16,14 +16,11 @@ from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows, slices
-from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.preferences.check import check_oracle, check_room
 from w2s_pref.studies.preferences.nodes import Task, ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import TESTS, Study
 from w2s_pref.training.methods import Node
-
-__all__ = ["Study", "all_stages", "build_study"]
 
 
 def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
@@ -72,18 +69,14 @@ def _hop_rows(study: Study, hop: int, hops: int) -> Rows:
     return study.rows["w2s"]
 
 
-def _label_form(study: Study, student: Node) -> str:
-    form = study.recipe.method(student).config.labels
-    return form or study.recipe.labels.form
-
-
 def _arm(study: Study, arm: str, chain: list[Node], seed: int, scale: float) -> None:
     """All hops of one chain: intermediates without conflict, then the student under every conflict setting."""
     hops = len(chain) - 1
     supervisor = f"ceiling/{chain[0]}"
     for hop in range(1, hops + 1):
         rows, node = _hop_rows(study, hop, hops), chain[hop]
-        labels = study.label(f"{arm}/hop{hop}", supervisor, rows, seed, _label_form(study, node))
+        form = study.recipe.method(node).config.labels or study.recipe.labels.form
+        labels = study.label(f"{arm}/hop{hop}", supervisor, rows, seed, form)
         target = Part(rows, labels)
         if hop < hops:
             train(study, f"{arm}/hop{hop}", node, Task(target, supervisor), seed)

@@ -84,12 +84,7 @@ class Study:
         reference = self.logprobs(stage.reference, rows, f"reference of {name}", seed)
         needs = found.score == "implicit_reward"
         return PolicyScoreStage(
-            title,
-            rows,
-            self.logprobs(stage, rows, name, seed),
-            reference if needs else None,
-            found.score,
-            found.beta,
+            title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
 
     def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
