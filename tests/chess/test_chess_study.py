@@ -252,8 +252,8 @@ def student(folder: Path, override: str) -> MoveModelStage:
 
 
 def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.engine.remote import open_store
+    from w2s_pref.engine.stage import Builder
     from w2s_pref.parallel.world import World
 
     recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")

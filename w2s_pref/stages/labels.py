@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from w2s_pref.core.tables import orient
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
 
 
 @dataclass(frozen=True, eq=False)

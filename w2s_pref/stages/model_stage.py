@@ -11,14 +11,13 @@ import numpy as np
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import division
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
 
 #: How architectures are called that read a text in both directions.
 NOT_CAUSAL = ("ForMaskedLM", "ForPreTraining")

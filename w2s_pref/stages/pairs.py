@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from w2s_pref.data.token_cache import Tokenized
-    from w2s_pref.engine.build import Builder
-    from w2s_pref.engine.stage import Stage
+    from w2s_pref.engine.stage import Builder, Stage
 
 
 class PairTraining(ModelStage):

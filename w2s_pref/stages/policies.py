@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import Part, Scored, label_inputs
 from w2s_pref.stages.model_stage import (
@@ -33,7 +33,6 @@ from w2s_pref.stages.watch import Watch, copy_record, monitor
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.fit_policy import PolicyJob
 

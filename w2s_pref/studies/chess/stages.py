@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.model_stage import job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PolicyStage
@@ -23,7 +23,6 @@ from w2s_pref.studies.chess.notation import read_move
 from w2s_pref.studies.chess.puzzles import Puzzles
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.training.fit_policy import PolicyJob
 
 

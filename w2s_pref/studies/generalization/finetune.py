@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
@@ -23,7 +23,6 @@ from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, pick
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.classify import ClassifyJob
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.combine import ensemble, two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.model_stage import ModelStage, model_payload
@@ -25,7 +25,6 @@ from w2s_pref.studies.generalization.finetune import FinetuneStage
 from w2s_pref.training.probes.settings import ProbeSettings
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.training.probes import ProbeFit
 
 #: What is taken of an item's tokens, as ``training.probes`` reads it, which imports torch.

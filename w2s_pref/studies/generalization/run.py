@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.build import Builder
+from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
 from w2s_pref.results.generalization import Headline, LabResults
 from w2s_pref.results.lab import LabBody

@@ -12,14 +12,13 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest, orient
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
 if TYPE_CHECKING:
     from w2s_pref.analysis.preferences.design import Design
-    from w2s_pref.engine.build import Builder
 
 
 def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.data.config import DataConfig, Prepared, prepare
-from w2s_pref.engine.build import Builder
+from w2s_pref.engine.stage import Builder
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
