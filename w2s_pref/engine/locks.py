@@ -97,14 +97,14 @@ class Held:
         self.lost = False
         self._locks = locks
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True, name=f"lease {name[:40]}")
+        self._thread = threading.Thread(target=self._heartbeats, daemon=True, name=f"lease {name[:40]}")
 
     def start(self) -> Held:
         """Begin the heartbeats."""
         self._thread.start()
         return self
 
-    def _keep(self) -> None:
+    def _heartbeats(self) -> None:
         while not self._stop.wait(self._locks.beat) and not self.lost:
             self.lease = replace(self.lease, beat=self.lease.beat + 1)
             self._beat()

@@ -157,7 +157,7 @@ def _true_labels(stage: AlteredLabels, kept: pd.Index) -> pd.DataFrame:
 
 def _part(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
     """Ground truth of a random share of the items, as many of each class."""
-    return _true_labels(stage, _share(stage, pd.Series(range(len(stage.on)), index=_hashed(stage))))
+    return _true_labels(stage, _of_each_class(stage, pd.Series(range(len(stage.on)), index=_hashed(stage))))
 
 
 def _easy(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
@@ -165,10 +165,10 @@ def _easy(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
     assert stage.scores is not None
     scores = builder.table(stage.scores).set_index("id").loc[stage.on.frame["id"]]
     sign = _truth(stage) * 2 - 1
-    return _true_labels(stage, _share(stage, -(scores["score_a"] - scores["score_b"]) * sign))
+    return _true_labels(stage, _of_each_class(stage, -(scores["score_a"] - scores["score_b"]) * sign))
 
 
-def _share(stage: AlteredLabels, order: pd.Series) -> pd.Index:
+def _of_each_class(stage: AlteredLabels, order: pd.Series) -> pd.Index:
     """The first share of each class by ``order``, ascending."""
     truth = _truth(stage)
     chosen: list[str] = []
