@@ -68,6 +68,3 @@ class CoinStudy:
     models: dict[str, ModelFacts] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
     tokens: dict[str, Any] = field(default_factory=dict)
-
-
-Builder.build.register(ThrowStage, lambda builder, stage, folder: stage.build(builder, folder))  # type: ignore[attr-defined]
