@@ -15,9 +15,9 @@ from unittest.mock import patch
 import yaml
 
 from w2s_pref.engine.stage import Stage
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies import run as pipeline
 from w2s_pref.studies.preferences.study import Study
 

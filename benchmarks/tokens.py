@@ -21,7 +21,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.batches import Row, row_length
 from w2s_pref.models.load import load_tokenizer
 from w2s_pref.planning.cost.work import seen_pairs
-from w2s_pref.stages.reload import CHECKED_PAIRS
+from w2s_pref.stages.model_stage import CHECKED_PAIRS
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.kind import all_stages

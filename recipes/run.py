@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from w2s_pref.launch.accelerate import leave, main
+from w2s_pref.launch.here import leave, main
 
 if __name__ == "__main__":
     status = main(sys.argv[1:])  # what goes wrong is a sentence and a status, also where another process is gone

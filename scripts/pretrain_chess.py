@@ -1,7 +1,7 @@
 """Pre-train small causal language models on chess games: ``python scripts/pretrain_chess.py --help``.
 
 Games become the prompts of the puzzles: ``position`` draws a few positions a game, each with the move that was played;
-``moves`` reads whole games. The models are Llama-shaped; the tokenizer is ``w2s_pref.studies.chess.tokens``.
+``moves`` reads whole games. The models are Llama-shaped; the tokenizer is ``w2s_pref.studies.chess.notation``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.studies.chess.notation import facing, position_text, read_move, turned
-from w2s_pref.studies.chess.tokens import MAX_LENGTH, build_tokenizer
+from w2s_pref.studies.chess.notation import MAX_LENGTH, build_tokenizer, facing, position_text, read_move, turned
 
 #: Name -> width x layers.
 SIZES = {"xxs": "32x2", "xs": "64x2", "s": "128x4", "m": "256x4"}

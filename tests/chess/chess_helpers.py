@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import chess
 import numpy as np
@@ -10,7 +12,8 @@ import pandas as pd
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.models.generation import SampleSettings, sample
+from w2s_pref.studies.chess.notation import build_tokenizer
 
 LICHESS = {
     "puzzle_id": "00008",
@@ -64,3 +67,12 @@ def write_model(folder: Path, seed: int, hidden: int = 16) -> Path:
     tiny_model(seed, hidden).save_pretrained(folder)
     build_tokenizer().save_pretrained(folder)
     return folder
+
+
+def decode_moves(
+    model: Any, tokenizer: Any, prompts: Sequence[str], max_new_tokens: int = 8, batch_size: int = 256
+) -> list[str]:
+    """What the model writes after each prompt when it takes the most likely token every time, up to its eos."""
+    settings = SampleSettings(samples=1, temperature=0.0, max_new_tokens=max_new_tokens, batch_size=batch_size)
+    asked = pd.DataFrame({"form": "text", "prompt": list(prompts)})
+    return list(sample(model, tokenizer, asked, settings, seed=0, max_length=None)["text"])

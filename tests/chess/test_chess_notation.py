@@ -10,8 +10,17 @@ from chess_helpers import LICHESS, random_puzzles
 from transformers import AutoTokenizer
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.studies.chess.notation import board_of, facing, moves_text, position_text, read_move, replay, turned
-from w2s_pref.studies.chess.tokens import UNK, build_tokenizer
+from w2s_pref.studies.chess.notation import (
+    UNK,
+    board_of,
+    build_tokenizer,
+    facing,
+    moves_text,
+    position_text,
+    read_move,
+    replay,
+    turned,
+)
 
 
 def every_uci_move() -> list[str]:

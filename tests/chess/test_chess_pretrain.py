@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from chess_helpers import decode_moves
 from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.load import load_saved_policy
-from w2s_pref.studies.chess.moves import decode_moves
-from w2s_pref.studies.chess.notation import read_move
-from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.chess.notation import build_tokenizer, read_move
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
 

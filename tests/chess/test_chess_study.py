@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from chess_helpers import random_puzzles, tiny_model, write_model
+from chess_helpers import decode_moves, random_puzzles, tiny_model, write_model
 from markupsafe import escape
 from rich.console import Console
 
@@ -20,14 +20,12 @@ from w2s_pref.report.draw.format import estimate
 from w2s_pref.results.chess import ChessResults
 from w2s_pref.results.read import list_runs
 from w2s_pref.studies.chess.analysis import summarize
-from w2s_pref.studies.chess.moves import MoveJob, decode_moves, fit_moves, score_moves
+from w2s_pref.studies.chess.notation import build_tokenizer
 from w2s_pref.studies.chess.puzzles import puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
-from w2s_pref.studies.chess.report import write_report
-from w2s_pref.studies.chess.stages import MoveModelStage
-from w2s_pref.studies.chess.study import Cell, chess_stages, open_study
-from w2s_pref.studies.chess.tables import band_name, parts
-from w2s_pref.studies.chess.tokens import build_tokenizer
+from w2s_pref.studies.chess.report import band_name, parts, write_report
+from w2s_pref.studies.chess.stages import MoveJob, MoveModelStage, fit_moves, score_moves
+from w2s_pref.studies.chess.study import Cell, chess_stages, open_chess
 from w2s_pref.studies.finished import show_run
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.recipe import load_recipe
@@ -230,7 +228,7 @@ def test_the_report_is_one_page_that_holds_every_chain_and_escapes_names(folder:
 
 def test_every_hop_is_fresh_and_students_see_no_solution(folder: Path) -> None:
     recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")
-    study = open_study(recipe, folder)
+    study, _ = open_chess(recipe, folder, False)
     models = {stage.name.split(" ")[0]: stage for stage in all_stages(study) if isinstance(stage, MoveModelStage)}
     used = {name: stage.on.name for name, stage in models.items()}
     assert used == {
@@ -248,14 +246,14 @@ def test_every_hop_is_fresh_and_students_see_no_solution(folder: Path) -> None:
 
 
 def student(folder: Path, override: str) -> MoveModelStage:
-    study = open_study(load_recipe(ChessRecipe, folder / "tiny.yaml", [override]), folder)
+    study, _ = open_chess(load_recipe(ChessRecipe, folder / "tiny.yaml", [override]), folder, False)
     models = [stage for stage in all_stages(study) if isinstance(stage, MoveModelStage)]
     return next(stage for stage in models if stage.name.startswith("student/a>c"))
 
 
 def test_illegal_labels_are_kept_or_dropped(folder: Path) -> None:
-    from w2s_pref.engine.build import Builder
-    from w2s_pref.engine.places import open_store
+    from w2s_pref.engine.remote import open_store
+    from w2s_pref.engine.stage import Builder
     from w2s_pref.parallel.world import World
 
     recipe = load_recipe(ChessRecipe, folder / "tiny.yaml")

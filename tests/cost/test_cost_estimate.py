@@ -15,12 +15,10 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, totals
-from w2s_pref.planning.cost.lengths import assumed, lengths
-from w2s_pref.planning.cost.memory import training_memory
-from w2s_pref.planning.cost.sharding import Sharding, read_sharding
+from w2s_pref.planning.cost.memory import Sharding, read_sharding, training_memory
 from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
-from w2s_pref.planning.cost.work import Work, seen_pairs, work
+from w2s_pref.planning.cost.work import Work, assumed, lengths, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.rewards import ScoreStage, TrainStage

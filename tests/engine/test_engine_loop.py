@@ -10,11 +10,9 @@ from typing import Any, ClassVar
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.build import Builder
 from w2s_pref.engine.loop import Loop
-from w2s_pref.engine.places import open_store
-from w2s_pref.engine.remote import Remote, RemoteStore
-from w2s_pref.engine.stage import Stage, ordered
+from w2s_pref.engine.remote import Remote, RemoteStore, open_store
+from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.engine.store import MANIFEST, Store
 from w2s_pref.parallel.world import World
 

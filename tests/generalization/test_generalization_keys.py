@@ -9,8 +9,7 @@ import pytest
 from lab_helpers import TUNED, keys, laboratory, write_lab
 
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.methods import MethodConfig
-from w2s_pref.studies.generalization.recipe import Recipe
+from w2s_pref.studies.generalization.recipe import MethodConfig, Recipe
 from w2s_pref.studies.kind import all_stages
 
 

@@ -35,7 +35,7 @@ def settings(study: str) -> dict[str, Any]:
 def preferences() -> dict[str, Any]:
     """Body of ``results.json``: two arms, reward models and DPO policies that spoke, three conflicts, two seeds."""
     from w2s_pref.analysis.preferences.study import summarize
-    from w2s_pref.studies.preferences.tables import study_design
+    from w2s_pref.studies.preferences.analyze import study_design
 
     tables = [table("preferences", name) for name in ("scores", "labels", "pairs")]
     spoken = [table("preferences", name) for name in ("judged", "anchors")]

@@ -13,7 +13,6 @@ from report.fixture import ESCAPES, build
 from rich.console import Console
 from typer.testing import CliRunner
 
-from w2s_pref.cli import monitored as study_table
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import Band, Envelope
@@ -21,7 +20,7 @@ from w2s_pref.monitor.finished import watched_runs
 from w2s_pref.monitor.lead_time import judge_envelope
 from w2s_pref.monitor.verdict import headline, judge_runs, sentences
 from w2s_pref.organisms import monitored as study
-from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table
+from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table, study_table
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 
@@ -206,7 +205,7 @@ def test_organisms_under_the_monitor(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     shown = CliRunner().invoke(app, ["organisms", "--monitor", "--json", str(out)])
     assert shown.exit_code == 0, shown.output
     found = json.loads(out.read_text())
-    text = printed(study_table.tables(found)[0])
+    text = printed(study_table(found, headline(found["detector"]), sentences(found["detector"])))
     assert headline(found["detector"]) in text
     for sentence in sentences(found["detector"]):
         assert sentence in text

@@ -11,8 +11,8 @@ import pytest
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyStage
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe, run
 

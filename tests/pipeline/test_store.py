@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from w2s_pref.core.disk import write_text
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, write_text
 from w2s_pref.engine.identity import Identity, myself
 from w2s_pref.engine.store import MANIFEST, Store
 

@@ -11,7 +11,7 @@ import pytest
 from w2s_pref.core.errors import W2SError
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.preferences.tables import score_table
+from w2s_pref.studies.preferences.analyze import score_table
 
 
 class Tables:

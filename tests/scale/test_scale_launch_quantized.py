@@ -16,7 +16,7 @@ from w2s_pref.models import quantized
 from w2s_pref.models.info import facts
 from w2s_pref.models.load import load_base, load_policy, load_saved, load_saved_policy, save_policy
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.stages.start import model_payload
+from w2s_pref.stages.model_stage import model_payload
 
 FOUR_BITS = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 LORA = {"r": 4, "target_modules": ["q_proj", "v_proj"]}

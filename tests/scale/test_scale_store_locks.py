@@ -13,11 +13,9 @@ from typing import Any
 import pytest
 from lease_helpers import ENVIRONMENT, dead_here, elsewhere, put_lease
 
-from w2s_pref.engine import lease_files
 from w2s_pref.engine import locks as locks_module
 from w2s_pref.engine.identity import Identity, alive, myself, started
-from w2s_pref.engine.lease_files import LeaseFolder
-from w2s_pref.engine.locks import Lease, LeaseLost, Locks
+from w2s_pref.engine.locks import Lease, LeaseFolder, LeaseLost, Locks
 
 
 @pytest.fixture
@@ -210,7 +208,7 @@ def test_a_heartbeat_goes_into_the_file_it_belongs_to(shelf: LeaseFolder, monkey
         return decode(data)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lease_files.Lease, "decode", overtaken)
+        patch.setattr(Lease, "decode", overtaken)
         assert shelf.beat("model-k", mine.token, replace(mine, beat=9).encode())
     assert shelf.read("model-k") == taker.encode()
 
@@ -221,7 +219,7 @@ def test_without_hard_links(shelf: LeaseFolder, monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(lease_files.os, "link", refuse)
+    monkeypatch.setattr("os.link", refuse)
     locks = Locks(shelf)
     held = locks.take("model-k")
     assert held is not None

@@ -14,8 +14,7 @@ from lease_helpers import dead_here, elsewhere, put_lease
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.locks import Locks
-from w2s_pref.engine.places import open_store
-from w2s_pref.engine.remote import LeaseObjects, Remote, RemoteStore, cache_folder
+from w2s_pref.engine.remote import LeaseObjects, Remote, RemoteStore, cache_folder, open_store
 from w2s_pref.engine.store import MANIFEST, Artifact, Store
 
 

@@ -103,7 +103,7 @@ def running(study: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Pr
         time.sleep(0.02)
     children = psutil.Process(process.pid).children()
     try:
-        yield process, [child for child in children if "w2s_pref.launch.worker" in child.cmdline()]
+        yield process, [child for child in children if "w2s_pref.launch.workers" in child.cmdline()]
     finally:
         process.kill()
         process.communicate()

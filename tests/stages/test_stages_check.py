@@ -14,12 +14,11 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.labels import Part
+from w2s_pref.stages.model_stage import StartStage, check_reload
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage
-from w2s_pref.stages.reload import check_reload
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.chess.stages import MoveModelStage
 from w2s_pref.studies.generalization.answers import Split
 from w2s_pref.studies.generalization.finetune import FinetuneStage

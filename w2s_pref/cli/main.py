@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from w2s_pref.cli.analyze import analyze
-from w2s_pref.cli.output import JsonOut, console, user_error, write_json
+from w2s_pref.cli.output import JsonOut, console, write_json
+from w2s_pref.core.errors import W2SError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -66,12 +67,12 @@ def plan(
     opened = open_for_plan(recipe, overrides or [])
     if not cost:
         if calibrate or tflops or accelerate or num_processes:
-            raise user_error("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
+            raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
         show_plan(opened, console(), only_missing=missing)
         write_json(json_file, lambda: as_json(opened))
         return
     from w2s_pref.planning.cost.estimate import Device, Estimator
-    from w2s_pref.planning.cost.sharding import Sharding, read_sharding
+    from w2s_pref.planning.cost.memory import Sharding, read_sharding
     from w2s_pref.planning.cost.table import costs_as_json, show_costs
 
     sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
@@ -123,7 +124,7 @@ def inspect_data(
     rows: Annotated[int, typer.Option(min=1, help="pairs to show")] = 3,
 ) -> None:
     """Show decoded tokens of a few pairs, with the scored position marked."""
-    from w2s_pref.planning.show_data import show_data
+    from w2s_pref.planning.data import show_data
 
     show_data(recipe, overrides or [], split, model, rows, console())
 
@@ -145,7 +146,7 @@ def audit(
     json_file: JsonOut = None,
 ) -> None:
     """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""
-    from w2s_pref.planning.audit import audit_tasks
+    from w2s_pref.planning.data import audit_tasks
 
     done = audit_tasks(task, path or [], seed, console())
     write_json(json_file, lambda: done)
@@ -188,7 +189,7 @@ def score(
 def _pair(text: str) -> tuple[str, str]:
     ours, equals, theirs = text.partition("=")
     if not equals:
-        raise user_error(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
+        raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
     return ours, theirs
 
 
@@ -205,10 +206,10 @@ def organisms(
 ) -> None:
     """Test the analysis on organisms whose truth is known: false-positive rate and power."""
     if trained + scale_null + monitor > 1:
-        raise user_error("--trained, --scale-null and --monitor are studies of their own; give one of them.")
+        raise W2SError("--trained, --scale-null and --monitor are studies of their own; give one of them.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
     if monitor:
-        from w2s_pref.cli.monitored import main_table
+        main_table = _monitor_table
     elif trained:
         from w2s_pref.organisms.trained import main_table
     elif scale_null:
@@ -220,6 +221,16 @@ def organisms(
     for table in tables:
         console().print(table)
     write_json(json_file, lambda: value)
+
+
+def _monitor_table() -> tuple[list[Any], dict[str, Any]]:
+    """The monitor's study at its default size: verdict, final state of the organisms, the detector's tables."""
+    from w2s_pref.monitor.verdict import headline, sentences
+    from w2s_pref.organisms.monitored import monitor_study
+    from w2s_pref.report.analyses.alarms import study_table
+
+    found = monitor_study()
+    return [study_table(found, headline(found["detector"]), sentences(found["detector"]))], found
 
 
 @app.command()
@@ -238,8 +249,6 @@ def schema(
 
 def main() -> None:
     """Entry point: user errors become sentences and exit status 1."""
-    from w2s_pref.core.errors import W2SError
-
     try:
         app()
     except W2SError as error:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from w2s_pref.core import errors
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -24,13 +26,6 @@ def console() -> Console:
     return Console()
 
 
-def user_error(message: str) -> Exception:
-    """A sentence for the user, to be raised."""
-    from w2s_pref.core.errors import W2SError
-
-    return W2SError(message)
-
-
 def write_json(path: Path | None, value: Callable[[], Any]) -> None:
     """Write what ``value`` returns, if there is a path."""
     write_text(path, lambda: json.dumps(value(), indent=1, allow_nan=False) + "\n")
@@ -38,9 +33,6 @@ def write_json(path: Path | None, value: Callable[[], Any]) -> None:
 
 def write_text(path: Path | None, text: Callable[[], str]) -> None:
     """Write what ``text`` returns, if there is a path, and say so."""
-    if path is None:
-        return
-    from w2s_pref.core.disk import write_text as write
-
-    write(path, text())
-    print(f"wrote {path}")
+    if path is not None:
+        errors.write_text(path, text())
+        print(f"wrote {path}")

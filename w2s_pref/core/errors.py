@@ -1,8 +1,13 @@
-"""The one exception users see: a sentence that says what is wrong, where, and how to mend it."""
+"""What users see of a failure: a sentence on what is wrong, where, and how to mend it; disks and files among them."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 
 class W2SError(Exception):
@@ -21,3 +26,48 @@ class W2SError(Exception):
 
 class Unreachable(W2SError):
     """A hub model or data set that is not here and could not be asked for. Planning goes on without it."""
+
+
+def system_error(error: Exception) -> OSError | None:
+    """The system's error behind an exception, or None. Torch, safetensors and tokenizers wrap it in kinds of theirs."""
+    if isinstance(error, OSError):
+        return error
+    text = str(error)
+    number = re.search(r"os error (\d+)", text)
+    if number:
+        return OSError(int(number[1]), os.strerror(int(number[1])))
+    if any(mark in text for mark in ("iostream error", "inline_container.cc", "PytorchStreamWriter")):
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # torch's writer keeps the reason to itself
+    return None
+
+
+def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
+    """A full, read-only or misplaced folder as a sentence; ``key`` is the recipe's key that names it."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return W2SError(
+            f"{key}: no space left on the disk of {folder}; free some or give another {key} ({key}=FOLDER), "
+            "then run the same command again: it continues where it stopped"
+        )
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
+        return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
+    return error
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in blocks. The hub's cache names large files by it: then nothing is read."""
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and len(blob.name) == 64:
+        return blob.name
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a user's file whole or not at all: temporary file beside it, then rename."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise W2SError(f"{path}: cannot be written ({error.strerror}); is the folder there and writable?") from error

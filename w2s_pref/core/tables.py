@@ -20,11 +20,8 @@ PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "obje
 #: wrong are balanced within, and the part (train or test) that the file says.
 ITEM_COLUMNS: Final = (*PAIR_COLUMNS, "unit", "part")
 
-#: Labels join pairs by id: ``p`` is the probability that ``a`` is preferred, ``keep`` says whether to train on it.
-LABEL_COLUMNS: Final = ("id", "p", "keep")
-
-#: Raw scores of a pair by one model, in neutral order.
-RAW_SCORE_COLUMNS: Final = ("id", "score_a", "score_b")
+#: Labels (``id, p, keep``) join pairs by id: ``p`` is the probability that ``a`` is preferred, ``keep`` says whether to
+#: train on it. Raw scores of a pair by one model are ``id, score_a, score_b``, in neutral order.
 
 #: The public score table (long form): ``delta`` = score of the ground-truth answer minus score of the other.
 SCORE_COLUMNS: Final = ("id", "group", "model", "seed", "delta")

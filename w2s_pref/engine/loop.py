@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.build import Builder
 from w2s_pref.engine.locks import Held, Lease, LeaseLost
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 
 
 class Display(Protocol):

@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import file_hash
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.identity import myself
 from w2s_pref.engine.locks import Lease, Locks
@@ -259,3 +258,14 @@ class RemoteStore(Store):
                 self.remote.move((kind, key, *Path(name).parts), ("corrupted", target, *Path(name).parts))
         url = self.remote.url
         print(f"store: {url}/{kind}/{key} did not match its hashes; moved to {url}/corrupted/{target} and built again")
+
+
+def open_store(place: str) -> Store:
+    """The store of a folder, or of a URL that fsspec knows (``s3://``, ``gs://``, …).
+
+    Raises:
+        W2SError: a URL whose file system is not installed or not known.
+    """
+    if "://" not in place:
+        return Store(Path(place).expanduser())
+    return RemoteStore(place)

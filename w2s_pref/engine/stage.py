@@ -1,20 +1,23 @@
-"""What a stage is: its key, what it reads, how it is built. The engine asks a stage, never its class.
+"""What a stage is (its key, what it reads, how it is built), and what it is given to build with.
 
-A key is the hash of the stage's kind and version, its own payload, and the keys of its inputs. Not in it: paths,
-logging, workers, and how the effective batch is split.
+The engine asks a stage, never its class. A key is the hash of the stage's kind and version, its own payload, and the
+keys of its inputs. Not in it: paths, logging, workers, and how the effective batch is split.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, TypeVar, cast
 
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
+from w2s_pref.engine.store import Artifact, Store
+from w2s_pref.parallel.world import World
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +44,8 @@ class Stage:
 
     @property
     def rows(self) -> int:
-        """Rows it works on, for the plan."""
-        return 0
+        """Rows it works on, for the plan: those of ``on``, where it names a split so."""
+        return len(getattr(self, "on", ()))
 
     @cached_property
     def key(self) -> str:
@@ -79,3 +82,67 @@ def ordered(targets: list[Stage]) -> list[Stage]:
     for target in targets:
         visit(target)
     return list(seen.values())
+
+
+T = TypeVar("T")
+
+
+@dataclass
+class Builder:
+    """One for a run, in every process.
+
+    Attributes:
+        base: folder of the recipe.
+        progress: called with (done, total) steps of a training.
+        signal: called with a step and the monitor's signals there.
+        made: keys of stages that were built along with another one.
+    """
+
+    store: Store
+    world: World
+    base: Path
+    progress: Callable[[int, int], None] | None = None
+    signal: Callable[[int, dict[str, float]], None] | None = None
+    made: set[str] = field(default_factory=set, repr=False)
+    _models: tuple[str, Any] | None = field(default=None, repr=False)
+
+    def artifact(self, stage: Stage) -> Artifact:
+        """A finished input, its files checked.
+
+        Raises:
+            W2SError: it is not in the store.
+        """
+        return self._found(stage, self.store.get(stage.kind, stage.key))
+
+    def meta(self, stage: Stage) -> dict[str, Any]:
+        """What a finished stage says about itself; its files are not read, and not fetched.
+
+        Raises:
+            W2SError: it is not in the store.
+        """
+        return self._found(stage, self.store.meta(stage.kind, stage.key))
+
+    def _found(self, stage: Stage, found: T | None) -> T:
+        if found is None:
+            raise W2SError(f"stage {stage.name!r} is not in the store {self.store}; run the recipe again")
+        return found
+
+    def table(self, stage: Stage) -> pd.DataFrame:
+        """The table of a stage that writes one."""
+        return pd.read_parquet(self.artifact(stage).folder / "table.parquet")
+
+    def recall(self, key: str, load: Callable[[], T]) -> T:
+        """What was remembered under this key; else what ``load`` returns, in its place."""
+        if self._models is None or self._models[0] != key:
+            self.forget_models()  # before the next is loaded: there may not be room for both
+            self.remember(key, load())
+        assert self._models is not None
+        return cast(T, self._models[1])
+
+    def remember(self, key: str, models: object) -> None:
+        """Leave what this stage loaded in memory for the stages that come next; one key at a time."""
+        self._models = (key, models)
+
+    def forget_models(self) -> None:
+        """Make room in memory: a training needs it."""
+        self._models = None

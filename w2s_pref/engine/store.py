@@ -16,11 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import disk_sentence, file_hash, system_error
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_error
 from w2s_pref.engine.identity import Identity, alive, myself
-from w2s_pref.engine.lease_files import LeaseFolder
-from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
 
 MANIFEST = "manifest.json"
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
@@ -122,13 +120,13 @@ class Store:
         files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
         stamps = {name: _stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
         manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
-        for path in temporary.rglob("*"):
-            if path.is_file():
-                _fsync(path)
-        with (temporary / MANIFEST).open("w", encoding="utf-8") as handle:
-            json.dump(manifest, handle, indent=1)
-            handle.flush()
-            os.fsync(handle.fileno())
+        for name in files:
+            with (temporary / name).open("rb") as handle:
+                os.fsync(handle.fileno())
+        with (temporary / MANIFEST).open("w", encoding="utf-8") as text:
+            json.dump(manifest, text, indent=1)
+            text.flush()
+            os.fsync(text.fileno())
         move_in(temporary, self.place(kind, key))
         shutil.rmtree(self.partial(kind, key), ignore_errors=True)
         artifact = self.get(kind, key)
@@ -210,8 +208,3 @@ def _stamp(path: Path) -> list[int]:
     """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
-
-
-def _fsync(path: Path) -> None:
-    with path.open("rb") as handle:
-        os.fsync(handle.fileno())

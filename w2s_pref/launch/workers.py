@@ -2,20 +2,83 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.launch.display import StageDisplay
-from w2s_pref.launch.worker import MARK
+
+if TYPE_CHECKING:
+    from w2s_pref.engine.stage import Stage
+
+#: Begins every line that is not something a library printed (RFC 7464's record separator).
+MARK = "\x1e"
+#: Seconds between two messages about the steps of a training.
+PAUSE = 0.2
+
+
+class Telling:
+    """A display that tells the process which started this one."""
+
+    def __init__(self) -> None:
+        self.told = 0.0
+
+    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
+        """A stage was found, started, finished or left."""
+        say(event=event, number=number, total=total, what=f"{stage.kind:8} {stage.name}", seconds=seconds)
+
+    def step(self, done: int, total: int) -> None:
+        """A training made progress."""
+        if done == total or time.monotonic() - self.told >= PAUSE:
+            self.told = time.monotonic()
+            say(event="step", done=done, total=total)
+
+    def signal(self, step: int, signals: dict[str, float]) -> None:
+        """Not told: several trainings share the screen, and their signals are in the report."""
+
+    def wait(self, sentence: str) -> None:
+        """There is nothing to do until another worker has finished."""
+        say(event="wait", text=sentence)
+
+
+def say(**message: Any) -> None:
+    """One message to the process that started this one."""
+    print(MARK + json.dumps(message), flush=True)
+
+
+def _end_with_parent() -> None:
+    """Standard input closes when the process that started this one ends or wants an end: the same as Ctrl-C."""
+    while os.read(0, 1024):  # unbuffered: a lock of sys.stdin that is held while the interpreter ends would abort it
+        pass
+    _thread.interrupt_main()
+
+
+def main() -> int:
+    """Build what the recipe of the command line lacks; returns the exit status."""
+    from w2s_pref.studies.run import build
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        build(Path(sys.argv[1]), sys.argv[2:], Telling())
+    except W2SError as error:
+        say(event="error", problems=error.problems)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
 
 #: Seconds a worker has to end by itself.
 PATIENCE = 20.0
@@ -28,7 +91,7 @@ def build_together(recipe: Path, overrides: list[str], number: int, display: Sta
         W2SError: the sentences of the first worker that could not go on, or no worker came to the end.
     """
     inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
-    line = [sys.executable, "-m", "w2s_pref.launch.worker", str(recipe), *overrides]
+    line = [sys.executable, "-m", "w2s_pref.launch.workers", str(recipe), *overrides]
     with _started(line, environments(number)) as workers:
         for index, worker in enumerate(workers):
             threading.Thread(target=_listen, args=(index, worker, inbox), daemon=True).start()
@@ -114,3 +177,7 @@ def _show(message: dict[str, Any], worker: str, display: StageDisplay) -> None:
         raise W2SError(message["problems"])
     else:
         display.event(message["number"], message["total"], message["what"], event, message["seconds"], worker)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -9,8 +9,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.disk import file_hash
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 

@@ -15,8 +15,6 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.table import scaled
 from w2s_pref.results.read import list_runs
-from w2s_pref.stages.policies import PolicyStage
-from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.folder import check_places
 from w2s_pref.studies.kind import AnyOpened
 from w2s_pref.studies.run import open_recipe
@@ -49,9 +47,7 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
         holder = store.holder(stage.kind, stage.key)
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
-    trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
-    memory = training_memory(stage) if trained and isinstance(stage, TrainStage | PolicyStage) else None
-    return Row(stage.kind, stage.name, state, stage.rows, memory, note)
+    return Row(stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
 
 
 def warnings_of(opened: AnyOpened) -> list[str]:

@@ -11,15 +11,13 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.user_code import guarded
-from w2s_pref.engine.stage import Stage
-from w2s_pref.stages.model_stage import ModelStage
+from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.judging import Oracle
 
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from w2s_pref.core.tables import orient
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,11 +24,6 @@ class Scored(Stage):
     def form(self) -> str:
         """Kind of score: a key of ``methods.TAU``. Scales are not comparable across kinds."""
         return "reward_model"
-
-    @property
-    def rows(self) -> int:
-        """Pairs to score."""
-        return len(self.on)
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,11 +93,6 @@ class ConflictStage(Stage):
         """The function with its source, the texts, and the ground truth where it is read."""
         truth = self.on.truth if self.truth else None
         return {"conflict": self.conflict, "code": self.code, "rows": self.on.texts, "truth": truth, "seed": self.seed}
-
-    @property
-    def rows(self) -> int:
-        """Pairs to label."""
-        return len(self.on)
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: the labels."""

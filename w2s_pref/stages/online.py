@@ -12,10 +12,9 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import locate
 from w2s_pref.core.user_code import guarded
-from w2s_pref.engine.stage import Stage
-from w2s_pref.stages.check import check_ppo
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
-from w2s_pref.stages.model_stage import job_facts, work_folder, write_history
+from w2s_pref.stages.model_stage import check_ppo, job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage
 from w2s_pref.stages.rows import Rows
@@ -23,7 +22,6 @@ from w2s_pref.stages.watch import copy_record, in_own_loop, monitor
 from w2s_pref.training.methods import FOLDER, REWARDS
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.monitor import RiskMonitor
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.rewards import RewardFunction

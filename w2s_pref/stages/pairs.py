@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import random_labels
+from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import Part
+from w2s_pref.stages.model_stage import ModelStage, check_training
 from w2s_pref.stages.watch import Watch
 from w2s_pref.training.arguments import enlarged
 
@@ -18,27 +20,28 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from w2s_pref.data.token_cache import Tokenized
-    from w2s_pref.engine.build import Builder
-    from w2s_pref.engine.stage import Stage
+    from w2s_pref.engine.stage import Builder, Stage
 
 
-class _PairTraining(Protocol):
-    """A training on the pairs of its parts."""
+class PairTraining(ModelStage):
+    """A training on the pairs of its parts; what it is told is fields of its stage."""
+
+    model: ModelFacts
+    seed: int
+    parts: tuple[Part, ...]
+    arguments: dict[str, Any]
+    tokens: dict[str, Any]
+    match_updates: bool
+    watch: Watch | None
 
     @property
-    def rows(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-    @property
-    def parts(self) -> tuple[Part, ...]: ...
-    @property
-    def arguments(self) -> dict[str, Any]: ...
-    @property
-    def tokens(self) -> dict[str, Any]: ...
-    @property
-    def match_updates(self) -> bool: ...
-    @property
-    def watch(self) -> Watch | None: ...
+    def rows(self) -> int:
+        """Training pairs."""
+        return sum(len(part.rows) for part in self.parts)
+
+    def check(self, processes: int) -> None:
+        """See ``check_training``."""
+        check_training(self, planned_batch(self), processes)
 
 
 @dataclass
@@ -72,7 +75,7 @@ class Pairs:
 
 def training_pairs(
     builder: Builder,
-    stage: _PairTraining,
+    stage: PairTraining,
     tokenizer: PreTrainedTokenizerBase,
     starts: bool = False,
     references: tuple[Stage, ...] = (),
@@ -94,7 +97,7 @@ def training_pairs(
 
 
 def _read(
-    builder: Builder, part: Part, stage: _PairTraining, tokenizer: PreTrainedTokenizerBase, starts: bool
+    builder: Builder, part: Part, stage: PairTraining, tokenizer: PreTrainedTokenizerBase, starts: bool
 ) -> tuple[Tokenized, pd.DataFrame]:
     """Token ids, labels and signs of one part, joined by id."""
     from w2s_pref.data.tokens import tokenize
@@ -121,7 +124,7 @@ def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
     return pd.DataFrame({"id": frame["id"], "p": frame["truth"].astype(float), "keep": True})
 
 
-def sized(stage: _PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | None]:
+def sized(stage: PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | None]:
     """Arguments, with the enlarged batch and the fixed number of updates of a mixture.
 
     Raises:
@@ -141,7 +144,7 @@ def sized(stage: _PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int |
     return arguments, updates
 
 
-def planned_batch(stage: _PairTraining) -> int:
+def planned_batch(stage: PairTraining) -> int:
     """The effective batch before any pair is dropped, a mixture's enlarged one included."""
     batch = int(stage.arguments["batch_size"])
     if stage.match_updates and len(stage.parts) > 1:

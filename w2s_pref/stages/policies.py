@@ -12,21 +12,27 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.check import check_training
 from w2s_pref.stages.labels import Part, Scored, label_inputs
-from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
-from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
-from w2s_pref.stages.reload import CHECKED_ANSWERS, check_reload
+from w2s_pref.stages.model_stage import (
+    CHECKED_ANSWERS,
+    CausalStage,
+    ModelStage,
+    StartStage,
+    check_reload,
+    check_training,
+    job_facts,
+    work_folder,
+    write_history,
+)
+from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import CausalStage, StartStage
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.policy import PolicyJob
 
@@ -132,11 +138,6 @@ class LogProbStage(ModelStage):
         start = self.policy.payload if isinstance(self.policy, StartStage) else None
         return {"start": start, "rows": self.on.texts, "tokens": self.tokens}
 
-    @property
-    def rows(self) -> int:
-        """Pairs to score."""
-        return len(self.on)
-
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b."""
         from w2s_pref.models.scoring import logprob_pairs
@@ -153,7 +154,7 @@ class LogProbStage(ModelStage):
 
 
 @dataclass(frozen=True, eq=False)
-class PairPolicyStage(PolicyStage):
+class PairPolicyStage(PairTraining, PolicyStage):
     """A policy trained on labelled pairs: SFT, DPO, SimPO, IPO, or a user's margin. No parts: never built."""
 
     parts: tuple[Part, ...]
@@ -174,15 +175,6 @@ class PairPolicyStage(PolicyStage):
         mixed = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
         parts = [part.payload for part in self.parts]
         return {**super().payload, "parts": parts, "objective": self.objective, "code": self.code, **mixed}
-
-    @property
-    def rows(self) -> int:
-        """Training pairs."""
-        return sum(len(part.rows) for part in self.parts)
-
-    def check(self, processes: int) -> None:
-        """See ``check_training``."""
-        check_training(self, planned_batch(self), processes)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
@@ -236,10 +228,7 @@ class PolicyScoreStage(Scored):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Log-probabilities of both models."""
-        return {
-            "logprobs": self.logprobs,
-            **({"reference": self.reference} if self.reference is not None else {}),
-        }
+        return {"logprobs": self.logprobs, **({"reference": self.reference} if self.reference is not None else {})}
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -11,26 +11,30 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.check import check_training
 from w2s_pref.stages.labels import Part, Scored, label_inputs
-from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
-from w2s_pref.stages.pairs import planned_batch, sized, training_pairs
-from w2s_pref.stages.reload import CHECKED_PAIRS, check_reload
-from w2s_pref.stages.start import model_payload
+from w2s_pref.stages.model_stage import (
+    CHECKED_PAIRS,
+    ModelStage,
+    check_reload,
+    job_facts,
+    model_payload,
+    work_folder,
+    write_history,
+)
+from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.fit import FitJob
 
 
 @dataclass(frozen=True, eq=False)
-class TrainStage(ModelStage):
+class TrainStage(PairTraining):
     """A reward model: base weights plus parts. No parts: the untrained model with its new head."""
 
     kind: ClassVar[str] = "model"
@@ -61,15 +65,6 @@ class TrainStage(ModelStage):
             **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
             **({"watch": self.watch.payload} if self.watch is not None else {}),
         }
-
-    @property
-    def rows(self) -> int:
-        """Training pairs."""
-        return sum(len(part.rows) for part in self.parts)
-
-    def check(self, processes: int) -> None:
-        """See ``check_training``."""
-        check_training(self, planned_batch(self), processes)
 
     def load(self, builder: Builder) -> Loaded:
         """The finished model and its tokenizer."""

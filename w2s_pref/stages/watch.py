@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.monitor.record import against
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
@@ -21,7 +21,6 @@ from w2s_pref.training.methods import TAU
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.monitor import RiskMonitor
     from w2s_pref.monitor.alarms import Envelope
     from w2s_pref.monitor.scorers import PolicyMargins

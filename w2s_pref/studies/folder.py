@@ -13,10 +13,9 @@ from pathlib import Path
 import yaml
 from pydantic import BaseModel
 
-from w2s_pref.core.disk import disk_sentence
-from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.build import Builder
+from w2s_pref.core.errors import W2SError, disk_sentence
 from w2s_pref.engine.identity import Identity, alive, myself
+from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.parallel.world import World, environment
 from w2s_pref.report.registry import check as check_sections

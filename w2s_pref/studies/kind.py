@@ -19,7 +19,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import did_you_mean, is_reference, locate, resolve
 from w2s_pref.core.strict import StudySection
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.stage import Stage, ordered
+from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.engine.store import Store
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.rows import Rows
@@ -27,7 +27,6 @@ from w2s_pref.stages.rows import Rows
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from w2s_pref.engine.build import Builder
 
 #: Top-level key of a recipe → the kind of study that it makes it.
 BUILT_IN: Final = {

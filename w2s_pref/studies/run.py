@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
-from w2s_pref.engine.build import Builder
 from w2s_pref.engine.loop import Display, Loop
-from w2s_pref.engine.places import open_store
+from w2s_pref.engine.remote import open_store
+from w2s_pref.engine.stage import Builder
 from w2s_pref.models import quantized
 from w2s_pref.parallel.world import TIMEOUT_S, World
 from w2s_pref.studies.folder import check_places, fresh_folder, write_facts

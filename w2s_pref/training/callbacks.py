@@ -21,8 +21,7 @@ from accelerate.utils import broadcast_object_list
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from w2s_pref.core.disk import file_hash
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 
 log = logging.getLogger(__name__)
 

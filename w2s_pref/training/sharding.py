@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.parallel.division import division
+from w2s_pref.parallel.world import division
 
 if TYPE_CHECKING:
     from transformers import Trainer

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from w2s_pref.data.config import Prepared
-from w2s_pref.engine.build import Builder
+from w2s_pref.engine.stage import Builder
 from w2s_pref.report.draw.blocks import Points, Section
 from w2s_pref.report.html import write_study
 from w2s_pref.studies.folder import provenance

@@ -11,8 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from w2s_pref.core.strict import Section, StudySection
-from w2s_pref.engine.build import Builder
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.results.estimates import Model
 from w2s_pref.results.trainings import Provenance
@@ -69,6 +68,3 @@ class CoinStudy:
     models: dict[str, ModelFacts] = field(default_factory=dict)
     rows: dict[str, Rows] = field(default_factory=dict)
     tokens: dict[str, Any] = field(default_factory=dict)
-
-
-Builder.build.register(ThrowStage, lambda builder, stage, folder: stage.build(builder, folder))  # type: ignore[attr-defined]

@@ -10,19 +10,17 @@ from typing import Any
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.planning.cost.lengths import Lengths, lengths
-from w2s_pref.planning.cost.memory import ADAPTED, BYTES, training_memory
+from w2s_pref.planning.cost.memory import ADAPTED, BYTES, Sharding, training_memory
 from w2s_pref.planning.cost.shapes import shape
-from w2s_pref.planning.cost.sharding import Sharding
 from w2s_pref.planning.cost.speed import Bench, Speed
-from w2s_pref.planning.cost.work import Work, work
+from w2s_pref.planning.cost.work import Lengths, Work, lengths, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.kind import AnyOpened
 
 #: Bytes of a row in a table of scores, labels or log-probabilities.
@@ -65,11 +63,7 @@ class Estimator:
     """
 
     def __init__(
-        self,
-        opened: AnyOpened,
-        sharding: Sharding | None = None,
-        calibrate: bool = False,
-        device: Device | None = None,
+        self, opened: AnyOpened, sharding: Sharding | None = None, calibrate: bool = False, device: Device | None = None
     ) -> None:
         self.opened, self.sharding, self.device = opened, sharding or Sharding(), device
         self.calibrate = calibrate
@@ -99,16 +93,12 @@ class Estimator:
             done = work(stage, known, self._size(rows, facts))
         store = self.opened.store
         artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
-        trained = isinstance(stage, PolicyStage) or (isinstance(stage, TrainStage) and bool(stage.parts))
-        memory = (
-            training_memory(stage, self.sharding) if trained and isinstance(stage, TrainStage | PolicyStage) else None
-        )
         return Cost(
             stage.kind,
             facts.spec.path.rstrip("/").rsplit("/", 1)[-1] if facts is not None else "",
             stage.name,
             done,
-            memory,
+            training_memory(stage, self.sharding),
             _storage(stage),
             self._seconds(stage, facts, rows, done),
             None if artifact is None else float(artifact.meta["seconds"]),

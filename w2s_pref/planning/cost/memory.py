@@ -1,14 +1,64 @@
-"""Memory of one process while it trains: weights, gradients, optimizer state, and activations of a micro-batch."""
+"""Memory of a training, and how a launch spreads a model over its processes, as an accelerate configuration says it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
+from typing import Any
 
+import yaml
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.shapes import Shape, shape
-from w2s_pref.planning.cost.sharding import Sharding
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Processes, and which of weights, gradients and optimizer state each of them has only a part of.
+
+    ``stage`` is ZeRO's: 0 nothing, 1 the optimizer state, 2 gradients too, 3 weights too (as FSDP).
+    """
+
+    processes: int = 1
+    stage: int = 0
+    name: str = "one process"
+
+    def parts(self, what: int) -> int:
+        """Into how many parts the optimizer state (1), the gradients (2) or the weights (3) are divided."""
+        return self.processes if self.stage >= what else 1
+
+
+def read_sharding(file: Path, processes: int | None = None) -> Sharding:
+    """What an accelerate configuration says.
+
+    Args:
+        processes: instead of the file's ``num_processes``, as ``accelerate launch --num_processes`` would have it.
+
+    Raises:
+        W2SError: no YAML file of accelerate.
+    """
+    try:
+        given = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise W2SError(f"{file}: cannot be read as an accelerate configuration ({error})") from error
+    if not isinstance(given, dict) or "distributed_type" not in given:
+        raise W2SError(f"{file}: has no distributed_type, so it is no accelerate configuration")
+    kind, count = str(given["distributed_type"]), processes or int(given.get("num_processes") or 1)
+    return Sharding(count, _stage(kind, given), f"{file.stem} × {count}")
+
+
+def _stage(kind: str, given: dict[str, Any]) -> int:
+    if kind == "FSDP":
+        return 3
+    if kind == "DEEPSPEED":
+        return int((given.get("deepspeed_config") or {}).get("zero_stage", 2))
+    return 0
+
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
@@ -23,12 +73,14 @@ ACTIVATIONS = 34
 TOKENS_AT_ONCE = 4096
 
 
-def training_memory(stage: TrainStage | PolicyStage, sharding: Sharding | None = None) -> int | None:
-    """Bytes that one process needs to train the stage; None where the model's shape is not known. An estimate.
+def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | None:
+    """Bytes that one process needs to train the stage; None where nothing is trained, or no shape known. An estimate.
 
     Weights and gradients in the model's dtype, Adam's two moments in float32. A policy adds the logits of its
     responses; PPO a value model with its optimizer, and a reference (none for an adapter).
     """
+    if not isinstance(stage, TrainStage | PolicyStage) or (isinstance(stage, TrainStage) and not stage.parts):
+        return None
     known = shape(stage.model)
     if known is None:
         return None

@@ -94,23 +94,18 @@ class Bench:
         from w2s_pref.models.load import load_base
         from w2s_pref.models.scoring import score_pairs
 
-        model, tokenizer = load_base(self.spec, self.base, 0)
-
-        def once(pairs: int, work: Path) -> int:
-            score_pairs(model, tokenizer, self._repeated(pairs), **self.tokens)
-            return pairs
-
-        return _timed(once, PAIRS)
+        return self._passes(score_pairs, *load_base(self.spec, self.base, 0))
 
     def logprobs(self) -> Speed:
         """Log-probabilities of pairs under a policy that is loaded."""
         from w2s_pref.models.load import load_policy
         from w2s_pref.models.scoring import logprob_pairs
 
-        model, tokenizer = load_policy(self.spec, self.base, 0)
+        return self._passes(logprob_pairs, *load_policy(self.spec, self.base, 0))
 
+    def _passes(self, go_through: Callable[..., Any], model: Any, tokenizer: Any) -> Speed:
         def once(pairs: int, work: Path) -> int:
-            logprob_pairs(model, tokenizer, self._repeated(pairs), **self.tokens)
+            go_through(model, tokenizer, self._repeated(pairs), **self.tokens)
             return pairs
 
         return _timed(once, PAIRS)

@@ -13,7 +13,7 @@ if find_spec("chess") is None:
     raise W2SError('chess studies need the package python-chess: pip install "w2s-pref[chess]"')
 
 from w2s_pref.results.chess import ChessResults
-from w2s_pref.studies.chess.finish import finish
+from w2s_pref.studies.chess.analysis import finish
 from w2s_pref.studies.chess.recipe import ChessRecipe
 from w2s_pref.studies.chess.study import open_chess
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def show(results: ChessResults, folder: Path, console: Console) -> None:
     """Print the tables of a run, and where its report is."""
-    from w2s_pref.studies.chess.tables import show as show_tables
+    from w2s_pref.studies.chess.report import show as show_tables
 
     show_tables(results, console)
     console.print(

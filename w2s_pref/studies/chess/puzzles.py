@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -107,7 +108,9 @@ def _rows(table: Part, form: Form, problems: Problems) -> list[tuple[Any, ...]]:
     frame = table.frame.rename(columns=str.lower)
     parse = _parser({str(name) for name in frame}, form, table.label)
     ids = next((frame[name].astype(str) for name in ("puzzle_id", "puzzleid", "id") if name in frame), None)
-    games = [_game(str(url)) for url in frame["gameurl"]] if "gameurl" in frame else None
+    urls = frame["gameurl"].astype(str) if "gameurl" in frame else None
+    # ``787zsVup`` of ``https://lichess.org/787zsVup/black#48``; any other text as it is
+    games = None if urls is None else [re.split("[#/]", url.partition("lichess.org/")[2])[0] or url for url in urls]
     ratings = pd.to_numeric(frame["rating"], errors="coerce") if "rating" in frame else pd.Series(np.nan, frame.index)
     themes = frame["themes"] if "themes" in frame else pd.Series("", frame.index)
     found = []
@@ -122,11 +125,6 @@ def _rows(table: Part, form: Form, problems: Problems) -> list[tuple[Any, ...]]:
         group = games[place] if games is not None else digest(" ".join(fen.split()[:4]))[:16]
         found.append((own, group, "text", prompt, answer, fen, float(ratings.iloc[place]), str(themes.iloc[place])))
     return found
-
-
-def _game(url: str) -> str:
-    """``787zsVup`` of ``https://lichess.org/787zsVup/black#48``; any other text as it is."""
-    return url.partition("lichess.org/")[2].partition("#")[0].partition("/")[0] or url
 
 
 def _parser(columns: set[str], form: Form, label: str) -> Callable[[Any, str], Puzzle]:

@@ -1,17 +1,76 @@
-"""The report of a chess study: verdicts, chains, models by rating, labels, and where the numbers come from."""
+"""The results of a chess study, in the terminal and as a page: verdicts, chains, models by rating, labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.table import Table as TextTable
 
 from w2s_pref.report.draw.blocks import Content, Guide, Points, Section, Table, Warnings, plain_table
 from w2s_pref.report.draw.format import count, estimate, number
 from w2s_pref.report.html import write_study
 from w2s_pref.report.sections import provenance
-from w2s_pref.results.chess import ChessResults
-from w2s_pref.studies.chess.tables import band_name
+from w2s_pref.results.chess import Band, ChessBody, ChessResults
+
+
+def show(results: ChessBody, console: Console) -> None:
+    """Print models, labels, chains and what to beware of."""
+    for part in parts(results):
+        console.print(part)
+
+
+def parts(results: ChessBody) -> Iterator[RenderableType]:
+    """The same, piece by piece."""
+    none = results.cells_without_gap
+    yield f"{count(results.puzzles)} test puzzles, {len(results.seeds)} seeds; random legal moves {results.chance:.3f}"
+    yield f"{none} of {len(results.cells)} chains without a gap above noise"
+    yield _players_text(results)
+    yield _labels_text(results)
+    yield _cells_text(results)
+    for cell in results.cells:
+        yield escape(f"{'>'.join(cell.chain)}: {cell.verdict}")
+        yield from (f"[yellow]{escape(text)}[/]" for text in cell.warnings if text != cell.verdict)
+    yield from (f"[yellow]{escape(f'{player.name}: {player.note}')}[/]" for player in results.players if player.note)
+
+
+def band_name(band: Band) -> str:
+    """``< 1000``, ``1000-1500``, ``≥ 2000``, or ``all``."""
+    if band.low is None:
+        return "all" if band.high is None else f"< {band.high}"
+    return f"≥ {band.low}" if band.high is None else f"{band.low}-{band.high}"
+
+
+def _players_text(results: ChessBody) -> TextTable:
+    bands = results.players[0].bands
+    heads = [f"{band_name(band)} ({count(band.n)})" for band in bands]
+    table = TextTable("model", "right", "legal", *heads, box=None)
+    for player in results.players:
+        cells = [number(band.accuracy.estimate) for band in player.bands]
+        table.add_row(player.name, estimate(player.accuracy), number(player.legal.estimate), *cells)
+    return table
+
+
+def _labels_text(results: ChessBody) -> TextTable:
+    table = TextTable("labels of", "right", "legal", box=None)
+    for each in results.labels:
+        table.add_row(each.student, estimate(each.accuracy), number(each.legal.estimate))
+    return table
+
+
+def _cells_text(results: ChessBody) -> TextTable:
+    accuracy = {player.name: player.accuracy.estimate for player in results.players}
+    table = TextTable("chain", "weak", "student", "ceiling", "PGR", "same move", "if right", "if wrong", box=None)
+    for cell in results.cells:
+        three = [number(accuracy[name]) for name in (cell.weak, cell.student, cell.ceiling)]
+        same = (cell.agreement.overall, cell.agreement.supervisor_right, cell.agreement.supervisor_wrong)
+        pgr = estimate(cell.pgr) if cell.pgr.estimate is not None else "no gap"
+        table.add_row(">".join(cell.chain), *three, pgr, *(number(each.estimate) for each in same))
+    return table
+
 
 ABOUT: Final = "Intervals are 95 %, bootstrapped by position, nested over seeds. “Undefined” and “no gap” are results."
 

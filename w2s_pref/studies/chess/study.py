@@ -11,8 +11,7 @@ from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts, facts
 from w2s_pref.stages.answers import SampleStage
-from w2s_pref.stages.check import check_language_model
-from w2s_pref.stages.start import StartStage
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.studies.chess.puzzles import Puzzles, cut, puzzles
 from w2s_pref.studies.chess.recipe import ChessRecipe
 from w2s_pref.studies.chess.stages import MoveModelStage, MoveScoreStage
@@ -108,13 +107,7 @@ class ChessStudy:
 
 
 def open_chess(recipe: ChessRecipe, base: Path, planning: bool) -> tuple[ChessStudy, Prepared]:
-    """Read the puzzles and build the graph; loads no weights. Puzzles are never stood in for."""
-    study = open_study(recipe, base)
-    return study, Prepared({name: split.frame for name, split in study.splits.items()}, study.counts)
-
-
-def open_study(recipe: ChessRecipe, base: Path) -> ChessStudy:
-    """Read the puzzles, cut them, and build the graph.
+    """Read the puzzles, cut them, and build the graph; loads no weights. Puzzles are never stood in for.
 
     Raises:
         W2SError: bad puzzles, too few of them, or a model that is none.
@@ -128,7 +121,8 @@ def open_study(recipe: ChessRecipe, base: Path) -> ChessStudy:
     models = {name: facts(recipe.models[name], base) for name in used}
     for model in models.values():
         check_language_model(model)
-    return chess_stages(recipe, splits, models, frame.attrs["counts"])
+    study = chess_stages(recipe, splits, models, frame.attrs["counts"])
+    return study, Prepared({name: split.frame for name, split in splits.items()}, study.counts)
 
 
 def chess_stages(

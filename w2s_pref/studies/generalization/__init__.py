@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from w2s_pref.results.lab import LabBody, LabResults
 from w2s_pref.results.read import read_file
-from w2s_pref.studies.generalization.finish import finish
-from w2s_pref.studies.generalization.open import open_laboratory
 from w2s_pref.studies.generalization.recipe import Recipe
+from w2s_pref.studies.generalization.run import finish, open_laboratory
 from w2s_pref.studies.kind import StudyKind
 
 if TYPE_CHECKING:

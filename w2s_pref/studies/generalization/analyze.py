@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.results.lab import LAB_SCHEMA
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
 
 #: Tables beside results.json.
 TABLES = ("predictions", "cells", "curves")

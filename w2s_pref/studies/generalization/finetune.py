@@ -1,4 +1,4 @@
-"""Fine-tuned classifiers: their checkpoints answer every item; weights stay only where another stage reads them."""
+"""Whole models as classifiers: fine-tuned, whose weights stay only where another stage reads them, or prompted."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.stages.check import check_training
-from w2s_pref.stages.model_stage import ModelStage, job_facts, work_folder, write_history
+from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import model_payload
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, picked, targets, write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from w2s_pref.engine.build import Builder
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.classify import ClassifyJob
 
@@ -153,3 +150,42 @@ def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
     own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
     return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))
+
+
+@dataclass(frozen=True, eq=False)
+class PromptStage(ModelStage, Classified):
+    """A causal model that answers after labelled examples; nothing is trained."""
+
+    kind: ClassVar[str] = "prompt"
+    tokens: dict[str, Any]
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Labels, where examples are shown."""
+        return super().inputs if self.settings["shots"] else {}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """Model and token limits; examples and seed only where examples are shown."""
+        shown = super().payload if self.settings["shots"] else {"on": self.on.texts, "settings": self.settings}
+        return {**shown, "model": model_payload(self.model), "tokens": self.tokens}
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """Answers of one model. Nothing is trained, so the three selections are the same."""
+        from w2s_pref.models.load import device, load_policy
+        from w2s_pref.models.prompting import few_shot, pick_examples
+
+        builder.forget_models()
+        model, tokenizer = load_policy(self.model.spec, builder.base, self.seed)
+        examples = None
+        if self.settings["shots"]:
+            items, own = self.split.train.frame, targets(builder, self.split)
+            labels = pd.DataFrame({"id": items["id"], "p": own.p, "keep": own.keep})
+            examples = pick_examples(items, labels, self.settings["shots"], self.seed)
+        shard, longest = (builder.world.rank, builder.world.size), self.tokens["max_length"]
+        raw = few_shot(model.eval().to(device()), tokenizer, self.on.frame, examples, longest, shard=shard)
+        own_margin = (raw["score_a"] - raw["score_b"]).to_numpy(float)
+        margin = np.nanmax(np.stack(builder.world.gather(own_margin)), axis=0)
+        if builder.world.main:
+            write_answers(folder, self.on.frame["id"], dict.fromkeys(SELECTIONS, margin), [])
+        return {"items": len(raw), "shown": 0 if examples is None else len(examples)}

@@ -9,7 +9,7 @@ from w2s_pref.stages.labels import LabelStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified
 from w2s_pref.studies.generalization.labels import AlteredLabels
-from w2s_pref.studies.generalization.methods import MethodConfig
+from w2s_pref.studies.generalization.recipe import MethodConfig
 from w2s_pref.studies.generalization.study import Laboratory
 
 Chain = tuple[str, ...]
@@ -31,10 +31,15 @@ def add_cell(lab: Laboratory, study: str, task: str, chain: Chain, method: str, 
     """A student with its floor and its ceiling."""
     weak = floor(lab, task, chain[0], seed)
     best = ceiling(lab, task, chain[-1], method, seed)
+    lab.cell(study, task, chain, method, (weak, entered(lab, task, chain, method, seed), best))
+
+
+def entered(lab: Laboratory, task: str, chain: Chain, method: str, seed: int) -> str:
+    """The student of a chain under one method, entered; its name."""
     name = f"student/{'>'.join(chain)}@{method}"
     if (task, name, seed) not in lab.named:
         lab.enter(task, name, seed, student(lab, name, task, chain, method, seed))
-    lab.cell(study, task, chain, method, (weak, name, best))
+    return name
 
 
 def floor(lab: Laboratory, task: str, model: str, seed: int) -> str:
@@ -56,8 +61,7 @@ def ceiling(lab: Laboratory, task: str, model: str, method: str, seed: int) -> s
     name = f"ceiling/{model}@{plain}"
     if (task, name, seed) not in lab.named:
         rows = lab.tasks[task]["gt"] if lab.recipe.ceiling == "gt" else student_rows(lab, task)
-        stage = lab.classify(name, task, model, plain, lab.split(task, rows, "truth"), seed)
-        lab.enter(task, name, seed, stage)
+        lab.add(name, task, model, plain, lab.split(task, rows, "truth"), seed)
     return name
 
 

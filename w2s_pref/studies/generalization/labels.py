@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.combine import ensemble, two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
-
-if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,11 +93,6 @@ class AlteredLabels(Stage):
             "seed": self.seed,
         }
 
-    @property
-    def rows(self) -> int:
-        """Items."""
-        return len(self.on)
-
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Labels ``id, p, keep`` after one rule."""
         before = builder.table(self.labels) if self.labels is not None else None
@@ -165,7 +157,7 @@ def _true_labels(stage: AlteredLabels, kept: pd.Index) -> pd.DataFrame:
 
 def _part(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
     """Ground truth of a random share of the items, as many of each class."""
-    return _true_labels(stage, _share(stage, pd.Series(range(len(stage.on)), index=_hashed(stage))))
+    return _true_labels(stage, _of_each_class(stage, pd.Series(range(len(stage.on)), index=_hashed(stage))))
 
 
 def _easy(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
@@ -173,10 +165,10 @@ def _easy(builder: Builder, stage: AlteredLabels, labels: None) -> pd.DataFrame:
     assert stage.scores is not None
     scores = builder.table(stage.scores).set_index("id").loc[stage.on.frame["id"]]
     sign = _truth(stage) * 2 - 1
-    return _true_labels(stage, _share(stage, -(scores["score_a"] - scores["score_b"]) * sign))
+    return _true_labels(stage, _of_each_class(stage, -(scores["score_a"] - scores["score_b"]) * sign))
 
 
-def _share(stage: AlteredLabels, order: pd.Series) -> pd.Index:
+def _of_each_class(stage: AlteredLabels, order: pd.Series) -> pd.Index:
     """The first share of each class by ``order``, ascending."""
     truth = _truth(stage)
     chosen: list[str] = []

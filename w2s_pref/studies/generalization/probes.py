@@ -15,18 +15,16 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
-from w2s_pref.engine.stage import Stage
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.model_stage import ModelStage
+from w2s_pref.stages.model_stage import ModelStage, model_payload
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import model_payload
 from w2s_pref.studies.generalization.answers import Classified, picked, targets, write_answers
 from w2s_pref.studies.generalization.finetune import FinetuneStage
 from w2s_pref.training.methods import ProbeSettings
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
     from w2s_pref.training.probes import ProbeFit
 
 #: What is taken of an item's tokens, as ``training.probes`` reads it, which imports torch.
@@ -55,11 +53,6 @@ class ActivationStage(ModelStage):
         """Model, texts (no ground truth), pooling, token limits."""
         model = None if isinstance(self.model, Stage) else model_payload(self.model)
         return {"model": model, "rows": self.on.texts, "pooling": self.pooling, "tokens": self.tokens}
-
-    @property
-    def rows(self) -> int:
-        """Items."""
-        return len(self.on)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """One vector an item, float32, in ``activations.safetensors``; the items' ids in ``table.parquet``."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -16,22 +16,23 @@ from w2s_pref.studies.generalization.graph import (
     Chain,
     add_cell,
     ceiling,
+    entered,
     floor,
     plain_method,
-    student,
     student_rows,
     weak_labels,
 )
 from w2s_pref.studies.generalization.labels import AlteredLabels
-from w2s_pref.studies.generalization.studies_config import StudyConfig
+from w2s_pref.studies.generalization.recipe import EasyConfig, NoiseConfig, SaliencyConfig, StudyConfig, TruncatedConfig
 from w2s_pref.studies.generalization.study import Laboratory
 
 
 def add_studies(lab: Laboratory) -> None:
     """Every study that the recipe names."""
     for name, add in ADD.items():
-        if getattr(lab.recipe.studies, name) is not None:
-            add(lab)
+        study = getattr(lab.recipe.studies, name)
+        if study is not None:
+            add(lab, study)
 
 
 def _places(lab: Laboratory, study: StudyConfig) -> Iterator[tuple[str, Chain, str, int]]:
@@ -44,10 +45,9 @@ def _places(lab: Laboratory, study: StudyConfig) -> Iterator[tuple[str, Chain, s
                 yield task, chain, study.method or recipe.student_methods[0], seed
 
 
-def _bootstrapping(lab: Laboratory) -> None:
+def _bootstrapping(lab: Laboratory, study: StudyConfig) -> None:
     """Ladder chains through every model between, beside the direct ones on equal data."""
-    ladder, study = lab.recipe.ladder, lab.recipe.studies.bootstrapping
-    assert study is not None
+    ladder = lab.recipe.ladder
     for task, (low, *_, high), method, seed in _places(lab, study):
         if low in ladder and high in ladder and ladder.index(high) > ladder.index(low) + 1:
             through = tuple(ladder[ladder.index(low) : ladder.index(high) + 1])
@@ -55,16 +55,14 @@ def _bootstrapping(lab: Laboratory) -> None:
                 add_cell(lab, "bootstrapping", task, chain, method, seed)
 
 
-def _saliency(lab: Laboratory) -> None:
+def _saliency(lab: Laboratory, study: SaliencyConfig) -> None:
     """How much fine-tuning on weak labels brings what matters to the surface of a representation."""
-    study = lab.recipe.studies.saliency
-    assert study is not None
     for task, chain, _, seed in _places(lab, study):
         names = {
-            "probe on weak labels": _entered(lab, task, chain, study.probe, seed),
+            "probe on weak labels": entered(lab, task, chain, study.probe, seed),
             "probe on truth": ceiling(lab, task, chain[-1], study.probe, seed),
-            "fine-tune on weak labels": _entered(lab, task, chain, study.finetune, seed),
-            "fine-tune on weak labels, probe on truth": _probe_of_student(lab, task, chain, seed),
+            "fine-tune on weak labels": entered(lab, task, chain, study.finetune, seed),
+            "fine-tune on weak labels, probe on truth": _probe_of_student(lab, study, task, chain, seed),
             "fine-tune on truth": ceiling(lab, task, chain[-1], study.finetune, seed),
         }
         weak = floor(lab, task, chain[0], seed)
@@ -72,17 +70,9 @@ def _saliency(lab: Laboratory) -> None:
             lab.cell("saliency", task, chain, bar, (weak, name, names["fine-tune on truth"]))
 
 
-def _entered(lab: Laboratory, task: str, chain: Chain, method: str, seed: int) -> str:
-    name = f"student/{'>'.join(chain)}@{method}"
-    if (task, name, seed) not in lab.named:
-        lab.enter(task, name, seed, student(lab, name, task, chain, method, seed))
-    return name
-
-
-def _probe_of_student(lab: Laboratory, task: str, chain: Chain, seed: int) -> str:
+def _probe_of_student(lab: Laboratory, study: SaliencyConfig, task: str, chain: Chain, seed: int) -> str:
     """A probe on ground truth, on the representation of a student that was fine-tuned on weak labels."""
-    study, rows = lab.recipe.studies.saliency, student_rows(lab, task)
-    assert study is not None
+    rows = student_rows(lab, task)
     config = lab.recipe.methods[study.finetune]
     labels = weak_labels(lab, task, chain, config, seed)
     split = lab.split(task, rows, labels)
@@ -93,15 +83,11 @@ def _probe_of_student(lab: Laboratory, task: str, chain: Chain, seed: int) -> st
     source = lab.activations(tuned, lab.tasks[task].all, lab.recipe.methods[study.probe].pooling)
     name = f"saliency/{'>'.join(chain)}@{study.finetune}+{study.probe}"
     truth = lab.split(task, rows, "truth")
-    return lab.enter(
-        task, name, seed, lab.classify(name, task, chain[-1], study.probe, truth, seed, activations=source)
-    )
+    return lab.add(name, task, chain[-1], study.probe, truth, seed, activations=source)
 
 
-def _noise(lab: Laboratory) -> None:
+def _noise(lab: Laboratory, study: NoiseConfig) -> None:
     """The supervisor's number of wrong labels in other places: is it the number that matters, or where they are?"""
-    study = lab.recipe.studies.noise
-    assert study is not None
     for task, chain, method, seed in _places(lab, study):
         rows = student_rows(lab, task)
         weak, best = floor(lab, task, chain[0], seed), ceiling(lab, task, chain[-1], method, seed)
@@ -114,14 +100,12 @@ def _noise(lab: Laboratory) -> None:
             labels = AlteredLabels(title, "noise", rows, real, scores, None, {"structure": structure}, seed)
             name = f"noise:{structure}/{'>'.join(chain)}@{method}"
             split = lab.split(task, rows, labels)
-            lab.enter(task, name, seed, lab.classify(name, task, chain[-1], method, split, seed))
+            lab.add(name, task, chain[-1], method, split, seed)
             lab.cell("noise", task, chain, structure, (weak, name, best))
 
 
-def _imitation(lab: Laboratory) -> None:
+def _imitation(lab: Laboratory, study: StudyConfig) -> None:
     """The weak label stands in the input, in training and in the test: copying it is easy, is it what is learned?"""
-    study = lab.recipe.studies.imitation
-    assert study is not None
     for task, chain, method, seed in _places(lab, study):
         weak, best = floor(lab, task, chain[0], seed), ceiling(lab, task, chain[-1], method, seed)
         labels = lab.labels((lab.named[task, weak, seed],), lab.recipe.methods[method].label_config)
@@ -150,10 +134,8 @@ def told(rows: Rows) -> Rows:
     return Rows(f"{rows.name}, told", pd.concat(both, ignore_index=True))
 
 
-def _easy_to_hard(lab: Laboratory) -> None:
+def _easy_to_hard(lab: Laboratory, study: EasyConfig) -> None:
     """Ground truth of the items that a small model finds easiest, of as many random ones, and of all."""
-    study = lab.recipe.studies.easy_to_hard
-    assert study is not None
     for task, chain, method, seed in _places(lab, study):
         rows, plain = student_rows(lab, task), plain_method(lab, method)
         weak, best = floor(lab, task, chain[0], seed), ceiling(lab, task, chain[-1], method, seed)
@@ -166,14 +148,12 @@ def _easy_to_hard(lab: Laboratory) -> None:
             labels = AlteredLabels(title, rule, rows, None, scores, held_out, {"share": study.share}, seed)
             name = f"{part}/{'>'.join(chain)}@{plain}"
             split = lab.split(task, rows, labels)
-            lab.enter(task, name, seed, lab.classify(name, task, chain[-1], plain, split, seed))
+            lab.add(name, task, chain[-1], plain, split, seed)
             lab.cell("easy_to_hard", task, chain, part, (weak, name, best))
 
 
-def _truncated(lab: Laboratory) -> None:
+def _truncated(lab: Laboratory, study: TruncatedConfig) -> None:
     """Simulated weak supervisors: probes on the first principal components of the student's own representation."""
-    study = lab.recipe.studies.truncated
-    assert study is not None
     for task, model, method, seed in dict.fromkeys((t, chain[-1], m, s) for t, chain, m, s in _places(lab, study)):
         plain, best = plain_method(lab, method), ceiling(lab, task, model, method, seed)
         for components in study.components:
@@ -184,11 +164,11 @@ def _truncated(lab: Laboratory) -> None:
             labels = lab.labels((seen,), lab.recipe.methods[method].label_config)
             name = f"student/{model}:pc{components}>{model}@{method}"
             own = lab.split(task, student_rows(lab, task), labels)
-            lab.enter(task, name, seed, lab.classify(name, task, model, method, own, seed))
+            lab.add(name, task, model, method, own, seed)
             lab.cell("truncated", task, f"{model}:pc{components}>{model}", method, (weak, name, best))
 
 
-ADD = {
+ADD: dict[str, Callable[[Laboratory, Any], None]] = {
     "bootstrapping": _bootstrapping,
     "saliency": _saliency,
     "noise": _noise,

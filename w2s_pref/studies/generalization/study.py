@@ -14,19 +14,16 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.check import check_language_model
 from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.studies.generalization.analyze import FinishStage
 from w2s_pref.studies.generalization.answers import Classified, Labels, Split
-from w2s_pref.studies.generalization.finetune import FinetuneStage
+from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
 from w2s_pref.studies.generalization.labels import ChosenStage
-from w2s_pref.studies.generalization.methods import MethodConfig, PreConfig
 from w2s_pref.studies.generalization.probes import ActivationStage, Pooling, ProbeStage
-from w2s_pref.studies.generalization.prompts import PromptStage
-from w2s_pref.studies.generalization.recipe import Recipe
+from w2s_pref.studies.generalization.recipe import MethodConfig, PreConfig, Recipe
 from w2s_pref.training.arguments import keyed, merged, only
 from w2s_pref.training.methods import ProbeSettings
 
@@ -82,6 +79,10 @@ class Laboratory:
         """Give a classifier the name it has in the tables; returns the name."""
         self.named[task, name, seed] = stage
         return name
+
+    def add(self, name: str, task: str, model: str, method: str, split: Split, seed: int, **more: Any) -> str:
+        """A classifier (see ``classify``) under its own name; returns the name."""
+        return self.enter(task, name, seed, self.classify(name, task, model, method, split, seed, **more))
 
     def cell(
         self, study: str, task: str, chain: tuple[str, ...] | str, method: str, names: tuple[str, str, str]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from w2s_pref.results.preferences import Results
 from w2s_pref.studies.kind import StudyKind
-from w2s_pref.studies.preferences.open import open_preferences
-from w2s_pref.studies.preferences.outputs import finish
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.run import finish, open_preferences
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -2,18 +2,135 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from w2s_pref.core.tables import digest
-from w2s_pref.engine.stage import Stage
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest, orient
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.preferences.tables import anchor_table, judged_table, label_table, score_table, study_design
+from w2s_pref.training.methods import TAU
 
 if TYPE_CHECKING:
-    from w2s_pref.engine.build import Builder
+    from w2s_pref.analysis.preferences.design import Design
+
+
+def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:
+    """The long score table, and a sentence for every objective that lost items on the way.
+
+    Columns ``id, group, model, seed, delta, tau, objective, kind``. It holds the items that every model scored:
+    ``overlong: drop`` leaves out those that are too long for one of the tokenizers.
+
+    Args:
+        scores: (model, seed, split) to the stage.
+
+    Raises:
+        W2SError: no item of an objective was scored by all models.
+    """
+    tables = []
+    models: dict[str, set[tuple[str, int]]] = {}
+    given: dict[str, set[str]] = {}
+    for (model, seed, _), score in scores.items():
+        oriented = orient(builder.table(score), score.on.frame)
+        objective, form = str(score.on.frame["objective"].iloc[0]), score.form
+        models.setdefault(objective, set()).add((model, seed))
+        given.setdefault(objective, set()).update(score.on.frame["id"])
+        tables.append(oriented.assign(model=model, seed=seed, tau=TAU[form], objective=objective, kind=form))
+    columns = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
+    table = pd.concat(tables, ignore_index=True)[columns]
+    times = table.groupby(["objective", "id"])["delta"].transform("size")
+    common = table[times == table["objective"].map({name: len(each) for name, each in models.items()})]
+    kept = common.groupby("objective")["id"].nunique()
+    sentences = [_left_out(name, len(ids), int(kept.get(name, 0)), len(models[name])) for name, ids in given.items()]
+    return common.reset_index(drop=True), [sentence for sentence in sentences if sentence is not None]
+
+
+def _left_out(objective: str, given: int, kept: int, models: int) -> str | None:
+    if not kept:
+        raise W2SError(
+            f"none of the {given} test items of {objective!r} was scored by all {models} models (seeds counted): "
+            "data.overlong: drop left out those over data.max_length; raise it, or write overlong: truncate"
+        )
+    if kept == given:
+        return None
+    return (
+        f"{given - kept} of {given} test items of {objective!r} are in no number here: data.overlong: drop left them "
+        f"out for at least one of the {models} models (seeds counted)"
+    )
+
+
+def label_table(builder: Builder, stages: Mapping[tuple[str, int], LabelStage]) -> pd.DataFrame:
+    """The long label table: ``id, group, name, seed, p_true, keep``; p_true goes to the ground-truth answer."""
+    tables = []
+    for (name, seed), labels in stages.items():
+        frame = labels.scores.on.frame[["id", "group", "truth"]]
+        joined = frame.merge(builder.table(labels), on="id", validate="one_to_one")
+        p_true = np.where(joined["truth"] == 1, joined["p"], 1 - joined["p"])
+        table = joined[["id", "group", "keep"]].assign(name=name, seed=seed, p_true=p_true)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)[["id", "group", "name", "seed", "p_true", "keep"]]
+
+
+def judged_table(builder: Builder, stages: Mapping[tuple[str, int], Stage], temperature: float) -> pd.DataFrame | None:
+    """One row an answer of every policy and reference, with its texts; None where no policy spoke."""
+    tables = [builder.table(judged).assign(model=model, seed=seed) for (model, seed), judged in stages.items()]
+    if not tables:
+        return None
+    together = pd.concat(tables, ignore_index=True)
+    if temperature != 1.0:  # log-probabilities are at 1: their mean over other samples is no KL
+        together["ref_logp"] = np.nan
+    return together if "gold_conflict" in together else together.assign(gold_conflict=np.nan)
+
+
+def anchor_table(builder: Builder, gold: Scored, test: pd.DataFrame, design: dict[str, Any]) -> pd.DataFrame:
+    """What the judges say of both answers of every test pair: ``id, group, seed, judge, value_true, value_other``.
+
+    The judges are the same for every seed.
+    """
+    from w2s_pref.stages.answers import oracle_anchors
+
+    scores = builder.table(gold).rename(columns={"score_a": "value_a", "score_b": "value_b"})
+    tables = [scores.assign(judge="gold_target")]
+    if design["oracle"]:
+        found = oracle_anchors(builder, design["oracle"], test, design["helpful_first"])
+        tables.append(found.assign(judge="oracle_target"))
+    joined = pd.concat(tables, ignore_index=True).merge(test[["id", "group", "truth"]], on="id")
+    first = joined["truth"] == 1
+    joined["value_true"] = joined["value_a"].where(first, joined["value_b"])
+    joined["value_other"] = joined["value_b"].where(first, joined["value_a"])
+    everywhere = joined.merge(pd.DataFrame({"seed": design["seeds"]}), how="cross")
+    return everywhere[["id", "group", "seed", "judge", "value_true", "value_other"]]
+
+
+def study_design(design: dict[str, Any]) -> Design:
+    """The design of the study, in the analysis's own type."""
+    from w2s_pref.analysis.preferences.design import ArmDesign, Design
+
+    arms = tuple(
+        ArmDesign(name, tuple(chain), design["methods"][name], design["supervision"][name])
+        for name, chain in design["arms"].items()
+    )
+    # The untrained student is described beside the arms, not as one of their settings.
+    conflicts = tuple(name for name in design["conflicts"] if name != "base")
+    return Design(
+        arms=arms,
+        conflicts=conflicts,
+        seeds=tuple(design["seeds"]),
+        target=design["target"],
+        conflict=design["conflict"],
+        ladder=design["ladder"],
+        threshold=design["threshold"],
+        known_rule=design["known_rule"],
+        resamples=design["resamples"],
+        seed=design["seed"],
+        references=design["references"],
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Recipe and data → the graph of stages of the whole study."""
+"""Recipe and data → the graph of stages of the whole study: chains of trainings, and what their policies say."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import short_name
+from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
+from w2s_pref.data.sources import Source
 from w2s_pref.models.info import backbone_parameters, facts
+from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.labels import Part
+from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
+from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows, slices
-from w2s_pref.studies.kind import all_stages
-from w2s_pref.studies.preferences.nodes import Task, ceiling, train
+from w2s_pref.studies.preferences.check import check_oracle, check_room
+from w2s_pref.studies.preferences.nodes import Task, ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
-from w2s_pref.studies.preferences.speech import add_speech, base_scores
-from w2s_pref.studies.preferences.study import Study
+from w2s_pref.studies.preferences.study import TESTS, Study
 from w2s_pref.training.methods import Node
-
-__all__ = ["Study", "all_stages", "build_study"]
 
 
 def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
@@ -66,18 +69,14 @@ def _hop_rows(study: Study, hop: int, hops: int) -> Rows:
     return study.rows["w2s"]
 
 
-def _label_form(study: Study, student: Node) -> str:
-    form = study.recipe.method(student).config.labels
-    return form or study.recipe.labels.form
-
-
 def _arm(study: Study, arm: str, chain: list[Node], seed: int, scale: float) -> None:
     """All hops of one chain: intermediates without conflict, then the student under every conflict setting."""
     hops = len(chain) - 1
     supervisor = f"ceiling/{chain[0]}"
     for hop in range(1, hops + 1):
         rows, node = _hop_rows(study, hop, hops), chain[hop]
-        labels = study.label(f"{arm}/hop{hop}", supervisor, rows, seed, _label_form(study, node))
+        form = study.recipe.method(node).config.labels or study.recipe.labels.form
+        labels = study.label(f"{arm}/hop{hop}", supervisor, rows, seed, form)
         target = Part(rows, labels)
         if hop < hops:
             train(study, f"{arm}/hop{hop}", node, Task(target, supervisor), seed)
@@ -106,3 +105,100 @@ def _compute_factors(study: Study) -> dict[str, float]:
         rivals = [sum(costs[a]) for a, c in study.chains.items() if (c[0], c[-1]) == (chain[0], chain[-1])]
         factors[arm] = 1 + (max(rivals) - sum(costs[arm])) / costs[arm][-1]
     return factors
+
+
+def base_scores(study: Study, node: Node, task: Task, seed: int) -> None:
+    """Scores of the untrained student: a new head, or the policy's start by its mean log-probability."""
+    name = f"base/{node}"
+    if not study.recipe.method(node).policy:
+        train(study, name, node, task, seed)
+        return
+    start = StartStage(f"{node.model} as it is", study.models[node.model], seed)
+    for split in TESTS:
+        if split in study.rows:
+            rows = study.rows[split]
+            logprobs = study.logprobs(start, rows, name, seed)
+            title = f"{name} on {split} · seed {seed}"
+            study.scores[name, seed, split] = PolicyScoreStage(title, rows, logprobs, None, "mean_logprob", 1.0)
+
+
+def add_speech(study: Study) -> None:
+    """Answers of every policy and of its reference to the same test prompts, judged alike.
+
+    The gold judges are reward models of one seed, so that every policy meets the same judges.
+    """
+    names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy]
+    prompts = _prompts(study)
+    if not names or not len(prompts):
+        return
+    for model in dict.fromkeys(study.nodes[name].model for name in names):
+        check_room(study, model, study.recipe.speech.max_new_tokens, "speech.max_new_tokens")
+    study.oracle = _oracle(study)
+    first = study.recipe.seeds[0]
+    gold = _gold(study, first)
+    for seed in study.recipe.seeds:
+        for name in names:
+            stage = study.trained[name, seed]
+            assert isinstance(stage, PolicyStage)
+            reference = f"reference/{_family(study, name)}"
+            study.references[name] = reference
+            study.judged[name, seed] = _judged(study, name, stage, stage.reference, prompts, seed, gold)
+            study.judged[reference, seed] = _judged(
+                study, reference, stage.reference, stage.reference, prompts, seed, gold
+            )
+
+
+def _family(study: Study, name: str) -> str:
+    """What shares one reference: the conflict settings of one arm."""
+    arm, _, conflict = name.rpartition("/")
+    return arm if conflict in study.recipe.conflict.names and arm in study.chains else name
+
+
+def _prompts(study: Study) -> Rows:
+    """Test pairs with different prompts, drawn by their hash: each stands for its prompt."""
+    frame = study.rows["test"].frame
+    order = frame["id"].map(lambda identity: digest("speech", identity)).sort_values().index
+    drawn = frame.loc[order].drop_duplicates("group").head(study.recipe.speech.prompts)
+    return Rows("test prompts", drawn.reset_index(drop=True))
+
+
+def _gold(study: Study, seed: int) -> dict[str, TrainStage]:
+    model = study.recipe.speech.gold or next(iter(study.chains.values()))[-1].model
+    names = {"target": ceiling(study, Node(model), seed)}
+    if "conflict" in study.rows:
+        names["conflict"] = gold_conflict(study, model, seed)
+    found = {}
+    for role, name in names.items():
+        stage = study.trained[name, seed]
+        assert isinstance(stage, TrainStage)
+        found[role] = stage
+    study.anchor = study.scored(names["target"], study.rows["test"], seed)
+    return found
+
+
+def _oracle(study: Study) -> str | None:
+    """The oracle that reads answers: the recipe's, or the testbed's own where the pairs come from it."""
+    target = study.recipe.data.target
+    given = study.recipe.speech.oracle
+    testbed = isinstance(target, Source) and target.source == "testbed"
+    if given == "testbed" and not testbed:
+        raise W2SError("speech.oracle: testbed reads answers to the testbed's prompts only; give your own function")
+    if given and given != "testbed":
+        check_oracle(study, given)
+    return given or ("testbed" if testbed else None)
+
+
+def _judged(
+    study: Study,
+    name: str,
+    policy: StartStage | PolicyStage,
+    reference: StartStage | PolicyStage,
+    prompts: Rows,
+    seed: int,
+    gold: dict[str, TrainStage],
+) -> JudgeStage:
+    settings = study.recipe.speech.model_dump(include={"samples", "temperature", "max_new_tokens", "batch_size"})
+    samples = SampleStage(f"{name} answers · seed {seed}", policy, prompts, settings, seed, study.tokens)
+    code = study.code(study.oracle) if study.oracle else ""
+    title = f"{name} judged · seed {seed}"
+    return JudgeStage(title, samples, reference, gold, study.oracle, study.helpful_first, code)

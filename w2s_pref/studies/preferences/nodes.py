@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from w2s_pref.core.disk import file_hash
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.registry import locate, short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Stage
@@ -14,14 +13,12 @@ from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
 from w2s_pref.models.info import read_json
-from w2s_pref.stages.check import check_language_model
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
-from w2s_pref.stages.watch import Watch
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
@@ -154,8 +151,10 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     part = Part(task.target.rows, _hard(study, task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
     arguments = _pair_arguments(study, node, found.config.sft, task)
-    objective = {"name": "sft"}
-    return _pair_stage(study, f"sft before {name} · seed {seed}", base, None, (part,), seed, arguments, objective, ())
+    return PairPolicyStage(
+        f"sft before {name} · seed {seed}", base, None, seed, arguments, keyed(arguments), study.tokens, (part,), (),
+        {"name": "sft"}, match_updates=study.recipe.conflict.match_updates,
+    )  # fmt: skip
 
 
 def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage | None:
@@ -187,29 +186,17 @@ def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -
     return _scaled(merged(*layers, own), task)
 
 
-def _pair_stage(
-    study: Study,
-    title: str,
-    start: StartStage | PolicyStage,
-    other: StartStage | None,
-    parts: tuple[Part, ...],
-    seed: int,
-    arguments: dict[str, Any],
-    objective: dict[str, Any],
-    references: tuple[Any, ...],
-    code: str = "",
-    watch: Watch | None = None,
-) -> PairPolicyStage:
-    return PairPolicyStage(
-        title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
-        study.recipe.conflict.match_updates, watch=watch,
-    )  # fmt: skip
-
-
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
     """SFT, DPO, SimPO, IPO, or a user's margin."""
+    needs, code = found.algorithm in {"dpo", "ipo"}, ""
     if not found.built_in:
         check_margin(study, found)
+        from w2s_pref.losses import margins  # only here a plan imports torch, with the user's file
+
+        needs, code = (
+            margins.needs_reference(found.algorithm, study.base),
+            margins.MARGINS.code(found.algorithm, study.base),
+        )
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
     objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task)}
@@ -219,28 +206,16 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         objective["conflict"] = found.config.explicit
     if found.config.options:
         objective["options"] = found.config.options
-    needs = found.algorithm in {"dpo", "ipo"} if found.built_in else _reads_reference(study, found)
     where = f"reference of {name}"
     other = _reference(study, node, seed, found)
     references = tuple(study.logprobs(other or start, part.rows, where, seed) for part in parts) if needs else ()
     arguments = _pair_arguments(study, node, found.config.training, task)
-    code = "" if found.built_in else _margin_code(study, found)
     watch = study.watch(name, node, seed, other or start)
     title = f"{name} · seed {seed}"
-    return _pair_stage(study, title, start, other, parts, seed, arguments, objective, references, code, watch)
-
-
-def _reads_reference(study: Study, found: Method) -> bool:
-    """What a user's margin says of itself; only here a plan imports torch, with the user's file."""
-    from w2s_pref.losses.margins import needs_reference
-
-    return needs_reference(found.algorithm, study.base)
-
-
-def _margin_code(study: Study, found: Method) -> str:
-    from w2s_pref.losses.margins import MARGINS
-
-    return MARGINS.code(found.algorithm, study.base)
+    return PairPolicyStage(
+        title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
+        study.recipe.conflict.match_updates, watch=watch,
+    )  # fmt: skip
 
 
 def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> OnlinePolicyStage:

@@ -14,10 +14,10 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
 from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.start import StartStage
 from w2s_pref.stages.watch import Watch
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.recipe import Recipe
@@ -84,12 +84,7 @@ class Study:
         reference = self.logprobs(stage.reference, rows, f"reference of {name}", seed)
         needs = found.score == "implicit_reward"
         return PolicyScoreStage(
-            title,
-            rows,
-            self.logprobs(stage, rows, name, seed),
-            reference if needs else None,
-            found.score,
-            found.beta,
+            title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
 
     def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:

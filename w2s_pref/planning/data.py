@@ -1,19 +1,56 @@
-"""``w2s audit``: every task that a command names, loaded, probed for leaks, and shown in the terminal."""
+"""The data before a run: what a model reads of a split, token by token, and what every task leaks (``w2s audit``)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from w2s_pref.analysis.leaks.audit import Audit, audit
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.strict import nearest
 from w2s_pref.data.inspect import safe
 from w2s_pref.data.tasks.load import LoadedTask, load
 from w2s_pref.data.tasks.show import configs
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def show_data(
+    recipe_path: Path, overrides: list[str], split: str, model: str | None, rows: int, console: Console
+) -> None:
+    """Print ``rows`` pairs of a split as the model's tokenizer sees them.
+
+    Raises:
+        W2SError: no such split or model, or everything that is wrong with recipe and data.
+    """
+    from w2s_pref.data.inspect import render_counts, show, show_items
+    from w2s_pref.models.load import load_tokenizer
+    from w2s_pref.models.spec import resolve
+    from w2s_pref.studies.run import open_recipe
+
+    opened = open_recipe(recipe_path, overrides)
+    study = opened.study
+    if split not in study.rows:
+        raise W2SError(f"--split {split!r}: {nearest(split, list(study.rows))}")
+    name = model or next(iter(study.models), "")
+    if name not in study.models:
+        raise W2SError(f"--model {name!r}: {nearest(name, list(study.models))}")
+    spec = study.models[name].spec
+    tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
+    tokens, frame = study.tokens, study.rows[split].frame
+    console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
+    title = f"{split} as {name} sees it"
+    if (frame["form"] == "item").all():
+        show_items(frame, tokenizer, tokens["max_length"], rows, console, title)
+        return
+    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title)
 
 
 def audit_tasks(what: str, path: Sequence[str], seed: int, console: Console) -> list[dict[str, Any]]:
