@@ -1,7 +1,7 @@
-"""What runs write: ``results.json`` and its parts (docs/results-json.md), one file for each subject.
+"""What runs write: the schemas of results.json and of its parts, and their readers.
 
-Of a preference study everything is offered here: ``from w2s_pref.results import Results``. The laboratory's and chess's
-results are in ``lab``, ``generalization`` and ``chess``.
+One file for each subject; docs/results-json.md tells of all. Of a preference study everything is offered here:
+``from w2s_pref.results import Results``. The laboratory's and chess's are in ``lab``, ``generalization`` and ``chess``.
 """
 
 from w2s_pref.results.deception import *  # noqa: F403
