@@ -1,1 +1,1 @@
-"""Losses on a margin, margins of policies, conflict settings: functions of numbers."""
+"""Losses on a margin, margins of policies, and the registry of both: pure tensors."""
