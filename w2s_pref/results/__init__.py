@@ -1,7 +1,7 @@
-"""What runs write: the schemas of results.json and of its parts, and their readers.
+"""What runs write: the schemas of results.json (docs/results-json.md), and their readers.
 
-One file for each subject; docs/results-json.md tells of all. Of a preference study everything is offered here:
-``from w2s_pref.results import Results``. The laboratory's and chess's are in ``lab``, ``generalization`` and ``chess``.
+Of a preference study everything is offered here: ``from w2s_pref.results import Results``. The laboratory's and chess's
+results are in ``lab``, ``generalization`` and ``chess``.
 """
 
 from w2s_pref.results.deception import *  # noqa: F403
