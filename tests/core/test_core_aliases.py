@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import warnings
 
 import pytest
+from conftest import ROOT
 
 from w2s_pref.core.aliases import ALIASES, new_name
+from w2s_pref.core.registry import resolve
 
 #: What the documentation of 0.1 taught, statement by statement.
 TAUGHT = [
@@ -64,6 +67,17 @@ def test_a_module_of_an_old_package_is_not_loaded_twice() -> None:
         "assert old is new and old.__spec__.name == 'w2s_pref.data.tasks.task'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_recipe_may_go_on_naming_a_module_as_its_keys_hold_it() -> None:
+    old = "w2s_pref.generalization.world"
+    assert f"{old}:harmless" in (ROOT / "recipes/generalization/quickstart.yaml").read_text(encoding="utf-8")
+    for name in (old, "w2s_pref.generalization"):
+        sys.modules.pop(name, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        found = resolve(f"{old}:harmless", ROOT)
+    assert found is resolve("w2s_pref.studies.generalization.world:harmless", ROOT)
 
 
 def test_names_that_are_not_old_are_left_alone() -> None:

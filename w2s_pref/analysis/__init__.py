@@ -1,4 +1,4 @@
-"""Analyses of score tables: pure functions of numbers, no model, no training library, one formula in one place.
+"""Analyses of score tables: functions of numbers, no model and no training library.
 
 Importing this package costs numpy and pandas only; scipy and scikit-learn are never needed at import.
 """

@@ -1,1 +1,1 @@
-"""The command line: arguments to calls."""
+"""The command line: what was typed becomes calls of functions elsewhere."""

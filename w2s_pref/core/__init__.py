@@ -1,1 +1,1 @@
-"""What everything stands on: errors, tables of pairs and scores, strict configuration, registries, files."""
+"""What everything stands on: errors, tables, strict configuration, registries, files."""

@@ -1,1 +1,1 @@
-"""Preference data: sources, validation, one neutral table, disjoint splits, tokens and a look at all of it."""
+"""Preference pairs and classification tasks: sources, validation, splits, tokens."""

@@ -1,1 +1,1 @@
-"""Stages, their keys, the store and the loop: knows no study and no model."""
+"""Stages, their keys, the store, and the loop that builds: knows no study and no model."""

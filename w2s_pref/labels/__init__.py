@@ -1,1 +1,1 @@
-"""Scores of a supervisor → labels: form, calibration, filters, combination, noise."""
+"""A supervisor's scores become labels: form, filters, combination, noise, agreement."""

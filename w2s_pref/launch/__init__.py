@@ -1,1 +1,1 @@
-"""Start a run: here, with many processes, with workers, on a cluster."""
+"""Starts of a run: in this process, in many, with workers, on a cluster."""

@@ -1,1 +1,1 @@
-"""Models: what a recipe says of one, where its files are, how it is loaded, saved and checked."""
+"""Models: loading, saving, checks, batches, scores, log-probabilities, generation."""

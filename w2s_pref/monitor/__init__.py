@@ -1,4 +1,4 @@
-"""Watch a training on a fixed probe set: signals, alarms against a reference, and how early the alarms come.
+"""A callback that watches a training on a fixed probe set: signals, alarms, verdicts.
 
 from w2s_pref.monitor import RiskMonitor
 

@@ -1,1 +1,1 @@
-"""Tests of the analyses on known truth."""
+"""Tests of the analyses on cases whose truth is known: false alarms and power."""

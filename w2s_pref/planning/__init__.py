@@ -1,1 +1,1 @@
-"""What a run would do, and what it costs. No weights are loaded."""
+"""What a run would do and what it costs, without loading weights."""

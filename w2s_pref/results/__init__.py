@@ -1,4 +1,4 @@
-"""What runs write: ``results.json`` and its parts (docs/results-json.md), one file for each subject.
+"""What runs write: the schemas of results.json (docs/results-json.md), and their readers.
 
 Of a preference study everything is offered here: ``from w2s_pref.results import Results``. The laboratory's and chess's
 results are in ``lab`` and ``chess``.

@@ -1,1 +1,1 @@
-"""The stages that studies share."""
+"""The stages that studies share: trainings, scores, labels, log-probabilities, answers."""

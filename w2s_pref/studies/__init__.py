@@ -1,1 +1,1 @@
-"""The kinds of study, their run folder, and the run itself."""
+"""The kinds of study, what opens, builds and finishes one, and the run folder."""

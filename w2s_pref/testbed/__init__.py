@@ -1,1 +1,1 @@
-"""A small world of chats whose truth is known: generator, oracle and a ladder of language models."""
+"""A small world of chats whose truth is known: generator, oracle, a ladder of models."""

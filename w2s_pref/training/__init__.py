@@ -1,1 +1,1 @@
-"""Training: the only room that imports TRL trainers."""
+"""Trainings of reward models, policies, classifiers, probes: all that imports TRL."""
