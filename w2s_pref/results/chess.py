@@ -66,6 +66,7 @@ class ChessCell(Model):
 class ChessBody(Model):
     """What the answers to the test puzzles say. ``chance`` is what random legal moves get on them."""
 
+    kind: Literal["chess"] = "chess"
     name: str
     seeds: list[int]
     counts: dict[str, int]
@@ -81,7 +82,6 @@ class ChessBody(Model):
 class ChessResults(ChessBody):
     """``results.json``."""
 
-    kind: Literal["chess"] = "chess"
     schema_version: Literal[1] = SCHEMA_VERSION
     splits: dict[str, SplitInfo]
     models: dict[str, ModelInfo]
