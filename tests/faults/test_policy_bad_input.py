@@ -61,7 +61,10 @@ PLANNED: dict[str, tuple[Change | None, list[str], tuple[str, ...]]] = {
         None, ["students=[ppo]", ppo(reward="reward.py:one")], ("methods.ppo.reward: reward.py:one: there is no file",)
     ),
     "no reward": (None, ["students=[ppo]", ppo(reward="rewards.py:on")], ("has no 'on'; did you mean 'one'?",)),
-    "reward is none": (None, ["students=[ppo]", ppo(reward="rewards.py:number")], ("number is no function",)),
+    "reward is none": (None, ["students=[ppo]", ppo(reward="rewards.py:number")], ("of type int, but a reward is",)),
+    "reward of one list": (
+        None, ["students=[ppo]", ppo(reward="rewards.py:alone")], ("alone: too many positional", "two lists")
+    ),
     "no margin": (None, ["students=[mine]", margin("margins.py:scala")], ("methods.mine.algorithm", "mean 'scalar'?")),
     "no margin of that name": (None, ["students=[mine]", margin("simpoo")], ("unknown margin 'simpoo'; did you mean",)),
     "margin's options": (
@@ -98,7 +101,6 @@ BUILT: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "reward raises": (["students=[ppo]", ppo(reward="rewards.py:raises")], (
         "direct@ppo/none · seed 0: reward 'rewards.py:raises' failed (rewards.py, line 3): KeyError",
     )),
-    "reward of one list": (["students=[ppo]", ppo(reward="rewards.py:alone")], ("alone' failed: TypeError",)),
     "reward is nan": (["students=[ppo]", ppo(reward="rewards.py:none")], (
         "reward 'rewards.py:none': 8 of 8 rewards are not finite", "return a number for every answer",
     )),

@@ -25,6 +25,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "output": ("output=elsewhere", set()),
     "store": ("store=elsewhere", set()),
     "processes": ("processes=1", set()),
+    "report": ("report.sections=[somewhere:section]", set()),
     "seeds": ("seeds=[0, 1, 2]", {"probe", "scores", "labels", "analysis"}),
     "tasks": ("tasks.words.text=say {text}", EVERYTHING),
     "sizes": ("sizes.test=38", EVERYTHING),

@@ -26,7 +26,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("ladder=[]", "name the models smallest first"),
         ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
         ("supervisor=confidence", "has settings for weak labels"),
-        ("methods.naive.loss={name: aux}", "Input should be 'soft_bce'"),
+        ("methods.naive.loss={name: aux}", "unknown loss 'aux' (known: aux_confidence"),
         ("methods.naive.training={epoch: 3}", "unknown key 'epoch'; did you mean 'epochs'"),
         ("methods.naive.head=zeros", "head: only algorithm finetune reads it, but this is probe"),
         ("methods.x={algorithm: finetune, training: {learningrate: 1.0}}", "did you mean 'learning_rate'"),

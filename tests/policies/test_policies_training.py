@@ -199,7 +199,7 @@ def test_sft_runs_only_the_preferred_answers(monkeypatch: pytest.MonkeyPatch, tm
 def test_a_margin_of_a_few_lines_trains(tmp_path: Path) -> None:
     """A file of the user's, without a reference; the same arithmetic as SimPO gives the same weights."""
     (tmp_path / "mine.py").write_text(
-        "from w2s_pref.losses.named.margins import margin\n"
+        "from w2s_pref.losses.margins import margin\n"
         "@margin('mine', reference=False)\n"
         "def mine(batch, beta, scale):\n"
         "    return scale * beta * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)\n"

@@ -121,8 +121,7 @@ class Store:
         stamps = {name: _stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
         manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
         for name in files:
-            with (temporary / name).open("rb") as handle:
-                os.fsync(handle.fileno())
+            _fsync(temporary / name)
         with (temporary / MANIFEST).open("w", encoding="utf-8") as text:
             json.dump(manifest, text, indent=1)
             text.flush()
@@ -208,3 +207,9 @@ def _stamp(path: Path) -> list[int]:
     """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]
+
+
+def _fsync(path: Path) -> None:
+    """The file's bytes reach the disk before its name does."""
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
