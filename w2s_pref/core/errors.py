@@ -28,6 +28,10 @@ class Unreachable(W2SError):
     """A hub model or data set that is not here and could not be asked for. Planning goes on without it."""
 
 
+class StageMissing(W2SError):
+    """A stage that should stand in the store and does not: it was damaged and set aside, or somebody removed it."""
+
+
 def system_error(error: Exception) -> OSError | None:
     """The system's error behind an exception, or None. Torch, safetensors and tokenizers wrap it in kinds of theirs."""
     if isinstance(error, OSError):

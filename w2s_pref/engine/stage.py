@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeVar, cast
 
 import pandas as pd
 
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import StageMissing
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.engine.store import Artifact, Store
 from w2s_pref.parallel.world import World
@@ -110,7 +110,7 @@ class Builder:
         """A finished input, its files checked.
 
         Raises:
-            W2SError: it is not in the store.
+            StageMissing: it is not in the store.
         """
         return self._found(stage, self.store.get(stage.kind, stage.key))
 
@@ -118,13 +118,13 @@ class Builder:
         """What a finished stage says about itself; its files are not read, and not fetched.
 
         Raises:
-            W2SError: it is not in the store.
+            StageMissing: it is not in the store.
         """
         return self._found(stage, self.store.meta(stage.kind, stage.key))
 
     def _found(self, stage: Stage, found: T | None) -> T:
         if found is None:
-            raise W2SError(f"stage {stage.name!r} is not in the store {self.store}; run the recipe again")
+            raise StageMissing(f"stage {stage.name!r} is not in the store {self.store}; run the recipe again")
         return found
 
     def table(self, stage: Stage) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import StageMissing, W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.engine.loop import Display, Loop
 from w2s_pref.engine.remote import open_store
@@ -28,10 +28,26 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
         The results and the run folder.
     """
     opened, builder = build(path, overrides, display)
-    world = builder.world
-    results = world.broadcast(world.on_main(lambda: write_run(opened, builder, command)))
-    assert results is not None
+    results = _written(opened, builder, command)
+    if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
+        Loop(opened.stages, builder, display).run()
+        results = _written(opened, builder, command, retried=True)
+        assert results is not None
     return results, opened.folder
+
+
+def _written(opened: AnyOpened, builder: Builder, command: str, retried: bool = False) -> BaseModel | None:
+    """What the main process wrote, in every process; None where a stage that the run folder needs is missing."""
+
+    def write() -> BaseModel | None:
+        try:
+            return write_run(opened, builder, command)
+        except StageMissing:
+            if retried:
+                raise
+            return None
+
+    return builder.world.broadcast(builder.world.on_main(write))
 
 
 def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened, Builder]:
