@@ -56,7 +56,10 @@ def grid() -> list[Any]:
     """Every cell; families of few seconds a cell first."""
     from coverage_cells import Cell
 
-    cells = [Cell("accuracies", k, sd, n, icc) for n, icc, k, sd in product((1000, 400, 4000), (0.2, 0.0, 0.5), SEEDS, SPREADS)]
+    cells = [
+        Cell("accuracies", k, sd, n, icc)
+        for n, icc, k, sd in product((1000, 400, 4000), (0.2, 0.0, 0.5), SEEDS, SPREADS)
+    ]
     cells += [Cell("collapses", k, 0.02, collapse=0.3) for k in SEEDS[1:]]
     for family in ("slopes", "areas"):
         cells += [Cell(family, k, sd) for k, sd in product(SEEDS, SPREADS)]
@@ -64,7 +67,9 @@ def grid() -> list[Any]:
     cells += [Cell("shares", k, sd) for k, sd in product(SEEDS, SPREADS) if k > 1 or not sd]
     for family in ("deception", "risks"):
         effects = [(0.0, 0.0), (0.02, 0.0), (0.05, 0.0), (0.1, 0.0), (0.0, 0.5)]
-        cells += [Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho]
+        cells += [
+            Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
+        ]
     return cells
 
 
@@ -90,7 +95,10 @@ def simulate(cells: list[Any], file: Path, workers: int) -> None:
             line = task.result()
             append(file, line)
             left = (time.perf_counter() - started) / number * (len(missing) - number)
-            print(f"{number}/{len(missing)}  {line['key']}  {line['seconds']:.0f} s, about {left / 60:.0f} min left", flush=True)
+            print(
+                f"{number}/{len(missing)}  {line['key']}  {line['seconds']:.0f} s, about {left / 60:.0f} min left",
+                flush=True,
+            )
 
 
 def run(cell: Any, source: str) -> dict[str, Any]:
@@ -133,7 +141,10 @@ def fingerprint(family: str) -> str:
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             tree = ast.parse(file.read_text(encoding="utf-8"))
             for node in ast.walk(tree):
-                if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                if (
+                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                    and ast.get_docstring(node) is not None
+                ):
                     del node.body[0]
             digest.update(file.name.encode() + ast.dump(tree).encode())
     return digest.hexdigest()[:12]

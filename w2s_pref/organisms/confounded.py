@@ -16,7 +16,7 @@ import numpy as np
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.flips import Student, flip_rate, flipping, moved
-from w2s_pref.organisms.worlds import World, correlated_world, tracking_world, world
+from w2s_pref.organisms.worlds import WEAK_MEAN, World, correlated_world, tracking_world, world
 
 #: Correlations of weak model and ceiling, and temperatures of their scores, that worlds are drawn with.
 CORRELATIONS = (0.0, 0.3, 0.6, 0.9)
@@ -57,8 +57,16 @@ def overruled(base: World, rng: np.random.Generator) -> Floats:
     return 0.4 * sigmoid(2.0 * (base.ceiling - base.reference - 1.0))
 
 
+def shortcut_world(items: int, seeds: int, rng: np.random.Generator, group_size: int = 2) -> World:
+    """A world in which every weak model, the unrelated one, too, goes by one more cue, such as length."""
+    base = world(items, seeds, rng, group_size)
+    length = rng.normal(size=items)
+    weak, unrelated = base.weak + 0.9 * length, base.unrelated + 0.9 * length
+    return replace(base, weak=weak, unrelated=unrelated, reference=base.reference + 0.45 * length, cue=length)
+
+
 def shortcut(base: World, rng: np.random.Generator) -> Floats:
-    """Items flip whose true answer lacks a cue, such as length, that student and weak models go by."""
+    """Items flip whose true answer lacks the cue that student and weak models go by."""
     return np.broadcast_to(0.35 * sigmoid(-2.0 * base.cue - 1.0), base.weak.shape)
 
 
@@ -71,7 +79,7 @@ def whole_prompts(base: World, rng: np.random.Generator) -> Floats:
 
 
 def one_topic_world(items: int, seeds: int, rng: np.random.Generator, group_size: int = 2) -> World:
-    """One prompt in five is of a topic of which the weak models of all seeds know little, unrelated ones no less.
+    """One prompt in five is of a topic of which the weak models of all seeds know little; unrelated ones know it.
 
     The cue is -1 there and .25 elsewhere.
     """
@@ -83,6 +91,13 @@ def one_topic_world(items: int, seeds: int, rng: np.random.Generator, group_size
 def one_topic(base: World, rng: np.random.Generator) -> Floats:
     """Items of one topic flip, of which the weak model happens to know little."""
     return np.broadcast_to(np.where(base.cue < 0, 0.3, 0.05), base.weak.shape)
+
+
+def seed_data_world(items: int, seeds: int, rng: np.random.Generator, group_size: int = 2) -> World:
+    """What a seed's own training adds to its weak model comes from its data: the unrelated model had the same."""
+    base = world(items, seeds, rng, group_size)
+    unrelated = WEAK_MEAN + 0.7 * base.easy + 1.2 * rng.normal(size=items) + base.luck
+    return replace(base, unrelated=unrelated)
 
 
 def seed_data(base: World, rng: np.random.Generator) -> Floats:
@@ -108,7 +123,9 @@ CONFOUNDED: dict[str, Confounded] = {
     "easy": Confounded(world, flipping(easy), "true ease"),
     "overruled": Confounded(world, flipping(overruled), "the ceiling is surer than the student"),
     **{
-        f"{name}_temp_{t}": Confounded(partial(tracking_world, temperature=t), flipping(rate), f"{name}, temperature {t}")
+        f"{name}_temp_{t}": Confounded(
+            partial(tracking_world, temperature=t), flipping(rate), f"{name}, temperature {t}"
+        )
         for name, rate in (("blind", blind), ("difficulty", difficulty))
         for t in TEMPERATURES
     },
@@ -119,9 +136,11 @@ CONFOUNDED: dict[str, Confounded] = {
         for name, rate in (("blind", blind), ("difficulty", difficulty), ("confident", confident))
         for c in CORRELATIONS
     },
-    "shortcut": Confounded(world, flipping(shortcut), "a shortcut that student and weak models share"),
+    "shortcut": Confounded(shortcut_world, flipping(shortcut), "a shortcut that student and weak models share"),
     "whole_prompts": Confounded(world, flipping(whole_prompts), "prompts flip as wholes, hard ones more"),
     "one_topic": Confounded(one_topic_world, flipping(one_topic), "a topic the weak model happens not to know"),
-    "seed_data": Confounded(world, flipping(seed_data), "training data that weak model and student of a seed share"),
+    "seed_data": Confounded(
+        seed_data_world, flipping(seed_data), "data that weak model and student of a seed share"
+    ),
     "bad_seeds": Confounded(bad_seeds_world, flipping(bad_seeds), "seeds that went badly in weak model and student"),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -105,14 +108,27 @@ def _row(head: dict[str, Any], tally: Tally, questions: Sequence[str]) -> dict[s
     return {**row, **tally.rates(questions)}
 
 
-def main_table(
-    simulations: int = 40,
-    items: int = 1000,
-    seeds: int = 3,
-    seed: int = 0,
-    workers: int = 1,
-    said: Callable[[str], None] | None = None,
-) -> tuple[list[Table], dict[str, Any]]:
+def main_table(**options: Any) -> tuple[list[Table], dict[str, Any]]:
     """``control_study`` as rich tables to print and as the dictionary to write."""
-    found = control_study(simulations, items, seeds, seed, workers, said)
+    found = control_study(**options)
     return tables(found), found
+
+
+def command(simulations: int | None, workers: int | None) -> tuple[list[Table], dict[str, Any]]:
+    """The same on all cores where no number is given, saying on the error stream how far it is."""
+    options = {"simulations": simulations} if simulations else {}
+    return main_table(workers=workers or os.cpu_count() or 1, said=_Progress(), **options)
+
+
+class _Progress:
+    """Prints what it hears, at most once in ``EVERY`` seconds."""
+
+    EVERY = 5.0
+
+    def __init__(self) -> None:
+        self.last = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        if time.monotonic() - self.last >= self.EVERY:
+            self.last = time.monotonic()
+            print(line, file=sys.stderr, flush=True)

@@ -31,7 +31,11 @@ def tables(found: dict[str, Any]) -> list[Table]:
     return [
         _verdicts(found["organisms"]),
         _rates(f"False positives on blind organisms, % ({size})", found["false_positives"], ("organism", "reference")),
-        _rates("False positives where something else than the weak model drives flips, %", found["confounded"], ("organism",)),
+        _rates(
+            "False positives where flips follow something else, %",
+            found["confounded"],
+            ("organism",),
+        ),
         _rates("False positives on blind organisms whose seeds differ, %", found["seed_effects"], ("seeds",)),
         _rates("Power against rho, %", found["power_rho"], ("rho", "rho_estimate")),
         _rates("Power where seeds differ, %", found["power_seeds"], ("seeds", "rho", "rho_estimate")),

@@ -108,9 +108,7 @@ def simulate_all(
     return tallies
 
 
-def _parts(
-    cases: Sequence[Case], tasks: list[tuple[int, range]], seed: int, workers: int
-) -> Iterator[Tally]:
+def _parts(cases: Sequence[Case], tasks: list[tuple[int, range]], seed: int, workers: int) -> Iterator[Tally]:
     """The tally of every task, in their order."""
     arguments = [cases[place] for place, _ in tasks], [batch for _, batch in tasks], repeat(seed)
     if workers == 1:
