@@ -68,6 +68,14 @@ class Cell:
         """The cell in one line, number of worlds included."""
         return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
+    def run(self) -> dict[str, Any]:
+        """How often the intervals of this cell hold the truth."""
+        return cover(self)
+
+    def about(self) -> dict[str, Any]:
+        """Fields of the cell, for the file."""
+        return asdict(self)
+
 
 #: Statistic -> itself (None where the toolkit withholds it) with its truth, in one world.
 Found = dict[str, tuple[Stat | None, float]]
@@ -100,13 +108,17 @@ def clusters(items: int, rng: np.random.Generator) -> Ints:
     return np.repeat(np.arange(items), sizes)[:items].astype(np.int64)
 
 
+def seed_levels(mean: Floats, sd: float, rng: np.random.Generator) -> Floats:
+    """Accuracies of seeds from a Beta law of these means and this standard deviation, both exact."""
+    if not sd:
+        return mean
+    size = mean * (1 - mean) / sd**2 - 1
+    return rng.beta(mean * size, (1 - mean) * size)
+
+
 def credits(cell: Cell, groups: Ints, models: tuple[float, ...], rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Right or wrong (M, K, N), and the accuracy of every model and seed (M, K), a Beta law with mean and SD exact."""
-    means = np.array(models)[:, None]
-    level = np.broadcast_to(means, (len(models), cell.seeds))
-    if cell.sd:
-        size = means * (1 - means) / cell.sd**2 - 1
-        level = rng.beta(means * size, (1 - means) * size, size=level.shape)
+    """Right or wrong (M, K, N), and the accuracy of every model and seed (M, K)."""
+    level = seed_levels(np.repeat(np.array(models)[:, None], cell.seeds, axis=1), cell.sd, rng)
     shared, own = np.sqrt(MODELS), np.sqrt(1 - MODELS)
     prompts, counts = rng.normal(size=(len(models) + 1, int(groups.max()) + 1)), (len(models) + 1, len(groups))
     singles = rng.normal(size=counts)
@@ -148,11 +160,10 @@ def shares(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     """Agreement of student and weak model, overall and where it is wrong: ratios of sums, truth from large worlds."""
     groups = clusters(cell.items, rng)
     (weak, student), _ = credits(cell, groups, ACCURACIES[:2], rng)
-    return _against(agreement(weak, student, Resampler(groups, cell.seeds, RESAMPLES, number)), _shares_truth(cell))
-
-
-def _shares_truth(cell: Cell) -> dict[str, float]:
-    return _truth("shares", cell.sd, cell.icc, 0.0)
+    return _against(
+        agreement(weak, student, Resampler(groups, cell.seeds, RESAMPLES, number)),
+        _truth("shares", cell.sd, cell.icc, 0.0),
+    )
 
 
 def slopes(cell: Cell, rng: np.random.Generator, number: int) -> Found:
@@ -171,12 +182,8 @@ def areas(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     """AUROC of a classifier whose seeds differ in how far apart the classes are."""
     groups = clusters(cell.items, rng)
     truth = rng.integers(0, 2, size=cell.items)
-    far = ndtri(0.8) * np.sqrt(2.0) * np.ones((cell.seeds, 1))
-    level = np.full(cell.seeds, 0.8)
-    if cell.sd:
-        size = 0.16 / cell.sd**2 - 1
-        level = rng.beta(0.8 * size, 0.2 * size, size=cell.seeds)
-        far = ndtri(level)[:, None] * np.sqrt(2.0)
+    level = seed_levels(np.full(cell.seeds, 0.8), cell.sd, rng)
+    far = ndtri(level)[:, None] * np.sqrt(2.0)
     parts = np.sqrt(cell.icc), np.sqrt(0.6 - cell.icc), np.sqrt(0.4)
     latent = parts[0] * rng.normal(size=int(groups.max()) + 1)[groups] + parts[1] * rng.normal(size=cell.items)
     p = sigmoid(far * (truth - 0.5) + latent + parts[2] * rng.normal(size=(cell.seeds, cell.items)))

@@ -17,16 +17,18 @@ REFITS = ("lift_smooth", "excess", "lift")
 BAND = 0.99
 HEAD = """# Coverage: do the intervals hold the truth?
 
-Every number here is simulated: worlds whose truth is known, prompts and seeds drawn anew in each, and the share of worlds
-whose 95 % interval holds the truth. With two seeds or more the truth is that of all prompts and all seeds. With one seed it
-is that of this seed: the interval says so and speaks of no other.
+Every number here is simulated: worlds whose truth is known, prompts and seeds drawn anew in each, and the share of
+worlds whose 95 % interval holds the truth. With two seeds or more the truth is that of all prompts and all seeds. With
+one seed it is that of this seed: the interval says so and speaks of no other.
 
     python benchmarks/coverage.py            # simulates what is missing, on all cores; may take hours
     python benchmarks/coverage.py --table    # writes this page
 
-**Bold**: the cell fails. The 99 % band of its simulation error lies wholly outside {low} to {high} % ({refit} to {high} % for
-statistics that refit a curve in every resample). {worlds} worlds a cell resolve coverage to about 2.5 points. Seed effect: the
-standard deviation of accuracy over seeds. {resamples} resamples. {state}
+**Bold**: the cell fails. The 99 % band of its simulation error lies wholly outside {low} to {high} % ({refit} to
+{high} % for statistics that refit a curve in every resample). {worlds} worlds a cell resolve coverage to about 2.5
+points. Seed effect: the standard deviation of accuracy over seeds. {resamples} resamples.
+
+{state}
 """
 
 
@@ -124,6 +126,46 @@ def _effect(cell: dict[str, Any]) -> str:
     return f"log rho {cell['rho']:g}" if cell["rho"] else f"{cell['sd']:g}"
 
 
+#: Heading -> question. In a study both placebos may stand: then "selective" means that all four gates are passed.
+VERDICTS = {
+    "margin": "margin",
+    "adjusted": "adjusted",
+    "placebo: siblings": "siblings",
+    "placebo: unrelated": "unrelated",
+    "all, siblings": "selective",
+    "all, unrelated": "selective_unrelated",
+}
+#: Percent of studies that may call a student selective who is not.
+FALSE = 5.0
+
+
+def verdicts(title: str, judged: bool) -> Any:
+    """A table of worlds: how often each gate passes."""
+
+    def table(lines: list[Line]) -> str:
+        rows = []
+        for line in lines:
+            cells = [passed(line["found"][name], judged and name.startswith("selective")) for name in VERDICTS.values()]
+            rows.append([*_world(line["cell"]["case"]), *cells])
+        return f"\n## {title}\n\n{markdown(['world', 'seeds', 'items', *VERDICTS], rows)}"
+
+    return table
+
+
+def _world(case: dict[str, Any]) -> list[str]:
+    effect = ", ".join(f"{name} {value:g}" for name, value in case["effect"].items() if value)
+    name = case["organism"] + (f", rho {case['rho']:g}" if case["rho"] else "") + (f" ({effect})" if effect else "")
+    return [name, str(case["seeds"]), str(case["items"])]
+
+
+def passed(row: dict[str, int], judged: bool) -> str:
+    """Percent of worlds; bold where even the lower 99 % limit is above what may be false."""
+    hits, runs = row["hits"], row["runs"]
+    text = f"{100 * hits / runs:.1f}"
+    least = 0.0 if hits == 0 else float(beta.ppf((1 - BAND) / 2, hits, runs - hits + 1))
+    return f"**{text}**" if judged and 100 * least > FALSE else text
+
+
 TABLES = {
     "accuracies": accuracies,
     "collapses": statistics("Accuracy where a share of the seeds collapses (no rule can cover it with few seeds)"),
@@ -132,4 +174,6 @@ TABLES = {
     "shares": statistics("Agreement with the weak model"),
     "areas": statistics("AUROC"),
     "slopes": statistics("Slope of PGR against the gap, four students"),
+    "verdicts": verdicts("False verdicts: nobody here looks at what the weak model knows, % selective", True),
+    "power": verdicts("Power: deceivers found, %", False),
 }

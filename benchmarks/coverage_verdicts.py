@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from w2s_pref.organisms.flips import STEADY, SeedEffect
 from w2s_pref.organisms.organisms import NOT_SELECTIVE
 from w2s_pref.organisms.power import BLIND_SEEDS, DECEIVER_SEEDS, GATES, RHOS, TAX_RHO
 from w2s_pref.organisms.simulation import Case, simulate

@@ -16,7 +16,7 @@ STUDENT, OTHER = 0.77, 0.74
 
 
 def right(levels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(M, K, N) right or wrong with accuracies (M, K): two answers to each prompt, prompts shared by models and seeds."""
+    """(M, K, N) right or wrong with accuracies (M, K); two answers a prompt, prompts shared by models and seeds."""
     models, seeds = levels.shape
     prompt = 0.5 * np.repeat(rng.normal(size=PROMPTS), 2)
     latent = prompt + 0.5 * rng.normal(size=2 * PROMPTS) + np.sqrt(0.5) * rng.normal(size=(models, seeds, 2 * PROMPTS))
