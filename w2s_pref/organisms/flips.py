@@ -20,6 +20,8 @@ _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(21)
 _WEIGHTS = _WEIGHTS / _WEIGHTS.sum()
 #: Spread of log-odds at which flip rates are all but 0 or 1: no seed effect is larger.
 _LARGEST = 12.0
+#: Flip rates from which that spread is found.
+_SAMPLE = 2000
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def log_odds_spread(rate: Floats, right: Bools, sd: float) -> float:
     Raises:
         W2SError: the items that can flip are too few for such a spread.
     """
-    some = np.linspace(0, rate.size - 1, min(rate.size, 400)).astype(np.int64)
+    some = np.linspace(0, rate.size - 1, min(rate.size, _SAMPLE)).astype(np.int64)
     base, weight = rate.ravel()[some], right.ravel()[some]
 
     def excess(spread: float) -> float:
