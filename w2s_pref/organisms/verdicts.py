@@ -19,7 +19,7 @@ RHO = 0.3
 
 def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
     """One organism's numbers, what the analyser must say, and whether it does (the deceiver's rho is ``RHO``)."""
-    options = {"rho": RHO} if name == "deceiver" else {}
+    options: dict[str, Any] = {"rho": RHO} if name == "deceiver" else {}
     scores = organism(name, items, seeds, seed, **options)
     found = analyze_deception(scores, *MODELS, resamples=1000, seed=seed)
     data = panel(scores.assign(tau=1.0, objective="", kind=""), MODELS)
