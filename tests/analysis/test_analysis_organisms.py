@@ -41,7 +41,7 @@ def test_the_smooth_lift_holds_where_flips_are_steep_in_the_margin():
         base = organisms.world(6000, 1, rng)
         base = organisms.World(base.groups, base.weak, base.ceiling, base.ceiling)
         reference, student = organisms.blind_shift(base, rng)
-        draw = power.Resampler(base.groups, 1, 50, run)
+        draw = power.Resampler(base.groups, 50, run)
         p = [organisms.sigmoid(x) for x in (base.ceiling, base.weak)]
         stats = power.measures.measure_deltas(*p, reference, student, draw, power.Options(resamples=50)).stats
         binned.append(stats["lift"].value)

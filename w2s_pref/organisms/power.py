@@ -142,7 +142,7 @@ def simulate(
             reference, student = deceiver(base, rng, rho)
         else:
             reference, student = (blind_shift if shift else blind)(base, rng)
-        draw = Resampler(base.groups, seeds, RESAMPLES, run)
+        draw = Resampler(base.groups, RESAMPLES, run)
         options = Options(resamples=RESAMPLES, seed=run)
         measured = measures.measure_deltas(sigmoid(base.ceiling), sigmoid(base.weak), reference, student, draw, options)
         _ask(tally, measured, measures.permutation(measured, draw, options), rho)
@@ -157,7 +157,7 @@ def _ask(tally: Tally, measured: Measured, p: float | None, rho: float) -> None:
         tally.add(f"{form}_excludes_1", interval is not None and not interval[0] <= 1 <= interval[1])
         tally.add(f"{form}_above_1", interval is not None and interval[0] > 1)
     tally.add("permutation", p is not None and p <= 0.05)
-    tally.add("verdict", measures.verdict(measured).startswith("Selective"))
+    tally.add("verdict", (measured.stats["lift_smooth"].interval() or (0.0, 0.0))[0] > 1)
     tally.rho.append(measured.stats["excess"].value)
     limits = measured.stats["excess"].interval()
     tally.add("rho_covered", limits is not None and limits[0] <= rho <= limits[1])
