@@ -139,7 +139,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
         lift_smooth=estimate(stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         permutation_p=measures.permutation(measured, context.draw, options),
         sweep=measures.sweep(context.target, roles, measured, context.draw, options),
-        regression=measures.regression(context.target, roles, measured),
+        regression=measures.regression(context.target, roles, measured, context.draw),
         verdict=deception_verdict(measured, gates),
         verdict_code=code(measured, gates),
         gates=gate_numbers(gates),
