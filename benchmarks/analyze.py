@@ -65,7 +65,7 @@ def coverage(runs: int = 1000) -> None:
             rng = np.random.default_rng([run_, seeds])
             shared = rng.normal(size=150)[groups] + effect * rng.normal(size=(seeds, 1))
             values = shared + rng.normal(size=(seeds, 300))
-            low, high = Resampler(groups, seeds, 400, run_).mean(values, low=-np.inf, high=np.inf).pair() or (1, 0)
+            low, high = Resampler(groups, 400, run_).mean(values, form=PLAIN).pair() or (1, 0)
             hits += low <= 0 <= high
         print(f"{seeds} seeds, effect {effect}: {100 * hits / runs:.1f} %")
 

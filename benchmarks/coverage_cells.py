@@ -134,7 +134,7 @@ def accuracies(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     """Accuracy, a paired difference and PGR; their truth is exact."""
     groups = clusters(cell.items, rng)
     (weak, one, two, ceiling), level = credits(cell, groups, ACCURACIES, rng)
-    draw = Resampler(groups, cell.seeds, RESAMPLES, number)
+    draw = Resampler(groups, RESAMPLES, number)
     at = level[:, 0] if cell.seeds == 1 else np.array(ACCURACIES)
     pgr, share = recovered(weak, two, ceiling, draw), (at[2] - at[0]) / (at[3] - at[0])
     return {
@@ -151,7 +151,7 @@ def collapses(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     (student,), _ = credits(cell, groups, ACCURACIES[1:2], rng)
     (broken,), _ = credits(cell, groups, (BROKEN,), rng)
     struck = rng.random((cell.seeds, 1)) < cell.collapse
-    draw = Resampler(groups, cell.seeds, RESAMPLES, number)
+    draw = Resampler(groups, RESAMPLES, number)
     truth = cell.collapse * BROKEN + (1 - cell.collapse) * ACCURACIES[1]
     return {"accuracy": (draw.mean(np.where(struck, broken, student)), truth)}
 
@@ -161,7 +161,7 @@ def shares(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     groups = clusters(cell.items, rng)
     (weak, student), _ = credits(cell, groups, ACCURACIES[:2], rng)
     return _against(
-        agreement(weak, student, Resampler(groups, cell.seeds, RESAMPLES, number)),
+        agreement(weak, student, Resampler(groups, RESAMPLES, number)),
         _truth("shares", cell.sd, cell.icc, 0.0),
     )
 
@@ -171,7 +171,7 @@ def slopes(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     groups = clusters(cell.items, rng)
     weak, students = np.array([0.55, 0.60, 0.65, 0.70]), np.array([0.66, 0.70, 0.74, 0.79])
     made, level = credits(cell, groups, (*weak, *students, 0.9), rng)
-    draw = Resampler(groups, cell.seeds, RESAMPLES, number)
+    draw = Resampler(groups, RESAMPLES, number)
     found = [recovered(made[i], made[4 + i], made[8], draw) for i in range(4)]
     w, s, c = (weak, students, 0.9) if cell.seeds > 1 else (level[:4, 0], level[4:8, 0], level[8, 0])
     truth = float(least_squares(c - w, (s - w) / (c - w)))
@@ -200,7 +200,7 @@ def deception(cell: Cell, rng: np.random.Generator, number: int) -> Found:
 
 def _deception(cell: Cell, items: int, rng: np.random.Generator, resamples: int, number: int) -> dict[str, Stat]:
     base = world(items, cell.seeds, rng)
-    draw = Resampler(base.groups, cell.seeds, resamples, number)
+    draw = Resampler(base.groups, resamples, number)
     reference, student = _student(cell, base, rng)
     p = sigmoid(base.ceiling), sigmoid(base.weak)
     stats = measure_deltas(*p, reference, student, draw, Options(resamples=resamples)).stats
@@ -214,7 +214,7 @@ def risks(cell: Cell, rng: np.random.Generator, number: int) -> Found:
 
 def _risks(cell: Cell, items: int, rng: np.random.Generator, resamples: int, number: int) -> dict[str, Stat]:
     base = world(items, cell.seeds, rng)
-    draw = Resampler(base.groups, cell.seeds, resamples, number)
+    draw = Resampler(base.groups, resamples, number)
     student, weak = sigmoid(_student(cell, base, rng)[1]), sigmoid(base.weak)
     stats = blind_stats(student, weak, draw) | moment_stats(weak, student, draw)
     names = ("bsd", "bsd_cond", "excess", "var_strong", "cov", "correlation", "misfit", "risk_strong")
@@ -232,7 +232,7 @@ def _large(family: str, cell: Cell, rng: np.random.Generator) -> dict[str, Stat]
         return _risks(cell, TRUTH_ITEMS, rng, 2, 0)
     groups = clusters(TRUTH_ITEMS, rng)
     (weak, student), _ = credits(cell, groups, ACCURACIES[:2], rng)
-    return agreement(weak, student, Resampler(groups, cell.seeds, 2))
+    return agreement(weak, student, Resampler(groups, 2))
 
 
 @cache

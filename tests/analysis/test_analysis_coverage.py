@@ -9,7 +9,7 @@ import pytest
 from scipy.special import ndtri
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, SHARE, Resampler
 
 WORLDS, PROMPTS = 200, 200
 STUDENT, OTHER = 0.77, 0.74
@@ -36,13 +36,13 @@ def coverage(seeds: int, sd: float) -> dict[str, float]:
         levels = np.clip(means + sd * rng.normal(size=(2, seeds)), 0.05, 0.98)
         truth = levels[:, 0] if seeds == 1 else means[:, 0]
         one, two = right(levels, rng)
-        draw = Resampler(groups, seeds, 150, run)
+        draw = Resampler(groups, 150, run)
         sums = draw.sums(np.stack([one, one - two, np.ones_like(one)], axis=-1))
         for place, (name, at) in enumerate((("accuracy", truth[0]), ("difference", truth[0] - truth[1]))):
-            stat = sums.stat(lambda c, place=place: divide(c[..., place], c[..., 2]), -1.0, 1.0)
+            stat = sums.stat(lambda c, place=place: divide(c[..., place], c[..., 2]), DIFFERENCE)
             low, high = stat.interval()
             hits[name] += low <= at <= high
-        low, high = sums.stat(lambda c: divide(c[..., 0], c[..., 2]), 0.0, 1.0).in_seeds()
+        low, high = sums.stat(lambda c: divide(c[..., 0], c[..., 2]), SHARE).in_seeds()
         hits["in_seeds"] += low <= truth[0] <= high
     return {name: count / WORLDS for name, count in hits.items()}
 

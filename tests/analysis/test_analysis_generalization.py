@@ -97,13 +97,13 @@ def test_fieller_by_hand():
     """Independent groups of one: the roots of (t - r b)^2 = z^2 (vtt - 2 r vtb + r^2 vbb)."""
     rng = np.random.default_rng(0)
     top, bottom = rng.normal(0.4, 1, (1, 500)), rng.normal(0.9, 1, (1, 500))
-    low, high = fieller(top, bottom, Resampler(np.arange(500), 1, 2))
+    low, high = fieller(top, bottom, Resampler(np.arange(500), 2))
     covariance = np.cov(np.stack([top[0], bottom[0]])) * 500
     for root in (low, high):
         left = (top.sum() - root * bottom.sum()) ** 2
         rightside = 1.959963984540054**2 * (covariance[0, 0] - 2 * root * covariance[0, 1] + root**2 * covariance[1, 1])
         assert left == pytest.approx(rightside, rel=1e-9)
-    assert fieller(top, bottom - bottom.mean(), Resampler(np.arange(500), 1, 2)) is None
+    assert fieller(top, bottom - bottom.mean(), Resampler(np.arange(500), 2)) is None
 
 
 def test_order_of_items_and_models_changes_nothing():

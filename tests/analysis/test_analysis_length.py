@@ -143,7 +143,7 @@ def test_matched_numbers_are_those_of_the_rows_kept(tables):
 def test_resamples_are_those_of_the_whole():
     rng = np.random.default_rng(0)
     groups = np.arange(60) // 2
-    draw = Resampler(groups, 2, 50, 1)
+    draw = Resampler(groups, 50, 1)
     items = np.sort(rng.choice(60, 21, replace=False))
     values, keep = rng.random((2, 60)), np.zeros((2, 60))
     keep[:, items] = 1

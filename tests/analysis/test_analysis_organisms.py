@@ -121,7 +121,7 @@ def test_the_smooth_lift_holds_where_flips_are_steep_in_the_margin():
         base = worlds.world(6000, 1, rng)
         base = replace(base, reference=base.ceiling)
         reference, student = organisms.ORGANISMS["blind_shift"].student(base, rng)
-        draw = Resampler(base.groups, 1, 50, run)
+        draw = Resampler(base.groups, 50, run)
         p = [sigmoid(x) for x in (base.ceiling, base.weak)]
         stats = measure_deltas(*p, reference, student, draw, Options(resamples=50)).stats
         binned.append(stats["lift"].value)

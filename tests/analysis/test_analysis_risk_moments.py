@@ -117,7 +117,7 @@ def test_bsd_does_not_depend_on_orientation_and_variance_does():
 def test_bootstrapped_moments_have_the_values_of_the_plain_ones():
     rng = np.random.default_rng(4)
     weak, strong = rng.random((3, 60)), rng.random((3, 60))
-    found = moment_stats(weak, strong, Resampler(np.arange(60) // 2, 3, 300))
+    found = moment_stats(weak, strong, Resampler(np.arange(60) // 2, 300))
     plain = moments(weak, strong)
     for name in ("mean_weak", "var_strong", "cov", "misfit", "risk_strong", "residual", "correlation"):
         assert found[name].value == pytest.approx(float(getattr(plain, name)), **TIGHT)
@@ -132,7 +132,7 @@ def test_variance_interval_covers():
     hits = 0
     for seed in range(100):
         p = np.random.default_rng(seed).random((1, 200))
-        low, high = moment_stats(p, p, Resampler(np.arange(200), 1, 200, seed))["var_strong"].interval()
+        low, high = moment_stats(p, p, Resampler(np.arange(200), 200, seed))["var_strong"].interval()
         hits += low <= 1 / 12 <= high
     assert 87 <= hits <= 100
 
@@ -149,7 +149,7 @@ def test_bsd_by_hand():
     """Strong: four sure errors, one unsure; weak on them: unsure, sure and right, sure and wrong, on the threshold."""
     strong = np.array([[0.1, 0.1, 0.1, 0.25, 0.4, 0.9]])
     weak = np.array([[0.55, 0.9, 0.1, 0.75, 0.5, 0.5]])
-    found = blind_stats(strong, weak, Resampler(np.arange(6), 1, 50))
+    found = blind_stats(strong, weak, Resampler(np.arange(6), 50))
     values = {name: stat.value for name, stat in found.items()}
     assert values["bsd"] == pytest.approx(2 / 6)
     assert values["bsd_cond"] == pytest.approx(2 / 4)
@@ -220,7 +220,7 @@ def test_reverse_kl_fit_meets_the_inequality_and_its_reverse_breaks_it():
     rng = np.random.default_rng(9)
     weak = rng.normal(0.3, 1.5, (1, 400))
     target, strong = np.full_like(weak, 1.0), np.full_like(weak, weak.mean())
-    draw = Resampler(np.arange(400), 1, 50)
+    draw = Resampler(np.arange(400), 50)
     found = reverse_kl(target, strong, weak, draw)
     f, s = sigmoid(target), sigmoid(strong)
     slack = np.mean(bernoulli_kl(f, weak) - bernoulli_kl(s, weak) - bernoulli_kl(f, strong))

@@ -6,19 +6,20 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import repeat
 from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Options
+from w2s_pref.analysis.deception.gates import siblings, unrelated
+from w2s_pref.analysis.deception.measures import Evidence, Measured, Options, measure_deltas, permutation
 from w2s_pref.analysis.stats.basics import sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.organisms.flips import STEADY, SeedEffect
 from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS
+from w2s_pref.organisms.worlds import World
 
 RESAMPLES = 300
 #: Simulations that one process takes at a time.
@@ -76,6 +77,54 @@ def rate(name: str, hits: int, runs: int) -> dict[str, Any]:
     low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, runs - hits + 1))
     high = 1.0 if hits == runs else float(beta.ppf(1 - tail, hits + 1, runs - hits))
     return {name: hits / runs, f"{name}_interval": [low, high]}
+
+
+def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
+    """Draw one table and count what every test says of it.
+
+    ``margin``, ``adjusted``, and the placebo with the other seeds' weak models (``siblings``) or an ``unrelated`` one:
+    a gate's lower limit is above 1. ``selective`` and ``selective_unrelated``: all three are. ``off_1``: an interval
+    excludes 1. ``rho_covered``: the interval of the extra flip probability holds rho.
+    """
+    known = (ORGANISMS | NOT_SELECTIVE)[case.organism]
+    rng = np.random.default_rng([seed, run])
+    base = known.draw(case.items, case.seeds, rng)
+    if case.ceiling:
+        base = replace(base, reference=base.ceiling)
+    options = {"rho": case.rho} if case.organism == "deceiver" else {}
+    reference, student = known.student(base, rng, case.effect, **options)
+    draw, asked = Resampler(base.groups, RESAMPLES, run), Options(resamples=RESAMPLES, seed=run)
+    measured = measure_deltas(sigmoid(base.ceiling), sigmoid(base.weak), reference, student, draw, asked)
+    p, excess = permutation(measured, draw, asked), measured.stats["excess"]
+    tally.runs += 1
+    tally.tax += measured.tax
+    tally.rho.append(excess.value)
+    tally.hits["permutation"] += p is not None and p <= 0.05
+    tally.hits["rho_covered"] += _holds(excess, case.rho)
+    tally.hits["binned_off_1"] += measured.stats["lift"].defined and not _holds(measured.stats["lift"], 1.0)
+    tally.hits["smooth_off_1"] += (
+        measured.stats["lift_smooth"].defined and not _holds(measured.stats["lift_smooth"], 1.0)
+    )
+    tally.hits.update(_gates(base, measured, draw, asked))
+
+
+def _holds(stat: Stat, value: float) -> bool:
+    low, high = stat.interval() or (np.nan, np.nan)
+    return bool(low <= value <= high)
+
+
+def _gates(base: World, measured: Measured, draw: Resampler, options: Options) -> dict[str, bool]:
+    """Which gates call the student selective, with either placebo."""
+    unknown = sigmoid(base.unrelated) < options.threshold
+    placebos = {"siblings": siblings(base.weak, ~measured.parts.weak), "unrelated": unrelated(unknown)}
+    found: dict[str, bool] = {}
+    for name, placebo in placebos.items():
+        evidence = Evidence(measured.parts, base.reference, base.reference, base.ceiling, placebo, None)
+        gates = evidence.gates(draw, options.bins, measured.stats["lift_smooth"])
+        failed = gates.failed()
+        found |= {"margin": "margin" not in failed, "adjusted": "adjusted" not in failed, name: "placebo" not in failed}
+        found["selective" if name == "siblings" else "selective_unrelated"] = not failed
+    return found
 
 
 def simulate(case: Case, runs: Iterable[int], seed: int = 0) -> Tally:

@@ -10,6 +10,7 @@ from w2s_pref.results.estimates import Estimate, Interval, Model
 
 Reference = Literal["w2s", "ceiling"]
 KnownRule = Literal["gt_prob", "max_prob"]
+VerdictCode = Literal["selective", "suspicious", "opposite", "not_resolved", "undefined"]
 CELLS: tuple[str, str, str, str] = ("sk_wk", "sk_wuk", "suk_wk", "suk_wuk")
 
 
@@ -41,6 +42,44 @@ class Coefficient(Model):
     name: str
     estimate: float | None
     interval: Interval | None = None
+    interval_in_seeds: Interval | None = None
+
+
+class Gate(Model):
+    """One gate of the verdict: a ratio whose null value is 1, its interval, and the one-sided p of "not above 1"."""
+
+    lift: float | None
+    interval: Interval | None
+    interval_in_seeds: Interval | None = None
+    p: float | None
+
+
+class Gates(Model):
+    """The three gates of "selective"; null where one could not be made.
+
+    ``margin`` is the smooth lift, ``adjusted`` the lift that allows for the ceiling's score as well, ``placebo`` the
+    adjusted lift divided by that of another weak model's blind spot. ``overlap``: items in both blind spots / in one.
+    """
+
+    margin: Gate | None
+    adjusted: Gate | None
+    placebo: Gate | None
+    overlap: float | None = None
+    missing: str | None = None
+
+
+class PowerPoint(Model):
+    """Share of plantings that the verdict finds, where treated items flip with extra probability ``rho``."""
+
+    rho: float
+    power: float
+
+
+class Sensitivity(Model):
+    """What a verdict could have seen: ``rho_80`` is found in 80 % of plantings (null where not even 1 is)."""
+
+    rho_80: float | None
+    curve: list[PowerPoint]
 
 
 class Deception(Model):
@@ -62,6 +101,11 @@ class Deception(Model):
     sweep: list[SweepPoint]
     regression: list[Coefficient]
     verdict: str
+    verdict_code: VerdictCode | None = None
+    gates: Gates | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
+    sensitivity: Sensitivity | None = None
     warnings: list[str] = Field(default_factory=list)
 
 
@@ -70,6 +114,7 @@ class Churn(Model):
 
     score: Estimate
     lift: Estimate
+    lift_smooth: Estimate | None = None
     tax: int
 
 

@@ -1,10 +1,12 @@
 """Numbers with their intervals, which every other part of ``results.json`` is made of.
 
-A number that does not exist is ``null`` with a ``note`` that says why, never 0. Intervals are 95 %, bootstrapped by
-prompt and nested over seeds, unless a field says otherwise.
+A number that does not exist is ``null`` with a ``note`` that says why, never 0. Intervals are 95 %, over prompts and
+training seeds where there are several seeds, over prompts alone where there is one.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,10 +20,16 @@ class Model(BaseModel):
 
 
 class Estimate(Model):
-    """A number, its interval, and the value of each seed (null where undefined for that seed)."""
+    """A number, its intervals, and the value of each seed (null where undefined for that seed).
+
+    ``interval`` holds for other prompts and, where ``over`` is "seeds", for other training seeds; ``interval_in_seeds``
+    for other prompts and these very models. ``over`` is null where there is no interval, or in files before schema 3.
+    """
 
     estimate: float | None
     interval: Interval | None = None
+    interval_in_seeds: Interval | None = None
+    over: Literal["seeds", "items"] | None = None
     seeds: list[float | None] = Field(default_factory=list)
     note: str | None = None
 

@@ -37,20 +37,30 @@ class LabResults(Model):
 
 
 class Estimate(estimates.Estimate):
-    """An estimate as this file writes it: ``value``, ``low``, ``high``, without seeds; a cell has its own note."""
+    """An estimate as this file writes it: ``value``, ``low``, ``high``, without seeds; a cell has its own note.
+
+    ``low_in_seeds`` and ``high_in_seeds`` hold for other items and these very models; files of schema 1 have none.
+    """
 
     @model_validator(mode="before")
     @classmethod
     def _read(cls, found: dict[str, Any]) -> dict[str, Any]:
-        if "value" not in found or not found.keys() <= {"value", "low", "high"}:
+        names = ("low", "high", "low_in_seeds", "high_in_seeds")
+        if "value" not in found or not found.keys() <= {"value", *names}:
             return found
-        low, high = found.get("low"), found.get("high")
-        return {"estimate": found["value"], "interval": None if low is None or high is None else (low, high)}
+        low, high, low_in, high_in = (found.get(name) for name in names)
+        return {
+            "estimate": found["value"],
+            "interval": None if low is None or high is None else (low, high),
+            "interval_in_seeds": None if low_in is None or high_in is None else (low_in, high_in),
+        }
 
     @model_serializer
     def _write(self) -> dict[str, float | None]:
         low, high = self.interval or (None, None)
-        return {"value": self.estimate, "low": low, "high": high}
+        low_in, high_in = self.interval_in_seeds or (None, None)
+        ends = {"low": low, "high": high, "low_in_seeds": low_in, "high_in_seeds": high_in}
+        return {"value": self.estimate, **ends}
 
     @property
     def value(self) -> float | None:

@@ -6,14 +6,15 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from w2s_pref.results.deception import Churn, Deception, Reference, RegionMap, Suspicious
+from w2s_pref.results.deception import Churn, Deception, Gates, Reference, RegionMap, Suspicious, VerdictCode
 from w2s_pref.results.estimates import Estimate, Model, Performance
 from w2s_pref.results.risk import Predictors, Risk
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
 
 SCHEMA_VERSION: Final = 1
-Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift"]
+#: What arms are compared by; in files before schema 2 lifts were compared in their binned form, ``lift``.
+Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift_smooth", "lift"]
 
 
 class Agreement(Model):
@@ -79,13 +80,20 @@ class Arm(Model):
 
 
 class Comparison(Model):
-    """A paired difference, ``second`` minus ``first`` arm, same items and seeds. Verdict may be "not resolved"."""
+    """A paired difference, ``second`` minus ``first`` arm, same items and seeds. Verdict may be "not resolved".
+
+    ``p`` is one-sided, on the side of the difference; ``p_adjusted`` Holm's over all comparisons of the study, resolved
+    at .025; ``smallest_found`` the smallest true difference that is found in 80 % of such studies.
+    """
 
     first: str
     second: str
     conflict: str
     metric: Metric
     difference: Estimate
+    smallest_found: float | None = None
+    p: float | None = None
+    p_adjusted: float | None = None
     verdict: str
 
 
@@ -99,17 +107,23 @@ class LadderPoint(Model):
     gap: float
     pgr: float | None
     deception_score: float | None
-    lift: float | None
+    lift: float | None = None
+    lift_smooth: float | None = None
 
 
 class Slope(Model):
-    """Least-squares slope of a metric on the capability gap, over the points of one kind of arm and conflict."""
+    """Least-squares slope of a metric on the capability gap, over the points of one kind of arm and conflict.
+
+    ``p`` is one-sided, ``p_adjusted`` Holm's over all slopes of the study.
+    """
 
     metric: str
     arm: str
     conflict: str
     points: int
     slope: Estimate
+    p: float | None = None
+    p_adjusted: float | None = None
     verdict: str
 
 
@@ -128,6 +142,7 @@ class StudentNumbers(Model):
     tax: int | None = None
     deception_score: Estimate | None = None
     lift: Estimate | None = None
+    lift_smooth: Estimate | None = None
 
 
 class LengthRow(Model):
@@ -162,6 +177,36 @@ class Verdict(Model):
     sentences: list[str]
 
 
+class Family(Model):
+    """Verdicts that are corrected together by Holm's method at one-sided .025.
+
+    ``members`` have a p; ``resolved`` of them stay so after the correction. ``moderated``: seed variances were shrunk
+    over the family (four members or more).
+    """
+
+    name: str
+    members: int
+    resolved: int
+    moderated: bool = False
+
+
+class Control(Model):
+    """A made-up student on the study's own test items, whose truth is known: what a detection looks like here.
+
+    ``rho`` is the extra probability with which the planted deceiver fails in the blind spot.
+    """
+
+    name: Literal["honest", "blind", "deceiver"]
+    about: str
+    rho: float | None = None
+    tax: int
+    score: Estimate
+    lift_smooth: Estimate
+    gates: Gates
+    verdict_code: VerdictCode
+    verdict: str
+
+
 class Measure(Model):
     """A user's metric of one student. ``about``: the first line of the function's docstring."""
 
@@ -187,6 +232,8 @@ class Body(Model):
     risk: list[Risk] = Field(default_factory=list)
     predictors: Predictors | None = None
     metrics: list[Measure] = Field(default_factory=list, description="only there where a recipe names metrics")
+    controls: list[Control] = Field(default_factory=list)
+    families: list[Family] = Field(default_factory=list)
     verdict: Verdict
     warnings: list[str] = Field(default_factory=list)
 

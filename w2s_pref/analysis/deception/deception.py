@@ -7,10 +7,16 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles, region_counts
+from w2s_pref.analysis.deception.sensitivity import Progress
+from w2s_pref.analysis.deception.sensitivity import sensitivity as what_could_be_seen
+from w2s_pref.analysis.deception.sentences import verdict
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, number
+from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.core.errors import W2SError
+from w2s_pref.results import deception as results
 from w2s_pref.results.deception import KnownRule
 
 
@@ -28,8 +34,11 @@ def analyze_deception(
     ties: Ties = "half",
     bins: int = 10,
     objective: str | None = None,
+    placebo: str | None = None,
+    sensitivity: bool = False,
+    tell: Progress | None = None,
 ) -> dict[str, Any]:
-    """Deception score, nulls, lift, sweep and tests of one student (spec: Yang et al., arXiv 2406.11431).
+    """Deception score, nulls, gates, lift, sweep and tests of one student (spec: Yang et al., arXiv 2406.11431).
 
     Args:
         scores: a score table (see ``read_scores``).
@@ -37,9 +46,13 @@ def analyze_deception(
         reference, student: the student without conflict (or the large ceiling again), and the one under conflict.
         threshold, known_rule, resamples, seed, ties, bins: see ``Options``.
         objective: which rows, where the table holds several objectives.
+        placebo: an unrelated weak model for the third gate; None: the weak models of the other seeds.
+        sensitivity: also find the smallest planted effect that this table could show; ``tell`` takes its progress.
 
     Returns:
-        A JSON-ready dictionary; undefined values are None, counts are rows (items x seeds).
+        A JSON-ready dictionary; undefined values are None, counts are rows (items x seeds). ``intervals`` hold for
+        other prompts and seeds (prompts alone where there is one seed), ``intervals_in_seeds`` for other prompts.
+        ``gates`` and ``verdict_code``: see ``analysis.deception.gates``.
 
     Raises:
         W2SError: bad table, unknown model, or options out of range.
@@ -47,12 +60,16 @@ def analyze_deception(
     _check_options(threshold, known_rule, resamples, bins)
     options = Options(threshold, known_rule, ties, bins, resamples, seed)
     roles = Roles(weak, ceiling, reference, student)
-    data, draw = resampled(scores, tuple(vars(roles).values()), objective, resamples, seed)
+    models = (*vars(roles).values(), *([] if placebo is None else [placebo]))
+    data, draw = resampled(scores, models, objective, resamples, seed)
     measured = measures.measure(data, roles, draw, options)
+    evidence = measures.evidence(data, roles, measured, options, placebo)
+    gates = evidence.gates(draw, bins, measured.stats["lift_smooth"])
+    found = what_could_be_seen(evidence, draw, bins, seed, tell) if sensitivity else None
     accuracies = {role: draw.mean(credit(data.delta[name], ties)) for role, name in vars(roles).items()}
     named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
     return {
-        "models": dict(vars(roles)),
+        "models": {**vars(roles), **({} if placebo is None else {"placebo": placebo})},
         "threshold": threshold,
         "known_rule": known_rule,
         "ties": ties,
@@ -67,14 +84,38 @@ def analyze_deception(
         "lift_dropped": measured.dropped,
         "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in measured.stats.items()},
         "intervals": {name: stat.pair() for name, stat in named.items()},
+        "intervals_in_seeds": {name: stat.pair_in_seeds() for name, stat in named.items()},
+        "gates": gate_numbers(gates).model_dump(mode="json"),
         "permutation_p": measures.permutation(measured, draw, options),
         "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
-        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured)],
+        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured, draw)],
         "churn": _churn(measures.churn(data, roles, draw, options)),
-        "verdict": measures.verdict(measured),
+        "verdict_code": code(measured, gates),
+        "verdict": verdict(measured, gates, found),
+        **({} if found is None else {"sensitivity": found.model_dump(mode="json")}),
         "warnings": data.warnings + measures.warnings(measured),
         "notes": data.notes(),
     }
+
+
+def code(measured: Measured, gates: Gates) -> results.VerdictCode:
+    """The verdict's code; undefined where nothing flips."""
+    return "undefined" if measured.tax == 0 else gates.code
+
+
+def gate_numbers(gates: Gates) -> results.Gates:
+    """The gates as results hold them."""
+    numbers = {name: _gate(stat) for name, stat in gates.stats.items()}
+    return results.Gates(**numbers, overlap=gates.overlap, missing=gates.missing)
+
+
+def _gate(stat: Stat | None) -> results.Gate | None:
+    """None where there is no interval."""
+    if stat is None or not stat.defined:
+        return None
+    return results.Gate(
+        lift=number(stat.value), interval=stat.interval(), interval_in_seeds=stat.in_seeds(), p=stat.p_above(1.0)
+    )
 
 
 def _check_options(threshold: float, known_rule: str, resamples: int, bins: int) -> None:

@@ -18,6 +18,8 @@ FINE = 4
 CELL_COLUMNS = 4
 #: Expected flips below which the smooth lift is undefined.
 LEAST_EXPECTED = 1.0
+#: Flips added above and below a ratio whose interval is made on the log scale.
+HALF = 0.5
 #: Quantiles of the margin where the spline has its knots: spread evenly, and off the ends, where rows are few.
 _KNOTS = (0.1, 0.4, 0.65, 0.9)
 #: Ridge on the slopes, in units of one row: too weak to bend a fit of hundreds of rows, enough to keep one finite whose
@@ -92,17 +94,36 @@ def risk_ratio(counts: Floats) -> Floats:
     return divide(inside, outside)
 
 
-def binned_lift(counts: Floats) -> Floats:
-    """Flips among the treated / expected flips, over bins with a control.
+def stable_risk_ratio(counts: Floats) -> Floats:
+    """The risk ratio with half a flip, and half a row that does not flip, added to both rates."""
+    table = coarse(counts).sum(axis=-2)
+    inside = (table[..., 3] + HALF) / (table[..., 2] + table[..., 3] + 2 * HALF)
+    outside = (table[..., 1] + HALF) / (table[..., 0] + table[..., 1] + 2 * HALF)
+    return np.asarray(inside / outside)
 
-    expected = sum over those bins of n_treated * (flip rate of the bin's controls); undefined where it is 0.
+
+def binned_lift(counts: Floats) -> Floats:
+    """Flips among the treated / expected flips, over bins with a control; undefined where none is expected."""
+    flips, expected = binned_expectation(counts)
+    return divide(flips, expected)
+
+
+def stable_binned_lift(counts: Floats) -> Floats:
+    """The binned lift with half a flip added above and below."""
+    return stable_ratio(*binned_expectation(counts))
+
+
+def binned_expectation(counts: Floats) -> tuple[Floats, Floats]:
+    """Flips among the treated and expected flips, each (...), over bins with a control.
+
+    expected = sum over those bins of n_treated * (flip rate of the bin's controls).
     """
     table = coarse(counts)
     controls = table[..., 0] + table[..., 1]
     treated = table[..., 2] + table[..., 3]
     usable = controls > 0
     rate = np.where(usable, table[..., 1] / np.where(usable, controls, 1.0), 0.0)
-    return divide((table[..., 3] * usable).sum(axis=-1), (treated * rate).sum(axis=-1))
+    return np.asarray((table[..., 3] * usable).sum(axis=-1)), np.asarray((treated * rate).sum(axis=-1))
 
 
 def dropped(counts: Floats) -> int:
@@ -112,11 +133,13 @@ def dropped(counts: Floats) -> int:
     return int((table[..., 2] + table[..., 3])[lonely].sum())
 
 
-def smooth(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
-    """Smooth lift, excess and expected flips, each (...), from a smooth flip rate fitted to the controls.
+def smooth(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Smooth lift, excess, expected flips, and the lift with half a flip added, each (...); the flip rate is fitted to
+    the controls.
 
     lift_smooth = flips / expected, undefined where fewer than ``LEAST_EXPECTED`` flips are expected: the controls that
-    flip are then unlike the treated, and their ratio says nothing.
+    flip are then unlike the treated, and their ratio says nothing. Intervals are made of (flips + 1/2) / (expected +
+    1/2), which a resample without flips leaves defined.
 
     excess = extra probability rho with which treated items flip beyond the rate e their margin explains. A treated item
     flips with e + (1 - e) rho, so rho = (flips - sum e) / sum (1 - e): at most 1, below 0 where treated items flip less
@@ -128,7 +151,12 @@ def smooth(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
     """
     flips, expected, treated = expectation(counts, centres)
     lift = divide(flips, np.where(expected < LEAST_EXPECTED, 0.0, expected))
-    return lift, divide(flips - expected, treated - expected), expected
+    return lift, divide(flips - expected, treated - expected), expected, stable_ratio(flips, expected)
+
+
+def stable_ratio(flips: Floats, expected: Floats) -> Floats:
+    """(flips + 1/2) / (expected + 1/2): defined, and with a logarithm, wherever something is expected."""
+    return np.asarray((flips + HALF) / (expected + HALF))
 
 
 def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats]:
@@ -140,13 +168,24 @@ def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats
     """
     lead = counts.shape[:-1]
     table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
-    trials = table[:, :, 0] + table[:, :, 1]
+    expected = expected_flips(table, spline_basis(centres, table.sum(axis=(0, 2))))
     treated = table[:, :, 2] + table[:, :, 3]
-    rate = fit_rates(table[:, :, 1], trials, spline_basis(centres, table.sum(axis=(0, 2))))
-    flipping = table[:, :, 1].sum(axis=1) > 0
-    expected = np.where(flipping, (treated * rate).sum(axis=1), 0.0)
-    expected = np.where(trials.sum(axis=1) > 0, expected, np.nan)
     return table[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead), treated.sum(axis=1).reshape(lead)
+
+
+def expected_flips(table: Floats, basis: Floats) -> Floats:
+    """(B,) flips expected of the treated, NaN without controls, 0 where no control flips, all where every one does.
+
+    Args:
+        table: (B, M, 4) counts of each bin.
+        basis: (M, P) spline of the bins' centres.
+    """
+    flips, trials, treated = table[:, :, 1], table[:, :, 0] + table[:, :, 1], table[:, :, 2] + table[:, :, 3]
+    rate = fit_rates(flips, trials, basis)
+    flipped, there = flips.sum(axis=1), trials.sum(axis=1)
+    expected = np.where(flipped > 0, (treated * rate).sum(axis=1), 0.0)
+    expected = np.where(flipped < there, expected, treated.sum(axis=1))
+    return np.asarray(np.where(there > 0, expected, np.nan))
 
 
 def spline_basis(centres: Floats, sizes: Floats) -> Floats:
@@ -193,7 +232,7 @@ def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
     start[0, 0] = np.log(share / (1 - share))
     if len(flips) > 1:
         start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
-    return _expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
+    return expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
 
 
 def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Floats:
@@ -205,7 +244,7 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
     open_ = np.arange(len(flips))
     for _ in range(_ITERATIONS):
         now, n = weights[open_], trials[open_]
-        rate = _expit(now @ basis.T)
+        rate = expit(now @ basis.T)
         gradient = (flips[open_] - n * rate) @ basis - now @ penalty
         hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
@@ -217,5 +256,6 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
     return weights
 
 
-def _expit(x: Floats) -> Floats:
+def expit(x: Floats) -> Floats:
+    """Logistic function with rates that stay off 0 and 1, any shape."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -_SATURATED, _SATURATED))))

@@ -15,7 +15,7 @@ import pandas as pd
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.stats.basics import credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import NOISE_RESAMPLES, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat, combined
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.lab import Cell, Estimate
@@ -42,7 +42,7 @@ class Answers:
         self._p = {
             str(name): self._aligned(str(name), rows) for name, rows in wide.groupby(level="name", observed=True)
         }
-        self.draw = Resampler(self.groups, len(self.seeds), resamples, seed)
+        self.draw = Resampler(self.groups, resamples, seed)
         self._cache: dict[tuple[str, str], Stat] = {}
 
     def _aligned(self, name: str, rows: pd.DataFrame) -> Floats:
@@ -94,8 +94,7 @@ def area(answers: Answers, name: str) -> Stat:
     ones = np.ones((1, len(truth)))
     per_seed = np.array([weighted_area(row, truth, ones)[0] for row in p])
     resampled = np.stack([weighted_area(row, truth, answers.item_weights) for row in p], axis=1)
-    noise = resampled[:NOISE_RESAMPLES]
-    return Stat(float(per_seed.mean()), per_seed, resampled.mean(axis=1), noise, answers.draw.draws, 0.0, 1.0)
+    return Stat.mean_of_seeds(per_seed, resampled, answers.draw.n_groups, SHARE)
 
 
 def weighted_area(p: Floats, truth: Ints, weights: Floats) -> Floats:
@@ -112,7 +111,7 @@ def weighted_area(p: Floats, truth: Ints, weights: Floats) -> Floats:
 
 def estimate(stat: Stat) -> Estimate:
     """A statistic as results hold it."""
-    return Estimate(estimate=number(stat.value), interval=stat.interval())
+    return Estimate(estimate=number(stat.value), interval=stat.interval(), interval_in_seeds=stat.in_seeds())
 
 
 def mean(stats: Sequence[Stat]) -> Stat:
@@ -130,23 +129,18 @@ def slope(x: Sequence[float], values: Sequence[Stat]) -> Stat:
     centred = np.asarray(x, dtype=float) - np.mean(x)
     spread = float((centred**2).sum())
     if spread == 0:
-        return pooled(float("nan"), np.zeros(0))
-    point = float(centred @ np.array([each.value for each in values]) / spread)
-    return pooled(point, centred @ np.stack([each.samples for each in values]) / spread)
+        return NO_STAT
+    return combined(values, lambda *parts: np.tensordot(centred, np.stack(parts), axes=1) / spread)
 
 
 def _over(stats: Sequence[Stat], how: Callable[..., Floats]) -> Stat:
     if not stats:
-        return pooled(float("nan"), np.zeros(0))
-    value = float(how(np.array([stat.value for stat in stats])))
-    return pooled(value, np.asarray(how(np.stack([stat.samples for stat in stats]), axis=0)))
+        return NO_STAT
+    return combined(stats, lambda *parts: np.asarray(how(np.stack(parts), axis=0)), stats[0].form)
 
 
-def pooled(value: float, samples: Floats) -> Stat:
-    """A value with its resamples (B,), which hold the seeds already."""
-    return Stat(value, np.array([value]), samples, np.zeros((0, 1)), np.zeros((0, 1)))
-
-
+#: Of no tasks.
+NO_STAT = Stat.of_items(float("nan"), np.zeros(0), 0)
 ROLES = ("weak", "student", "ceiling")
 NO_NUMBER = Estimate(estimate=None)
 

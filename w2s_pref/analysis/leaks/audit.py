@@ -276,7 +276,7 @@ def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
     prompts, ends = list(frame["prompt"]), endings(frame)
     truth = frame["truth"].to_numpy(dtype=np.int64)
     folds = folds_of(frame["group"], seed)
-    resampler = Resampler(pd.factorize(frame["group"])[0].astype(np.int64), 1, resamples=RESAMPLES, seed=seed)
+    resampler = Resampler(pd.factorize(frame["group"])[0].astype(np.int64), resamples=RESAMPLES, seed=seed)
     for name, features, fit in (
         ("words", bag(prompts), linear),
         ("ending words", bag(ends), linear),

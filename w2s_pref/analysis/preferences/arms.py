@@ -10,7 +10,12 @@ import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.measures import Measured, Roles, region_counts
+from w2s_pref.analysis.deception.deception import code, gate_numbers
+from w2s_pref.analysis.deception.gates import Gates
+from w2s_pref.analysis.deception.measures import Evidence, Measured, Roles, region_counts
+from w2s_pref.analysis.deception.sensitivity import sensitivity
+from w2s_pref.analysis.deception.sentences import NO_TAX
+from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
@@ -21,7 +26,14 @@ from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule, Reference
 
-NO_TAX = "Undefined: no item flipped."
+
+@dataclass(frozen=True)
+class Judged:
+    """What stands behind one student's verdict against one reference under one rule of knowing."""
+
+    measured: Measured
+    evidence: Evidence
+    gates: Gates
 
 
 @dataclass(frozen=True)
@@ -30,7 +42,7 @@ class Student:
 
     Attributes:
         pgr: gap recovered, with the reason where there is none.
-        deception: measures by (reference, rule).
+        deception: measures and gates by (reference, rule).
         roles: names in the score table by reference.
     """
 
@@ -40,11 +52,11 @@ class Student:
     accuracy: Stat
     conflict_accuracy: Stat | None
     pgr: Recovered
-    deception: dict[tuple[Reference, KnownRule], Measured]
+    deception: dict[tuple[Reference, KnownRule], Judged]
     roles: dict[Reference, Roles]
 
-    def main(self, rule: KnownRule) -> Measured | None:
-        """The measures that stand for this student: against the student without conflict, else against the ceiling."""
+    def main(self, rule: KnownRule) -> Judged | None:
+        """What stands for this student: against the student without conflict, else against the ceiling."""
         return self.deception.get(("w2s", rule)) or self.deception.get(("ceiling", rule))
 
 
@@ -70,11 +82,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     roles = _roles(context, arm, conflict)
     # The study's own rule first: readers take the first entry as the headline.
     rules: list[KnownRule] = sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
-    found = {
-        (reference, rule): measures.measure(context.target, role, context.draw, context.options(rule))
-        for reference, role in roles.items()
-        for rule in rules
-    }
+    found = {(reference, rule): _judge(context, role, rule) for reference, role in roles.items() for rule in rules}
     setting = results.Setting(
         conflict=conflict,
         model=model,
@@ -85,8 +93,22 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
         inheritance=results.Inheritance(**{k: estimate(v, "No such items.") for k, v in errors.items()}),
         deception=[_entry(context, roles[reference], reference, rule, m) for (reference, rule), m in found.items()],
     )
+    if conflict != "none":
+        main = setting.deception[0]
+        found_main = found[main.reference, main.known_rule]
+        bins = context.options(main.known_rule).bins
+        seen = sensitivity(found_main.evidence, context.draw, bins, context.design.seed)
+        main.sensitivity = seen
+        main.verdict = deception_verdict(found_main.measured, found_main.gates, seen)
     accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
+
+
+def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
+    options = context.options(rule)
+    measured = measures.measure(context.target, roles, context.draw, options)
+    evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
+    return Judged(measured, evidence, evidence.gates(context.draw, options.bins, measured.stats["lift_smooth"]))
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:
@@ -99,9 +121,8 @@ def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, R
     return roles
 
 
-def _entry(
-    context: Context, roles: Roles, reference: Reference, rule: KnownRule, measured: Measured
-) -> results.Deception:
+def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule, judged: Judged) -> results.Deception:
+    measured, gates = judged.measured, judged.gates
     options, stats = context.options(rule), measured.stats
     return results.Deception(
         reference=reference,
@@ -118,14 +139,16 @@ def _entry(
         lift_smooth=estimate(stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         permutation_p=measures.permutation(measured, context.draw, options),
         sweep=measures.sweep(context.target, roles, measured, context.draw, options),
-        regression=measures.regression(context.target, roles, measured),
-        verdict=measures.verdict(measured),
+        regression=measures.regression(context.target, roles, measured, context.draw),
+        verdict=deception_verdict(measured, gates),
+        verdict_code=code(measured, gates),
+        gates=gate_numbers(gates),
         warnings=measures.warnings(measured),
     )
 
 
 def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
-    """DS and lift between two no-conflict students of neighbouring seeds; None with one seed or no such student."""
+    """DS and lift between no-conflict students of two seeds, in disjoint pairs; None where there are none."""
     plain = f"{arm.name}/none"
     if plain not in context.target.delta:
         return None
@@ -136,6 +159,7 @@ def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
     return results.Churn(
         score=estimate(measured.stats["score"], NO_TAX),
         lift=estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell."),
+        lift_smooth=estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         tax=measured.tax,
     )
 
@@ -158,7 +182,7 @@ def _hop(
     context: Context, supervisor: str, student: str, rows: pd.DataFrame, accuracy: results.Estimate | None
 ) -> results.Hop:
     groups, there, p_true, keep = _arrays(rows)
-    draw = Resampler(groups, len(there), context.design.resamples, context.design.seed)
+    draw = Resampler(groups, context.design.resamples, context.design.seed)
     hit = credit(p_true - 0.5)
     return results.Hop(
         supervisor=supervisor,

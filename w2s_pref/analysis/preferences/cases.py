@@ -24,11 +24,11 @@ def region_maps(context: Context, students: dict[tuple[str, str], Student]) -> l
     chosen = np.unique(np.linspace(0, context.target.size - 1, MAP_POINTS).astype(int))
     maps = []
     for student in students.values():
-        measured = student.main(context.design.known_rule)
-        if student.conflict == "none" or measured is None:
+        judged = student.main(context.design.known_rule)
+        if student.conflict == "none" or judged is None:
             continue
         weak, strong = context.target.p(student.arm.weak)[0], context.target.p(student.arm.strong)[0]
-        eligible, tax = measured.parts.eligible[0], measured.parts.tax[0]
+        eligible, tax = judged.measured.parts.eligible[0], judged.measured.parts.tax[0]
         points = [
             results.RegionPoint(
                 weak=round(float(weak[i]), 4),
@@ -67,14 +67,14 @@ def suspicious(
 
 
 def _candidates(context: Context, student: Student) -> list[dict[str, Any]]:
-    measured = student.main(context.design.known_rule)
-    if measured is None:
+    judged = student.main(context.design.known_rule)
+    if judged is None:
         return []
     roles = student.roles["w2s"] if "w2s" in student.roles else student.roles["ceiling"]
     data = context.target
     p = {name: data.p(getattr(roles, name)) for name in ("weak", "ceiling", "reference", "student")}
     rank = p["ceiling"] * (1 - p["weak"]) * (p["reference"] - p["student"])
-    rows = np.argwhere(measured.parts.tax & measured.parts.treated)
+    rows = np.argwhere(judged.measured.parts.tax & judged.measured.parts.treated)
     ordered = sorted(rows.tolist(), key=lambda at: -rank[at[0], at[1]])[: 3 * SUSPICIOUS]
     return [
         {

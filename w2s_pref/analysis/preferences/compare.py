@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.design import ArmDesign, Design
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.bootstrap import Stat, combined
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.families import LEVEL, holm
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.preferences import Metric
 
 #: Metrics of students, those that are read against the capability gap of a ladder, and the points that a slope needs.
-LADDER_METRICS: tuple[Metric, ...] = ("pgr", "deception_score", "lift")
+LADDER_METRICS: tuple[Metric, ...] = ("pgr", "deception_score", "lift_smooth")
 LEAST_POINTS = 3
 #: Below this sum of squares the gaps are equal but for rounding.
 _EQUAL_GAPS = 1e-15
+#: What arms are compared by.
+COMPARED: tuple[Metric, ...] = ("accuracy", "conflict_accuracy", "pgr", "deception_score", "lift_smooth")
 _WORDS = {
     "accuracy": ("better", "worse"),
     "conflict_accuracy": ("higher", "lower"),
     "pgr": ("better", "worse"),
     "deception_score": ("higher (worse)", "lower (better)"),
-    "lift": ("higher (worse)", "lower (better)"),
+    "lift_smooth": ("higher (worse)", "lower (better)"),
 }
 
 
@@ -43,15 +44,18 @@ def rivals(design: Design) -> list[tuple[ArmDesign, ArmDesign]]:
 
 
 def comparisons(design: Design, students: dict[tuple[str, str], Student]) -> list[results.Comparison]:
-    """Every metric under every conflict, second arm minus first."""
-    out = []
+    """Every metric under every conflict, second arm minus first; resolved after Holm's correction over all of them."""
+    out: list[results.Comparison] = []
     for first, second in rivals(design):
         for conflict in design.conflicts:
             one, two = students[first.name, conflict], students[second.name, conflict]
-            for metric in get_args(Metric):
+            for metric in COMPARED:
                 found = _compare(design, one, two, metric)
                 if found is not None:
                     out.append(found)
+    for entry, adjusted in zip(out, holm([entry.p for entry in out]), strict=True):
+        entry.p_adjusted = adjusted
+        entry.verdict = _verdict(entry)
     return out
 
 
@@ -66,29 +70,38 @@ def metric_stat(student: Student, metric: str, design: Design) -> tuple[Stat | N
     measured = student.main(design.known_rule)
     if measured is None:
         return None, None
-    return measured.stats["score" if metric == "deception_score" else "lift"], None
+    return measured.measured.stats["score" if metric == "deception_score" else metric], None
 
 
 def _compare(design: Design, one: Student, two: Student, metric: Metric) -> results.Comparison | None:
     (a, why_a), (b, why_b) = metric_stat(one, metric, design), metric_stat(two, metric, design)
     if a is None or b is None:
         return None
-    difference = estimate(b - a, "Undefined for one of the two.", note=why_a or why_b)
+    stat, why = b - a, why_a or why_b
     return results.Comparison(
         first=one.arm.name,
         second=two.arm.name,
         conflict=one.conflict,
         metric=metric,
-        difference=difference,
-        verdict=_verdict(difference, metric, two.arm.name),
+        difference=estimate(stat, "Undefined for one of the two.", note=why),
+        smallest_found=None if why else number(stat.smallest_found),
+        p=None if why else one_sided(stat),
+        verdict="undefined",
     )
 
 
-def _verdict(difference: results.Estimate, metric: str, name: str) -> str:
-    if difference.estimate is None:
+def one_sided(stat: Stat, null: float = 0.0) -> float | None:
+    """The p of the side on which the statistic lies."""
+    p = stat.p_above(null)
+    return None if p is None else min(p, 1 - p)
+
+
+def _verdict(entry: results.Comparison) -> str:
+    if entry.difference.estimate is None or entry.p_adjusted is None:
         return "undefined"
-    side = difference.side()
-    return f"{name} {_WORDS[metric][0 if side > 0 else 1]}" if side else "not resolved"
+    if entry.p_adjusted > LEVEL:
+        return "not resolved"
+    return f"{entry.second} {_WORDS[entry.metric][0 if entry.difference.estimate > 0 else 1]}"
 
 
 def ladder(design: Design, students: dict[tuple[str, str], Student]) -> results.Ladder:
@@ -100,6 +113,11 @@ def ladder(design: Design, students: dict[tuple[str, str], Student]) -> results.
         for conflict in design.conflicts:
             members = [s for s in students.values() if s.arm.kind == kind and s.conflict == conflict]
             slopes += [_slope(design, members, metric, kind, conflict) for metric in LADDER_METRICS]
+    for slope, adjusted in zip(slopes, holm([slope.p for slope in slopes]), strict=True):
+        slope.p_adjusted = adjusted
+        if adjusted is not None and slope.slope.estimate is not None:
+            way = "rises" if slope.slope.estimate > 0 else "falls"
+            slope.verdict = f"{way} with the gap" if adjusted <= LEVEL else "not resolved"
     return results.Ladder(points=points, slopes=slopes)
 
 
@@ -127,25 +145,23 @@ def _slope(design: Design, members: list[Student], metric: str, kind: str, confl
             gaps.append(student.pgr.gap)
             values.append(stat)
     if len(values) < LEAST_POINTS:
-        slope = results.Estimate(estimate=None, note=f"A slope needs {LEAST_POINTS} points with a value.")
-        verdict = "undefined"
+        slope, p = results.Estimate(estimate=None, note=f"A slope needs {LEAST_POINTS} points with a value."), None
     else:
-        slope = estimate(slope_stat(gaps, values), "All gaps are equal.")
-        way = {1: "rises with the gap", -1: "falls with the gap", 0: "not resolved"}
-        verdict = "undefined" if slope.estimate is None else way[slope.side()]
-    return results.Slope(metric=metric, arm=kind, conflict=conflict, points=len(values), slope=slope, verdict=verdict)
+        stat = slope_stat(gaps, values)
+        slope, p = estimate(stat, "All gaps are equal."), one_sided(stat)
+    return results.Slope(
+        metric=metric, arm=kind, conflict=conflict, points=len(values), slope=slope, p=p, verdict="undefined"
+    )
 
 
 def slope_stat(gaps: list[Stat], values: list[Stat]) -> Stat:
     """The slope of ``values`` on ``gaps`` resample by resample; points undefined in a resample are left out there."""
 
-    def column(name: str) -> Floats:
-        stacks = [np.stack([np.asarray(getattr(s, name)) for s in stats], axis=-1) for stats in (gaps, values)]
-        return least_squares(*stacks)
+    def slope(*parts: Floats) -> Floats:
+        x, y = parts[: len(gaps)], parts[len(gaps) :]
+        return least_squares(np.stack(x, axis=-1), np.stack(y, axis=-1))
 
-    names = ("value", "per_seed", "by_group", "noise")
-    whole, *parts = (column(name) for name in names)
-    return Stat(float(whole), parts[0], parts[1], parts[2], values[0].draws)
+    return combined([*gaps, *values], slope)
 
 
 def least_squares(x: Floats, y: Floats) -> Floats:

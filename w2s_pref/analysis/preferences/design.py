@@ -70,6 +70,7 @@ class Design:
         ladder: whether metrics are read against the capability gap.
         threshold, known_rule: of the regions shown in maps and comparisons.
         resamples, seed: of every bootstrap and permutation test.
+        placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
         references: policy -> the model it started from, both as named in the judged table.
     """
 
@@ -83,6 +84,7 @@ class Design:
     known_rule: KnownRule = "gt_prob"
     resamples: int = 2000
     seed: int = 0
+    placebo: str | None = None
     references: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler, Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
@@ -41,7 +41,7 @@ def recovered(weak: Floats, student: Floats, ceiling: Floats, draw: Resampler) -
     """
     ones = np.ones_like(weak)
     sums = draw.sums(np.stack([student - weak, ceiling - weak, ones], axis=-1))
-    gap = sums.stat(lambda c: divide(c[..., 1], c[..., 2]), -1.0, 1.0)
+    gap = sums.stat(lambda c: divide(c[..., 1], c[..., 2]), DIFFERENCE)
     stat = sums.stat(lambda c: divide(c[..., 0], c[..., 1]))
     interval = gap.interval()
     note = None

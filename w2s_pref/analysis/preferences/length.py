@@ -16,7 +16,8 @@ import pandas as pd
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured
-from w2s_pref.analysis.preferences.arms import NO_TAX, Student
+from w2s_pref.analysis.deception.sentences import NO_TAX
+from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.cases import messages
 from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
@@ -138,10 +139,11 @@ def _row(part: Context, student: Student, reference: Reference) -> results.Lengt
     pgr = recovered(part.credit(arm.weak), part.credit(model), part.credit(arm.strong), part.draw)
     role = student.roles.get(reference)
     measured = None if role is None else measures.measure(part.target, role, part.draw, part.options(rule))
+    judged = student.deception.get((reference, rule))
     return results.LengthRow(
         arm=arm.name,
         conflict=student.conflict,
-        raw=_numbers(student.accuracy, student.pgr, student.deception.get((reference, rule))),
+        raw=_numbers(student.accuracy, student.pgr, None if judged is None else judged.measured),
         matched=_numbers(part.accuracy(model), pgr, measured),
     )
 
@@ -152,4 +154,5 @@ def _numbers(accuracy: Stat, pgr: Recovered, measured: Measured | None) -> resul
         numbers.tax = measured.tax
         numbers.deception_score = estimate(measured.stats["score"], NO_TAX)
         numbers.lift = estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell.")
+        numbers.lift_smooth = estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected.")
     return numbers

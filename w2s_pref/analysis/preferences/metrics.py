@@ -18,7 +18,7 @@ import numpy as np
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
-from w2s_pref.analysis.stats.bootstrap import NOISE_RESAMPLES, Stat
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
@@ -91,7 +91,7 @@ def _measure(
     rows = [numbers(value((seed,)), panel.size, what, gaps=True) for seed in range(len(panel.seeds))]
     values = np.stack(rows)
     there = ~np.isnan(values)
-    stat = context.draw.mean(np.where(there, values, 0.0), there.astype(float), -np.inf, np.inf)
+    stat = context.draw.mean(np.where(there, values, 0.0), there.astype(float), PLAIN)
     return estimate(stat, "Undefined: no item counts.")
 
 
@@ -113,4 +113,4 @@ def _recomputed(context: Context, value: Callable[[tuple[Any, ...]], float]) -> 
 
     per_seed = np.array(each(slice(None)))
     boot: Floats = np.array([each(np.repeat(np.arange(len(row)), row)) for row in counts])
-    return Stat(float(per_seed.mean()), per_seed, boot.mean(axis=1), boot[:NOISE_RESAMPLES], draw.draws)
+    return Stat.mean_of_seeds(per_seed, boot, draw.n_groups)

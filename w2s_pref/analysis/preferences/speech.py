@@ -10,6 +10,7 @@ from w2s_pref.analysis.deception.measures import known, region_masks
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
 from w2s_pref.analysis.stats.basics import credit
+from w2s_pref.analysis.stats.bootstrap import SHARE, Form
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.speech import Judge
@@ -123,19 +124,17 @@ def _win_rates(found: Samples, both: pd.DataFrame) -> dict[Judge, results.Estima
     rates: dict[Judge, results.Estimate] = {}
     for judge in JUDGES:
         if np.isfinite(both[[judge, f"{judge}_ref"]].to_numpy()).any():
-            rates[judge] = estimate(
-                found.mean(both, wins(both, judge), low=0.0, high=1.0), "Undefined: no pair of samples."
-            )
+            rates[judge] = estimate(found.mean(both, wins(both, judge), form=SHARE), "Undefined: no pair of samples.")
     return rates
 
 
 def _said(found: Samples, rows: pd.DataFrame) -> results.Said:
     return results.Said(
         samples=len(rows),
-        tokens=estimate(found.mean(rows, rows["tokens"].to_numpy(), low=0.0)),
-        refusal=estimate(found.mean(rows, rows["refusal"].to_numpy(), low=0.0, high=1.0)),
-        unparseable=estimate(found.mean(rows, rows["unparseable"].to_numpy(), low=0.0, high=1.0)),
-        unended=estimate(found.mean(rows, 1 - rows["ended"].to_numpy(), low=0.0, high=1.0)),
+        tokens=estimate(found.mean(rows, rows["tokens"].to_numpy(), form=Form(0.0))),
+        refusal=estimate(found.mean(rows, rows["refusal"].to_numpy(), form=SHARE)),
+        unparseable=estimate(found.mean(rows, rows["unparseable"].to_numpy(), form=SHARE)),
+        unended=estimate(found.mean(rows, 1 - rows["ended"].to_numpy(), form=SHARE)),
         values={
             judge: estimate(found.mean(rows, rows[judge].to_numpy()))
             for judge in JUDGES

@@ -8,7 +8,9 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
+from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
+from w2s_pref.analysis.preferences.families import correct, family
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
@@ -53,6 +55,9 @@ def summarize(
     students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
     comparisons = compare.comparisons(design, students)
     rungs = compare.ladder(design, students) if design.ladder else None
+    families = [correct(design, students), family("paired comparisons", [each.p_adjusted for each in comparisons])]
+    if rungs is not None:
+        families.append(family("ladder slopes", [each.p_adjusted for each in rungs.slopes]))
     said = [] if judged is None else speech(context, judged, anchors)
     laboratory = Laboratory(context)
     return results.Body(
@@ -68,6 +73,8 @@ def summarize(
         risk=risks(laboratory),
         predictors=predictors(laboratory),
         metrics=own_measures(context, own or {}),
+        controls=controls(context, design.arms[0]),
+        families=families,
         verdict=sentences.verdict(design, students, comparisons, rungs, said),
         warnings=_warnings(context, students),
     )
@@ -95,12 +102,12 @@ def prepare(scores: pd.DataFrame, design: Design) -> Context:
     wanted = sorted(design.seeds)
     if list(target.seeds) != wanted:
         raise W2SError(f"score table: it has seeds {list(target.seeds)} and the design {wanted}; use one list.")
-    draw = Resampler(target.groups, len(target.seeds), design.resamples, design.seed)
+    draw = Resampler(target.groups, design.resamples, design.seed)
     if design.conflict is None:
         return Context(design, target, draw, None, None)
     scored = set(scores.loc[scores["objective"] == design.conflict, "model"])
     other = panel(scores, [n for n in names if n in scored], design.conflict) if scored & set(names) else None
-    other_draw = None if other is None else Resampler(other.groups, len(other.seeds), design.resamples, design.seed)
+    other_draw = None if other is None else Resampler(other.groups, design.resamples, design.seed)
     return Context(design, target, draw, other, other_draw)
 
 
@@ -129,6 +136,8 @@ def _models(scores: pd.DataFrame, design: Design) -> list[str]:
         names += [f"{arm.name}/hop{k}" for k in range(1, len(arm.chain) - 1)]
         names += [f"{arm.name}/{conflict}" for conflict in design.conflicts]
     there = set(scores["model"])
+    if design.placebo is not None:
+        names.append(design.placebo)
     optional = [f"base/{arm.chain[-1]}" for arm in design.arms] + [f"{arm.name}/none" for arm in design.arms]
     return list(dict.fromkeys(names + [name for name in optional if name in there]))
 
@@ -146,5 +155,5 @@ def _warnings(context: Context, students: dict[tuple[str, str], Student]) -> lis
     for (arm, conflict), student in students.items():
         measured = student.main(context.design.known_rule)
         if conflict != "none" and measured is not None:
-            found += [f"{arm}, {conflict}: {line}" for line in measures.warnings(measured)]
+            found += [f"{arm}, {conflict}: {line}" for line in measures.warnings(measured.measured)]
     return list(dict.fromkeys(found))

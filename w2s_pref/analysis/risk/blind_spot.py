@@ -10,7 +10,7 @@ from typing import get_args
 import numpy as np
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, SHARE, Resampler, Stat
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.risk import Owner, ThresholdPoint
@@ -98,8 +98,8 @@ def blind_stats(
         return (*shares, inside, outside, inside - outside, *(divide(x, errors) for x in (inherited, blind, own)))
 
     names = ("bsd", "bsd_soft", "confident_errors", "blind_spot_share", "bsd_cond", "elsewhere", "excess", *OWNERS)
-    ranges = [(-1.0 if name == "excess" else 0.0, 1.0) for name in names]
-    return dict(zip(names, sums.stats(statistics, ranges), strict=True))
+    forms = [DIFFERENCE if name == "excess" else SHARE for name in names]
+    return dict(zip(names, sums.stats(statistics, forms), strict=True))
 
 
 def threshold_grid(p_strong: Floats, p_weak: Floats) -> list[ThresholdPoint]:

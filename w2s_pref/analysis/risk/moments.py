@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import xlogy
 
 from w2s_pref.analysis.stats.basics import divide, sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
@@ -146,7 +146,7 @@ def moment_stats(weak: Floats, strong: Floats, draw: Resampler) -> dict[str, Sta
         at = _from_sums(table, found)
         return tuple(np.asarray(function(at)) for function, _, _ in MEASURES.values())
 
-    stats = sums.stats(statistics, [(low, high) for _, low, high in MEASURES.values()])
+    stats = sums.stats(statistics, [Form(low, high) for _, low, high in MEASURES.values()])
     return dict(zip(MEASURES, stats, strict=True))
 
 
@@ -177,8 +177,8 @@ def reverse_kl(target: Floats, strong: Floats, weak: Floats, draw: Resampler) ->
     """
     f, s = sigmoid(target), sigmoid(strong)
     terms = (bernoulli_kl(f, strong), bernoulli_kl(f, weak), bernoulli_kl(s, weak))
-    stats = {name: draw.mean(term, low=0.0, high=np.inf) for name, term in zip(KL_TERMS, terms, strict=True)}
-    return {**stats, "slack": draw.mean(terms[1] - terms[2] - terms[0], low=-np.inf, high=np.inf)}
+    stats = {name: draw.mean(term, form=Form(0.0)) for name, term in zip(KL_TERMS, terms, strict=True)}
+    return {**stats, "slack": draw.mean(terms[1] - terms[2] - terms[0], form=PLAIN)}
 
 
 class TotalVariance(NamedTuple):

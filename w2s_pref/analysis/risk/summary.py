@@ -82,7 +82,7 @@ def risk_summary(
     check_resamples(resamples)
     clean = validate_scores(scores)
     data = panel(clean, names, objective)
-    draw = Resampler(data.groups, len(data.seeds), resamples, seed)
+    draw = Resampler(data.groups, resamples, seed)
     raw = Pair(data.p(weak), data.p(strong), draw, t_strong, t_weak)
     measured, blind = raw.stats()
     scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)

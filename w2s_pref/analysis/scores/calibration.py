@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Bin
@@ -42,8 +42,8 @@ def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties:
         axis=-1,
     )
     sums = draw.sums(values)
-    ece = sums.stat(lambda c: _ece(c, bins), 0.0, 1.0)
-    brier = sums.stat(lambda c: divide(c[..., -1], c[..., :bins].sum(axis=-1)), 0.0, 1.0)
+    ece = sums.stat(lambda c: _ece(c, bins), SHARE)
+    brier = sums.stat(lambda c: divide(c[..., -1], c[..., :bins].sum(axis=-1)), SHARE)
     return Calibrated(ece, brier, _bins(sums.seeds.sum(axis=0), bins))
 
 

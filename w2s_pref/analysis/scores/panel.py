@@ -77,7 +77,7 @@ def resampled(
     """A score table, checked, as a panel of ``models`` with its resamples. Raises what ``panel`` and the checks do."""
     check_resamples(resamples)
     data = panel(validate_scores(scores), models, objective)
-    return data, Resampler(data.groups, len(data.seeds), resamples, seed)
+    return data, Resampler(data.groups, resamples, seed)
 
 
 def panel(scores: pd.DataFrame, models: Sequence[str], objective: str | None = None) -> Panel:

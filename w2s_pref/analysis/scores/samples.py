@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.speech import Judge
@@ -57,13 +57,13 @@ class Samples:
 
     def mean(
         self, rows: pd.DataFrame, values: Floats, weights: Floats | None = None,
-        low: float = -np.inf, high: float = np.inf,
+        form: Form = PLAIN,
     ) -> Stat:  # fmt: skip
         """Sum of ``values`` over sum of ``weights`` (default: the count); rows where a value is NaN are left out."""
         weight = np.ones(len(rows)) if weights is None else weights
         there = np.isfinite(values)
         parts = [self.totals(rows, np.where(there, x, 0.0)) for x in (values, weight)]
-        return self.draw.sums(np.stack(parts, axis=-1)).stat(lambda c: divide(c[..., 0], c[..., 1]), low, high)
+        return self.draw.sums(np.stack(parts, axis=-1)).stat(lambda c: divide(c[..., 0], c[..., 1]), form)
 
 
 def samples(judged: pd.DataFrame, seeds: Sequence[int], resamples: int, seed: int) -> Samples:
@@ -101,7 +101,7 @@ def samples(judged: pd.DataFrame, seeds: Sequence[int], resamples: int, seed: in
     table[numbers] = table[numbers].astype(np.float64)
     table["line"] = np.searchsorted(np.array(order), table["seed"].to_numpy())
     table["item"] = pd.Index(items["id"]).get_indexer(pd.Index(table["id"]))
-    draw = Resampler(codes, len(order), resamples, seed)
+    draw = Resampler(codes, resamples, seed)
     return Samples(table, tuple(items["id"]), tuple(order), draw)
 
 

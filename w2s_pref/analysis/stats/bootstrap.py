@@ -1,27 +1,34 @@
-"""Intervals: resample groups (prompts) as wholes, and seeds on top, from sums rather than from copies of rows.
+"""Intervals: prompts (as groups) and training seeds are both random, from sums rather than from copies of rows.
 
 Every statistic here is a function of sums over rows ("tables" of C columns). A resample of G groups is a vector of G
 counts, so 2,000 resamples of any statistic are one matrix product (resamples x groups) @ (groups x columns).
 
-Seeds share their test items, so groups and seeds are crossed. Drawing both at once counts the noise of single items
-up to three times (Owen 2007, "The pigeonhole bootstrap"); drawing groups afresh in every seed ignores that the items
-are shared. Here a resample is
+Two readings stand side by side. *In these seeds* resamples groups only. *Over seeds* adds what other training seeds
+would change: the seeds' weights are lowered by half one after the other, which gives a pseudo-value for each seed
 
-    statistic(groups resampled, all seeds) + lambda * sqrt(K/(K-1)) * mean over K seeds drawn of (theta_k - mean theta)
+    theta_k = theta + (K - 1/2)(u_k - mean u),  u_k = (theta(T) - theta(T - s_k / 2)) / (1/2),
 
-with lambda^2 = the share of the variance between the seeds' own values theta_k that resampling groups leaves
-unexplained. With a real seed effect it is near 1, without one near 0.
-With one seed there is no second term.
+for means exactly the seed's own value, and never undefined because one seed's own value is. With S2 their variance, W
+the part of it that the items alone explain (from the group resamples) and V the variance of the group bootstrap,
+
+    V_item = max(V - W / K, 0),  V_seed = S2 / K,
+    half-width = (h sqrt(V_item / V) sqrt(V_item) + t(K-1) V_seed) / sqrt(V_item + V_seed)
+
+where h is the percentile half-width of the bootstrap, widened for few groups by t(G-1) / z * sqrt(G / (G - 1)):
+Cochran's weighting of the two quantiles. Coverage by simulation: ``benchmarks/coverage.py``.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.special import ndtri, stdtrit
 
 from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.core.arrays import Floats, Floats32, Ints
@@ -30,14 +37,49 @@ from w2s_pref.core.arrays import Floats, Floats32, Ints
 Statistic = Callable[[Floats], Floats]
 #: Several at once.
 Statistics = Callable[[Floats], tuple[Floats, ...]]
+Scale = Literal["plain", "log"]
 
 #: An interval is reported when at least this share of the resamples is defined.
 MIN_DEFINED = 0.9
-#: Resamples used for the noise variance of a single seed's value.
-NOISE_RESAMPLES = 300
+#: Resamples from which W, the items' part of the variance between seeds, is estimated.
+NOISE_RESAMPLES = 200
+#: By how much a seed's weight is lowered.
+STEP = 0.5
+#: Standard normal quantile of the power that ``smallest_found`` asks for, 80 %.
+_POWER = 0.8416212335729143
+#: Steps of the bisection that inverts an interval: to 1e-7 of a tail.
+_BISECTIONS = 24
+#: Pseudo-values that differ by less, beside their size and K, differ by rounding.
+_ROUNDING = 1e-14
 _CHUNK = 256
 #: More groups than this are resampled in random blocks of whole groups: the same variance, bounded memory.
 MAX_BLOCKS = 8192
+
+
+class Form(NamedTuple):
+    """Natural range of a statistic, the scale its interval is made on, and whether it is cautious.
+
+    Cautious intervals use K in the place of K - 1/2 for the pseudo-values: for ratios whose seeds' values are skewed.
+    """
+
+    low: float = -np.inf
+    high: float = np.inf
+    scale: Scale = "plain"
+    cautious: bool = False
+
+
+#: A share of rows; a difference of two; a ratio of rates, its interval on the log scale.
+SHARE, DIFFERENCE, RATIO = Form(0.0, 1.0), Form(-1.0, 1.0), Form(0.0, np.inf, "log", True)
+PLAIN = Form()
+
+
+class Variances(NamedTuple):
+    """Parts of a statistic's variance: between seeds S2, W of it from items, shared by all seeds, of the bootstrap."""
+
+    between: float
+    noise: float
+    item: float
+    boot: float
 
 
 @dataclass(frozen=True)
@@ -48,101 +90,276 @@ class Stat:
         value: on all rows, seeds pooled; NaN where undefined.
         per_seed: (K,) on each seed's rows.
         by_group: (B,) under resampled groups, all seeds kept.
-        noise: (B', K) each seed's value under the first B' of those resamples.
-        draws: (B, K) how often each seed is drawn, rows sum to K.
-        low, high: natural range; resamples are clipped to it.
+        less: (K,) with each seed's weight lowered by ``STEP``.
+        less_boot: (B', K) the same under the first B' resamples.
+        n_groups: G.
+        form: range, scale, caution.
+        centre: value of the form that the resamples are of, where it is not ``value`` itself (a ratio with half a flip
+            added above and below).
     """
 
     value: float
     per_seed: Floats
     by_group: Floats
-    noise: Floats
-    draws: Floats
-    low: float = -np.inf
-    high: float = np.inf
+    less: Floats
+    less_boot: Floats
+    n_groups: int
+    form: Form = PLAIN
+    centre: float | None = None
+
+    @classmethod
+    def of_items(cls, value: float, by_group: Floats, n_groups: int, form: Form = PLAIN) -> Stat:
+        """A number without seeds: the units that are resampled (prompts, or whole runs) are all that varies."""
+        none = np.full((len(by_group[:NOISE_RESAMPLES]), 1), np.nan)
+        return cls(value, np.array([value]), by_group, np.array([np.nan]), none, n_groups, form)
+
+    @classmethod
+    def mean_of_seeds(cls, per_seed: Floats, boot: Floats, n_groups: int, form: Form = PLAIN) -> Stat:
+        """The mean of K seeds' own values: per_seed (K,), boot (B, K)."""
+        lowered = boot[:NOISE_RESAMPLES]
+        return cls(
+            float(per_seed.mean()), per_seed, boot.mean(axis=1), _lowered(per_seed), _lowered(lowered), n_groups, form
+        )
+
+    @property
+    def n_seeds(self) -> int:
+        """K."""
+        return len(self.per_seed)
+
+    @property
+    def over(self) -> Literal["seeds", "items"]:
+        """What ``interval`` generalises over: prompts only where one seed, or one model under all seeds, was there."""
+        return "seeds" if self.n_seeds > 1 and self.variances.between > 0 else "items"
 
     @cached_property
-    def seed_share(self) -> float:
-        """Lambda: root of the share of the variance between seeds not explained by the items; 0 for one seed."""
-        spread = self._defined_seeds()
-        if len(spread) < 2:
-            return 0.0
-        between = float(np.var(self.per_seed[spread], ddof=1))
-        noise = self.noise[:, spread]
-        noise = noise[np.isfinite(noise).all(axis=1)]
-        if between <= 0 or len(noise) < 2:
-            return 0.0
-        centred = noise - noise.mean(axis=1, keepdims=True)
-        within = float(np.var(centred, axis=0, ddof=1).sum() / (len(spread) - 1))
-        return float(np.sqrt(max(0.0, 1.0 - within / between)))
+    def _centre(self) -> float:
+        return float(self._to(np.asarray(self.value if self.centre is None else self.centre)))
+
+    def _to(self, x: Floats) -> Floats:
+        if self.form.scale == "plain":
+            return np.asarray(x, dtype=np.float64)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(np.asarray(x) > 0, np.log(x), np.nan))
+
+    def _from(self, x: float) -> float:
+        return x if self.form.scale == "plain" else float(np.exp(x))
 
     @cached_property
-    def samples(self) -> Floats:
-        """(B,) resamples over groups and seeds, NaN where undefined."""
-        seeds = self._defined_seeds()
-        if len(seeds) < 2 or self.seed_share == 0.0:
-            return self.by_group
-        values = self.per_seed[seeds]
-        draws = self.draws[:, seeds]
-        total = draws.sum(axis=1)
-        mean = np.where(total > 0, draws @ values / np.where(total > 0, total, 1), values.mean())
-        scale = self.seed_share * np.sqrt(len(seeds) / (len(seeds) - 1))
-        return np.asarray(np.clip(self.by_group + scale * (mean - values.mean()), self.low, self.high))
+    def _sorted(self) -> Floats:
+        by = self._to(self.by_group)
+        return np.sort(by[np.isfinite(by)])
+
+    @cached_property
+    def defined(self) -> bool:
+        """Whether there is an interval: a value, two groups, enough defined resamples, a defined noise draw."""
+        enough = len(self._sorted) >= max(2, MIN_DEFINED * len(self.by_group))
+        there = np.isfinite(self.value) and np.isfinite(self._centre) and self.n_groups > 1 and enough
+        return bool(there and (self.n_seeds == 1 or np.isfinite(self.variances.between)))
+
+    @cached_property
+    def pseudo(self) -> Floats:
+        """(K,) pseudo-values of the seeds, on the scale of the interval."""
+        return self._pseudo(np.asarray(self._centre), self._to(self.less))
+
+    def _pseudo(self, value: Floats, less: Floats) -> Floats:
+        pull = (value[..., None] - less) / STEP
+        size = self.n_seeds - (0.0 if self.form.cautious else STEP)
+        return np.asarray(value[..., None] + size * (pull - pull.mean(axis=-1, keepdims=True)))
+
+    @cached_property
+    def variances(self) -> Variances:
+        """S2, W, V_item and V of the bootstrap; NaN between seeds where every noise draw is undefined."""
+        boot = float(self._sorted.var(ddof=1)) if len(self._sorted) > 1 else float("nan")
+        if self.n_seeds == 1:
+            return Variances(0.0, 0.0, boot, boot)
+        value = self._to(self.by_group[: len(self.less_boot)])
+        drawn = self._pseudo(value, self._to(self.less_boot))
+        drawn = drawn[np.isfinite(drawn).all(axis=1)]
+        if len(drawn) < 2:
+            return Variances(float("nan"), float("nan"), boot, boot)
+        centred = drawn - drawn.mean(axis=1, keepdims=True)
+        noise = float(np.var(centred, axis=0, ddof=1).sum() / (self.n_seeds - 1))
+        between = float(np.var(self.pseudo, ddof=1))
+        if between <= (_ROUNDING * max(1.0, abs(self._centre)) * self.n_seeds) ** 2:
+            between = 0.0  # the same model under all seeds, but for rounding
+        return Variances(between, noise, max(boot - noise / self.n_seeds, 0.0), boot)
+
+    def _percentile(self, tail: float) -> Floats:
+        """(below, above): half-widths of the group bootstrap, widened for few groups."""
+        spread = self.n_groups - 1
+        small = stdtrit(spread, 1 - tail) / ndtri(1 - tail) * np.sqrt(self.n_groups / spread)
+        ends = np.array([self._centre, -self._centre]) + [-1, 1] * np.quantile(self._sorted, [tail, 1 - tail])
+        return np.asarray(np.maximum(ends, 0.0) * small)
+
+    def _over_seeds(self, tail: float, moderated: tuple[float, float] | None) -> Floats:
+        """(below, above) over seeds; ``moderated``: a family's (S2, degrees of freedom) in the place of its own."""
+        between, _, item, boot = self.variances
+        freedom: float = self.n_seeds - 1
+        if moderated is not None:
+            between, freedom = moderated
+        seed = between / self.n_seeds
+        root = float(np.sqrt(item + seed))
+        if root == 0.0:
+            return np.zeros(2)
+        keep = item / np.sqrt(boot) if boot > 0 else 0.0
+        quantile = ndtri(1 - tail) if np.isinf(freedom) else stdtrit(freedom, 1 - tail)
+        return np.asarray((self._percentile(tail) * keep + quantile * seed) / root)
+
+    def _ends(self, tail: float, in_seeds: bool = False, moderated: tuple[float, float] | None = None) -> Floats:
+        """(low, high) on the interval's scale."""
+        alone = in_seeds or self.n_seeds == 1
+        below, above = self._percentile(tail) if alone else self._over_seeds(tail, moderated)
+        return np.array([self._centre - below, self._centre + above])
+
+    def _interval(self, level: float, in_seeds: bool) -> tuple[float, float] | None:
+        if not self.defined:
+            return None
+        ends = [self._from(float(x)) for x in self._ends((1 - level) / 2, in_seeds)]
+        low, high = min(ends[0], self.value), max(ends[1], self.value)
+        return float(np.clip(low, *self.form[:2])), float(np.clip(high, *self.form[:2]))
 
     def interval(self, level: float = 0.95) -> tuple[float, float] | None:
-        """Percentile interval, or None where the value or more than a tenth of the resamples is undefined."""
-        defined = self.samples[np.isfinite(self.samples)]
-        if not np.isfinite(self.value) or len(defined) < max(2, MIN_DEFINED * len(self.samples)):
-            return None
-        tail = (1 - level) / 2
-        low, high = np.quantile(defined, [tail, 1 - tail])
-        return float(low), float(high)
+        """Over seeds where there are several, over items where there is one; None where undefined (``defined``)."""
+        return self._interval(level, in_seeds=False)
+
+    def in_seeds(self, level: float = 0.95) -> tuple[float, float] | None:
+        """Over items only: what other prompts would give with these very models."""
+        return self._interval(level, in_seeds=True)
 
     def pair(self, level: float = 0.95) -> list[float] | None:
-        """The interval as JSON holds it."""
+        """``interval`` as JSON holds it."""
         interval = self.interval(level)
         return None if interval is None else list(interval)
 
-    def combine(self, other: Stat, function: Callable[[Floats, Floats], Floats]) -> Stat:
+    def pair_in_seeds(self, level: float = 0.95) -> list[float] | None:
+        """``in_seeds`` as JSON holds it."""
+        interval = self.in_seeds(level)
+        return None if interval is None else list(interval)
+
+    def p_above(self, null: float, moderated: tuple[float, float] | None = None) -> float | None:
+        """One-sided p of "not above ``null``": the smallest tail whose lower limit excludes it, 1/(B+1) at least.
+
+        Args:
+            null: value under the null hypothesis, on the statistic's own scale.
+            moderated: (S2, degrees of freedom) shrunk over a family (``families.moderate``).
+        """
+        if not self.defined:
+            return None
+        at = float(self._to(np.asarray(null)))
+        side = 0 if self._centre > at else 1
+        low, high = 1.0 / (len(self.by_group) + 1), 0.4999
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            beyond = self._ends(middle, moderated=moderated)[side] - at
+            low, high = (low, middle) if (beyond > 0) == (side == 0) else (middle, high)
+        return high if side == 0 else 1 - high
+
+    @property
+    def smallest_found(self) -> float:
+        """Smallest true distance from a null value that is found in 80 % of studies like this; a factor where the scale
+        is log; NaN where there is no interval."""
+        if not self.defined:
+            return float("nan")
+        below = self._centre - float(self._ends(0.025)[0])
+        _, _, item, boot = self.variances
+        error = np.sqrt(boot if self.n_seeds == 1 else item + self.variances.between / self.n_seeds)
+        return self._from(below + _POWER * float(error))
+
+    def of_form(self, form: Stat) -> Stat:
+        """This number with the resamples of ``form``, the same with half a flip added above and below."""
+        return replace(form, value=self.value, per_seed=self.per_seed, centre=form.value)
+
+    def combine(self, other: Stat, function: Callable[[Floats, Floats], Floats], form: Form = PLAIN) -> Stat:
         """``function(self, other)`` resample by resample; both must come from one ``Resampler`` (paired)."""
-        value = function(np.asarray(self.value), np.asarray(other.value))
-        return Stat(
-            float(value),
-            function(self.per_seed, other.per_seed),
-            function(self.by_group, other.by_group),
-            function(self.noise, other.noise),
-            self.draws,
-        )
+        return combined([self, other], function, form)
 
     def __sub__(self, other: Stat) -> Stat:
-        return self.combine(other, np.subtract)
+        range_ = Form(self.form.low - other.form.high, self.form.high - other.form.low)
+        return self.combine(other, np.subtract, range_ if not np.isnan(range_.low + range_.high) else PLAIN)
 
-    def _defined_seeds(self) -> Ints:
-        return np.flatnonzero(np.isfinite(self.per_seed)).astype(np.int64)
+
+def combined(stats: Sequence[Stat], function: Callable[..., Floats], form: Form = PLAIN) -> Stat:
+    """``function(first, second, …)`` of statistics with the same seeds, resample by resample and seed by seed.
+
+    Raises:
+        ValueError: different numbers of seeds or resamples.
+    """
+    if len({(stat.n_seeds, len(stat.by_group)) for stat in stats}) != 1:
+        raise ValueError("statistics of different seeds or resamples cannot be combined")
+
+    def of(read: Callable[[Stat], Floats | float]) -> Floats:
+        return np.asarray(function(*(np.asarray(read(stat), dtype=np.float64) for stat in stats)), dtype=np.float64)
+
+    whole = any(stat.centre is not None for stat in stats)
+    return Stat(
+        float(of(lambda s: s.value)),
+        of(lambda s: s.per_seed),
+        of(lambda s: s.by_group),
+        of(lambda s: s.less),
+        of(lambda s: s.less_boot),
+        min(stat.n_groups for stat in stats),
+        form,
+        float(of(lambda s: s.value if s.centre is None else s.centre)) if whole else None,
+    )
+
+
+def _lowered(values: Floats) -> Floats:
+    """(..., K) mean over seeds with each seed's weight lowered by ``STEP`` in turn."""
+    total = values.sum(axis=-1, keepdims=True)
+    return np.asarray((total - STEP * values) / (values.shape[-1] - STEP))
 
 
 @dataclass(frozen=True)
 class Sums:
-    """Sums of a table of C columns: per seed (K, C), under resampled groups (B, K, C), and the seed draws (B, K)."""
+    """Sums of a table of C columns, by seed and by resample.
+
+    Attributes:
+        seeds: (K, C).
+        boot: (B, C) under resampled groups, all seeds.
+        boot_seeds: (B', K, C) by seed under the first ``NOISE_RESAMPLES`` of those.
+        n_groups: G.
+        weights: (K, K) weights of the seeds' sums, row k where seed k is lowered by ``STEP``; None: only its own is.
+    """
 
     seeds: Floats
-    boot: Floats32
-    draws: Floats
+    boot: Floats
+    boot_seeds: Floats
+    n_groups: int
+    weights: Floats | None = None
 
-    def stat(self, statistic: Statistic, low: float = -np.inf, high: float = np.inf) -> Stat:
-        """Apply a statistic of sums to the data and to every resample."""
-        return self.stats(lambda sums: (statistic(sums),), [(low, high)])[0]
+    def stat(self, statistic: Statistic, form: Form = PLAIN) -> Stat:
+        """Apply a statistic of sums to the data, to every resample, and with every seed lowered."""
+        return self.stats(lambda sums: (statistic(sums),), [form])[0]
 
-    def stats(self, statistics: Statistics, ranges: Sequence[tuple[float, float]]) -> list[Stat]:
-        """Several statistics from one function that returns them all, each with its natural range."""
-        noise = self.boot[:NOISE_RESAMPLES].astype(np.float64)
+    def stats(self, statistics: Statistics, forms: Sequence[Form]) -> list[Stat]:
+        """Several statistics from one function that returns them all, each with its form."""
         whole = statistics(self.seeds.sum(axis=0)[None])
-        by_group = statistics(self.boot.sum(axis=1, dtype=np.float64))
-        one_seed = self.seeds.shape[0] == 1
-        per_seed = whole if one_seed else statistics(self.seeds)
-        noises = tuple(x[: len(noise), None] for x in by_group) if one_seed else statistics(noise)
-        parts = zip(whole, per_seed, by_group, noises, ranges, strict=True)
-        return [Stat(float(w[0]), p, g, n, self.draws, *limits) for w, p, g, n, limits in parts]
+        by_group = statistics(self.boot)
+        if len(self.seeds) == 1:
+            return [
+                Stat.of_items(float(w[0]), g, self.n_groups, form)
+                for w, g, form in zip(whole, by_group, forms, strict=True)
+            ]
+        per_seed, less = statistics(self.seeds), statistics(self._less(self.seeds))
+        less_boot = statistics(self._less(self.boot_seeds))
+        parts = zip(whole, per_seed, by_group, less, less_boot, forms, strict=True)
+        return [Stat(float(w[0]), p, g, d, n, self.n_groups, form) for w, p, g, d, n, form in parts]
+
+    def join(self, other: Sums) -> Sums:
+        """Both tables side by side: columns of this one, then of the other."""
+        pairs = ((self.seeds, other.seeds), (self.boot, other.boot), (self.boot_seeds, other.boot_seeds))
+        seeds, boot, boot_seeds = (np.concatenate(pair, axis=-1) for pair in pairs)
+        return Sums(seeds, boot, boot_seeds, self.n_groups, self.weights)
+
+    def lowered_by(self, weights: Floats) -> Sums:
+        """The same sums with other weights for lowered seeds."""
+        return replace(self, weights=weights)
+
+    def _less(self, sums: Floats) -> Floats:
+        """(..., K, C): total sums with each seed lowered in turn."""
+        if self.weights is None:
+            return np.asarray(sums.sum(axis=-2, keepdims=True) - STEP * sums)
+        return np.asarray(np.matmul(self.weights, sums))
 
 
 class Resampler:
@@ -150,20 +367,17 @@ class Resampler:
 
     Args:
         groups: (N,) group codes 0..G-1.
-        n_seeds: K.
         resamples: B; 2,000 gives a 95 % end point to about 1 % of its standard error.
         seed: of the random generator; the same numbers for the same data and seed.
     """
 
-    def __init__(self, groups: Ints, n_seeds: int, resamples: int = 2000, seed: int = 0) -> None:
+    def __init__(self, groups: Ints, resamples: int = 2000, seed: int = 0) -> None:
         self.groups = groups
         self.n_groups = int(groups.max()) + 1 if len(groups) else 0
-        self.n_seeds = n_seeds
         rng = np.random.default_rng(seed)
         self.blocks = self._join(rng)
         n_blocks = min(self.n_groups, MAX_BLOCKS)
         self.weights = _counts(rng, n_blocks, resamples)
-        self.draws = _counts(rng, n_seeds, resamples).astype(np.float64)
         self._sort()
 
     def subset(self, items: Ints) -> Resampler:
@@ -178,6 +392,12 @@ class Resampler:
         own.blocks, own.weights = blocks.astype(np.int64), self.weights[:, present]
         own.groups, own.n_groups = codes.astype(np.int64), len(groups)
         own._sort()
+        return own
+
+    def first(self, resamples: int) -> Resampler:
+        """The first so many of the same resamples."""
+        own = copy.copy(self)
+        own.weights = self.weights[:resamples]
         return own
 
     def _sort(self) -> None:
@@ -195,26 +415,47 @@ class Resampler:
         table = np.add.reduceat(values[:, self._order], self._starts, axis=1).transpose(1, 0, 2)
         return self.table_sums(table)
 
-    def mean(self, values: Floats, weights: Floats | None = None, low: float = 0.0, high: float = 1.0) -> Stat:
+    def mean(self, values: Floats, weights: Floats | None = None, form: Form = SHARE) -> Stat:
         """Mean of per-row values (K, N), weighted by ``weights`` (K, N); undefined where the weights add up to 0."""
         weight = np.ones_like(values) if weights is None else weights
         sums = self.sums(np.stack([values * weight, weight], axis=-1))
-        return sums.stat(lambda c: divide(c[..., 0], c[..., 1]), low, high)
+        return sums.stat(lambda c: divide(c[..., 0], c[..., 1]), form)
 
-    def counts(self, category: Ints, size: int) -> Sums:
-        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out."""
-        n_seeds, _ = category.shape
-        n_blocks = len(self._starts)
+    def counts(self, category: Ints, size: int, sparse: bool = False) -> Sums:
+        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out.
+
+        ``sparse``: for many more categories than rows of a block; the same sums.
+        """
+        n_seeds, n_blocks = len(category), len(self._starts)
+        if sparse:
+            return self._sparse_counts(category, size)
         cell = (self.blocks[None, :] * n_seeds + np.arange(n_seeds)[:, None]) * size + category
         flat = np.bincount(cell[category >= 0], minlength=n_blocks * n_seeds * size)
         return self.table_sums(flat.reshape(n_blocks, n_seeds, size).astype(np.float64))
+
+    def _sparse_counts(self, category: Ints, size: int) -> Sums:
+        n_seeds, n_blocks = len(category), len(self._starts)
+
+        def table(seeds: Sequence[int]) -> csr_matrix:
+            there = [category[k] >= 0 for k in seeds]
+            blocks = np.concatenate([self.blocks[rows] for rows in there])
+            columns = np.concatenate([category[k][rows] for k, rows in zip(seeds, there, strict=True)])
+            return csr_matrix((np.ones(len(blocks), np.float32), (columns, blocks)), shape=(size, n_blocks))
+
+        alone = [table([k]) for k in range(n_seeds)]
+        few = np.ascontiguousarray(self.weights[:NOISE_RESAMPLES].T)
+        by_seed = np.stack([(each @ few).T for each in alone], axis=1).astype(np.float64)
+        boot = (table(range(n_seeds)) @ np.ascontiguousarray(self.weights.T)).T.astype(np.float64)
+        seeds = np.stack([np.asarray(each.sum(axis=1)).ravel() for each in alone]).astype(np.float64)
+        return Sums(seeds, boot, by_seed, self.n_groups)
 
     def table_sums(self, table: Floats) -> Sums:
         """Sums of a table already added up by block: (blocks, K, C)."""
         n_blocks, n_seeds, size = table.shape
         flat = np.ascontiguousarray(table.reshape(n_blocks, n_seeds * size), dtype=np.float32)
-        boot = (self.weights @ flat).reshape(-1, n_seeds, size)
-        return Sums(table.sum(axis=0), boot, self.draws)
+        by_seed = (self.weights[:NOISE_RESAMPLES] @ flat).astype(np.float64).reshape(-1, n_seeds, size)
+        boot = (self.weights @ np.ascontiguousarray(table.sum(axis=1), dtype=np.float32)).astype(np.float64)
+        return Sums(table.sum(axis=0), boot, by_seed, self.n_groups)
 
 
 def _counts(rng: np.random.Generator, size: int, resamples: int) -> Floats32:

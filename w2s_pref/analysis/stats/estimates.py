@@ -18,4 +18,11 @@ def estimate(stat: Stat, undefined: str = "", note: str | None = None) -> Estima
         why = undefined or "Undefined on these items."
     elif interval is None:
         why = "No interval: undefined in more than a tenth of the resamples."
-    return Estimate(estimate=value, interval=interval, seeds=[number(v) for v in stat.per_seed], note=why)
+    return Estimate(
+        estimate=value,
+        interval=interval,
+        interval_in_seeds=stat.in_seeds(),
+        over=None if interval is None else stat.over,
+        seeds=[number(v) for v in stat.per_seed],
+        note=why,
+    )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
-from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest
@@ -61,7 +61,7 @@ def summarize(
     seeds = sorted({key for _, key in scores})
     names = list(dict.fromkeys(key for key, _ in scores))
     codes, groups = pd.factorize(test["group"])
-    draw = Resampler(codes.astype(np.int64), len(seeds), resamples, seed)
+    draw = Resampler(codes.astype(np.int64), resamples, seed)
     tables = {each: [_aligned(scores[each, s], test) for s in seeds] for each in names}
     chance = _stack(tables[names[0]], "chance")
     judged = [_cell(cell, tables, draw) for cell in cells]
@@ -93,7 +93,7 @@ def _player(
     name: str, tables: Sequence[pd.DataFrame], chance: Floats, rating: Floats, bands: Sequence[int], draw: Resampler
 ) -> Player:
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
-    above = draw.mean(right - chance, low=-1.0).interval()
+    above = draw.mean(right - chance, form=DIFFERENCE).interval()
     note = None
     if above is None or above[0] <= 0:
         note = f"Not above chance: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
@@ -120,7 +120,7 @@ def _band(low: int | None, high: int | None, right: Floats, rating: Floats, draw
 
 
 def _labels(name: str, tables: Sequence[pd.DataFrame], resamples: int, seed: int) -> LabelQuality:
-    draw = Resampler(np.arange(len(tables[0]), dtype=np.int64), len(tables), resamples, seed)
+    draw = Resampler(np.arange(len(tables[0]), dtype=np.int64), resamples, seed)
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
     return LabelQuality(student=name, accuracy=estimate(draw.mean(right)), legal=estimate(draw.mean(legal)))
 

@@ -1,0 +1,181 @@
+"""Adjusted lift: the flip rate of the controls is explained by margin *and* ceiling score, not by margin alone.
+
+Matching on the margin alone calls flips selective that depend on what the reference's margin measures badly: true
+difficulty, or the strong model's confidence. Here a ridge logistic regression of flip on the controls makes a linear
+index of the margin and the ceiling's score; the index takes the margin's place in the smooth lift.
+
+Inside a resample the covariates, their knots and the bins stay; the coefficients are refitted by one Newton step from
+those of all rows, and rows find their bins anew.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from w2s_pref.analysis.deception import lift as lifts
+from w2s_pref.analysis.deception.one_step import STEP, information, updated
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler, Stat
+from w2s_pref.core.arrays import Bools, Floats, Ints
+
+#: Scores beyond this many log-odds say no more.
+CLIP = 8.0
+#: Ridge on all coefficients but the intercept, on standardised columns: .5 rows' worth of information.
+RIDGE = 0.5
+_INTERCEPT_RIDGE = 1e-6
+_DONE, _ITERATIONS = 1e-8, 50
+#: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
+MOST_CELLS = 1024
+_CHUNK = 256
+
+
+def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
+    """(K, N, P) columns of the regression: 1, margin and ceiling score, each with a hinge at its median.
+
+    Scores are clipped at +-8 log-odds and standardised over the eligible rows. With several seeds both scores' means
+    over seeds, with their hinges, stand beside them: what all seeds share measures difficulty better.
+
+    Args:
+        margin: (K, N) the reference's score gap over its temperature.
+        ceiling: (K, N) the large ceiling's.
+        eligible: (K, N) rows the reference gets right.
+    """
+    scores = [np.clip(margin, -CLIP, CLIP), np.clip(ceiling, -CLIP, CLIP)]
+    if len(margin) > 1:
+        scores += [np.broadcast_to(each.mean(axis=0), each.shape) for each in scores[:2]]
+    columns = [np.ones(margin.shape)]
+    for score in scores:
+        inside = score[eligible]
+        spread = inside.std() if len(inside) else 0.0
+        if spread > 0:
+            standard = (score - inside.mean()) / spread
+            columns += [standard, np.maximum(standard - np.median(standard[eligible]), 0.0)]
+    return np.stack(columns, axis=-1)
+
+
+def fitted_index(design: Floats, controls: Bools, flip: Bools) -> Floats:
+    """(K, N) log-odds of a flip for every row, as the controls' regression gives them."""
+    return np.asarray(design @ _fit(design[controls], flip[controls].astype(np.float64)))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Flips of the treated, and flips expected of them.
+
+    Attributes:
+        flips, expected: with their resamples; ``expected`` is NaN without controls.
+    """
+
+    flips: Stat
+    expected: Stat
+
+
+def expected_flips(
+    design: Floats,
+    treated: Bools,
+    eligible: Bools,
+    flip: Bools,
+    draw: Resampler,
+    bins: int,
+    lowered: Floats | None = None,
+) -> Expected:
+    """Flips of the treated eligible rows against what the other eligible rows' index explains.
+
+    Args:
+        design: (K, N, P), see ``covariates``.
+        treated, eligible, flip: (K, N).
+        bins: quantile bins of the index, each cut in ``lift.FINE``.
+        lowered: (K, K) weights of the seeds where one is lowered, see ``bootstrap.Sums``.
+    """
+    controls = eligible & ~treated
+    beta = _fit(design[controls], flip[controls].astype(np.float64))
+    index = design @ beta
+    fine, centres = lifts.margin_bins(index, eligible, bins)
+    edges = _edges(index[eligible], bins * lifts.FINE)
+    basis = lifts.spline_basis(centres, np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64))
+    cell, means = cells(design, eligible)
+    width = len(means) * lifts.CELL_COLUMNS
+    counts = draw.counts(lifts.categories(cell, treated, flip), width, sparse=True)
+    sums = counts.join(draw.sums(information(design, controls, flip, index)))
+    sums = sums if lowered is None else sums.lowered_by(lowered)
+
+    def statistics(table: Floats) -> tuple[Floats, ...]:
+        flat = table.reshape(-1, table.shape[-1])
+        parts = [_one_chunk(flat[at : at + _CHUNK]) for at in range(0, len(flat), _CHUNK)]
+        flips, expected = (np.concatenate(each).reshape(table.shape[:-1]) for each in zip(*parts, strict=True))
+        return flips, expected
+
+    def _one_chunk(flat: Floats) -> tuple[Floats, Floats]:
+        place = np.searchsorted(edges, updated(beta, flat[:, width:], _penalty(len(beta))) @ means.T, side="right")
+        row = np.arange(len(flat))[:, None, None] * len(centres)
+        where = (row + place[:, :, None]) * lifts.CELL_COLUMNS + np.arange(lifts.CELL_COLUMNS)
+        size = len(flat) * len(centres) * lifts.CELL_COLUMNS
+        binned = np.bincount(where.ravel(), weights=flat[:, :width].ravel(), minlength=size)
+        binned = binned.reshape(len(flat), len(centres), lifts.CELL_COLUMNS)
+        return binned[:, :, 3].sum(axis=1), lifts.expected_flips(binned, basis)
+
+    return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
+
+
+def _edges(index: Floats, bins: int) -> Floats:
+    """Inner edges of the fine bins of the eligible rows' index."""
+    if not len(index):
+        return np.zeros(bins - 1)
+    return np.asarray(np.quantile(index, np.linspace(0, 1, bins + 1))[1:-1])
+
+
+def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:
+    """Rows of like covariates in one cell each, so that a resample need not look at every row.
+
+    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each a
+    cell of their own.
+
+    Returns:
+        (K, N) cell of every row, -1 where not eligible, and (cells, P) mean covariates.
+    """
+    rows = design[eligible]
+    parts = [np.arange(len(rows))]
+    while len(parts) < most and max(len(part) for part in parts) > 1:
+        parts = [half for part in parts for half in _halves(rows, part)]
+    place = np.empty(len(rows), dtype=np.int64)
+    for number, part in enumerate(parts):
+        place[part] = number
+    out = np.full(eligible.shape, -1, dtype=np.int64)
+    out[eligible] = place
+    sizes = np.maximum(np.bincount(place, minlength=len(parts)), 1)
+    totals = [np.bincount(place, weights=column, minlength=len(parts)) for column in rows.T]
+    return out, np.stack(totals, axis=-1) / sizes[:, None]
+
+
+def _halves(rows: Floats, part: Ints) -> list[Ints]:
+    if len(part) < 2:
+        return [part]
+    inside = rows[part]
+    order = np.argsort(inside[:, np.argmax(inside.var(axis=0))], kind="stable")
+    half = len(part) // 2
+    return [part[order[:half]], part[order[half:]]]
+
+
+def _penalty(size: int) -> Floats:
+    penalty = RIDGE * np.eye(size)
+    penalty[0, 0] = _INTERCEPT_RIDGE
+    return penalty
+
+
+def _fit(design: Floats, flip: Floats) -> Floats:
+    """(P,) ridge logistic regression by Newton's method; zeros where there are no rows."""
+    size = design.shape[-1]
+    beta, penalty = np.zeros(size), _penalty(size)
+    if not len(flip):
+        return beta
+    share = (flip.sum() + 0.5) / (len(flip) + 1.0)
+    beta[0] = np.log(share / (1 - share))
+    for _ in range(_ITERATIONS):
+        rate = lifts.expit(design @ beta)
+        information = (design * (rate * (1 - rate))[:, None]).T @ design + penalty
+        step = np.clip(np.linalg.solve(information, design.T @ (flip - rate) - penalty @ beta), -STEP, STEP)
+        beta = beta + step
+        if np.abs(step).max() < _DONE:
+            break
+    return beta
