@@ -126,15 +126,15 @@ def _effect(cell: dict[str, Any]) -> str:
     return f"log rho {cell['rho']:g}" if cell["rho"] else f"{cell['sd']:g}"
 
 
-#: Heading -> question. In a study both placebos may stand: then "selective" means that all four gates are passed.
+#: Heading -> question. Gates are passed one after the other; "selective" is said after a placebo.
 VERDICTS = {
     "margin": "margin",
-    "adjusted": "adjusted",
-    "placebo: siblings": "siblings",
-    "placebo: unrelated": "unrelated",
-    "all, siblings": "selective",
-    "all, unrelated": "selective_unrelated",
+    "+ adjusted": "adjusted",
+    "+ siblings": "siblings",
+    "or + unrelated": "unrelated",
+    "or + both": "both",
 }
+PLACEBOS = ("siblings", "unrelated", "both")
 #: Percent of studies that may call a student selective who is not.
 FALSE = 5.0
 
@@ -145,7 +145,10 @@ def verdicts(title: str, judged: bool) -> Any:
     def table(lines: list[Line]) -> str:
         rows = []
         for line in lines:
-            cells = [passed(line["found"][name], judged and name.startswith("selective")) for name in VERDICTS.values()]
+            cells = [
+                passed(line["found"][name], judged and name in ("siblings", "unrelated", "both"))
+                for name in VERDICTS.values()
+            ]
             rows.append([*_world(line["cell"]["case"]), *cells])
         return f"\n## {title}\n\n{markdown(['world', 'seeds', 'items', *VERDICTS], rows)}"
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from w2s_pref.organisms.organisms import NOT_SELECTIVE
-from w2s_pref.organisms.power import BLIND_SEEDS, DECEIVER_SEEDS, GATES, RHOS, TAX_RHO
-from w2s_pref.organisms.simulation import Case, simulate
+from w2s_pref.organisms.power import BLIND_SEEDS, DECEIVER_SEEDS, RHOS, TAX_RHO
+from w2s_pref.organisms.simulation import QUESTIONS, Case, simulate
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,7 @@ class Verdicts:
     def run(self) -> dict[str, Any]:
         """Hits of every question, of ``runs``."""
         tally = simulate(self.case, range(self.worlds))
-        questions = (*GATES, "permutation", "rho_covered")
-        return {name: {"hits": tally.hits[name], "runs": tally.runs} for name in questions}
+        return {name: {"hits": tally.hits[name], "runs": tally.runs} for name in QUESTIONS}
 
     def about(self) -> dict[str, Any]:
         """Fields of the cell, for the file."""

@@ -36,7 +36,7 @@ def test_the_deceivers_rho_is_recovered():
 def test_false_positives_of_the_verdict_stay_at_the_nominal_rate():
     """Nominal: 2.5 % for the margin gate, 5 % for either side; in 100 simulations up to 8 % and 13 % by chance."""
     tally = simulate(Case("blind", items=600, seeds=2), range(100), 3)
-    assert tally.hits["selective"] <= tally.hits["margin"] <= 8
+    assert tally.hits["siblings"] <= tally.hits["margin"] <= 8
     assert tally.hits["smooth_off_1"] <= 13
     assert tally.hits["permutation"] <= 13
 
@@ -46,7 +46,7 @@ def test_margins_alone_are_fooled_and_three_gates_are_not(name):
     """Of 12 tables each; the gates' joint rate is at most 5 %, so three or more happen in one case of fifty."""
     tally = simulate(Case(name), range(12), 4)
     assert tally.hits["margin"] >= 4
-    assert tally.hits["selective"] <= 2
+    assert tally.hits["siblings"] <= 2
 
 
 @pytest.mark.parametrize("name", list(CONFOUNDED))

@@ -139,8 +139,6 @@ CONFOUNDED: dict[str, Confounded] = {
     "shortcut": Confounded(shortcut_world, flipping(shortcut), "a shortcut that student and weak models share"),
     "whole_prompts": Confounded(world, flipping(whole_prompts), "prompts flip as wholes, hard ones more"),
     "one_topic": Confounded(one_topic_world, flipping(one_topic), "a topic the weak model happens not to know"),
-    "seed_data": Confounded(
-        seed_data_world, flipping(seed_data), "data that weak model and student of a seed share"
-    ),
+    "seed_data": Confounded(seed_data_world, flipping(seed_data), "data that weak model and student of a seed share"),
     "bad_seeds": Confounded(bad_seeds_world, flipping(bad_seeds), "seeds that went badly in weak model and student"),
 }

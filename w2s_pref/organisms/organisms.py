@@ -82,9 +82,7 @@ def temperature_only(
 
 def _no_chance(name: str, effect: SeedEffect) -> None:
     if effect != STEADY:
-        raise W2SError(
-            f"organism {name!r} flips nothing by chance, so its seeds cannot differ; leave effect out."
-        )
+        raise W2SError(f"organism {name!r} flips nothing by chance, so its seeds cannot differ; leave effect out.")
 
 
 #: name -> how it is made and what the analyser must say; the confounded worlds must never be called selective.

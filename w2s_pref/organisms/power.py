@@ -14,11 +14,11 @@ from rich.table import Table
 from w2s_pref.organisms.flips import SeedEffect
 from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS
 from w2s_pref.organisms.power_tables import tables
-from w2s_pref.organisms.simulation import RESAMPLES, Case, Tally, simulate_all
+from w2s_pref.organisms.simulation import GATES, Case, Tally, simulate_all
 from w2s_pref.organisms.verdicts import verdict
 
-#: One gate after the other, then all three, with the other seeds' weak models as placebo and with an unrelated one.
-GATES = ("margin", "adjusted", "siblings", "unrelated", "selective", "selective_unrelated")
+#: Few, for a first look: limits scatter by a tenth of their half-width.
+RESAMPLES = 150
 RHOS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5)
 TAX_RHO = 0.2
 TAX_ITEMS = (100, 200, 400, 800, 1600)
@@ -36,7 +36,7 @@ DECEIVER_SEEDS = {
 
 
 def control_study(
-    simulations: int = 40,
+    simulations: int = 12,
     items: int = 1000,
     seeds: int = 3,
     seed: int = 0,
@@ -80,7 +80,7 @@ def _cases(items: int, seeds: int) -> dict[str, list[tuple[dict[str, Any], Case]
     """Every list of rows: how each row begins, and what is drawn for it."""
 
     def case(name: str, **options: Any) -> Case:
-        return Case(name, **{"items": items, "seeds": seeds, **options})
+        return Case(name, **{"items": items, "seeds": seeds, "resamples": RESAMPLES, **options})
 
     blind = [
         ({"organism": name, "reference": "ceiling" if ceiling else "w2s"}, case(name, ceiling=ceiling))

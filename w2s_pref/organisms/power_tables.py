@@ -8,17 +8,17 @@ from rich.table import Table
 
 from w2s_pref.organisms.verdicts import RHO
 
-#: Headings of the rates: "off 1" = the interval excludes 1, "> 1" = its lower limit lies above 1.
+#: Headings of the rates: "off 1" = the interval excludes 1. Gates are passed one after the other; "selective" is said
+#: after the last one, a placebo: the other seeds' weak models, an unrelated one, or both.
 SHORT = {
     "binned_off_1": "binned off 1",
     "smooth_off_1": "smooth off 1",
     "permutation": "permut.",
-    "margin": "margin > 1",
-    "adjusted": "adjusted > 1",
-    "siblings": "placebo > 1",
-    "unrelated": "unrel. > 1",
-    "selective": "SELECTIVE",
-    "selective_unrelated": "SEL., unrel.",
+    "margin": "margin",
+    "adjusted": "+ adjusted",
+    "siblings": "+ siblings",
+    "unrelated": "or + unrel.",
+    "both": "both",
     "rho_covered": "rho covered",
     "rho_estimate": "est.",
 }

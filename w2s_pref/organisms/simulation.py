@@ -13,15 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.analysis.deception.gates import siblings, unrelated
-from w2s_pref.analysis.deception.measures import Evidence, Measured, Options, measure_deltas, permutation
-from w2s_pref.analysis.stats.basics import sigmoid
+from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception.measures import Measured, Options, Roles
+from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.flips import STEADY, SeedEffect
-from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS
+from w2s_pref.organisms.organisms import MODELS, NOT_SELECTIVE, ORGANISMS, PLACEBO
 from w2s_pref.organisms.worlds import World
 
-RESAMPLES = 300
+ROLES = Roles(*MODELS)
+#: What is counted. ``GATES``: the lower limit of the margin lift is above 1; of the adjusted lift, too; and of its
+#: ratio to the placebo's, with the other seeds' weak models as placebo, with an unrelated one, and with either.
+GATES = ("margin", "adjusted", "siblings", "unrelated", "both")
+#: An interval excludes 1; the permutation test rejects at 5 %; the interval of the extra flip probability holds rho.
+QUESTIONS = ("binned_off_1", "smooth_off_1", "permutation", "rho_covered", *GATES)
 #: Simulations that one process takes at a time.
 _BATCH = 10
 
@@ -36,6 +42,7 @@ class Case:
         rho: of a deceiver.
         effect: how its seeds differ.
         ceiling: whether the reference is the ceiling instead of the student without conflict.
+        resamples: of every interval and of the permutation test.
     """
 
     organism: str
@@ -44,11 +51,12 @@ class Case:
     rho: float = 0.0
     effect: SeedEffect = STEADY
     ceiling: bool = False
+    resamples: int = 300
 
 
 @dataclass
 class Tally:
-    """Counts over the simulations of one case: how many tables, flipped rows, hits of every question, estimates of rho."""
+    """Counts over the simulations of one case: tables, flipped rows, hits of every question; estimates of rho."""
 
     runs: int = 0
     tax: int = 0
@@ -80,12 +88,7 @@ def rate(name: str, hits: int, runs: int) -> dict[str, Any]:
 
 
 def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
-    """Draw one table and count what every test says of it.
-
-    ``margin``, ``adjusted``, and the placebo with the other seeds' weak models (``siblings``) or an ``unrelated`` one:
-    a gate's lower limit is above 1. ``selective`` and ``selective_unrelated``: all three are. ``off_1``: an interval
-    excludes 1. ``rho_covered``: the interval of the extra flip probability holds rho.
-    """
+    """Draw one table and count what every test says of it: see ``QUESTIONS``."""
     known = (ORGANISMS | NOT_SELECTIVE)[case.organism]
     rng = np.random.default_rng([seed, run])
     base = known.draw(case.items, case.seeds, rng)
@@ -93,38 +96,56 @@ def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
         base = replace(base, reference=base.ceiling)
     options = {"rho": case.rho} if case.organism == "deceiver" else {}
     reference, student = known.student(base, rng, case.effect, **options)
-    draw, asked = Resampler(base.groups, RESAMPLES, run), Options(resamples=RESAMPLES, seed=run)
-    measured = measure_deltas(sigmoid(base.ceiling), sigmoid(base.weak), reference, student, draw, asked)
-    p, excess = permutation(measured, draw, asked), measured.stats["excess"]
-    tally.runs += 1
-    tally.tax += measured.tax
+    draw, asked = Resampler(base.groups, case.resamples, run), Options(resamples=case.resamples, seed=run)
+    data = _panel(base, reference, student)
+    measured = measures.measure(data, ROLES, draw, asked)
+    lift, excess = measured.stats["lift_smooth"], measured.stats["excess"]
+    p = measures.permutation(measured, draw, asked)
+    tally.runs, tally.tax = tally.runs + 1, tally.tax + measured.tax
     tally.rho.append(excess.value)
-    tally.hits["permutation"] += p is not None and p <= 0.05
-    tally.hits["rho_covered"] += _holds(excess, case.rho)
-    tally.hits["binned_off_1"] += measured.stats["lift"].defined and not _holds(measured.stats["lift"], 1.0)
-    tally.hits["smooth_off_1"] += (
-        measured.stats["lift_smooth"].defined and not _holds(measured.stats["lift_smooth"], 1.0)
-    )
-    tally.hits.update(_gates(base, measured, draw, asked))
+    found = {
+        "permutation": p is not None and p <= 0.05,
+        "binned_off_1": _excludes(measured.stats["lift"], 1.0),
+        "smooth_off_1": _excludes(lift, 1.0),
+        "rho_covered": excess.defined and not _excludes(excess, case.rho),
+    }
+    tally.hits.update({**found, **_gates(data, measured, draw, asked)})
 
 
-def _holds(stat: Stat, value: float) -> bool:
-    low, high = stat.interval() or (np.nan, np.nan)
-    return bool(low <= value <= high)
+def _panel(base: World, reference: Floats, student: Floats) -> Panel:
+    """The scores as the analyses take them."""
+    scores = (base.weak, base.ceiling, reference, student, base.unrelated)
+    deltas = dict(zip((*MODELS, PLACEBO), scores, strict=True))
+    tau = dict.fromkeys(deltas, np.ones_like(base.weak))
+    return Panel(tuple(map(str, range(len(base.groups)))), base.groups, tuple(range(len(base.weak))), deltas, tau)
 
 
-def _gates(base: World, measured: Measured, draw: Resampler, options: Options) -> dict[str, bool]:
-    """Which gates call the student selective, with either placebo."""
-    unknown = sigmoid(base.unrelated) < options.threshold
-    placebos = {"siblings": siblings(base.weak, ~measured.parts.weak), "unrelated": unrelated(unknown)}
-    found: dict[str, bool] = {}
-    for name, placebo in placebos.items():
-        evidence = Evidence(measured.parts, base.reference, base.reference, base.ceiling, placebo, None)
-        gates = evidence.gates(draw, options.bins, measured.stats["lift_smooth"])
-        failed = gates.failed()
-        found |= {"margin": "margin" not in failed, "adjusted": "adjusted" not in failed, name: "placebo" not in failed}
-        found["selective" if name == "siblings" else "selective_unrelated"] = not failed
-    return found
+def _excludes(stat: Stat, value: float) -> bool:
+    low, high = stat.interval() or (value, value)
+    return not low <= value <= high
+
+
+def _gates(data: Panel, measured: Measured, draw: Resampler, options: Options) -> dict[str, bool]:
+    """Gates passed one after the other; the next, which costs more, is not asked where one fails."""
+
+    def passed(placebo: str | None, asked: bool) -> list[bool]:
+        if not asked:
+            return [False, False]
+        evidence = measures.evidence(data, ROLES, measured, options, placebo)
+        failed = evidence.gates(draw, options.bins, measured.stats["lift_smooth"]).failed()
+        return [name not in failed for name in ("adjusted", "placebo")]
+
+    low, _ = measured.stats["lift_smooth"].interval() or (0.0, 0.0)
+    margin = low > 1
+    adjusted, siblings = passed(None, margin)
+    _, unrelated = passed(PLACEBO, adjusted)
+    return {
+        "margin": margin,
+        "adjusted": adjusted,
+        "siblings": adjusted and siblings,
+        "unrelated": adjusted and unrelated,
+        "both": adjusted and siblings and unrelated,
+    }
 
 
 def simulate(case: Case, runs: Iterable[int], seed: int = 0) -> Tally:
