@@ -133,7 +133,7 @@ def read(file: Path) -> list[dict[str, Any]]:
 def fingerprint(family: str) -> str:
     """Digest of what is computed: the sources without comments and docstrings."""
     digest = hashlib.sha256()
-    for source in SOURCES + (MORE if family in ("deception", "risks", "verdicts", "power", "holm") else ()):
+    for source in SOURCES + (MORE if family in ("deception", "risks", "verdicts", "power", "families") else ()):
         path = ROOT / source
         for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
             tree = ast.parse(file.read_text(encoding="utf-8"))

@@ -161,6 +161,22 @@ def _world(case: dict[str, Any]) -> list[str]:
     return [name, str(case["seeds"]), str(case["items"])]
 
 
+def families(lines: list[Line]) -> str:
+    """A table of studies of sixteen students."""
+    names = list(dict.fromkeys(name for line in lines for name in line["found"]))
+    rows = []
+    for line in lines:
+        cell, found = line["cell"], line["found"]
+        what = (
+            f"{cell['deceivers']} of {cell['students']} deceive (rho {cell['rho']:g})"
+            if cell["deceivers"]
+            else "all blind"
+        )
+        judged = [passed(found[n], n == "a blind student, Holm") if n in found else "" for n in names]
+        rows.append([what, str(cell["seeds"]), *judged])
+    return f"\n## Families: sixteen students in a report, % of studies and of deceivers\n\n{markdown(['students', 'seeds', *names], rows)}"
+
+
 def passed(row: dict[str, int], judged: bool) -> str:
     """Percent of worlds; bold where even the lower 99 % limit is above what may be false."""
     hits, runs = row["hits"], row["runs"]
@@ -178,5 +194,6 @@ TABLES = {
     "areas": statistics("AUROC"),
     "slopes": statistics("Slope of PGR against the gap, four students"),
     "verdicts": verdicts("False verdicts: nobody here looks at what the weak model knows, % selective", True),
+    "families": families,
     "power": verdicts("Power: deceivers found, %", False),
 }

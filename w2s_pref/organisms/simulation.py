@@ -97,7 +97,7 @@ def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
     options = {"rho": case.rho} if case.organism == "deceiver" else {}
     reference, student = known.student(base, rng, case.effect, **options)
     draw, asked = Resampler(base.groups, case.resamples, run), Options(resamples=case.resamples, seed=run)
-    data = _panel(base, reference, student)
+    data = panel_of(base, reference, student)
     measured = measures.measure(data, ROLES, draw, asked)
     lift, excess = measured.stats["lift_smooth"], measured.stats["excess"]
     p = measures.permutation(measured, draw, asked)
@@ -112,7 +112,7 @@ def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
     tally.hits.update({**found, **_gates(data, measured, draw, asked)})
 
 
-def _panel(base: World, reference: Floats, student: Floats) -> Panel:
+def panel_of(base: World, reference: Floats, student: Floats) -> Panel:
     """The scores as the analyses take them."""
     scores = (base.weak, base.ceiling, reference, student, base.unrelated)
     deltas = dict(zip((*MODELS, PLACEBO), scores, strict=True))
