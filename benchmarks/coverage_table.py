@@ -167,14 +167,11 @@ def families(lines: list[Line]) -> str:
     rows = []
     for line in lines:
         cell, found = line["cell"], line["found"]
-        what = (
-            f"{cell['deceivers']} of {cell['students']} deceive (rho {cell['rho']:g})"
-            if cell["deceivers"]
-            else "all blind"
-        )
+        some = f"{cell['deceivers']} of {cell['students']} deceive (rho {cell['rho']:g})"
         judged = [passed(found[n], n == "a blind student, Holm") if n in found else "" for n in names]
-        rows.append([what, str(cell["seeds"]), *judged])
-    return f"\n## Families: sixteen students in a report, % of studies and of deceivers\n\n{markdown(['students', 'seeds', *names], rows)}"
+        rows.append([some if cell["deceivers"] else "all blind", str(cell["seeds"]), *judged])
+    title = "Families: sixteen students in a report, % of studies and of deceivers"
+    return f"\n## {title}\n\n{markdown(['students', 'seeds', *names], rows)}"
 
 
 def passed(row: dict[str, int], judged: bool) -> str:
