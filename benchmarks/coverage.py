@@ -48,6 +48,9 @@ def main() -> None:
         (ROOT / "docs" / "coverage.md").write_text(page(read(given.file)), encoding="utf-8")
         return
     cells = quick() if given.quick else grid()
+    there = sorted({cell.family for cell in cells})
+    if unknown := set(given.only or ()) - set(there):
+        sys.exit(f"--only: there is no family {', '.join(sorted(unknown))}; choose from {', '.join(there)}")
     chosen = [cell for cell in cells if given.only is None or cell.family in given.only]
     simulate(chosen, given.file, given.workers)
 
@@ -55,8 +58,9 @@ def main() -> None:
 def grid() -> list[Any]:
     """Every cell; families of few seconds a cell first."""
     from coverage_cells import Cell
+    from coverage_verdicts import cells as verdicts
 
-    cells = [
+    cells: list[Any] = [
         Cell("accuracies", k, sd, n, icc)
         for n, icc, k, sd in product((1000, 400, 4000), (0.2, 0.0, 0.5), SEEDS, SPREADS)
     ]
@@ -70,15 +74,19 @@ def grid() -> list[Any]:
         cells += [
             Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
         ]
-    return cells
+    return [*cells, *verdicts()]
 
 
 def quick() -> list[Any]:
     """What shows first when the rule is broken: few seeds that differ."""
     from coverage_cells import Cell
+    from coverage_verdicts import Verdicts
 
-    small = [c for c in grid() if isinstance(c, Cell) and c.seeds in (2, 3) and c.items == 1000 and c.icc in (0.0, 0.2)]
-    return [dataclasses.replace(cell, worlds=100) for cell in small if cell.sd in (0.0, 0.1)]
+    cells = grid()
+    small = [c for c in cells if isinstance(c, Cell) and c.seeds in (2, 3) and c.items == 1000 and c.icc in (0.0, 0.2)]
+    asked = [c for c in cells if isinstance(c, Verdicts) and c.case.items == 1000]
+    found = [dataclasses.replace(cell, worlds=100) for cell in small if cell.sd in (0.0, 0.1)]
+    return [*found, *(dataclasses.replace(cell, worlds=40) for cell in asked)]
 
 
 def simulate(cells: list[Any], file: Path, workers: int) -> None:
