@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -202,11 +203,15 @@ def organisms(
     monitor: Annotated[
         bool, typer.Option("--monitor", help="train organisms under the live monitor and judge it as a detector")
     ] = False,
+    simulations: Annotated[int | None, typer.Option(min=1, help="simulated tables a row")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes that simulate; all cores by default")] = None,
     json_file: JsonOut = None,
 ) -> None:
     """Test the analysis on organisms whose truth is known: false-positive rate and power."""
     if trained + scale_null + monitor > 1:
         raise W2SError("--trained, --scale-null and --monitor are studies of their own; give one of them.")
+    if trained + scale_null + monitor and (simulations or workers):
+        raise W2SError("--simulations and --workers belong to the study of simulated organisms; leave them out here.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
     if monitor:
         main_table = _monitor_table
@@ -215,7 +220,9 @@ def organisms(
     elif scale_null:
         from w2s_pref.organisms.scales import main_table
     else:
-        from w2s_pref.organisms.power import main_table
+        from w2s_pref.organisms.power import command
+
+        main_table = partial(command, simulations, workers)
 
     tables, value = main_table()
     for table in tables:
