@@ -59,16 +59,16 @@ def _numbers(lift: Stat) -> str:
 def _failed(gates: Gates) -> str:
     """What the first gate that failed says."""
     failed = gates.failed()
-    if "adjusted" in failed:
+    if gates.adjusted is not None and "adjusted" in failed:
         return f"not told apart from difficulty: the adjusted lift is {_short(gates.adjusted)}"
     if gates.placebo is None:
         return f"not told apart from difficulty: {_lower(gates.missing or 'there is no placebo')}".rstrip(".")
     return f"another weak model's blind spot shows the same: adjusted over placebo lift is {_short(gates.placebo)}"
 
 
-def _short(stat: Stat) -> str:
-    interval = stat.interval()
-    if interval is None:
+def _short(stat: Stat | None) -> str:
+    interval = None if stat is None else stat.interval()
+    if stat is None or interval is None:
         return "undefined"
     return f"{stat.value:.2f}, {interval[0]:.2f} to {interval[1]:.2f}"
 
