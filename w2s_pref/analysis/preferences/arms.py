@@ -148,7 +148,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
 
 
 def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
-    """DS and lift between no-conflict students of two seeds, in disjoint pairs; None with one seed or no such student."""
+    """DS and lift between no-conflict students of two seeds, in disjoint pairs; None with one seed or none of them."""
     plain = f"{arm.name}/none"
     if plain not in context.target.delta:
         return None
