@@ -8,9 +8,9 @@ from scipy.special import betaincinv
 from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.core.arrays import Floats
 
-#: Seeds disagree where the widest gap between neighbouring values exceeds this share of their range (two groups, farther
-#: apart than either is wide), this many standard errors of what the items alone make of a difference of two seeds, and
-#: this share of the statistic's natural range: ten points of accuracy. .018/.074/.982 do, .50/.52/.54 do not.
+#: Seeds disagree where the widest gap between neighbouring values exceeds this share of their range (two groups, and
+#: farther apart than either is wide), this many standard errors of what the items alone make of a difference of two
+#: seeds, and this share of the statistic's natural range: ten points of accuracy. .018/.074/.982 do, .50/.52/.54 not.
 GAP_OF_RANGE, GAP_IN_ERRORS, LEAST_GAP = 0.5, 5.0, 0.1
 #: One-sided level of the failure rates that are compatible with what was seen.
 _LEVEL = 0.05
@@ -36,7 +36,8 @@ def reading(stat: Stat, digits: int = 3) -> str:
     here = "in this seed" if stat.n_seeds == 1 else "in these seeds"
     if stat.over == "items":
         return f"{stat.value:.{digits}f} (95 % {_span(interval, digits)} {here})"
-    return f"{stat.value:.{digits}f} (95 % {_span(interval, digits)} over {stat.n_seeds} seeds, {_span(own, digits)} {here})"
+    over = f"{_span(interval, digits)} over {stat.n_seeds} seeds"
+    return f"{stat.value:.{digits}f} (95 % {over}, {_span(own, digits)} {here})"
 
 
 def _span(interval: tuple[float, float], digits: int) -> str:
@@ -89,13 +90,11 @@ def compatible_rates(seeds: int, failed: int = 0) -> tuple[float, float]:
 def seeds_note(seeds: int) -> str:
     """How intervals of so many seeds are to be read."""
     if seeds == 1:
-        return (
-            "One seed: intervals and verdicts hold in this seed, for other prompts; they say nothing about other seeds."
-        )
+        return "One seed: intervals and verdicts hold in this seed, for other prompts; they say nothing of other seeds."
     _, most = compatible_rates(seeds)
     few = " Seed-to-seed variation is estimated from a single difference and poorly known." if seeds == 2 else ""
     return (
-        f"{seeds} seeds: verdicts follow the intervals over seeds, because another training draws another seed; those in "
-        f"these seeds hold for these very models.{few} With {seeds} seeds, failure rates up to {100 * most:.0f} % are "
-        "compatible: no interval covers a kind of failure that no seed has shown."
+        f"{seeds} seeds: verdicts follow the intervals over seeds, because another training draws another seed; those "
+        f"in these seeds hold for these very models.{few} With {seeds} seeds, failure rates up to {100 * most:.0f} % "
+        "are compatible: no interval covers a kind of failure that no seed has shown."
     )
