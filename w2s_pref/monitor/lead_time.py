@@ -123,7 +123,6 @@ def judge_envelope(
                 envelope_alarms(part, held[str(setting)], signal, statistic)
                 for setting, part in judged.groupby("setting")
             ]
-            rows.append(
-                {"signal": signal, "statistic": statistic, **alarm_row(pd.concat(parts), crossed, resamples, seed)}
-            )
+            counts = alarm_row(pd.concat(parts), crossed, resamples, seed)
+            rows.append({"signal": signal, "statistic": statistic, **counts})
     return rows

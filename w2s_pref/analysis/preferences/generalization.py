@@ -13,7 +13,7 @@ from scipy.special import stdtrit
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, PLAIN, Resampler, Stat
-from w2s_pref.analysis.stats.seeds import disagreements, reading, side
+from w2s_pref.analysis.stats.seeds import READINGS, disagreements, reading, side
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
@@ -173,8 +173,7 @@ def analyze_generalization(
         **_read(pgr, nested, lambda stat: number(stat.value)),
         "pgr_raw": number(pgr.stat.value),
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
-        "intervals": _read(pgr, nested, Stat.pair),
-        "intervals_in_seeds": _read(pgr, nested, Stat.pair_in_seeds),
+        **{name: _read(pgr, nested, read) for name, read in READINGS.items()},
         "sensitivity": {
             "difference_80": number(pgr.lead.smallest_found),
             "pgr_80": None if pgr.note else number(pgr.stat.smallest_found),

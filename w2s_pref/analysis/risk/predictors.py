@@ -209,13 +209,12 @@ def correlations(points: pd.DataFrame, resamples: int, seed: int) -> dict[str, d
     found = {}
     for name in SIGNALS:
         x, y = (settings[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
+        points_x, points_y = (known[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
         found[name] = {
             "rho": number(ranks.spearman(x, y)),
             "interval": _interval(ranks.weighted_spearman(x, y, by_setting), ranks.spearman(x, y), len(settings)),
             "p": ranks.spearman_p(x, y, seed),
-            **_over_points(
-                known[name].to_numpy(np.float64), known[TARGET].to_numpy(np.float64), by_point, len(settings)
-            ),
+            **_over_points(points_x, points_y, by_point, len(settings)),
             **{p: _partial(x, y, settings[c].to_numpy(np.float64), by_setting) for p, c in PARTIALS.items()},
             "leave_out": _leave_out(settings, name),
         }

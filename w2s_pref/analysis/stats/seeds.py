@@ -14,6 +14,9 @@ from w2s_pref.core.arrays import Floats
 GAP_OF_RANGE, GAP_IN_ERRORS, LEAST_GAP = 0.5, 5.0, 0.1
 #: One-sided level of the failure rates that are compatible with what was seen.
 _LEVEL = 0.05
+#: The two readings of a statistic by the names that tables have for them: over seeds (items, where there is one seed),
+#: and over items only.
+READINGS = {"intervals": Stat.pair, "intervals_in_seeds": Stat.pair_in_seeds}
 
 
 def side(interval: tuple[float, float] | None, neutral: float = 0.0) -> int:
