@@ -16,8 +16,8 @@ from w2s_pref.core.arrays import Floats
 
 #: Below this many items an interval means little.
 FEW_ITEMS = 30
-#: A two-sided p value, after Holm's correction, at or below which a signal is said to go with BSD: the one-sided .025 of
-#: every family of verdicts, on the side on which the correlation lies.
+#: A two-sided p value, after Holm's correction, at or below which a signal is said to go with BSD: the one-sided .025
+#: of every family of verdicts, on the side on which the correlation lies.
 LEVEL = 2 * families.LEVEL
 AFTER_ONLY = "calibrated only"
 SURVIVES = "survives calibration"
