@@ -220,8 +220,8 @@ def verdict(pgr: Recovered) -> str:
     over, here = side(pgr.stat.interval()), side(pgr.stat.in_seeds())
     words = "better" if (over or here) > 0 else "worse"
     if over:
-        return f"The student is {words} than its supervisor ({numbers})."
-    seen = f"a true lead of {pgr.lead.smallest_found:.3f} in accuracy would have been found (80 %)"
+        return f"The student is {words} than its supervisor: {numbers}."
+    seen = f"A true lead of {pgr.lead.smallest_found:.3f} in accuracy would have been found (80 %)."
     if here:
-        return f"Not resolved over seeds: {words} than its supervisor in these, others may differ ({numbers}; {seen})."
-    return f"Not resolved: the student is not distinguishable from its supervisor ({numbers}; {seen})."
+        return f"Not resolved over seeds: {words} than its supervisor in these, others may differ: {numbers}. {seen}"
+    return f"Not resolved: the student is not distinguishable from its supervisor: {numbers}. {seen}"
