@@ -55,7 +55,7 @@ def coverage(runs: int = 1000) -> None:
     """Mean of 150 clusters of 2 items under K seeds: cluster effect of spread 1, item noise 1, a seed effect."""
     import numpy as np
 
-    from w2s_pref.analysis.stats.bootstrap import Resampler
+    from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
 
     groups = np.repeat(np.arange(150), 2)
     print(f"{runs} simulations a line, 400 resamples; spread of the seeds' common effect in item standard deviations")

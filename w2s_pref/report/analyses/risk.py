@@ -18,8 +18,8 @@ from w2s_pref.results.risk import SIGNALS, TARGET
 _MEASURES = {
     "mean_weak": "mean p, weak",
     "mean_strong": "mean p, strong",
-    "bias_weak": "bias (1 - mean), weak",
-    "bias_strong": "bias (1 - mean), strong",
+    "bias_weak": "bias (mean - 1), weak",
+    "bias_strong": "bias (mean - 1), strong",
     "var_weak": "variance, weak",
     "var_strong": "variance, strong",
     "cov": "covariance",

@@ -72,7 +72,7 @@ def _cells_text(results: ChessBody) -> TextTable:
     return table
 
 
-ABOUT: Final = "Intervals are 95 %, bootstrapped by position, nested over seeds. “Undefined” and “no gap” are results."
+ABOUT: Final = "Intervals are 95 %, over positions and seeds. “Undefined” and “no gap” are results."
 
 
 def write_report(results: ChessResults, path: Path, own: Sequence[Section] = ()) -> None:
