@@ -6,6 +6,7 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
 from w2s_pref.report.draw.format import count, duration
+from w2s_pref.report.readings import of_study
 from w2s_pref.report.students import measured, students
 from w2s_pref.results.preferences import Results
 
@@ -22,6 +23,7 @@ def section(results: Results) -> Section:
     blocks: list[Block] = [
         Points(sentences, SHOWN, where="terminal" if few else "both"),
         *([Prose(sentences, where="page")] if few else []),
+        Prose([of_study(results), *families(results)]),
     ]
     if results.warnings:
         blocks.append(Warnings(results.warnings, where="page"))
@@ -37,6 +39,14 @@ def warnings(results: Results) -> Section | None:
             found += [f"{one.arm}, {one.conflict}: {warning}" for warning in one.deception.warnings]
     blocks = [Warnings(list(dict.fromkeys(found)), where="terminal")]
     return Section("warnings", "Warnings", blocks) if found else None
+
+
+def families(results: Results) -> list[str]:
+    """How many verdicts of each family outlive the correction; nothing for older results."""
+    if not results.families:
+        return []
+    counts = "; ".join(f"{one.name} {one.resolved} of {one.members}" for one in results.families)
+    return [f"Resolved after Holm's correction for the number of verdicts in each family (one-sided .025): {counts}."]
 
 
 def facts(results: Results) -> list[tuple[str, str]]:
