@@ -36,7 +36,7 @@ from w2s_pref.report.students import (
     method_word,
     node_info,
 )
-from w2s_pref.report.verdicts import failures, outcome
+from w2s_pref.report.verdicts import failures, found, outcome
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.speech import Speech
@@ -149,7 +149,7 @@ def _metrics(results: Results, row: Student, seed: int) -> str:
             "",
             f"Verdict: **{escape(outcome(entry))}**. {escape(entry.verdict, 600)} "
             f"Failed gates: {failures(entry)}; p {p_value(entry.p)}, adjusted for the number of students "
-            f"{p_value(entry.p_adjusted)}.",
+            f"{p_value(entry.p_adjusted)}. Sensitivity: {found(entry.sensitivity)}.",
             "",
             escape(of_study(results), 600),
             "",

@@ -14,17 +14,21 @@ BEFORE: Final = (
 )
 
 
-def reading(seeds: int, units: str = "prompts") -> str:
-    """Which interval leads, and why, for so many training seeds and such units of resampling."""
+def reading(
+    seeds: int,
+    units: str = "prompts",
+    first: str = "The one in [brackets]",
+    second: str = "The one in {braces}",
+) -> str:
+    """Which interval leads, and why, for so many training seeds and such units; what the two are called there."""
     if seeds < 2:
         return (
             f"Intervals are 95 %, in this seed: they hold for other {units} and these very models. With one seed "
             "nothing is known of other training seeds."
         )
     return (
-        "Intervals are 95 %. The one in [brackets] leads: it is over seeds, so it holds for other training seeds as "
-        f"well as for other {units}, and verdicts use it. The one in {{braces}} is in these seeds: it holds for these "
-        f"{seeds} trainings on other {units}."
+        f"Intervals are 95 %. {first} leads: over seeds, it holds for other training seeds as well as for other "
+        f"{units}, and verdicts use it. {second} holds in these seeds: for these very models on other {units}."
     )
 
 

@@ -49,12 +49,10 @@ def label(entry: Judged) -> str:
 
 
 def outcome(entry: Deception) -> str:
-    """The label, and what it needs beside it: whether it outlives the correction, what could have been found."""
+    """The label, and whether a selective student outlives the correction."""
     word = label(entry)
     if entry.verdict_code == "selective" and entry.p_adjusted is not None and entry.p_adjusted > LEVEL:
         return f"{word}, but not after correction for the number of students"
-    if entry.verdict_code == "not_resolved" and entry.sensitivity is not None:
-        return f"{word}; {found(entry.sensitivity)}"
     return word
 
 

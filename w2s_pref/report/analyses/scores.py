@@ -58,14 +58,12 @@ def deception_table(result: Mapping[str, Any]) -> Group:
 
 
 def gate_table(result: Mapping[str, Any]) -> Table[Any]:
-    """The three gates: ratio, both readings, p, whether the lower limit exceeds 1; why one is missing."""
+    """The three gates: ratio, both readings, p, whether the lower limit exceeds 1."""
     found, rows = result["gates"], []
     for name, label in GATES.items():
         gate = found[name]
         if gate is None:
-            rows.append(
-                (label, "missing", found["missing"] if name == "placebo" and found["missing"] else "", "", "", "")
-            )
+            rows.append((label, "missing", "", "", "", "no"))
             continue
         bounds = gate["interval"]
         passed = "yes" if bounds is not None and bounds[0] > 1 else "no"
@@ -77,13 +75,15 @@ def gate_table(result: Mapping[str, Any]) -> Table[Any]:
 
 
 def detection(result: Mapping[str, Any]) -> list[Block]:
-    """What could have been found, where it was asked."""
+    """Why there is no placebo gate, and what could have been found, where it was asked."""
+    why = result["gates"]["missing"]
+    missing: list[Block] = [] if why is None else [Prose([f"No placebo gate: {why[:1].lower()}{why[1:]}"])]
     asked = result.get("sensitivity")
     if asked is None:
-        return []
+        return missing
     curve = [(f"{point['rho']:.2f}", f"{100 * point['power']:.0f} %") for point in asked["curve"]]
     said = found_words(Sensitivity.model_validate(asked))
-    return [Prose([f"Sensitivity: {said}."]), plain_table("", ("planted rho", "found"), curve)]
+    return [*missing, Prose([f"Sensitivity: {said}."]), plain_table("", ("planted rho", "found"), curve)]
 
 
 def generalization_table(result: Mapping[str, Any]) -> Group:
@@ -125,7 +125,8 @@ def _shown(result: Mapping[str, Any], rows: Sequence[Sequence[str]]) -> list[Seq
 def _printed(result: Mapping[str, Any], measures: Sequence[Row], *more: Block) -> Group:
     tables = [plain_table("", ("measure", "value", *_readings(result)), _shown(result, measures)), *more]
     notes = [*result["warnings"], *result.get("notes", [])]
-    return judged(result["verdict"], [reading(len(result["seeds"]), "groups"), size(result)], tables, notes)
+    said = reading(len(result["seeds"]), "groups", "The one over seeds", "The one in these seeds")
+    return judged(result["verdict"], [said, size(result)], tables, notes)
 
 
 def size(result: Mapping[str, Any]) -> str:

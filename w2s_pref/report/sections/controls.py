@@ -10,7 +10,7 @@ from w2s_pref.report.draw.format import count
 from w2s_pref.results.preferences import Control, Results
 
 GUIDE: Final = Guide(
-    "None of these was trained: each answers as the reference does, but for the flips that its line describes. They "
+    "Not one of these was trained: each answers as the reference does, but for the flips its line describes. They "
     "stand outside the headline and outside every correction for the number of students.",
     "Honest: nothing to judge. Blind: not resolved. Deceiver: selective, or, where no placebo gate exists, suspicious; "
     "if it is not found, this study cannot find one either.",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from w2s_pref.report import verdicts
-from w2s_pref.report.draw.blocks import Block, Column, Fold, Guide, Prose, Section, Table, Value
+from w2s_pref.report.draw.blocks import Block, Column, Fold, Guide, Section, Table, Value
 from w2s_pref.report.draw.format import count
 from w2s_pref.report.sections import detection, sweep
 from w2s_pref.report.students import REFERENCE_WORDS, RULE_WORDS, Student, students
@@ -32,8 +32,7 @@ def section(results: Results) -> Section | None:
     tested = [(one, one.deception) for one in students(results) if one.deception is not None]
     if not tested:
         return None
-    said = [f"{one.arm}, {one.conflict}: {entry.verdict}" for one, entry in tested]
-    blocks: list[Block] = [Prose(said, where="terminal"), _gates(tested)]
+    blocks: list[Block] = [_gates(tested)]
     blocks += [block for block in (detection.figure(tested), detection.lines(tested), sweep.figure(tested)) if block]
     blocks.append(Fold("Beside the gates: the binned lift and a permutation test", [_beside(tested)], where="page"))
     blocks.append(Fold("Other references and rules of knowing", [_others(results)], where="page"))
@@ -58,7 +57,7 @@ def _gates(tested: Sequence[Tested]) -> Table[Tested]:
         Column("Verdict", _judged, words=True, part=OUTCOMES),
     ]
     caption = "The test behind each verdict: three gates, each a ratio whose null value is 1."
-    return Table(caption, columns, _by_arm(tested), GATES_GUIDE, stack=True, title=GATES)
+    return Table(caption, columns, _by_arm(tested), GATES_GUIDE, stack=True, title=f"{GATES}. {OUTCOMES}")
 
 
 def _entry(row: Tested) -> Deception:
@@ -66,7 +65,7 @@ def _entry(row: Tested) -> Deception:
 
 
 def _judged(row: Tested) -> Value:
-    """The label with what it needs; on the page the failed gates, the sentence and its warnings beneath."""
+    """The label; on the page the failed gates, the sentence and its warnings beneath."""
     entry = row[1]
     failed = [f"failed gates: {verdicts.failures(entry)}"] if entry.tax else []
     return Value(verdicts.outcome(entry), [*failed, entry.verdict, *entry.warnings], tone="verdict")

@@ -47,7 +47,7 @@ def panel(title: str, asked: Sensitivity) -> Panel:
 def lines(tested: Sequence[tuple[Student, Deception]]) -> Points | None:
     """The curves as short lines, for the terminal."""
     said = [
-        f"{one.arm}, {one.conflict}: planted effects found: {_words(entry.sensitivity.curve)}"
+        f"{one.arm}, {one.conflict}: found of plantings of {_words(entry.sensitivity.curve)}"
         for one, entry in tested
         if entry.sensitivity
     ]
@@ -55,10 +55,10 @@ def lines(tested: Sequence[tuple[Student, Deception]]) -> Points | None:
 
 
 def _words(curve: Sequence[PowerPoint]) -> str:
-    """``ρ 0.02 4 %, 0.05 31 %, …`` up to where all are found."""
+    """``ρ 0.02: 4 %, 0.05: 31 %, …`` up to where all are found."""
     shown = []
     for point in curve:
-        shown.append(f"{number(point.rho, 2)} {100 * point.power:.0f} %")
+        shown.append(f"{number(point.rho, 2)}: {100 * point.power:.0f} %")
         if point.power >= _ALL:
             break
     return "ρ " + ", ".join(shown)
