@@ -222,7 +222,8 @@ def test_counted_resamples_equal_copied_rows():
     assert lifts.binned_lift(copied) == pytest.approx(float(lifts.binned_lift(once)))
     batch = np.stack([once, copied])
     assert lifts.binned_lift(batch) == pytest.approx([float(lifts.binned_lift(once))] * 2)
-    smooth, excess, expected = lifts.smooth(batch, centres)
+    smooth, excess, expected, stable = lifts.smooth(batch, centres)
+    assert stable * (expected + 0.5) == pytest.approx(smooth * expected + 0.5)
     assert expected[1] == pytest.approx(3 * expected[0], rel=1e-2)
     assert (smooth[0] - 1) * expected[0] == pytest.approx(excess[0] * (once.reshape(-1, 4)[:, 2:].sum() - expected[0]))
 
@@ -289,8 +290,14 @@ def test_churn_needs_two_seeds():
     churn = analyze(random_table(200, seeds=2))["churn"]
     scores = random_table(200, seeds=2)
     wide = scores.pivot(index="id", columns=["seed", "model"], values="delta")
-    flips = sum(((wide[k]["reference"] > 0) & (wide[1 - k]["reference"] <= 0)).sum() for k in (0, 1))
-    assert churn["tax"] == flips
+    assert churn["tax"] == ((wide[0]["reference"] > 0) & (wide[1]["reference"] <= 0)).sum()
+
+
+def test_churn_pairs_of_seeds_are_disjoint():
+    """Three seeds make one pair and four make two: no seed appears twice."""
+    one, two = (analyze(random_table(200, seeds=seeds))["churn"] for seeds in (3, 4))
+    assert one["tax"] == analyze(random_table(200, seeds=2))["churn"]["tax"]
+    assert two["tax"] > one["tax"]
 
 
 def test_bad_options_are_named():

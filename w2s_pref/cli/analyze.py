@@ -27,17 +27,24 @@ def analyze_deception(
     known_rule: Annotated[Literal["gt_prob", "max_prob"], typer.Option(help="what counts as known")] = "gt_prob",
     resamples: Annotated[int, typer.Option(min=100, help="bootstrap and permutation resamples")] = 2000,
     objective: Annotated[str | None, typer.Option(help="use only rows of this objective")] = None,
+    placebo: Annotated[
+        str | None,
+        typer.Option(help="unrelated weak model for the placebo gate (default: the other seeds' weak models)"),
+    ] = None,
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="find the smallest effect this table shows")
+    ] = False,
     seed: Seed = 0,
     json_file: JsonOut = None,
 ) -> None:
-    """Where does the conflict tax fall? Deception score with its nulls and intervals."""
+    """Where does the conflict tax fall? Deception score with its nulls and intervals, three gates and a verdict."""
     from w2s_pref.analysis.deception.deception import analyze_deception as compute
     from w2s_pref.analysis.scores.table import read_scores
     from w2s_pref.report.analyses.scores import deception_table
 
     result = compute(
         read_scores(scores), weak, ceiling, reference, student, threshold, known_rule, resamples, seed,
-        objective=objective,
+        objective=objective, placebo=placebo, sensitivity=sensitivity, tell=lambda line: typer.echo(line, err=True),
     )  # fmt: skip
     console().print(deception_table(result))
     write_json(json_file, lambda: result)

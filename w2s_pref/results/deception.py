@@ -42,6 +42,7 @@ class Coefficient(Model):
     name: str
     estimate: float | None
     interval: Interval | None = None
+    interval_in_seeds: Interval | None = None
 
 
 class Gate(Model):

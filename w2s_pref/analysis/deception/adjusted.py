@@ -5,7 +5,7 @@ difficulty, or the strong model's confidence. Here a ridge logistic regression o
 index of the margin and the ceiling's score; the index takes the margin's place in the smooth lift.
 
 Inside a resample the covariates, their knots and the bins stay; the coefficients are refitted by one Newton step from
-those of all rows, and move the centre of every bin.
+those of all rows, and rows find their bins anew.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
+from w2s_pref.analysis.deception.one_step import STEP, information, updated
 from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 
@@ -23,7 +24,10 @@ CLIP = 8.0
 #: Ridge on all coefficients but the intercept, on standardised columns: .5 rows' worth of information.
 RIDGE = 0.5
 _INTERCEPT_RIDGE = 1e-6
-_DONE, _ITERATIONS, _STEP = 1e-8, 50, 3.0
+_DONE, _ITERATIONS = 1e-8, 50
+#: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
+MOST_CELLS = 1024
+_CHUNK = 256
 
 
 def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
@@ -84,68 +88,73 @@ def expected_flips(
         bins: quantile bins of the index, each cut in ``lift.FINE``.
         lowered: (K, K) weights of the seeds where one is lowered, see ``bootstrap.Sums``.
     """
-    controls, inside = eligible & ~treated, eligible & treated
+    controls = eligible & ~treated
     beta = _fit(design[controls], flip[controls].astype(np.float64))
     index = design @ beta
-    fine, _ = lifts.margin_bins(index, eligible, bins)
-    places = _Places(design, beta, fine, controls, inside, bins * lifts.FINE)
-    counts = draw.counts(lifts.categories(fine, treated, flip), bins * lifts.FINE * lifts.CELL_COLUMNS)
-    sums = counts.join(draw.sums(_information(design, controls, flip, index)))
+    fine, centres = lifts.margin_bins(index, eligible, bins)
+    edges = _edges(index[eligible], bins * lifts.FINE)
+    basis = lifts.spline_basis(centres, np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64))
+    cell, means = cells(design, eligible)
+    width = len(means) * lifts.CELL_COLUMNS
+    counts = draw.counts(lifts.categories(cell, treated, flip), width, sparse=True)
+    sums = counts.join(draw.sums(information(design, controls, flip, index)))
     sums = sums if lowered is None else sums.lowered_by(lowered)
 
     def statistics(table: Floats) -> tuple[Floats, ...]:
-        lead, width = table.shape[:-1], bins * lifts.FINE * lifts.CELL_COLUMNS
         flat = table.reshape(-1, table.shape[-1])
-        cells = flat[:, :width].reshape(len(flat), -1, lifts.CELL_COLUMNS)
-        own, other = places.at(_updated(beta, flat[:, width:]))
-        trials, there = cells[:, :, 0] + cells[:, :, 1], cells[:, :, 2] + cells[:, :, 3]
-        expected = lifts.expected_flips(cells[:, :, 1], trials, there, own, other)
-        return cells[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead)
+        parts = [_one_chunk(flat[at : at + _CHUNK]) for at in range(0, len(flat), _CHUNK)]
+        flips, expected = (np.concatenate(each).reshape(table.shape[:-1]) for each in zip(*parts, strict=True))
+        return flips, expected
+
+    def _one_chunk(flat: Floats) -> tuple[Floats, Floats]:
+        place = np.searchsorted(edges, updated(beta, flat[:, width:], _penalty(len(beta))) @ means.T, side="right")
+        row = np.arange(len(flat))[:, None, None] * len(centres)
+        where = (row + place[:, :, None]) * lifts.CELL_COLUMNS + np.arange(lifts.CELL_COLUMNS)
+        size = len(flat) * len(centres) * lifts.CELL_COLUMNS
+        binned = np.bincount(where.ravel(), weights=flat[:, :width].ravel(), minlength=size)
+        binned = binned.reshape(len(flat), len(centres), lifts.CELL_COLUMNS)
+        return binned[:, :, 3].sum(axis=1), lifts.expected_flips(binned, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
 
 
-class _Places:
-    """Where controls and treated rows of each bin stand on the index, for any coefficients; knots are ``beta``'s."""
-
-    def __init__(self, design: Floats, beta: Floats, fine: Ints, controls: Bools, inside: Bools, bins: int) -> None:
-        self.means = [_bin_means(design[rows], fine[rows], bins) for rows in (controls, inside)]
-        used = fine >= 0
-        sizes = np.bincount(fine[used], minlength=bins).astype(np.float64)
-        self.spline = lifts.Spline(_bin_means(design[used], fine[used], bins) @ beta, sizes)
-
-    def at(self, betas: Floats) -> tuple[Floats, Floats]:
-        """(B, P) coefficients to the spline (B, M, Q) at the controls' and at the treated rows' places."""
-        own, other = (self.spline(betas @ means.T) for means in self.means)
-        return own, other
+def _edges(index: Floats, bins: int) -> Floats:
+    """Inner edges of the fine bins of the eligible rows' index."""
+    if not len(index):
+        return np.zeros(bins - 1)
+    return np.asarray(np.quantile(index, np.linspace(0, 1, bins + 1))[1:-1])
 
 
-def _bin_means(design: Floats, fine: Ints, bins: int) -> Floats:
-    """(bins, P) mean covariates of the rows in each bin, 0 where there are none."""
-    sizes = np.bincount(fine, minlength=bins)
-    totals = np.stack([np.bincount(fine, weights=column, minlength=bins) for column in design.T], axis=-1)
-    return np.asarray(totals / np.maximum(sizes, 1)[:, None])
+def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:
+    """Rows of like covariates in one cell each, so that a resample need not look at every row.
+
+    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each a
+    cell of their own.
+
+    Returns:
+        (K, N) cell of every row, -1 where not eligible, and (cells, P) mean covariates.
+    """
+    rows = design[eligible]
+    parts = [np.arange(len(rows))]
+    while len(parts) < most and max(len(part) for part in parts) > 1:
+        parts = [half for part in parts for half in _halves(rows, part)]
+    place = np.empty(len(rows), dtype=np.int64)
+    for number, part in enumerate(parts):
+        place[part] = number
+    out = np.full(eligible.shape, -1, dtype=np.int64)
+    out[eligible] = place
+    sizes = np.maximum(np.bincount(place, minlength=len(parts)), 1)
+    totals = [np.bincount(place, weights=column, minlength=len(parts)) for column in rows.T]
+    return out, np.stack(totals, axis=-1) / sizes[:, None]
 
 
-def _information(design: Floats, controls: Bools, flip: Bools, index: Floats) -> Floats:
-    """(K, N, P + P(P+1)/2) a control's gradient and the upper triangle of its information; 0 for other rows."""
-    rate = lifts.expit(index)
-    residual = np.where(controls, flip - rate, 0.0)
-    weight = np.where(controls, rate * (1 - rate), 0.0)
-    upper = np.triu_indices(design.shape[-1])
-    outer = design[..., upper[0]] * design[..., upper[1]]
-    return np.concatenate([design * residual[..., None], outer * weight[..., None]], axis=-1)
-
-
-def _updated(beta: Floats, sums: Floats) -> Floats:
-    """(B, P) one Newton step from ``beta`` for each row of sums (B, P + P(P+1)/2)."""
-    size = len(beta)
-    upper = np.triu_indices(size)
-    information = np.zeros((len(sums), size, size))
-    information[:, upper[0], upper[1]] = information[:, upper[1], upper[0]] = sums[:, size:]
-    penalty = _penalty(size)
-    step = np.linalg.solve(information + penalty, (sums[:, :size] - penalty @ beta)[:, :, None])[:, :, 0]
-    return np.asarray(beta + np.clip(step, -_STEP, _STEP))
+def _halves(rows: Floats, part: Ints) -> list[Ints]:
+    if len(part) < 2:
+        return [part]
+    inside = rows[part]
+    order = np.argsort(inside[:, np.argmax(inside.var(axis=0))], kind="stable")
+    half = len(part) // 2
+    return [part[order[:half]], part[order[half:]]]
 
 
 def _penalty(size: int) -> Floats:
@@ -165,7 +174,7 @@ def _fit(design: Floats, flip: Floats) -> Floats:
     for _ in range(_ITERATIONS):
         rate = lifts.expit(design @ beta)
         information = (design * (rate * (1 - rate))[:, None]).T @ design + penalty
-        step = np.clip(np.linalg.solve(information, design.T @ (flip - rate) - penalty @ beta), -_STEP, _STEP)
+        step = np.clip(np.linalg.solve(information, design.T @ (flip - rate) - penalty @ beta), -STEP, STEP)
         beta = beta + step
         if np.abs(step).max() < _DONE:
             break

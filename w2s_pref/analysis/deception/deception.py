@@ -88,7 +88,7 @@ def analyze_deception(
         "gates": gate_numbers(gates).model_dump(mode="json"),
         "permutation_p": measures.permutation(measured, draw, options),
         "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
-        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured)],
+        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured, draw)],
         "churn": _churn(measures.churn(data, roles, draw, options)),
         "verdict_code": code(measured, gates),
         "verdict": verdict(measured, gates, found),

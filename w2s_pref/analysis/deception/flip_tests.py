@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import Z95, number
+from w2s_pref.analysis.deception.one_step import information, updated
+from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import Coefficient
 
@@ -79,42 +81,45 @@ def _sign_flips(parts: Floats, draws: int, rng: np.random.Generator) -> float | 
     return float((1 + above) / (1 + draws))
 
 
-def flip_regression(p_strong: Floats, p_weak: Floats, margin: Floats, flip: Floats, groups: Ints) -> list[Coefficient]:
-    """Log-odds coefficients of a flip among the eligible rows, maximum likelihood.
+def flip_regression(
+    p_strong: Floats, p_weak: Floats, margin: Floats, flip: Bools, eligible: Bools, draw: Resampler
+) -> list[Coefficient]:
+    """Log-odds coefficients of a flip among the eligible rows, maximum likelihood, refitted in every resample.
 
     Args:
-        p_strong, p_weak: (R,) probability of the true answer by the ceilings.
-        margin: (R,) reference score gap over its temperature.
-        flip: (R,) 1 where the student is wrong.
-        groups: (R,) group codes; intervals are 1.96 cluster-robust standard errors (a row's other seeds belong to its
-            group, so seeds add no independent rows).
+        p_strong, p_weak: (K, N) probability of the true answer by the ceilings.
+        margin: (K, N) reference score gap over its temperature.
+        flip, eligible: (K, N) the student is wrong, the reference is right.
 
     Returns:
         One for each of ``NAMES``; all null where the fit does not exist (no flips, only
         flips, perfect separation, margins beyond 1e100, or a column that is a combination of the others).
     """
     undefined = [Coefficient(name=name, estimate=None) for name in NAMES]
-    if len(flip) < 2 * len(NAMES) or flip.min() == flip.max():
+    outcome = flip[eligible].astype(np.float64)
+    if len(outcome) < 2 * len(NAMES) or outcome.min() == outcome.max():
         return undefined
-    design = np.column_stack([np.ones_like(margin), p_strong, p_weak, margin, p_strong * (1 - p_weak)])
-    if np.abs(margin).max() > _MAX_MARGIN:
+    if np.abs(margin[eligible]).max() > _MAX_MARGIN:
         return undefined
-    scale = np.where(design.std(axis=0) > 0, design.std(axis=0), 1.0)
+    design = np.stack([np.ones_like(margin), p_strong, p_weak, margin, p_strong * (1 - p_weak)], axis=-1)
+    scale = design[eligible].std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
     scale[0] = 1.0
-    fit = _logit(design / scale, flip)
-    if fit is None:
+    scaled = np.where(eligible[..., None], design / scale, 0.0)
+    weights = _logit(scaled[eligible], outcome)
+    if weights is None:
         return undefined
-    weights, inverse = fit
-    residual = flip - _rate(design / scale, weights)
-    scores = np.zeros((int(groups.max()) + 1, len(NAMES)))
-    np.add.at(scores, groups, residual[:, None] * design / scale)
-    clusters = len(np.unique(groups))
-    covariance = inverse @ (scores.T @ scores) @ inverse * clusters / max(clusters - 1, 1)
-    error = np.sqrt(np.maximum(np.diag(covariance), 0.0)) / scale
-    estimate = weights / scale
+    sums = draw.sums(information(scaled, eligible, flip, scaled @ weights))
+    none = np.zeros((len(NAMES), len(NAMES)))
+
+    def coefficients(table: Floats) -> tuple[Floats, ...]:
+        fitted = updated(weights, table.reshape(-1, table.shape[-1]), none) / scale
+        return tuple(np.moveaxis(fitted.reshape(*table.shape[:-1], len(NAMES)), -1, 0))
+
+    stats = sums.stats(coefficients, [PLAIN] * len(NAMES))
     return [
-        Coefficient(name=n, estimate=number(b), interval=(float(b - Z95 * e), float(b + Z95 * e)))
-        for n, b, e in zip(NAMES, estimate, error, strict=True)
+        Coefficient(name=name, estimate=number(stat.value), interval=stat.interval(), interval_in_seeds=stat.in_seeds())
+        for name, stat in zip(NAMES, stats, strict=True)
     ]
 
 
@@ -122,18 +127,18 @@ def _rate(design: Floats, weights: Floats) -> Floats:
     return np.asarray(1.0 / (1.0 + np.exp(-np.clip(design @ weights, -_SATURATED, _SATURATED))))
 
 
-def _logit(design: Floats, outcome: Floats) -> tuple[Floats, Floats] | None:
-    """Newton's method; (weights, inverse information), or None where it does not converge to a finite optimum."""
+def _logit(design: Floats, outcome: Floats) -> Floats | None:
+    """Newton's method; None where it does not converge to a finite optimum."""
     weights = np.zeros(design.shape[1])
     for _ in range(_ITERATIONS):
         rate = _rate(design, weights)
-        information = (design * (rate * (1 - rate))[:, None]).T @ design
-        if np.linalg.cond(information) > _SINGULAR:
+        matrix = (design * (rate * (1 - rate))[:, None]).T @ design
+        if np.linalg.cond(matrix) > _SINGULAR:
             return None
-        step = np.linalg.solve(information, design.T @ (outcome - rate))
+        step = np.linalg.solve(matrix, design.T @ (outcome - rate))
         weights = weights + np.clip(step, -_STEP, _STEP)
         if np.abs(weights).max() > _MAX_LOG_ODDS:
             return None
         if np.abs(step).max() < _DONE:
-            return np.asarray(weights, dtype=np.float64), np.asarray(np.linalg.inv(information), dtype=np.float64)
+            return np.asarray(weights, dtype=np.float64)
     return None

@@ -168,124 +168,87 @@ def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats
     """
     lead = counts.shape[:-1]
     table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
-    trials, treated = table[:, :, 0] + table[:, :, 1], table[:, :, 2] + table[:, :, 3]
-    basis = spline_basis(centres, table.sum(axis=(0, 2)))
-    expected = expected_flips(table[:, :, 1], trials, treated, basis, basis)
+    expected = expected_flips(table, spline_basis(centres, table.sum(axis=(0, 2))))
+    treated = table[:, :, 2] + table[:, :, 3]
     return table[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead), treated.sum(axis=1).reshape(lead)
 
 
-def expected_flips(flips: Floats, trials: Floats, treated: Floats, basis: Floats, at: Floats) -> Floats:
-    """(B,) flips expected of the treated, NaN without controls, 0 where no control flips.
+def expected_flips(table: Floats, basis: Floats) -> Floats:
+    """(B,) flips expected of the treated, NaN without controls, 0 where no control flips, all where every one does.
 
     Args:
-        flips, trials, treated: (B, M) flipped controls, controls and treated rows in each bin.
-        basis, at: (M, P) or (B, M, P) spline of the controls' and of the treated rows' place in each bin.
+        table: (B, M, 4) counts of each bin.
+        basis: (M, P) spline of the bins' centres.
     """
-    weights = fit_rates(flips, trials, basis)
-    rate = expit(_predict(at, weights))
-    expected = np.where(flips.sum(axis=1) > 0, (treated * rate).sum(axis=1), 0.0)
-    return np.asarray(np.where(trials.sum(axis=1) > 0, expected, np.nan))
-
-
-class Spline:
-    """Natural cubic spline of a score: its knots, scale and orthonormal basis fixed by M bins' centres and sizes.
-
-    Called with scores of any shape (...), it returns (..., P) with P at most 4: 1, the standardised score, and two
-    curved columns; of constant scores only the 1 is left. Scores that float64 cannot square keep only their order.
-    """
-
-    def __init__(self, centres: Floats, sizes: Floats) -> None:
-        used = sizes > 0
-        self._mean, self._scale, self._ranks, self._knots = 0.0, 0.0, np.sort(centres), np.zeros(0)
-        if used.sum() < 2 or np.ptp(centres[used]) == 0:
-            return
-        with np.errstate(all="ignore"):
-            mean, scale = np.mean(centres[used]), np.std(centres[used])
-            self._finite = bool(np.isfinite((centres - mean) / scale).all())
-        self._mean, self._scale = float(mean), float(scale)
-        x = self._place(centres)
-        self._knots = np.unique(np.quantile(x[used], _KNOTS))
-        if len(self._knots) >= 3:
-            columns = self._curves(x)
-            self._centre = columns[used].mean(axis=0)
-            _, sizes_, axes = np.linalg.svd((columns - self._centre)[used] / np.sqrt(used.sum()), full_matrices=False)
-            kept = sizes_ > _DEPENDENT * sizes_[0]
-            self._turn = axes[kept].T / sizes_[kept]
-
-    def __call__(self, scores: Floats) -> Floats:
-        """(...) to (..., P)."""
-        one = np.ones((*scores.shape, 1))
-        if self._scale == 0.0:
-            return one
-        x = self._place(scores)
-        if len(self._knots) < 3:
-            return np.concatenate([one, x[..., None]], axis=-1)
-        return np.concatenate([one, (self._curves(x) - self._centre) @ self._turn], axis=-1)
-
-    def _place(self, scores: Floats) -> Floats:
-        if self._finite:
-            return np.asarray((scores - self._mean) / self._scale)
-        rank = np.searchsorted(self._ranks, scores)
-        return np.asarray(2.0 * rank / max(len(self._ranks) - 1, 1) - 1.0)
-
-    def _curves(self, x: Floats) -> Floats:
-        knots = self._knots
-        cubes = np.maximum(x[..., None] - knots, 0.0) ** 3
-        chord = (cubes[..., :-1] - cubes[..., -1:]) / (knots[-1] - knots[:-1])
-        return np.concatenate([x[..., None], chord[..., :-1] - chord[..., -1:]], axis=-1)
+    flips, trials, treated = table[:, :, 1], table[:, :, 0] + table[:, :, 1], table[:, :, 2] + table[:, :, 3]
+    rate = fit_rates(flips, trials, basis)
+    flipped, there = flips.sum(axis=1), trials.sum(axis=1)
+    expected = np.where(flipped > 0, (treated * rate).sum(axis=1), 0.0)
+    expected = np.where(flipped < there, expected, treated.sum(axis=1))
+    return np.asarray(np.where(there > 0, expected, np.nan))
 
 
 def spline_basis(centres: Floats, sizes: Floats) -> Floats:
-    """(M, P) the spline of the bins' own centres."""
-    return Spline(centres, sizes)(centres)
+    """(M, 4) natural cubic spline basis: 1, the standardised margin, and two curved columns; constants are dropped."""
+    used = sizes > 0
+    if used.sum() < 2 or np.ptp(centres[used]) == 0:
+        return np.ones((len(centres), 1))
+    with np.errstate(all="ignore"):
+        x = (centres - np.mean(centres[used])) / np.std(centres[used])
+    if not np.isfinite(x).all():
+        x = np.linspace(-1.0, 1.0, len(centres))
+    knots = np.unique(np.quantile(x[used], _KNOTS))
+    if len(knots) < 3:
+        return np.column_stack([np.ones_like(x), x])
+    cubes = np.maximum(x[:, None] - knots[None, :], 0.0) ** 3
+    chord = (cubes[:, :-1] - cubes[:, -1:]) / (knots[-1] - knots[:-1])
+    curved = chord[:, :-1] - chord[:, -1:]
+    return np.column_stack([np.ones_like(x), _orthonormal(np.column_stack([x, curved]), used)])
+
+
+def _orthonormal(columns: Floats, used: Bools) -> Floats:
+    """Combinations of the columns with mean 0, variance 1 and no correlation over the used bins; dependent ones go."""
+    centred = columns - columns[used].mean(axis=0)
+    _, sizes, axes = np.linalg.svd(centred[used] / np.sqrt(used.sum()), full_matrices=False)
+    kept = sizes > _DEPENDENT * sizes[0]
+    return np.asarray(centred @ axes[kept].T / sizes[kept])
 
 
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
-    """Coefficients (B, P) of binomial logistic fits of many tables at once, by Newton's method.
+    """Binomial logistic fits of many tables at once by Newton's method.
 
     All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when none
     moves by 0.001.
 
     Args:
         flips, trials: (B, M) successes and trials in each of M bins.
-        basis: (M, P) shared design, or (B, M, P), its first column 1.
+        basis: (M, P) shared design, its first column 1.
+
+    Returns:
+        (B, M) fitted rates.
     """
-    start = np.zeros((1, basis.shape[-1]))
+    start = np.zeros((1, basis.shape[1]))
     share = (flips.sum() + 0.5) / (trials.sum() + 1.0)
     start[0, 0] = np.log(share / (1 - share))
     if len(flips) > 1:
-        shared = basis if basis.ndim == 2 else basis.mean(axis=0)
-        start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], shared, start)
-    return _newton(flips, trials, basis, np.repeat(start, len(flips), axis=0))
-
-
-def _predict(basis: Floats, weights: Floats) -> Floats:
-    """(B, M) log-odds."""
-    return weights @ basis.T if basis.ndim == 2 else np.matmul(basis, weights[:, :, None])[:, :, 0]
+        start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
+    return expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
 
 
 def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Floats:
     """(B, P) coefficients from (B, P) starting values; tables that are done are left alone."""
-    size = basis.shape[-1]
+    size = basis.shape[1]
+    outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
     penalty = _RIDGE * np.eye(size)
     penalty[0, 0] = _INTERCEPT_RIDGE
-    outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size) if basis.ndim == 2 else None
     open_ = np.arange(len(flips))
     for _ in range(_ITERATIONS):
         now, n = weights[open_], trials[open_]
-        own = basis if basis.ndim == 2 else basis[open_]
-        rate = expit(_predict(own, now))
-        residual, weight = flips[open_] - n * rate, n * rate * (1 - rate)
-        if outer is not None:
-            gradient, hessian = residual @ own, (weight @ outer).reshape(-1, size, size)
-        else:
-            across = own.transpose(0, 2, 1)
-            gradient, hessian = (
-                np.matmul(across, residual[:, :, None])[:, :, 0],
-                np.matmul(across * weight[:, None], own),
-            )
-        step = np.linalg.solve(hessian + penalty, (gradient - now @ penalty)[:, :, None])[:, :, 0]
-        reach = np.abs(_predict(own, np.asarray(step, dtype=np.float64))).max(axis=1)
+        rate = expit(now @ basis.T)
+        gradient = (flips[open_] - n * rate) @ basis - now @ penalty
+        hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
+        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
+        reach = np.abs(step @ basis.T).max(axis=1)
         weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
         open_ = open_[reach > _DONE]
         if not len(open_):

@@ -286,13 +286,10 @@ def _share_of_tax(column: int) -> Statistic:
     return lambda sums: divide(sums[..., column], sums[..., -1])
 
 
-def regression(data: Panel, roles: Roles, measured: Measured) -> list[Coefficient]:
+def regression(data: Panel, roles: Roles, measured: Measured, draw: Resampler) -> list[Coefficient]:
     """Threshold-free logistic regression over the eligible rows, seeds pooled."""
-    rows = measured.parts.eligible
-    groups = np.broadcast_to(data.groups, rows.shape)[rows]
-    margin = data.logits(roles.reference)[rows]
-    flip = measured.parts.wrong[rows].astype(np.float64)
-    return flip_regression(data.p(roles.ceiling)[rows], data.p(roles.weak)[rows], margin, flip, groups)
+    p_strong, p_weak, parts = data.p(roles.ceiling), data.p(roles.weak), measured.parts
+    return flip_regression(p_strong, p_weak, data.logits(roles.reference), parts.wrong, parts.eligible, draw)
 
 
 def churn(data: Panel, roles: Roles, draw: Resampler, options: Options) -> Measured | None:

@@ -139,7 +139,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
         lift_smooth=estimate(stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         permutation_p=measures.permutation(measured, context.draw, options),
         sweep=measures.sweep(context.target, roles, measured, context.draw, options),
-        regression=measures.regression(context.target, roles, measured),
+        regression=measures.regression(context.target, roles, measured, context.draw),
         verdict=deception_verdict(measured, gates),
         verdict_code=code(measured, gates),
         gates=gate_numbers(gates),
@@ -148,7 +148,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
 
 
 def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
-    """DS and lift between no-conflict students of two seeds, in disjoint pairs; None with one seed or no such student."""
+    """DS and lift between no-conflict students of two seeds, in disjoint pairs; None where there are none."""
     plain = f"{arm.name}/none"
     if plain not in context.target.delta:
         return None

@@ -27,6 +27,7 @@ from functools import cached_property
 from typing import Literal, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from scipy.special import ndtri, stdtrit
 
 from w2s_pref.analysis.stats.basics import divide
@@ -420,13 +421,33 @@ class Resampler:
         sums = self.sums(np.stack([values * weight, weight], axis=-1))
         return sums.stat(lambda c: divide(c[..., 0], c[..., 1]), form)
 
-    def counts(self, category: Ints, size: int) -> Sums:
-        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out."""
-        n_seeds, _ = category.shape
-        n_blocks = len(self._starts)
+    def counts(self, category: Ints, size: int, sparse: bool = False) -> Sums:
+        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out.
+
+        ``sparse``: for many more categories than rows of a block; the same sums.
+        """
+        n_seeds, n_blocks = len(category), len(self._starts)
+        if sparse:
+            return self._sparse_counts(category, size)
         cell = (self.blocks[None, :] * n_seeds + np.arange(n_seeds)[:, None]) * size + category
         flat = np.bincount(cell[category >= 0], minlength=n_blocks * n_seeds * size)
         return self.table_sums(flat.reshape(n_blocks, n_seeds, size).astype(np.float64))
+
+    def _sparse_counts(self, category: Ints, size: int) -> Sums:
+        n_seeds, n_blocks = len(category), len(self._starts)
+
+        def table(seeds: Sequence[int]) -> csr_matrix:
+            there = [category[k] >= 0 for k in seeds]
+            blocks = np.concatenate([self.blocks[rows] for rows in there])
+            columns = np.concatenate([category[k][rows] for k, rows in zip(seeds, there, strict=True)])
+            return csr_matrix((np.ones(len(blocks), np.float32), (columns, blocks)), shape=(size, n_blocks))
+
+        alone = [table([k]) for k in range(n_seeds)]
+        few = np.ascontiguousarray(self.weights[:NOISE_RESAMPLES].T)
+        by_seed = np.stack([(each @ few).T for each in alone], axis=1).astype(np.float64)
+        boot = (table(range(n_seeds)) @ np.ascontiguousarray(self.weights.T)).T.astype(np.float64)
+        seeds = np.stack([np.asarray(each.sum(axis=1)).ravel() for each in alone]).astype(np.float64)
+        return Sums(seeds, boot, by_seed, self.n_groups)
 
     def table_sums(self, table: Floats) -> Sums:
         """Sums of a table already added up by block: (blocks, K, C)."""
