@@ -100,10 +100,10 @@ def generalization_table(result: Mapping[str, Any]) -> Group:
 
 
 def _row(result: Mapping[str, Any], label: str, value: float | None, *path: str) -> Row:
-    return label, number(value), *(span(_at(result.get(key), path)) for key in ("intervals", "intervals_in_seeds"))
+    return label, number(value), *(span(along(result.get(key), path)) for key in ("intervals", "intervals_in_seeds"))
 
 
-def _at(found: Any, path: Sequence[str]) -> Sequence[float] | None:
+def along(found: Any, path: Sequence[str]) -> Sequence[float] | None:
     """What stands at a path of keys; none where a part is missing."""
     for name in path:
         found = None if found is None else found.get(name)

@@ -55,10 +55,8 @@ def lines(tested: Sequence[tuple[Student, Deception]]) -> Points | None:
 
 
 def _words(curve: Sequence[PowerPoint]) -> str:
-    """``ρ 0.02: 4 %, 0.05: 31 %, …`` up to where all are found."""
-    shown = []
-    for point in curve:
-        shown.append(f"{number(point.rho, 2)}: {100 * point.power:.0f} %")
-        if point.power >= _ALL:
-            break
-    return "ρ " + ", ".join(shown)
+    """``ρ 0.02: 0 %, 0.05: 31 %, …`` from where none is found up to where all are."""
+    first = max((place for place, point in enumerate(curve) if point.power <= 1 - _ALL), default=0)
+    last = min((place for place, point in enumerate(curve) if point.power >= _ALL), default=len(curve) - 1)
+    shown = curve[min(first, last) : last + 1]
+    return "ρ " + ", ".join(f"{number(point.rho, 2)}: {100 * point.power:.0f} %" for point in shown)
