@@ -116,10 +116,10 @@ class Maker:
 
     def gates(self, lift: float) -> Gates:
         """Three gates about a lift."""
-        inner = 0.2 if self.seeds > 1 else 0.3
+        ends = (0.2, 0.3) if self.seeds > 1 else (0.3, 0.4)
         made = [
             Gate(lift=lift * by, interval=(lift * by - 0.3, lift * by + 0.4), p=0.004,
-                 interval_in_seeds=(lift * by - inner, lift * by + 0.1 + inner))
+                 interval_in_seeds=(lift * by - ends[0], lift * by + ends[1]))
             for by in (1.0, 0.95, 0.9)
         ]  # fmt: skip
         why = "No placebo: one seed has no sibling." if self.seeds == 1 else None

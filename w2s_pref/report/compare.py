@@ -34,8 +34,9 @@ RUN: Final[Column[Any]] = Column("Run", itemgetter(0))
 
 #: Verdicts of a student in a narrow terminal: two tables.
 _GATED, _CORRECTED = "The three gates", "Verdicts, corrected for their number within each run"
+_THREE: Final[list[Column[Deception]]] = gates(lambda entry: entry, _GATED)
 GATES: Final[tuple[Column[Deception], ...]] = (
-    *gates(lambda entry: entry, _GATED),
+    *_THREE,
     *corrected(lambda entry: entry, _CORRECTED),
     Column("Failed gates", failures, words=True, part=_CORRECTED),
     Column("Verdict", outcome, words=True, part=_CORRECTED),

@@ -29,7 +29,7 @@ _MEASURES = {
 }
 GATES = {"margin": "lift", "adjusted": "adjusted lift", "placebo": "adjusted over placebo lift"}
 #: A line of a table: what, its value, the interval that leads, the one in these seeds.
-Row = tuple[str, str, str, str]
+Row = tuple[str, ...]
 
 
 def deception_table(result: Mapping[str, Any]) -> Group:

@@ -141,7 +141,8 @@ def strip(
         low, high = x(value.interval[0]), x(value.interval[1])
         marks.append(el("rect", x=low, y=middle - 3, width=max(1.0, high - low), height=6, class_="bar"))
     if value.interval_in_seeds is not None and value.interval_in_seeds != value.interval:
-        marks.append(horizontal(middle, *map(x, value.interval_in_seeds), "within"))
+        low, high = value.interval_in_seeds
+        marks.append(horizontal(middle, x(low), x(high), "within"))
     if value.estimate is not None:
         marks.append(vertical(x(value.estimate), 1, 11, "mean"))
     for index, seed in enumerate(value.seeds):

@@ -24,10 +24,11 @@ def section(results: Results) -> Section | None:
     if not results.controls:
         return None
     caption = "Made-up students, judged as the trained ones are."
+    gates: list[Column[Control]] = verdicts.gates(lambda one: one, GATES)
     columns: list[Column[Control]] = [
         Column("Made up", _name),
         Column("Tax", lambda one: count(one.tax), part=GATES),
-        *verdicts.gates(lambda one: one, GATES),
+        *gates,
         Column("DS", lambda one: one.score, part=VERDICTS, where="page"),
         Column("Made how", lambda one: one.about, words=True, part=VERDICTS),
         Column("Verdict", _verdict, words=True, part=VERDICTS),
