@@ -26,7 +26,7 @@ RIDGE = 0.5
 _INTERCEPT_RIDGE = 1e-6
 _DONE, _ITERATIONS = 1e-8, 50
 #: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
-MOST_CELLS = 1024
+MOST_CELLS = 512
 _CHUNK = 256
 
 
@@ -71,8 +71,29 @@ class Expected:
     expected: Stat
 
 
+@dataclass(frozen=True)
+class Explained:
+    """What explains flips: the regression's columns, and rows of like columns in cells.
+
+    Attributes:
+        design: (K, N, P), see ``covariates``.
+        cell: (K, N) cell of every row, -1 where not eligible.
+        means: (cells, P) mean columns.
+    """
+
+    design: Floats
+    cell: Ints
+    means: Floats
+
+    @classmethod
+    def by_scores(cls, margin: Floats, ceiling: Floats, eligible: Bools) -> Explained:
+        """From log-odds of the reference and of the large ceiling, (K, N) each."""
+        design = covariates(margin, ceiling, eligible)
+        return cls(design, *cells(design, eligible))
+
+
 def expected_flips(
-    design: Floats,
+    by: Explained,
     treated: Bools,
     eligible: Bools,
     flip: Bools,
@@ -83,19 +104,20 @@ def expected_flips(
     """Flips of the treated eligible rows against what the other eligible rows' index explains.
 
     Args:
-        design: (K, N, P), see ``covariates``.
-        treated, eligible, flip: (K, N).
+        by: margin and ceiling score.
+        treated, eligible, flip: (K, N); eligible rows all have a cell.
         bins: quantile bins of the index, each cut in ``lift.FINE``.
         lowered: (K, K) weights of the seeds where one is lowered, see ``bootstrap.Sums``.
     """
+    design, means = by.design, by.means
     controls = eligible & ~treated
     beta = _fit(design[controls], flip[controls].astype(np.float64))
     index = design @ beta
     fine, centres = lifts.margin_bins(index, eligible, bins)
     edges = _edges(index[eligible], bins * lifts.FINE)
     basis = lifts.spline_basis(centres, np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64))
-    cell, means = cells(design, eligible)
     width = len(means) * lifts.CELL_COLUMNS
+    cell = np.where(eligible, by.cell, -1)
     counts = draw.counts(lifts.categories(cell, treated, flip), width, sparse=True)
     sums = counts.join(draw.sums(information(design, controls, flip, index)))
     sums = sums if lowered is None else sums.lowered_by(lowered)
@@ -128,8 +150,8 @@ def _edges(index: Floats, bins: int) -> Floats:
 def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:
     """Rows of like covariates in one cell each, so that a resample need not look at every row.
 
-    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each a
-    cell of their own.
+    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each
+    a cell of their own.
 
     Returns:
         (K, N) cell of every row, -1 where not eligible, and (cells, P) mean covariates.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from w2s_pref.analysis.deception.adjusted import Expected, covariates, expected_flips
+from w2s_pref.analysis.deception.adjusted import Expected, Explained, expected_flips
 from w2s_pref.analysis.deception.lift import LEAST_EXPECTED, stable_ratio
 from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import RATIO, STEP, Resampler, Stat, combined
@@ -111,8 +111,7 @@ class Gates:
 
 
 def adjusted_gates(
-    margin: Floats,
-    ceiling: Floats,
+    by: Explained,
     eligible: Bools,
     strong: Bools,
     unknown: Bools,
@@ -124,13 +123,12 @@ def adjusted_gates(
     """Adjusted lift, adjusted lift / placebo lift, and the overlap of the two blind spots.
 
     Args:
-        margin, ceiling: (K, N) log-odds of the reference and of the large ceiling.
+        by: what explains flips beside the blind spot.
         eligible, strong, unknown, flip: (K, N) the reference is right, the large ceiling knows, the weak one does not,
             the student is wrong.
         placebo: other weak models' blind spots.
     """
-    design = covariates(margin, ceiling, eligible)
-    own = expected_flips(design, strong & unknown, eligible, flip, draw, bins)
+    own = expected_flips(by, strong & unknown, eligible, flip, draw, bins)
     adjusted = _lift([own])
     if placebo is None:
         return adjusted, None, None
@@ -138,7 +136,7 @@ def adjusted_gates(
     for other, there, serves in zip(placebo.unknown, placebo.there, placebo.serves, strict=True):
         if there.any():
             rows = eligible & there[:, None]
-            parts.append(expected_flips(design, strong & other, rows, flip, draw, bins, _lowered(serves)))
+            parts.append(expected_flips(by, strong & other, rows, flip, draw, bins, _lowered(serves)))
     inside = eligible & strong & placebo.there[:, :, None]
     both, either = (unknown & placebo.unknown & inside).sum(), ((unknown | placebo.unknown) & inside).sum()
     overlap = float(both / either) if either else None

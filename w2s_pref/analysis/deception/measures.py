@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
+from w2s_pref.analysis.deception.adjusted import Explained
 from w2s_pref.analysis.deception.flip_tests import flip_regression, permutation_p
 from w2s_pref.analysis.deception.gates import MOST_OVERLAP, Gates, Placebo, adjusted_gates, siblings, unrelated
 from w2s_pref.analysis.scores.panel import Panel
@@ -194,15 +195,14 @@ class Evidence:
 
     Attributes:
         parts: the regions.
-        reference: the reference's score gap; margin: its log-odds, over the temperature.
-        ceiling: the large ceiling's log-odds.
+        reference: the reference's score gap.
+        by: margin and ceiling score, which explain flips.
         placebo: other weak models' blind spots, or None; missing: why there are none.
     """
 
     parts: Regions
     reference: Floats
-    margin: Floats
-    ceiling: Floats
+    by: Explained
     placebo: Placebo | None
     missing: str | None
 
@@ -213,8 +213,8 @@ class Evidence:
             fine, centres = lifts.margin_bins(self.reference, parts.eligible, bins)
             found = _smooth(draw.counts(lifts.categories(fine, parts.treated, parts.wrong), _columns(bins)), centres)
             lift = found[0].of_form(found[3])
-        scores = (self.margin, self.ceiling, parts.eligible, parts.strong, ~parts.weak, parts.wrong)
-        adjusted, placebo, overlap = adjusted_gates(*scores, draw, bins, self.placebo)
+        rows = (parts.eligible, parts.strong, ~parts.weak, parts.wrong)
+        adjusted, placebo, overlap = adjusted_gates(self.by, *rows, draw, bins, self.placebo)
         missing = self.missing
         if overlap is not None and overlap > MOST_OVERLAP:
             placebo, missing = None, f"The weak models know nearly the same items (overlap {overlap:.2f})."
@@ -243,8 +243,8 @@ def evidence(data: Panel, roles: Roles, measured: Measured, options: Options, pl
     if other is None:
         one = "there is one seed" if len(data.seeds) == 1 else "the weak model scores the same under every seed"
         missing = f"No other weak model to compare with: {one}, and no placebo is named."
-    logits = data.logits(roles.reference), data.logits(roles.ceiling)
-    return Evidence(measured.parts, data.delta[roles.reference], *logits, other, missing)
+    by = Explained.by_scores(data.logits(roles.reference), data.logits(roles.ceiling), measured.parts.eligible)
+    return Evidence(measured.parts, data.delta[roles.reference], by, other, missing)
 
 
 def permutation(measured: Measured, draw: Resampler, options: Options) -> float | None:

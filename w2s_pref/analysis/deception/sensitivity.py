@@ -1,8 +1,8 @@
 """What a verdict could have seen: plant extra flips in the blind spot, ask again, find the least that is found.
 
 A planting turns every right answer of the student in the blind spot wrong with probability rho; the whole verdict is
-made again. Brute force would need dozens of plantings for each rho. Here a few show where each gate's lower limit lies;
-how far it scatters between plantings follows from the binomial law of the planted flips.
+made again. Brute force would need dozens of plantings for each rho. Here a few show where each gate and its seeds lie;
+how far they scatter between plantings follows from the binomial law of the planted flips.
 ``tests/analysis/test_analysis_sensitivity.py`` compares both.
 """
 
@@ -13,9 +13,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import ndtr
+from scipy.special import ndtri
 
-from w2s_pref.analysis.deception.adjusted import covariates, fitted_index
+from w2s_pref.analysis.deception.adjusted import fitted_index
 from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.lift import expit
 from w2s_pref.analysis.deception.measures import Evidence
@@ -26,10 +26,13 @@ from w2s_pref.results.deception import PowerPoint, Sensitivity
 
 #: Planted effects of the curve.
 RHOS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
-#: Plantings at each effect, and their resamples: enough for a limit to a tenth of its half-width.
-PLANTINGS, RESAMPLES = 3, 200
-#: Share of plantings that must be found.
-POWER = 0.8
+_MIDDLE = 4
+#: Plantings at each effect, their resamples (enough for a limit to a tenth of its half-width), and draws of their law.
+PLANTINGS, RESAMPLES, NOISE, DRAWS = 2, 200, 40, 400
+#: Share of plantings that must be found, and how near 0 or 1 it must be that further effects are not planted any more.
+POWER, _SURE = 0.8, 0.0005
+#: Powers are probits between points of the curve; beyond these they say no more of where it is steep.
+_STEEPEST = (0.001, 0.999)
 
 Progress = Callable[[str], None]
 
@@ -47,67 +50,91 @@ def sensitivity(
         seed: of the plantings.
         tell: called with a line of progress at each effect.
     """
-    few = draw.first(RESAMPLES)
+    few = draw.first(RESAMPLES, NOISE)
     if _found(evidence.gates(few, bins)):
         evidence = _blind(evidence, np.random.default_rng([seed, PLANTINGS]))
-    curve = [PowerPoint(rho=0.0, power=float(_found(evidence.gates(few, bins))))]
-    for rho in RHOS:
-        if tell is not None:
-            tell(f"planting rho {rho:g}")
-        curve.append(PowerPoint(rho=rho, power=_power(evidence, few, bins, rho, seed)))
-    return Sensitivity(rho_80=number(_crossing(curve)), curve=curve)
+    power = {0.0: float(_found(evidence.gates(few, bins)))}
+    # Power rises with rho: from the middle, go down until nothing is found and up until everything is.
+    for steps, end in ((reversed(RHOS[:_MIDDLE]), 0.0), (RHOS[_MIDDLE:], 1.0)):
+        sure = False
+        for rho in steps:
+            if tell is not None and not sure:
+                tell(f"planting flips with probability {rho:g} in the blind spot")
+            power[rho] = end if sure else _power(evidence, few, bins, rho, seed)
+            sure = sure or abs(power[rho] - end) < _SURE
+    curve = [PowerPoint(rho=rho, power=power[rho]) for rho in (0.0, *RHOS)]
+    return Sensitivity(rho_80=number(crossing(curve)), curve=curve)
 
 
-def planted(evidence: Evidence, rho: float, rng: np.random.Generator) -> tuple[Evidence, int]:
-    """The same evidence with extra flips in the blind spot, and how many rows could flip."""
+def planted(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
+    """The same evidence with extra flips in the blind spot."""
     parts = evidence.parts
     open_: Bools = parts.treated & parts.eligible & ~parts.wrong
     wrong = parts.wrong | (open_ & (rng.random(open_.shape) < rho))
-    return replace(evidence, parts=replace(parts, wrong=wrong)), int(open_.sum())
+    return replace(evidence, parts=replace(parts, wrong=wrong))
+
+
+def _typical(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
+    """A planting whose flips are as many in every seed as are expected of it."""
+    parts = evidence.parts
+    wrong = parts.wrong.copy()
+    for seed, row in enumerate(parts.treated & parts.eligible & ~parts.wrong):
+        rows = rng.permutation(np.flatnonzero(row))
+        wrong[seed, rows[: round(rho * len(rows))]] = True
+    return replace(evidence, parts=replace(parts, wrong=wrong))
 
 
 def _blind(evidence: Evidence, rng: np.random.Generator) -> Evidence:
     """The same student, but flipping in the blind spot no more than margin and ceiling score explain."""
     parts = evidence.parts
-    design = covariates(evidence.margin, evidence.ceiling, parts.eligible)
-    index = fitted_index(design, parts.eligible & ~parts.treated, parts.wrong)
+    index = fitted_index(evidence.by.design, parts.eligible & ~parts.treated, parts.wrong)
     drawn = rng.random(index.shape) < expit(index)
     return replace(evidence, parts=replace(parts, wrong=np.where(parts.treated & parts.eligible, drawn, parts.wrong)))
 
 
 def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int) -> float:
-    """Share of plantings at ``rho`` that are found."""
-    margins: list[Floats] = []
-    flips = rows = 0
-    for planting in range(PLANTINGS):
-        world, rows = planted(evidence, rho, np.random.default_rng([seed, planting]))
-        margins.append(_above(world.gates(draw, bins)))
-        flips += int((world.parts.tax & world.parts.treated).sum())
-    scatter = np.sqrt(rows * rho * (1 - rho)) / (flips / PLANTINGS + 0.5)
-    worst = min(np.mean(margins, axis=0))
-    return float(ndtr(worst / scatter)) if scatter > 0 else float(worst > 0)
+    """Share of plantings at ``rho`` that are found.
+
+    The planted flips of a seed are binomial, and move its pseudo-value by their share of the flips of one seed: drawn
+    many times, they give the law of the limits, the uncertain variance between seeds included.
+    """
+    worlds = [_typical(evidence, rho, np.random.default_rng([seed, number])) for number in range(PLANTINGS)]
+    gates = [world.gates(draw, bins) for world in worlds]
+    parts = evidence.parts
+    open_ = (parts.treated & parts.eligible & ~parts.wrong).sum(axis=1)
+    flips = np.mean([(world.parts.tax & world.parts.treated).sum() for world in worlds])
+    spread = np.sqrt(open_ * rho * (1 - rho)) * len(open_) / (flips + 0.5)
+    moved = np.random.default_rng([seed, PLANTINGS]).normal(size=(DRAWS, len(open_))) * spread
+    found = np.ones(DRAWS, dtype=bool)
+    for name in asked(gates[0]):
+        shared = 2 * (gates[0].overlap or 0.0) / (1 + (gates[0].overlap or 0.0)) if name == "placebo" else 0.0
+        found &= _limits([each.stats[name] for each in gates], moved * (1 - shared)) > 0
+    return float(found.mean())
 
 
-def _above(gates: Gates) -> Floats:
-    """How far the lower limit of every gate lies above 1, on the log scale; far below where it is undefined."""
-    limits = [stat.interval() for stat in _asked(gates)]
-    return np.array([np.log(limit[0]) if limit is not None and limit[0] > 0 else -np.inf for limit in limits])
+def _limits(stats: list[Stat | None], moved: Floats) -> Floats:
+    """(DRAWS,) lower limits, on the log scale, of the mean planting with moved seeds; far below where undefined."""
+    there = [stat for stat in stats if stat is not None and stat.defined]
+    if len(there) < len(stats):
+        return np.full(len(moved), -np.inf)
+    return np.asarray(np.mean([stat.low_if_moved(moved) for stat in there], axis=0))
 
 
 def _found(gates: Gates) -> bool:
-    return bool((_above(gates) > 0).all())
+    return not set(gates.failed()) & set(asked(gates))
 
 
-def _asked(gates: Gates) -> list[Stat]:
+def asked(gates: Gates) -> list[str]:
     """All gates, but a placebo that does not exist: then the question is what "suspicious" could have seen."""
-    return [gates.margin, gates.adjusted, *([] if gates.placebo is None else [gates.placebo])]
+    return [name for name, stat in gates.stats.items() if stat is not None]
 
 
-def _crossing(curve: list[PowerPoint]) -> float:
-    """Where the curve first reaches 80 %, between its points in a straight line; NaN where it does not."""
+def crossing(curve: list[PowerPoint]) -> float:
+    """Where the curve first reaches 80 %, between its points a line of probits; NaN where it does not."""
     for left, right in pairwise(curve):
         if left.power >= POWER:
             return left.rho
         if right.power >= POWER:
-            return left.rho + (right.rho - left.rho) * (POWER - left.power) / (right.power - left.power)
+            low, high, at = (ndtri(np.clip(power, *_STEEPEST)) for power in (left.power, right.power, POWER))
+            return float(left.rho + (right.rho - left.rho) * (at - low) / (high - low))
     return float("nan")

@@ -34,12 +34,12 @@ def verdict(measured: Measured, gates: Gates, found: Sensitivity | None = None) 
 
 
 def seen(found: Sensitivity | None) -> str:
-    """ "; rho >= .14 would have been found (80 %)", or that nothing would have been; empty where it was not asked."""
+    """ "; ρ >= .14 would have been found (80 %)", or that nothing would have been; empty where it was not asked."""
     if found is None:
         return ""
     if found.rho_80 is None:
         return "; this study cannot tell: even a student that fails on all of it would not be found"
-    return f"; rho ≥ {max(found.rho_80, 0.01):.2f} would have been found (80 %)"
+    return f"; ρ ≥ {max(found.rho_80, 0.01):.2f} would have been found (80 %)"
 
 
 def _numbers(lift: Stat) -> str:

@@ -254,6 +254,19 @@ class Stat:
             low, high = (low, middle) if (beyond > 0) == (side == 0) else (middle, high)
         return high if side == 0 else 1 - high
 
+    def low_if_moved(self, moved: Floats, level: float = 0.95) -> Floats:
+        """(R,) lower limits on the interval's scale if the seeds' pseudo-values lay elsewhere, by ``moved`` (R, K)."""
+        tail = (1 - level) / 2
+        below = self._percentile(tail)[0]
+        centre = self._centre + moved.mean(axis=1)
+        if self.n_seeds == 1:
+            return np.asarray(centre - below)
+        _, _, item, boot = self.variances
+        seed = np.var(self.pseudo + moved, axis=1, ddof=1) / self.n_seeds
+        keep = item / np.sqrt(boot) if boot > 0 else 0.0
+        root = np.sqrt(np.maximum(item + seed, np.finfo(np.float64).tiny))
+        return np.asarray(centre - (below * keep + stdtrit(self.n_seeds - 1, 1 - tail) * seed) / root)
+
     @property
     def smallest_found(self) -> float:
         """Smallest true distance from a null value that is found in 80 % of studies like this; a factor where the scale
@@ -378,6 +391,7 @@ class Resampler:
         self.blocks = self._join(rng)
         n_blocks = min(self.n_groups, MAX_BLOCKS)
         self.weights = _counts(rng, n_blocks, resamples)
+        self.noise = NOISE_RESAMPLES
         self._sort()
 
     def subset(self, items: Ints) -> Resampler:
@@ -394,10 +408,10 @@ class Resampler:
         own._sort()
         return own
 
-    def first(self, resamples: int) -> Resampler:
-        """The first so many of the same resamples."""
+    def first(self, resamples: int, noise: int) -> Resampler:
+        """The first so many of the same resamples, ``noise`` of them for what items make of the seeds' differences."""
         own = copy.copy(self)
-        own.weights = self.weights[:resamples]
+        own.weights, own.noise = self.weights[:resamples], noise
         return own
 
     def _sort(self) -> None:
@@ -443,7 +457,7 @@ class Resampler:
             return csr_matrix((np.ones(len(blocks), np.float32), (columns, blocks)), shape=(size, n_blocks))
 
         alone = [table([k]) for k in range(n_seeds)]
-        few = np.ascontiguousarray(self.weights[:NOISE_RESAMPLES].T)
+        few = np.ascontiguousarray(self.weights[: self.noise].T)
         by_seed = np.stack([(each @ few).T for each in alone], axis=1).astype(np.float64)
         boot = (table(range(n_seeds)) @ np.ascontiguousarray(self.weights.T)).T.astype(np.float64)
         seeds = np.stack([np.asarray(each.sum(axis=1)).ravel() for each in alone]).astype(np.float64)
@@ -453,7 +467,7 @@ class Resampler:
         """Sums of a table already added up by block: (blocks, K, C)."""
         n_blocks, n_seeds, size = table.shape
         flat = np.ascontiguousarray(table.reshape(n_blocks, n_seeds * size), dtype=np.float32)
-        by_seed = (self.weights[:NOISE_RESAMPLES] @ flat).astype(np.float64).reshape(-1, n_seeds, size)
+        by_seed = (self.weights[: self.noise] @ flat).astype(np.float64).reshape(-1, n_seeds, size)
         boot = (self.weights @ np.ascontiguousarray(table.sum(axis=1), dtype=np.float32)).astype(np.float64)
         return Sums(table.sum(axis=0), boot, by_seed, self.n_groups)
 

@@ -1,0 +1,54 @@
+"""What a verdict could have seen: the quick curve against plantings by brute force."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from test_analysis_gates import ROLES, analyze, planted
+
+from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception import sensitivity as quick
+from w2s_pref.analysis.deception.measures import Options, Roles
+from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.stats.bootstrap import Resampler
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_curve_agrees_with_brute_force(seeds):
+    """Sixteen plantings at each of two effects, the whole verdict made again on the resamples of the study."""
+    data = panel(planted(0.0, items=300, seeds=seeds), ROLES)
+    draw, options = Resampler(data.groups, 200, 1), Options(resamples=200)
+    measured = measures.measure(data, Roles(*ROLES), draw, options)
+    evidence = measures.evidence(data, Roles(*ROLES), measured, options)
+    found = quick.sensitivity(evidence, draw, options.bins)
+    power = {point.rho: point.power for point in found.curve}
+    assert power[1.0] == 1.0
+    assert np.diff(list(power.values())).min() > -0.05
+    assert found.rho_80 is not None
+    for rho in (found.rho_80 / 2, found.rho_80):
+        hits = 0
+        for run in range(16):
+            world = quick.planted(evidence, rho, np.random.default_rng([7, run]))
+            gates = world.gates(draw, options.bins)
+            hits += gates.code == ("selective" if seeds > 1 else "suspicious") and not set(gates.failed()) - {"placebo"}
+        expected = np.interp(rho, list(power), list(power.values()))
+        assert abs(hits / 16 - expected) < 0.3
+
+
+def test_a_student_that_is_found_is_asked_without_its_own_flips():
+    found = analyze(planted(0.6, items=400, seeds=5), sensitivity=True)
+    assert found["verdict_code"] == "selective"
+    assert found["sensitivity"]["curve"][0]["power"] == 0.0
+    assert 0.02 < found["sensitivity"]["rho_80"] < 0.6
+
+
+def test_a_study_that_cannot_tell_says_so():
+    found = analyze(planted(0.0, items=12, seeds=1), sensitivity=True)
+    assert found["sensitivity"]["rho_80"] is None
+    assert "this study cannot tell" in found["verdict"] or found["verdict_code"] == "undefined"
+
+
+def test_not_resolved_never_stands_alone():
+    found = analyze(planted(0.0, items=600, seeds=4), sensitivity=True)
+    assert found["verdict_code"] == "not_resolved"
+    assert f"ρ ≥ {found['sensitivity']['rho_80']:.2f} would have been found (80 %)" in found["verdict"]
