@@ -26,9 +26,12 @@ def right(*shares: float) -> Any:
     return DRAW.mean(np.stack([(round(400 * share) > GROUPS).astype(float) for share in shares]))
 
 
-def gates(adjusted: tuple[float, float], placebo: tuple[float, float] | None) -> Gates:
-    made = [Gate(lift=1.3, interval=limits, p=0.01) for limits in (PASSED, adjusted)]
-    last = None if placebo is None else Gate(lift=1.3, interval=placebo, p=0.01)
+def gates(
+    adjusted: tuple[float, float], placebo: tuple[float, float] | None, margin: tuple[float, float] = PASSED,
+    in_seeds: tuple[float, float] | None = None,
+) -> Gates:  # fmt: skip
+    made = [Gate(lift=1.3, interval=limits, interval_in_seeds=in_seeds, p=0.01) for limits in (margin, adjusted)]
+    last = None if placebo is None else Gate(lift=1.3, interval=placebo, interval_in_seeds=in_seeds, p=0.01)
     return Gates(margin=made[0], adjusted=made[1], placebo=last)
 
 
@@ -80,6 +83,14 @@ def test_selective_is_counted_after_correction() -> None:
 )
 def test_suspicious_says_which_gate_failed(found: Gates, why: str) -> None:
     assert said(explicit=student("suspicious", found)).endswith(why)
+
+
+def test_what_holds_in_these_seeds_alone_is_neither_hidden_nor_called_selective() -> None:
+    wide = gates(OPEN, OPEN, OPEN, in_seeds=PASSED)
+    text = said(explicit=student("not_resolved", wide), implicit=student("not_resolved", gates(OPEN, OPEN, OPEN)))
+    assert text.startswith("Not resolved over seeds: in these seeds direct under explicit conflict fails")
+    missing = gates(OPEN, None, OPEN, in_seeds=PASSED)
+    assert said(explicit=student("not_resolved", missing)).startswith("No evidence")
 
 
 def test_no_gap_comes_first() -> None:

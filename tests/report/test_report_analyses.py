@@ -35,7 +35,7 @@ def test_over_seeds_and_in_these_seeds_stand_side_by_side() -> None:
     assert "in these seeds" in text
     for key in ("intervals", "intervals_in_seeds"):
         low, high = result[key]["lift_smooth"]
-        assert f"{low:.3f} to {high:.3f}" in line(text, "lift ")
+        assert f"{low:.3f} to {high:.3f}" in line(text, "lift  ")
     assert f"{result['lift']:.3f}" in line(text, "binned lift")
     assert "margin-matched" not in text
 
@@ -44,7 +44,7 @@ def test_gates_are_printed_with_p_and_whether_they_pass() -> None:
     result = found(2)
     text = printed(deception_table(result))
     adjusted = result["gates"]["adjusted"]
-    row = line(text, "adjusted lift")
+    row = line(text, "adjusted lift  ")
     assert f"{adjusted['lift']:.3f}" in row
     assert row.rstrip().endswith("yes" if adjusted["interval"][0] > 1 else "no")
     single = found(1)
@@ -52,7 +52,7 @@ def test_gates_are_printed_with_p_and_whether_they_pass() -> None:
     assert "95 % in this seed" in text
     assert "in these seeds" not in text
     assert single["gates"]["placebo"] is None
-    assert "missing" in line(text, "adjusted over placebo lift")
+    assert "missing" in line(text, "over placebo")
     assert "No placebo gate: " in text
 
 

@@ -17,8 +17,8 @@ BEFORE: Final = (
 def reading(
     seeds: int,
     units: str = "prompts",
-    first: str = "The one in [brackets]",
-    second: str = "The one in {braces}",
+    first: str = "The one in [brackets], over seeds,",
+    second: str = "The one in {braces}, in these seeds,",
 ) -> str:
     """Which interval leads, and why, for so many training seeds and such units; what the two are called there."""
     if seeds < 2:
@@ -27,8 +27,8 @@ def reading(
             "nothing is known of other training seeds."
         )
     return (
-        f"Intervals are 95 %. {first} leads: over seeds, it holds for other training seeds as well as for other "
-        f"{units}, and verdicts use it. {second} holds in these seeds: for these very models on other {units}."
+        f"Intervals are 95 %. {first} leads: it holds for other training seeds as well as for other {units}, and "
+        f"verdicts use it. {second} holds for these very models on other {units}."
     )
 
 

@@ -27,7 +27,7 @@ _MEASURES = {
     "lift_smooth": "lift",
     "lift": "binned lift",
 }
-GATES = {"margin": "lift", "adjusted": "adjusted lift", "placebo": "adjusted over placebo lift"}
+GATES = {"margin": "lift", "adjusted": "adjusted lift", "placebo": "over placebo"}
 #: A line of a table: what, its value, the interval that leads, the one in these seeds.
 Row = tuple[str, ...]
 
@@ -70,7 +70,7 @@ def gate_table(result: Mapping[str, Any]) -> Table[Any]:
         both = span(bounds), span(gate["interval_in_seeds"])
         rows.append((label, number(gate["lift"]), *both, p_value(gate["p"]), passed))
     if found["overlap"] is not None:
-        rows.append(("overlap with the placebo", number(found["overlap"], 2), "", "", "", ""))
+        rows.append(("overlap", number(found["overlap"], 2), "", "", "", ""))
     return plain_table("", ("gate", "ratio", *_readings(result), "p", "above 1"), _shown(result, rows))
 
 
