@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler
 
 
 def test_sums_equal_row_copies():
@@ -16,7 +16,8 @@ def test_sums_equal_row_copies():
     assert np.allclose(sums.seeds, values.sum(axis=1))
     for b in range(50):
         copied = [i for g in range(3) for _ in range(int(draw.weights[b, g])) for i in np.flatnonzero(groups == g)]
-        assert np.allclose(sums.boot[b], values[:, copied].sum(axis=1), atol=1e-5)
+        assert np.allclose(sums.boot_seeds[b], values[:, copied].sum(axis=1), atol=1e-5)
+        assert np.allclose(sums.boot[b], values[:, copied].sum(axis=(0, 1)), atol=1e-5)
 
 
 def test_counts_equal_sums_of_indicators():
@@ -52,7 +53,7 @@ def coverage(seeds: int, group: float, between: float, noise: float, runs: int =
 
 @pytest.mark.parametrize(
     ("seeds", "group", "between", "noise"),
-    [(1, 1.0, 0.0, 1.0), (5, 1.0, 0.0, 1.0), (5, 0.0, 0.0, 1.0), (8, 1.0, 0.1, 1.0)],
+    [(1, 1.0, 0.0, 1.0), (5, 1.0, 0.0, 1.0), (5, 0.0, 0.0, 1.0), (8, 1.0, 0.1, 1.0), (3, 1.0, 0.3, 1.0)],
 )
 def test_intervals_cover_near_95_percent(seeds, group, between, noise):
     """300 simulations: the 99 % range of an exact 95 % interval is .913 to .980."""
@@ -75,16 +76,17 @@ def test_seed_effects_widen_the_interval():
     effect = 3.0 * np.array([-1.0, 1.0, 0.5, -0.5, 0.0])[:, None]
     draw = Resampler(np.arange(200), 500)
     plain, shifted = (draw.mean(x, form=PLAIN) for x in (noise, noise + effect))
-    assert plain.seed_share < 0.9
-    assert shifted.seed_share > 0.99
+    assert shifted.variances.between > 50 * plain.variances.between
+    assert shifted.variances.noise == pytest.approx(plain.variances.noise, rel=1e-3)
     assert np.ptp(shifted.interval()) > 5 * np.ptp(plain.interval())
+    assert np.ptp(shifted.in_seeds()) == pytest.approx(np.ptp(plain.in_seeds()), rel=1e-3)
 
 
 def test_a_paired_difference_is_narrower_than_an_unpaired_one():
     rng = np.random.default_rng(0)
     shared = rng.normal(size=(1, 300))
     draw = Resampler(np.arange(300), 500)
-    a, b = (draw.mean(shared + 0.1 * rng.normal(size=(1, 300)), low=-9, high=9) for _ in range(2))
+    a, b = (draw.mean(shared + 0.1 * rng.normal(size=(1, 300)), form=Form(-9, 9)) for _ in range(2))
     assert np.ptp((a - b).interval()) < 0.3 * np.ptp(a.interval())
     assert (a - b).value == pytest.approx(a.value - b.value)
 

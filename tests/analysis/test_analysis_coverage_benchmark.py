@@ -58,7 +58,7 @@ def test_every_cell_has_a_key_of_its_own_and_a_table(scripts):
 
 def test_comments_do_not_make_cells_stale_and_code_does(scripts, tmp_path, monkeypatch):
     monkeypatch.setattr(scripts, "ROOT", tmp_path)
-    monkeypatch.setattr(scripts, "SOURCES", ("rule.py",))
+    monkeypatch.setattr(scripts, "RULE", ("rule.py",))
 
     def after(text: str) -> str:
         (tmp_path / "rule.py").write_text(text)

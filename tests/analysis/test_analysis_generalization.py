@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 from analysis_helpers import random_table, table
+from scipy.stats import t as student
 
 from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller
-from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.scores.table import long_table
+from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
 
 
 def signs(rights: int, size: int) -> np.ndarray:
@@ -93,17 +95,92 @@ def test_supervisor_never_wrong():
     assert found["intervals"]["agreement"]["supervisor_wrong"] is None
 
 
-def test_fieller_by_hand():
-    """Independent groups of one: the roots of (t - r b)^2 = z^2 (vtt - 2 r vtb + r^2 vbb)."""
+def test_fieller_of_one_seed_by_hand():
+    """Independent groups of one: the roots of (t - r b)^2 = c^2 (vtt - 2 r vtb + r^2 vbb)."""
     rng = np.random.default_rng(0)
     top, bottom = rng.normal(0.4, 1, (1, 500)), rng.normal(0.9, 1, (1, 500))
-    low, high = fieller(top, bottom, Resampler(np.arange(500), 2))
-    covariance = np.cov(np.stack([top[0], bottom[0]])) * 500
+    draw = Resampler(np.arange(500), 4000)
+    low, high = fieller(*(draw.mean(x, form=PLAIN) for x in (top, bottom)))
+    drawn = draw.weights @ np.concatenate([top, bottom]).T / 500
+    v = np.cov(drawn.T)
+    c = student.ppf(0.975, 499) * np.sqrt(500 / 499)
     for root in (low, high):
-        left = (top.sum() - root * bottom.sum()) ** 2
-        rightside = 1.959963984540054**2 * (covariance[0, 0] - 2 * root * covariance[0, 1] + root**2 * covariance[1, 1])
-        assert left == pytest.approx(rightside, rel=1e-9)
-    assert fieller(top, bottom - bottom.mean(), Resampler(np.arange(500), 2)) is None
+        left = (top.mean() - root * bottom.mean()) ** 2
+        assert left == pytest.approx(c**2 * (v[0, 0] - 2 * root * v[0, 1] + root**2 * v[1, 1]), rel=1e-4)
+    # The bootstrap's covariance is that of the groups' sums, to the error of 4,000 resamples.
+    assert v == pytest.approx(np.cov(np.concatenate([top, bottom])) / 500, rel=0.1, abs=1e-4)
+    assert fieller(*(draw.mean(x, form=PLAIN) for x in (top, bottom - bottom.mean()))) is None
+
+
+def test_fieller_over_seeds_without_items_noise_by_hand():
+    """Every item alike, only seeds vary: t = (.1, .2, .3), b = (.5, .4, .6); S2 / K is the covariance, c is t of 2."""
+    top, bottom = np.repeat([[0.1], [0.2], [0.3]], 40, axis=1), np.repeat([[0.5], [0.4], [0.6]], 40, axis=1)
+    draw = Resampler(np.arange(40), 200)
+    low, high = fieller(*(draw.mean(x, form=PLAIN) for x in (top, bottom)))
+    v, c = np.cov([0.1, 0.2, 0.3], [0.5, 0.4, 0.6]) / 3, student.ppf(0.975, 2)
+    for root in (low, high):
+        right = c**2 * (v[0, 0] - 2 * root * v[0, 1] + root**2 * v[1, 1])
+        assert (0.2 - root * 0.5) ** 2 == pytest.approx(right, rel=1e-4)
+    assert low < 0.4 < high
+
+
+def seeds(accuracies: dict[str, list[float]], items: int = 2000) -> dict[str, np.ndarray]:
+    """Score gaps (K, N): each seed right on a random share of the items."""
+    rng = np.random.default_rng(3)
+    return {n: np.where(rng.random((len(a), items)) < np.array(a)[:, None], 1.0, -1.0) for n, a in accuracies.items()}
+
+
+def over_seeds(gaps: dict[str, np.ndarray]):
+    ids = [f"{i:05d}" for i in range(gaps["weak"].shape[1])]
+    return analyze_generalization(long_table(gaps, ids, ids), "weak", "student", "ceiling", resamples=500)
+
+
+def test_over_seeds_and_in_these_seeds_stand_side_by_side_and_the_first_leads():
+    """The students differ by 16 points: better than the supervisor in these seeds, not resolved over seeds."""
+    found = over_seeds(seeds({"weak": [0.6] * 3, "student": [0.62, 0.78, 0.64], "ceiling": [0.9] * 3}))
+    over, here = found["intervals"], found["intervals_in_seeds"]
+    assert over.keys() == here.keys()
+    assert over["accuracy"].keys() == here["accuracy"].keys() == {"weak", "student", "ceiling"}
+    assert over["pgr"][0] < 0 < here["pgr"][0]
+    assert over["pgr"][0] < here["pgr"][0] < found["pgr"] < here["pgr"][1] < over["pgr"][1]
+    assert "Not resolved over seeds: better than its supervisor in these" in found["verdict"]
+    assert "would have been found (80 %)" in found["verdict"]
+    assert found["difference"] == pytest.approx(found["accuracy"]["student"] - found["accuracy"]["weak"])
+    low, high = over["difference"]
+    assert found["sensitivity"]["difference_80"] > (high - low) / 2
+    assert any("failure rates up to 63 % are compatible" in note for note in found["notes"])
+
+
+def test_one_seed_says_so_and_both_readings_are_the_same():
+    found = over_seeds(seeds({"weak": [0.6], "student": [0.7], "ceiling": [0.8]}))
+    assert found["intervals"] == found["intervals_in_seeds"]
+    assert "in this seed" in found["verdict"]
+    assert "in this seed" in found["notes"][0]
+
+
+def test_a_gap_that_seeds_do_not_resolve_gives_no_pgr():
+    """Resolved in these seeds (.62 against .75 of 2,000), not over them: ceilings of .62, .76 and .87."""
+    found = over_seeds(seeds({"weak": [0.62] * 3, "student": [0.7] * 3, "ceiling": [0.62, 0.76, 0.87]}))
+    assert found["intervals_in_seeds"]["gap"][0] > 0 > found["intervals"]["gap"][0]
+    assert found["pgr"] is None
+    assert found["intervals"]["pgr"] is found["intervals_in_seeds"]["pgr"] is None
+    assert found["sensitivity"]["pgr_80"] is None
+    assert found["pgr_fieller"] is None
+    assert "within noise" in found["verdict"]
+
+
+def test_seeds_that_disagree_are_said():
+    found = over_seeds(seeds({"weak": [0.6] * 3, "student": [0.018, 0.074, 0.982], "ceiling": [0.9] * 3}))
+    (line,) = [line for line in found["warnings"] if "Seeds disagree" in line]
+    assert "the accuracy of student" in line
+    assert "1 of 3 seeds stand apart; rates of 2 to 86 % are compatible" in line
+
+
+def test_one_model_under_all_seeds_has_intervals_over_items():
+    gaps = seeds({"weak": [0.6] * 3, "student": [0.7] * 3, "ceiling": [0.9] * 3})
+    found = over_seeds({**gaps, "weak": np.repeat(gaps["weak"][:1], 3, axis=0)})
+    assert found["intervals"]["accuracy"]["weak"] == found["intervals_in_seeds"]["accuracy"]["weak"]
+    assert any("'weak' is the same under all 3 seeds" in note and "over items only" in note for note in found["notes"])
 
 
 def test_order_of_items_and_models_changes_nothing():

@@ -150,7 +150,7 @@ def test_resamples_are_those_of_the_whole():
     part, whole = draw.subset(items).mean(values[:, items]), draw.mean(values, keep)
     assert part.value == pytest.approx(whole.value)
     assert np.allclose(part.by_group, whole.by_group, atol=1e-6)
-    assert np.allclose(part.samples, whole.samples, atol=1e-6)
+    assert np.allclose(part.less_boot, whole.less_boot, atol=1e-6)
 
 
 def test_too_few_or_none(tables):

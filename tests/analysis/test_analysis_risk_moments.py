@@ -84,7 +84,7 @@ def test_by_hand():
     m = moments(np.array([0.5, 1.0]), np.array([0.0, 1.0]))
     found = [float(v) for v in (m.var_weak, m.var_strong, m.cov, m.misfit, m.risk_weak, m.risk_strong, m.residual)]
     assert found == [0.0625, 0.25, 0.125, 0.125, 0.125, 0.5, 0.25]
-    assert (float(m.bias_weak), float(m.bias_strong)) == (0.25, 0.5)
+    assert (float(m.bias_weak), float(m.bias_strong)) == (-0.25, -0.5)  # signed: mean minus target
     assert {name: float(b.value) for name, b in m.bounds().items()} == pytest.approx(
         {"triangle": 0.5, "minkowski": 0.5, "charikar": 0.0}, abs=1e-15
     )

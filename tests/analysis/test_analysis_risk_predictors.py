@@ -78,10 +78,6 @@ def test_permutation_p_above_nine_values():
     assert found == pytest.approx(expected, abs=0.02)
 
 
-def test_holm_by_hand():
-    assert ranks.holm([0.01, None, 0.04, 0.03]) == pytest.approx([0.03, None, 0.06, 0.06])
-
-
 def test_what_a_number_of_settings_supports():
     """Published critical values of Spearman's rho, two-sided .05: .738 for 8, 1.0 for 5, none for 4."""
     eight = ranks.support(8, 9)

@@ -83,6 +83,8 @@ def test_thresholds_come_from_other_settings() -> None:
     found = alarm_row(alarms, crossed)
     assert found == {
         "crossing": 2, "detected": 2, "detected_before": 1, "lead": pytest.approx(0.05),
+        # Two leads, 0 and .1, and one degree of freedom: .05 + .05 * 12.70620 / 1.959964 * sqrt(2), cut at 0.
+        "lead_interval": pytest.approx([0.0, 0.508408], abs=1e-5),
         "quiet": 2, "false_alarms": 1, "false_alarms_per_run": 0.5,
     }  # fmt: skip
 

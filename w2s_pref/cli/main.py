@@ -60,12 +60,29 @@ def plan(
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
     accelerate: Annotated[Path | None, typer.Option(help="with cost: accelerate configuration of the launch")] = None,
     num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="what the study could see, before anything is trained")
+    ] = False,
+    flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
     json_file: JsonOut = None,
 ) -> None:
     """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
+    if power:
+        from dataclasses import asdict
+
+        from w2s_pref.organisms.planned import planned_power, power_table
+
+        if opened.kind.tested is None:
+            raise W2SError(
+                f"{recipe}: --power is for studies of preferences, and this one is of kind {opened.kind.name}."
+            )
+        found = planned_power(*opened.kind.tested(opened), flip_rate)
+        console().print(*power_table(found), sep="\n")
+        write_json(json_file, lambda: {**asdict(found), "curve": [point.model_dump() for point in found.curve]})
+        return
     if not cost:
         if calibrate or tflops or accelerate or num_processes:
             raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import divide, number
-from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
+from w2s_pref.analysis.stats.bootstrap import SHARE, Stat
+from w2s_pref.analysis.stats.seeds import side
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import FALLING
@@ -79,19 +80,19 @@ def judge(
     looks = _at_risk(curves, crossed, horizon, names)
     settings = curves.groupby("run", sort=True)["setting"].first()
     draws = _draws(looks.n_runs, resamples, seed)
-    samples = {name: _curve(looks, column, draws) for column, name in enumerate(names)}
+    areas = {name: _area(looks, column, draws) for column, name in enumerate(names)}
     rows = []
     for column, name in enumerate(names):
         left = {str(s): number(_auroc(looks.of_runs((settings != s).to_numpy()), column)) for s in settings.unique()}
-        alarms = alarm_row(threshold_alarms(curves, name, crossed), crossed)
+        alarms = alarm_row(threshold_alarms(curves, name, crossed), crossed, resamples, seed)
         rows.append(
             {
                 "signal": NAMES.get(name, name),
                 "baseline": name in BASELINES,
                 "needs_labels": name in LABELLED,
-                **_estimate(samples[name], 0.5, ("foretells", "points the wrong way")),
+                **_estimate(areas[name], 0.5, ("foretells", "points the wrong way")),
                 "left_out": left,
-                "against": _against(samples, name),
+                "against": _against(areas, name),
                 "alarms": alarms,
             }
         )
@@ -161,9 +162,17 @@ def _draws(n_runs: int, resamples: int, seed: int) -> Floats:
     return np.concatenate([np.ones((1, n_runs)), drawn.astype(np.float64)])
 
 
-def _curve(looks: AtRisk, column: int, draws: Floats) -> Floats:
-    """AUROC under every draw: with W[r, q] the wins of run r's positives over run q's negatives, it is d' W d over
-    (positives in d)(negatives in d)."""
+def _area(looks: AtRisk, column: int, draws: Floats) -> Stat:
+    """AUROC with whole runs as the units that are resampled: those that have looks at risk.
+
+    With W[r, q] the wins of run r's positives over run q's negatives it is d' W d / ((positives in d)(negatives in d))
+    under draw d.
+    """
+    found = _under(looks, column, draws)
+    return Stat.of_items(float(found[0]), found[1:], len(np.unique(looks.run)), SHARE)
+
+
+def _under(looks: AtRisk, column: int, draws: Floats) -> Floats:
     x, positive = looks.values[:, column], looks.positive
     if not np.isfinite(x).all():
         return np.full(len(draws), np.nan)
@@ -173,21 +182,18 @@ def _curve(looks: AtRisk, column: int, draws: Floats) -> Floats:
     return divide(top, (draws @ member[positive].sum(axis=0)) * (draws @ member[~positive].sum(axis=0)))
 
 
-def _estimate(samples: Floats, null: float, words: tuple[str, str]) -> dict[str, Any]:
-    """Value, 95 % percentile interval over runs, and what it says beside ``null``."""
-    value, rest = samples[0], samples[1:][np.isfinite(samples[1:])]
-    if not np.isfinite(value) or len(rest) < max(2, MIN_DEFINED * (len(samples) - 1)):
-        return {"auroc": number(value), "interval": None, "verdict": "undefined"}
-    low, high = (float(x) for x in np.quantile(rest, [0.025, 0.975]))
-    verdict = words[0] if low > null else words[1] if high < null else "not resolved"
-    return {"auroc": float(value), "interval": [low, high], "verdict": verdict}
+def _estimate(area: Stat, null: float, words: tuple[str, str]) -> dict[str, Any]:
+    """Value, 95 % interval over runs (widened for few), and what it says beside ``null``."""
+    interval = area.interval()
+    verdict = {0: "not resolved", 1: words[0], -1: words[1]}[side(interval, null)]
+    return {"auroc": number(area.value), "interval": area.pair(), "verdict": verdict if interval else "undefined"}
 
 
-def _against(samples: dict[str, Floats], name: str) -> dict[str, Any]:
+def _against(areas: dict[str, Stat], name: str) -> dict[str, Any]:
     """The signal's AUROC less each baseline's, run by run paired."""
     found = {}
     for rival in BASELINES:
-        if rival in samples and rival != name:
-            row = _estimate(samples[name] - samples[rival], 0.0, ("better", "worse"))
+        if rival in areas and rival != name:
+            row = _estimate(areas[name] - areas[rival], 0.0, ("better", "worse"))
             found[NAMES.get(rival, rival)] = {"difference": row.pop("auroc"), **row}
     return found

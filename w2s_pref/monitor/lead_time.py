@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.stats.bootstrap import SHARE, Stat
+from w2s_pref.core.arrays import Floats
 from w2s_pref.monitor.alarms import FALLING, STATISTICS, Envelope
 
 
@@ -60,13 +62,14 @@ def envelope_alarms(curves: pd.DataFrame, envelope: Envelope, signal: str, stati
     return pd.Series(found).rename_axis("run")
 
 
-def alarm_row(alarms: pd.Series, crossed: pd.Series) -> dict[str, Any]:
+def alarm_row(alarms: pd.Series, crossed: pd.Series, resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
     """Counts of what the alarms of runs were worth.
 
     Returns:
         crossing, detected (alarm no later than the crossing), detected_before (strictly earlier), lead (median share
-        of the training from alarm to crossing over the detected runs, None without any), quiet (runs that never
-        cross), false_alarms (of these, those with an alarm), false_alarms_per_run (None without quiet runs).
+        of the training from alarm to crossing over the detected runs, None without any), lead_interval (95 % over
+        these runs, None below two), quiet (runs that never cross), false_alarms (of these, those with an alarm),
+        false_alarms_per_run (None without quiet runs).
     """
     judged = alarms[alarms != -1.0]
     at = crossed[judged.index]
@@ -79,10 +82,19 @@ def alarm_row(alarms: pd.Series, crossed: pd.Series) -> dict[str, Any]:
         "detected": len(early),
         "detected_before": int((early > 0).sum()),
         "lead": float(early.median()) if len(early) else None,
+        "lead_interval": _median(early.to_numpy(dtype=np.float64), resamples, seed).pair(),
         "quiet": len(quiet),
         "false_alarms": false,
         "false_alarms_per_run": false / len(quiet) if len(quiet) else None,
     }
+
+
+def _median(leads: Floats, resamples: int, seed: int) -> Stat:
+    """The median over runs, which are what is resampled."""
+    if not len(leads):
+        return Stat.of_items(float("nan"), np.full(resamples, np.nan), 0, SHARE)
+    drawn = np.random.default_rng(seed).integers(0, len(leads), (resamples, len(leads)))
+    return Stat.of_items(float(np.median(leads)), np.median(leads[drawn], axis=1), len(leads), SHARE)
 
 
 def judge_envelope(
@@ -90,6 +102,8 @@ def judge_envelope(
     envelope: Envelope | Mapping[str, Envelope],
     level: float | Mapping[str, float],
     signals: Sequence[str] | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """``alarm_row`` of every signal and statistic, on runs that no envelope was fitted to.
 
@@ -97,6 +111,7 @@ def judge_envelope(
         envelope: one for all, or one for each setting; runs of a setting without one are not judged.
         level: see ``crossings``.
         signals: which ones; all that an envelope holds when None.
+        resamples, seed: of the bootstrap over runs.
     """
     crossed = crossings(curves, level)
     held = {str(s): envelope for s in curves["setting"].unique()} if isinstance(envelope, Envelope) else envelope
@@ -108,5 +123,6 @@ def judge_envelope(
                 envelope_alarms(part, held[str(setting)], signal, statistic)
                 for setting, part in judged.groupby("setting")
             ]
-            rows.append({"signal": signal, "statistic": statistic, **alarm_row(pd.concat(parts), crossed)})
+            counts = alarm_row(pd.concat(parts), crossed, resamples, seed)
+            rows.append({"signal": signal, "statistic": statistic, **counts})
     return rows

@@ -60,7 +60,7 @@ def judge_runs(
     return {
         "settings": _settings(curves, fixed, found.references),
         "detector": detector,
-        "alarms": judge_envelope(curves, envelopes, fixed, held) if held else [],
+        "alarms": judge_envelope(curves, envelopes, fixed, held, resamples, seed) if held else [],
         "verdict": headline(detector),
         "sentences": sentences(detector),
         "notes": found.notes,

@@ -82,7 +82,7 @@ class ChessBody(Model):
 class ChessResults(ChessBody):
     """``results.json``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     splits: dict[str, SplitInfo]
     models: dict[str, ModelInfo]
     verdict: Headline

@@ -1,16 +1,19 @@
 """Numbers with their intervals, which every other part of ``results.json`` is made of.
 
 A number that does not exist is ``null`` with a ``note`` that says why, never 0. Intervals are 95 %, over prompts and
-training seeds where there are several seeds, over prompts alone where there is one.
+training seeds where there are several seeds, over prompts alone where there is one; a second one is always over prompts
+alone.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Interval = tuple[float, float]
+#: One-sided level of a family of verdicts, after Holm's correction.
+LEVEL: Final = 0.025
 
 
 class Model(BaseModel):
@@ -23,7 +26,7 @@ class Estimate(Model):
     """A number, its intervals, and the value of each seed (null where undefined for that seed).
 
     ``interval`` holds for other prompts and, where ``over`` is "seeds", for other training seeds; ``interval_in_seeds``
-    for other prompts and these very models. ``over`` is null where there is no interval, or in files before schema 3.
+    for other prompts and these very models. ``over`` is null where there is no interval, and in files of schema 1.
     """
 
     estimate: float | None

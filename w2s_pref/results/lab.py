@@ -5,7 +5,7 @@ Undefined is null, with a sentence that says why.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import model_serializer, model_validator
 
@@ -13,7 +13,7 @@ from w2s_pref.results import estimates
 from w2s_pref.results.estimates import Interval, Model
 from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
-LAB_SCHEMA = 1
+LAB_SCHEMA: Final = 2
 
 
 class Headline(Model):
@@ -26,7 +26,7 @@ class LabResults(Model):
     """What a run of the laboratory says about itself."""
 
     kind: Literal["generalization"] = "generalization"
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = LAB_SCHEMA
     name: str
     seeds: list[int]
     tasks: dict[str, dict[str, SplitInfo]]
@@ -203,7 +203,7 @@ class LearningCurve(Model):
 class LabBody(Model):
     """Everything the analysis computed."""
 
-    schema_version: int = LAB_SCHEMA
+    schema_version: Literal[2] = LAB_SCHEMA
     settings: dict[str, Any]
     cells: list[Cell]
     medians: list[Median]

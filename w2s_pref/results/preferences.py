@@ -12,7 +12,7 @@ from w2s_pref.results.risk import Predictors, Risk
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 #: What arms are compared by; in files before schema 2 lifts were compared in their binned form, ``lift``.
 Metric = Literal["accuracy", "conflict_accuracy", "pgr", "deception_score", "lift_smooth", "lift"]
 
@@ -247,7 +247,7 @@ class Body(Model):
 class Results(Body):
     """``results.json``."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: str
     seeds: list[int]
     objectives: dict[str, str]

@@ -1,8 +1,9 @@
-"""Read what runs wrote: results.json of one schema, the name of its kind of study, the list of runs."""
+"""Read what runs wrote: results.json of this schema or the one before, its kind of study, the list of runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,10 +11,14 @@ from pydantic import BaseModel, ValidationError
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import sentences
+from w2s_pref.results.chess import ChessResults
+from w2s_pref.results.lab import LabBody, LabResults
 from w2s_pref.results.preferences import SCHEMA_VERSION, Results
 
 M = TypeVar("M", bound=BaseModel)
 
+#: Schemas whose files of schema 1 are read as well.
+UPGRADED = (Results, LabResults, LabBody, ChessResults)
 #: What a results.json without ``kind`` holds.
 PREFERENCES = "preferences"
 
@@ -41,16 +46,70 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
         W2SError: not there, damaged, or written by another version of the schema.
     """
     try:
-        return schema.model_validate_json(file.read_bytes())
+        text = file.read_bytes()
+        if not issubclass(schema, UPGRADED):
+            return schema.model_validate_json(text)
+        return schema.model_validate(upgraded(json.loads(text)))
     except OSError as error:
         message = f"run {run}: has no readable {file.name} ({error.strerror}); `w2s status` lists runs"
         raise W2SError(message) from error
-    except ValidationError as error:
-        wrong = sentences(error, "")[0].removeprefix(": ")
+    except ValueError as error:
+        wrong = sentences(error, "")[0].removeprefix(": ") if isinstance(error, ValidationError) else "it is not JSON"
         raise W2SError(
             f"run {run}: its {file.name} does not follow schema {SCHEMA_VERSION} ({wrong}); it is damaged or another "
             "version wrote it; run the recipe again (what stands in the store is not computed again)"
         ) from error
+
+
+def upgraded(found: Any) -> Any:
+    """What a JSON file of schema 1 says in schema 2; anything else as it is.
+
+    Schema 1 held target minus mean under ``bias_weak`` and ``bias_strong``, schema 2 holds mean minus target; so a rank
+    correlation of the bias turns its sign, too. What schema 1 did not have (intervals in these seeds, gates, families)
+    stays out: nothing is invented.
+    """
+    if not isinstance(found, dict) or found.get("schema_version") != 1:
+        return found
+    new = {**found, "schema_version": SCHEMA_VERSION}
+    if isinstance(found.get("risk"), list):
+        new["risk"] = [_turned(entry, ("raw", "calibrated"), _biases) for entry in found["risk"]]
+    signals = _part(found.get("predictors"), "signals")
+    if isinstance(signals, list):
+        turned = [_turned(entry, ("raw", "calibrated"), _negative) if _bias(entry) else entry for entry in signals]
+        new["predictors"] = {**found["predictors"], "signals": turned}
+    return new
+
+
+def _turned(value: Any, keys: Sequence[str], turn: Callable[[Any], Any]) -> Any:
+    """A dictionary with some of its entries turned; a damaged one as it is, for the schema to refuse."""
+    if not isinstance(value, dict):
+        return value
+    return {**value, **{key: turn(value[key]) for key in keys if key in value}}
+
+
+def _biases(numbers: Any) -> Any:
+    return _turned(numbers, ("bias_weak", "bias_strong"), _negative)
+
+
+def _bias(entry: Any) -> bool:
+    return str(_part(entry, "signal")).startswith("bias_")
+
+
+def _part(value: Any, key: str) -> Any:
+    return value.get(key) if isinstance(value, dict) else None
+
+
+def _negative(value: Any) -> Any:
+    """A number, an interval (its ends change places), a list of seeds' values, or an object that holds them."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return 0.0 - value  # no -0
+    if not isinstance(value, dict):
+        return value
+    new = {key: _negative(value[key]) for key in ("estimate", "rho") if key in value}
+    for key, step in (("interval", -1), ("seeds", 1)):
+        if isinstance(value.get(key), list):
+            new[key] = [_negative(each) for each in value[key]][::step]
+    return {**value, **new}
 
 
 def load_results(path: Path) -> Results:

@@ -57,6 +57,8 @@ class ErrorShare(Model):
 class RiskNumbers(Model):
     """Moments, bounds and blind-spot deception of a weak and a strong model; pairs chosen-first, rows items x seeds.
 
+    ``bias_*`` is signed, the mean minus the target 1: never above 0 (files of schema 1, which held its negative, are
+    turned when they are read).
     ``random_*``: with pairs in random order. ``errors``: confident strong errors, split by the weak model in
     ``inheritance``: confidently wrong, uncertain, confidently right.
     """

@@ -15,6 +15,7 @@ from w2s_pref.analysis.deception.sentences import verdict
 from w2s_pref.analysis.scores.panel import resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, number
 from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.seeds import disagreements
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results import deception as results
 from w2s_pref.results.deception import KnownRule
@@ -93,7 +94,11 @@ def analyze_deception(
         "verdict_code": code(measured, gates),
         "verdict": verdict(measured, gates, found),
         **({} if found is None else {"sensitivity": found.model_dump(mode="json")}),
-        "warnings": data.warnings + measures.warnings(measured),
+        "warnings": [
+            *data.warnings,
+            *measures.warnings(measured),
+            *disagreements({f"the accuracy of {vars(roles)[role]}": stat for role, stat in accuracies.items()}),
+        ],
         "notes": data.notes(),
     }
 

@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_pref.analysis.lab.cells import ROLES, Answers, Case, analyse_cell
 from w2s_pref.analysis.lab.studies import bars, contrasts, difficulties, medians, selections, together, trends
 from w2s_pref.analysis.stats.basics import number
+from w2s_pref.analysis.stats.seeds import disagreements, seeds_note
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.lab import Cell, Contrast, CurvePoint, LabBody, LearningCurve, Median, Trend
@@ -51,7 +52,7 @@ def summarize(
         trends=sizes,
         curves=learning_curves(curves, cases),
         verdict=verdict(found, middle, compared, sizes),
-        warnings=warnings(found),
+        warnings=[*warnings(found), *_seeds(cases)],
     )
 
 
@@ -120,6 +121,13 @@ def warnings(cells: Sequence[Cell]) -> list[str]:
     if none:
         found.append(f"{none} of {total} cells of the grid have no gap: no PGR is given for them")
     return found
+
+
+def _seeds(cases: Sequence[Case]) -> list[str]:
+    """How many seeds there are and what that means, and the students on which they disagree."""
+    numbers = sorted({len(case.answers.seeds) for case in cases})
+    students = {f"the accuracy of {case.student} on {case.task}": case.accuracy("student") for case in cases}
+    return [*(seeds_note(number) for number in numbers), *disagreements(students)]
 
 
 def verdict(

@@ -38,6 +38,12 @@ def correct(design: Design, students: Students) -> results.Family:
     return results.Family(name="selective students", members=len(members), resolved=kept, moderated=moderated)
 
 
+def signals(found: results.Predictors) -> list[results.Family]:
+    """The signals of the predictor study, raw and calibrated; its p values are two-sided, of which half counts."""
+    kinds = {kind: [getattr(signal, kind).p_holm for signal in found.signals] for kind in ("raw", "calibrated")}
+    return [family(f"signals of BSD, {kind}", [p and p / 2 for p in values]) for kind, values in kinds.items()]
+
+
 def family(name: str, p: list[float | None]) -> results.Family:
     """The counts of a family from its adjusted p values."""
     there = [each for each in p if each is not None]

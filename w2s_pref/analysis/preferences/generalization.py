@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import stdtrit
 
 from w2s_pref.analysis.scores.panel import resampled
-from w2s_pref.analysis.stats.basics import Z95, Ties, credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler, Stat
+from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, PLAIN, Resampler, Stat
+from w2s_pref.analysis.stats.seeds import READINGS, disagreements, reading, side
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
 SMALL_GAP = 0.03
+#: Probability up to the upper end of a 95 % interval.
+_UPPER = 0.975
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,14 @@ class Recovered:
     Attributes:
         stat: PGR with its bootstrap, NaN only where the gap is 0.
         gap: ceiling accuracy minus weak accuracy.
+        lead: student accuracy minus weak accuracy.
         fieller: Fieller's 95 % set for the ratio where it is an interval, else None.
         note: why there is no PGR, or None where there is one.
     """
 
     stat: Stat
     gap: Stat
+    lead: Stat
     fieller: tuple[float, float] | None
     note: str | None
 
@@ -37,41 +44,64 @@ class Recovered:
 def recovered(weak: Floats, student: Floats, ceiling: Floats, draw: Resampler) -> Recovered:
     """PGR = (acc[student] - acc[weak]) / (acc[ceiling] - acc[weak]), from per-row credits of shape (K, N).
 
-    There is no PGR where the ceiling is not better than the weak model, or where the 95 % interval of the gap holds 0.
+    There is no PGR where the ceiling is not better than the weak model, or where the 95 % interval of the gap (over
+    seeds, where there are several) holds 0.
     """
     ones = np.ones_like(weak)
     sums = draw.sums(np.stack([student - weak, ceiling - weak, ones], axis=-1))
-    gap = sums.stat(lambda c: divide(c[..., 1], c[..., 2]), DIFFERENCE)
-    stat = sums.stat(lambda c: divide(c[..., 0], c[..., 1]))
-    interval = gap.interval()
+    lead, gap, stat = sums.stats(
+        lambda c: (divide(c[..., 0], c[..., 2]), divide(c[..., 1], c[..., 2]), divide(c[..., 0], c[..., 1])),
+        [DIFFERENCE, DIFFERENCE, PLAIN],
+    )
     note = None
     if gap.value <= 0:
         note = f"No gap: the ceiling is not more accurate than the weak model ({gap.value:+.3f})."
-    elif interval is None or interval[0] <= 0:
-        low, high = interval or (float("nan"), float("nan"))
-        note = f"The gap of {gap.value:.3f} is within noise (95 % {low:.3f} to {high:.3f}): no PGR."
-    return Recovered(stat, gap, fieller(student - weak, ceiling - weak, draw), note)
+    elif side(gap.interval()) <= 0:
+        note = f"The gap of {reading(gap)} is within noise: no PGR."
+    return Recovered(stat, gap, lead, fieller(lead, gap), note)
 
 
-def fieller(top: Floats, bottom: Floats, draw: Resampler) -> tuple[float, float] | None:
-    """Fieller's 95 % interval for sum(top) / sum(bottom), clustered by group (seeds belong to the group).
+def fieller(top: Stat, bottom: Stat) -> tuple[float, float] | None:
+    """Fieller's 95 % set for the ratio of two means, prompts and (where there are several) seeds random.
+
+    The set holds every r with (t - r b)^2 <= c^2 var(t - r b). The covariances are those of the intervals: of the group
+    bootstrap less what the seeds' noise adds to it, plus S2 / K. The quantile c weights the t quantiles of groups
+    (G - 1 degrees of freedom, widened for few) and of seeds (K - 1) by the two parts of var(t - r b) at r = t / b
+    (Cochran's weights).
 
     Returns:
         The interval, or None where the set is unbounded: the denominator is not distinguishable from 0.
     """
-    tables = [np.bincount(draw.groups, weights=x.sum(axis=0), minlength=draw.n_groups) for x in (top, bottom)]
-    if draw.n_groups < 2:
+    if not (top.defined and bottom.defined) or bottom.value == 0:
         return None
-    covariance = np.cov(np.stack(tables)) * draw.n_groups
-    t, b = (float(x.sum()) for x in tables)
-    vtt, vbb, vtb = covariance[0, 0], covariance[1, 1], covariance[0, 1]
-    square = b * b - Z95**2 * vbb
-    middle = t * b - Z95**2 * vtb
-    inside = middle**2 - square * (t * t - Z95**2 * vtt)
+    t, b = top.value, bottom.value
+    item, seed = _covariances(top, bottom)
+    at = np.array([1.0, -t / b])
+    parts = np.array([at @ item @ at, at @ seed @ at])
+    groups, freedom = top.n_groups, max(top.n_seeds - 1, 1)
+    quantiles = np.array([stdtrit(groups - 1, _UPPER) * np.sqrt(groups / (groups - 1)), stdtrit(freedom, _UPPER)])
+    c = quantiles @ parts / parts.sum() if parts.sum() > 0 else quantiles[0]
+    variance = c * c * (item + seed)
+    square, middle = b * b - variance[1, 1], t * b - variance[0, 1]
+    inside = middle**2 - square * (t * t - variance[0, 0])
     if square <= 0 or inside < 0:
         return None
     root = float(np.sqrt(inside))
     return float((middle - root) / square), float((middle + root) / square)
+
+
+def _covariances(top: Stat, bottom: Stat) -> tuple[Floats, Floats]:
+    """(2, 2) covariance of two means from items, without a negative direction, and S2 / K of the seeds' own values.
+
+    A covariance is (var x + var y - var(x - y)) / 2.
+    """
+    own = [stat.variances for stat in (top, bottom, top - bottom)]
+    seeds = top.n_seeds
+    matrices = []
+    for x, y, both in ([v.boot - v.noise / seeds for v in own], [v.between / seeds for v in own]):
+        matrices.append(np.array([[x, (x + y - both) / 2], [(x + y - both) / 2, y]]))
+    values, vectors = np.linalg.eigh(matrices[0])
+    return (vectors * np.maximum(values, 0.0)) @ vectors.T, matrices[1]
 
 
 def agreement(supervisor: Floats, student: Floats, draw: Resampler) -> dict[str, Stat]:
@@ -119,7 +149,9 @@ def analyze_generalization(
 
     Returns:
         A JSON-ready dictionary. ``pgr`` is None where the gap is not above noise; ``pgr_raw`` is the plain ratio, None
-        only where the gap is exactly 0.
+        only where the gap is exactly 0. ``intervals`` hold for other prompts and seeds (prompts alone where there is
+        one seed), ``intervals_in_seeds`` for other prompts. ``sensitivity``: the smallest true ``difference_80`` of
+        student minus weak accuracy, and the smallest PGR ``pgr_80``, that 80 % of such studies find.
 
     Raises:
         W2SError: bad table or unknown model.
@@ -129,29 +161,40 @@ def analyze_generalization(
     credits = {role: credit(data.delta[name], ties) for role, name in roles.items()}
     accuracy = {role: draw.mean(x) for role, x in credits.items()}
     pgr = recovered(credits["weak"], credits["student"], credits["ceiling"], draw)
-    same = agreement(credits["weak"], credits["student"], draw)
-    errors = inheritance(credits["weak"], credits["student"], draw)
+    nested = {
+        "accuracy": accuracy,
+        "agreement": agreement(credits["weak"], credits["student"], draw),
+        "inheritance": inheritance(credits["weak"], credits["student"], draw),
+    }
     return {
         "models": roles,
         **data.counts(),
         "resamples": resamples,
-        "accuracy": {k: number(v.value) for k, v in accuracy.items()},
-        "gap": number(pgr.gap.value),
-        "pgr": None if pgr.note else number(pgr.stat.value),
+        **_read(pgr, nested, lambda stat: number(stat.value)),
         "pgr_raw": number(pgr.stat.value),
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
-        "agreement": {k: number(v.value) for k, v in same.items()},
-        "inheritance": {k: number(v.value) for k, v in errors.items()},
-        "intervals": {
-            "pgr": None if pgr.note else pgr.stat.pair(),
-            "gap": pgr.gap.pair(),
-            "accuracy": {k: v.pair() for k, v in accuracy.items()},
-            "agreement": {k: v.pair() for k, v in same.items()},
-            "inheritance": {k: v.pair() for k, v in errors.items()},
+        **{name: _read(pgr, nested, read) for name, read in READINGS.items()},
+        "sensitivity": {
+            "difference_80": number(pgr.lead.smallest_found),
+            "pgr_80": None if pgr.note else number(pgr.stat.smallest_found),
         },
         "verdict": verdict(pgr),
-        "warnings": data.warnings + warnings(pgr),
+        "warnings": [
+            *data.warnings,
+            *warnings(pgr),
+            *disagreements({f"the accuracy of {roles[role]}": stat for role, stat in accuracy.items()}),
+        ],
         "notes": data.notes(),
+    }
+
+
+def _read(pgr: Recovered, nested: dict[str, dict[str, Stat]], read: Callable[[Stat], Any]) -> dict[str, Any]:
+    """One reading of every number, nested as the numbers are."""
+    return {
+        **{name: {key: read(stat) for key, stat in stats.items()} for name, stats in nested.items()},
+        "gap": read(pgr.gap),
+        "difference": read(pgr.lead),
+        "pgr": None if pgr.note else read(pgr.stat),
     }
 
 
@@ -168,15 +211,17 @@ def warnings(pgr: Recovered) -> list[str]:
 
 
 def verdict(pgr: Recovered) -> str:
-    """One sentence on the gap recovered."""
+    """One sentence on the gap recovered; the interval over seeds leads, because another training draws another seed."""
     if pgr.note:
         return pgr.note
-    interval = pgr.stat.interval()
-    if interval is None:
+    if not pgr.stat.defined:
         return "Not resolved: the PGR has no interval."
-    numbers = f"PGR {pgr.stat.value:.2f}, 95 % {interval[0]:.2f} to {interval[1]:.2f}"
-    if interval[0] > 0:
-        return f"The student is better than its supervisor ({numbers})."
-    if interval[1] < 0:
-        return f"The student is worse than its supervisor ({numbers})."
-    return f"Not resolved: the student is not distinguishable from its supervisor ({numbers})."
+    numbers = f"PGR {reading(pgr.stat, 2)}"
+    over, here = side(pgr.stat.interval()), side(pgr.stat.in_seeds())
+    words = "better" if (over or here) > 0 else "worse"
+    if over:
+        return f"The student is {words} than its supervisor: {numbers}."
+    seen = f"A true lead of {pgr.lead.smallest_found:.3f} in accuracy would have been found (80 %)."
+    if here:
+        return f"Not resolved over seeds: {words} than its supervisor in these, others may differ: {numbers}. {seen}"
+    return f"Not resolved: the student is not distinguishable from its supervisor: {numbers}. {seen}"

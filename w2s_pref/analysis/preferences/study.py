@@ -10,13 +10,14 @@ from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
-from w2s_pref.analysis.preferences.families import correct, family
+from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.seeds import disagreements
 from w2s_pref.core.errors import W2SError
 
 __all__ = ["ArmDesign", "Design", "summarize"]
@@ -60,6 +61,9 @@ def summarize(
         families.append(family("ladder slopes", [each.p_adjusted for each in rungs.slopes]))
     said = [] if judged is None else speech(context, judged, anchors)
     laboratory = Laboratory(context)
+    foretold = predictors(laboratory)
+    if foretold is not None:
+        families += signals(foretold)
     return results.Body(
         ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
         base=_base(context),
@@ -71,7 +75,7 @@ def summarize(
         length_matched=length_matched(context, students, pairs),
         speech=said,
         risk=risks(laboratory),
-        predictors=predictors(laboratory),
+        predictors=foretold,
         metrics=own_measures(context, own or {}),
         controls=controls(context, design.arms[0]),
         families=families,
@@ -152,7 +156,12 @@ def _warnings(context: Context, students: dict[tuple[str, str], Student]) -> lis
     found = context.target.warnings + context.target.notes()
     if context.other is not None:
         found += context.other.warnings
+    for name in _members(context.design):
+        found += disagreements({f"the accuracy of ceiling {name}": context.accuracy(f"ceiling/{name}")})
     for (arm, conflict), student in students.items():
+        accuracies = {"accuracy": student.accuracy, "conflict accuracy": student.conflict_accuracy}
+        named = {f"the {what} of {arm}, {conflict}": stat for what, stat in accuracies.items() if stat is not None}
+        found += disagreements(named)
         measured = student.main(context.design.known_rule)
         if conflict != "none" and measured is not None:
             found += [f"{arm}, {conflict}: {line}" for line in measures.warnings(measured.measured)]

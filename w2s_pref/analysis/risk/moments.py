@@ -37,13 +37,13 @@ class Moments:
 
     @property
     def bias_weak(self) -> Floats:
-        """1 - mean of w: how far the mean is below the target."""
-        return 1 - self.mean_weak
+        """E w - 1, signed: 0 where the mean is on the target, -1 where it is as far below as it can be."""
+        return self.mean_weak - 1
 
     @property
     def bias_strong(self) -> Floats:
-        """1 - mean of s."""
-        return 1 - self.mean_strong
+        """E s - 1."""
+        return self.mean_strong - 1
 
     @property
     def misfit(self) -> Floats:
@@ -63,7 +63,7 @@ class Moments:
     @property
     def residual(self) -> Floats:
         """E (s - w)(s - 1); the link R_s = R_w - M + 2 residual makes its sign decide Charikar's bound."""
-        return self.var_strong - self.cov - (self.mean_strong - self.mean_weak) * self.bias_strong
+        return self.var_strong - self.cov + (self.mean_strong - self.mean_weak) * self.bias_strong
 
     @property
     def correlation(self) -> Floats:
@@ -122,8 +122,8 @@ MEASURES: dict[str, tuple[Callable[[Moments], Floats], float, float]] = {
     "var_strong": (lambda m: m.var_strong, 0, 0.25),
     "cov": (lambda m: m.cov, -0.25, 0.25),
     "correlation": (lambda m: m.correlation, -1, 1),
-    "bias_weak": (lambda m: m.bias_weak, 0, 1),
-    "bias_strong": (lambda m: m.bias_strong, 0, 1),
+    "bias_weak": (lambda m: m.bias_weak, -1, 0),
+    "bias_strong": (lambda m: m.bias_strong, -1, 0),
     "misfit": (lambda m: m.misfit, 0, 1),
     "risk_weak": (lambda m: m.risk_weak, 0, 1),
     "risk_strong": (lambda m: m.risk_strong, 0, 1),

@@ -20,6 +20,8 @@ from w2s_pref.analysis.scores.calibration import cross_fitted
 from w2s_pref.analysis.scores.panel import check_resamples, panel
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import credit, number, sigmoid
+from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Stat
+from w2s_pref.analysis.stats.families import holm
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.risk import SIGNALS, TARGET
 
@@ -47,7 +49,7 @@ def signals(weak: Floats, strong: Floats, at: Thresholds) -> dict[str, Floats]:
         "var_strong": np.mean(s_off**2, axis=1),
         "cov": np.mean(s_off * w_off, axis=1),
         "var_weak": np.mean(w_off**2, axis=1),
-        "bias_strong": 1 - s.mean(axis=1),
+        "bias_strong": s.mean(axis=1) - 1,
         "misfit": np.mean((s - w) ** 2, axis=1),
         "mean_confidence": confidence(s).mean(axis=1),
         "logit_scale": np.sqrt(np.mean(strong**2, axis=1)),
@@ -207,15 +209,16 @@ def correlations(points: pd.DataFrame, resamples: int, seed: int) -> dict[str, d
     found = {}
     for name in SIGNALS:
         x, y = (settings[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
+        points_x, points_y = (known[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
         found[name] = {
             "rho": number(ranks.spearman(x, y)),
-            "interval": _interval(ranks.weighted_spearman(x, y, by_setting), ranks.spearman(x, y)),
+            "interval": _interval(ranks.weighted_spearman(x, y, by_setting), ranks.spearman(x, y), len(settings)),
             "p": ranks.spearman_p(x, y, seed),
-            **_over_points(known[name].to_numpy(np.float64), known[TARGET].to_numpy(np.float64), by_point),
+            **_over_points(points_x, points_y, by_point, len(settings)),
             **{p: _partial(x, y, settings[c].to_numpy(np.float64), by_setting) for p, c in PARTIALS.items()},
             "leave_out": _leave_out(settings, name),
         }
-    for name, p in zip(found, ranks.holm([entry["p"] for entry in found.values()]), strict=True):
+    for name, p in zip(found, holm([entry["p"] for entry in found.values()]), strict=True):
         found[name]["p_holm"] = p
     return found
 
@@ -232,13 +235,14 @@ _UNDEFINED: dict[str, Any] = {
 }
 
 
-def _interval(samples: Floats, value: float) -> list[float] | None:
-    return ranks.percentile(samples) if np.isfinite(value) else None
+def _interval(samples: Floats, value: float, settings: int) -> list[float] | None:
+    """Settings are the units: 95 %, widened for few of them, within [-1, 1]."""
+    return Stat.of_items(value, samples, settings, DIFFERENCE).pair()
 
 
-def _over_points(x: Floats, y: Floats, weights: Floats) -> dict[str, Any]:
-    rho = ranks.spearman(x, y)
-    return {"rho_points": number(rho), "interval_points": _interval(ranks.weighted_spearman(x, y, weights), rho)}
+def _over_points(x: Floats, y: Floats, weights: Floats, settings: int) -> dict[str, Any]:
+    rho, drawn = ranks.spearman(x, y), ranks.weighted_spearman(x, y, weights)
+    return {"rho_points": number(rho), "interval_points": _interval(drawn, rho, settings)}
 
 
 def _partial(x: Floats, y: Floats, control: Floats, weights: Floats) -> dict[str, Any]:
@@ -246,7 +250,7 @@ def _partial(x: Floats, y: Floats, control: Floats, weights: Floats) -> dict[str
     if len(x) < 4:
         return {"rho": None, "interval": None}
     rho = float(ranks.weighted_partial(x, y, control, np.ones((1, len(x))))[0])
-    return {"rho": number(rho), "interval": _interval(ranks.weighted_partial(x, y, control, weights), rho)}
+    return {"rho": number(rho), "interval": _interval(ranks.weighted_partial(x, y, control, weights), rho, len(x))}
 
 
 def _leave_out(settings: pd.DataFrame, name: str) -> dict[str, dict[str, float | None]]:

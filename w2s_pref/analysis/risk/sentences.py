@@ -9,41 +9,37 @@ import numpy as np
 
 from w2s_pref.analysis.risk.blind_spot import EDGE, confidence, uncertain
 from w2s_pref.analysis.scores.panel import Panel
+from w2s_pref.analysis.stats import families
 from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.seeds import reading, side
 from w2s_pref.core.arrays import Floats
 
 #: Below this many items an interval means little.
 FEW_ITEMS = 30
-#: A p value, after Holm's correction, at or below which a signal is said to go with BSD.
-LEVEL = 0.05
+#: A two-sided p value, after Holm's correction, at or below which a signal is said to go with BSD: the one-sided .025
+#: of every family of verdicts, on the side on which the correlation lies.
+LEVEL = 2 * families.LEVEL
 AFTER_ONLY = "calibrated only"
 SURVIVES = "survives calibration"
 RAW_ONLY = "raw only"
 
 
-def value_with(stat: Stat, digits: int = 3) -> str:
-    """``0.042 (95 % 0.031 to 0.055)``, or "undefined"."""
-    interval = stat.interval()
-    if stat.value != stat.value:
-        return "undefined"
-    if interval is None:
-        return f"{stat.value:.{digits}f} (no interval)"
-    return f"{stat.value:.{digits}f} (95 % {interval[0]:.{digits}f} to {interval[1]:.{digits}f})"
-
-
 def deception_verdict(blind: dict[str, Stat]) -> str:
     """How large BSD is, and whether confident errors are more frequent where the weak model is uncertain."""
     excess = blind["excess"]
-    interval = excess.interval()
     if excess.value != excess.value:
         empty = blind["bsd_cond"].value != blind["bsd_cond"].value
         why = "the blind spot is empty" if empty else "every item is in the blind spot"
-        return f"BSD {value_with(blind['bsd'])}; {'BSD_cond' if empty else 'a comparison'} is undefined: {why}."
-    head = f"BSD {value_with(blind['bsd'])}. Confident strong errors are "
+        return f"BSD {reading(blind['bsd'])}; {'BSD_cond' if empty else 'a comparison'} is undefined: {why}."
+    head = f"BSD {reading(blind['bsd'])}. Confident strong errors are "
     numbers = f"{blind['bsd_cond'].value:.3f} inside the blind spot, {blind['elsewhere'].value:.3f} outside"
-    if interval is None or interval[0] <= 0 <= interval[1]:
+    way, here = side(excess.interval()), side(excess.in_seeds())
+    if not way and here:
+        more = "more" if here > 0 else "less"
+        return f"{head}{more} frequent inside the blind spot in these seeds, not resolved over seeds ({numbers})."
+    if not way:
         return f"{head}not distinguishably more or less frequent inside the blind spot: not resolved ({numbers})."
-    if interval[0] > 0:
+    if way > 0:
         return f"{head}more frequent inside the blind spot ({numbers}); items hard for both models give this as well."
     return f"{head}less frequent inside the blind spot ({numbers})."
 
@@ -66,7 +62,7 @@ def verdicts(
 def bound_verdict(residual: Stat) -> str:
     """Whether the strong risk is below R_w - M, decided by the sign of the Pythagorean residual."""
     interval = residual.interval()
-    numbers = value_with(residual, 4)
+    numbers = reading(residual, 4)
     if interval is None or interval[0] <= 0 < interval[1]:
         return f"Charikar's bound R_s <= R_w - M is not resolved: the residual is {numbers}."
     if interval[1] <= 0:
@@ -79,9 +75,8 @@ def calibration_verdict(raw: Stat, calibrated: Stat | None, temperature: float |
     if calibrated is None or temperature is None:
         return "Calibrated BSD is undefined: a single group leaves no other half to fit a temperature on."
     change = calibrated - raw
-    interval = change.interval()
     numbers = f"{raw.value:.3f} raw, {calibrated.value:.3f} calibrated, strong temperature {temperature:.2f}"
-    if interval is None or interval[0] <= 0 <= interval[1]:
+    if not side(change.interval()):
         return f"Calibration does not change BSD distinguishably ({numbers})."
     way = "lowers" if change.value < 0 else "raises"
     return f"Calibration {way} BSD ({numbers}): that part is about logit scale."
@@ -91,11 +86,8 @@ def kl_verdict(slack: Stat | None) -> str:
     """The reverse-KL inequality."""
     if slack is None:
         return "Reverse-KL terms are undefined without a ceiling: the labels alone (y = 1 everywhere) are no f*."
-    interval = slack.interval()
-    numbers = f"slack {value_with(slack, 4)}"
-    if interval is None or interval[0] <= 0 <= interval[1]:
-        return f"KL(f*|s) <= KL(f*|w) - KL(s|w) is not resolved: {numbers}."
-    return f"KL(f*|s) <= KL(f*|w) - KL(s|w) {'holds' if interval[0] > 0 else 'is violated'}: {numbers}."
+    found = {0: "is not resolved", 1: "holds", -1: "is violated"}[side(slack.interval())]
+    return f"KL(f*|s) <= KL(f*|w) - KL(s|w) {found}: slack {reading(slack, 4)}."
 
 
 def seeds_notes(seeds: Sequence[int], broadcast: Any) -> list[str]:

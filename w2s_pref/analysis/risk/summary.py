@@ -25,6 +25,7 @@ from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.seeds import READINGS
 from w2s_pref.core.arrays import Floats
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
@@ -114,7 +115,7 @@ def risk_summary(
 
 
 def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
-    """Everything that is computed in the same way before and after calibration, with its 95 % intervals."""
+    """Everything that is computed in the same way before and after calibration, with both readings' intervals."""
     counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
     core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
     bounds = Moments(*(np.asarray(stat.value) for stat in core)).bounds()
@@ -126,10 +127,13 @@ def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> 
             for name, b in bounds.items()
         },
         "inheritance": {"errors": sum(counts.values()), **shares},
-        "intervals": {
-            **_nested(measured, blind, Stat.pair),
-            "bounds": {name: measured[f"slack_{name}"].pair() for name in bounds},
-            "inheritance": {name: blind[name].pair() for name in counts},
+        **{
+            name: {
+                **_nested(measured, blind, read),
+                "bounds": {bound: read(measured[f"slack_{bound}"]) for bound in bounds},
+                "inheritance": {owner: read(blind[owner]) for owner in counts},
+            }
+            for name, read in READINGS.items()
         },
     }
 
@@ -212,5 +216,5 @@ def _reverse_kl(stats: dict[str, Stat] | None) -> dict[str, Any] | None:
     return {
         **{name: number(stat.value) for name, stat in stats.items()},
         "holds": bool(slack >= -ROUNDING),
-        "intervals": {name: stat.pair() for name, stat in stats.items()},
+        **{key: {name: read(stat) for name, stat in stats.items()} for key, read in READINGS.items()},
     }

@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat
+from w2s_pref.analysis.stats.seeds import READINGS
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Bin
@@ -180,8 +181,8 @@ def analyze_calibration(
     """ECE, Brier score, reliability bins and the temperature that would fit these very items, of one model.
 
     Returns:
-        A JSON-ready dictionary: ``n, accuracy, ece, brier, reliability, temperature, intervals``. ``temperature`` is
-        over the table's ``tau`` and in-sample: fit it on other items before using it.
+        A JSON-ready dictionary: ``n, accuracy, ece, brier, reliability, temperature, intervals, intervals_in_seeds``.
+        ``temperature`` is over the table's ``tau`` and in-sample: fit it on other items before using it.
 
     Raises:
         W2SError: bad table, unknown model, or fewer than two resamples.
@@ -196,6 +197,6 @@ def analyze_calibration(
         **{name: number(stat.value) for name, stat in stats.items()},
         "reliability": [each.model_dump() for each in found.bins],
         "temperature": fit_temperature(data.logits(model).ravel()),
-        "intervals": {name: stat.pair() for name, stat in stats.items()},
+        **{key: {name: read(stat) for name, stat in stats.items()} for key, read in READINGS.items()},
         "warnings": data.warnings,
     }

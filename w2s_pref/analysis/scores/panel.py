@@ -12,6 +12,7 @@ import pandas as pd
 from w2s_pref.analysis.scores.table import near, source_of, validate_scores
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.seeds import seeds_note
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 
@@ -58,11 +59,21 @@ class Panel:
 
     def notes(self) -> list[str]:
         """How to read the intervals on this panel."""
+        return [
+            seeds_note(len(self.seeds)),
+            *(
+                f"Model {model!r} is the same under all {len(self.seeds)} seeds: intervals of its numbers alone are "
+                "over items only."
+                for model in self.repeated
+            ),
+        ]
+
+    @property
+    def repeated(self) -> list[str]:
+        """Models that score every item alike under all of several seeds, sorted: one model, or a deterministic one."""
         if len(self.seeds) == 1:
-            return ["One seed: intervals resample groups only and say nothing about other seeds."]
-        if len(self.seeds) == 2:
-            return ["Two seeds: seed-to-seed variation is estimated from a single difference and poorly known."]
-        return []
+            return []
+        return sorted(model for model, delta in self.delta.items() if (delta == delta[0]).all())
 
 
 def check_resamples(resamples: int) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 from scipy import stats
 
 from w2s_pref.analysis.stats.basics import Z95, divide
-from w2s_pref.analysis.stats.bootstrap import MIN_DEFINED
 from w2s_pref.core.arrays import Floats, Ints
 
 #: Up to this many values all n! orders are counted (362,880 for 9); above it, a seeded sample of ``DRAWS`` orders.
@@ -71,31 +70,11 @@ def spearman_p(x: Floats, y: Floats, seed: int = 0) -> float | None:
     return float((1 + np.sum(np.abs(drawn @ rx) >= observed)) / (1 + DRAWS))
 
 
-def holm(p: list[float | None]) -> list[float | None]:
-    """Holm's step-down adjustment over the p values that are defined."""
-    known = sorted((value, place) for place, value in enumerate(p) if value is not None)
-    adjusted: list[float | None] = [None] * len(p)
-    least = 0.0
-    for rank, (value, place) in enumerate(known):
-        least = max(least, min(1.0, (len(known) - rank) * value))
-        adjusted[place] = least
-    return adjusted
-
-
 def cluster_weights(clusters: Ints, resamples: int, seed: int) -> Floats:
     """(B, n) counts of every point when the clusters 0..C-1 are resampled as wholes."""
     size = int(clusters.max()) + 1
     drawn = np.random.default_rng([seed, 3]).multinomial(size, np.full(size, 1 / size), size=resamples)
     return np.asarray(drawn[:, clusters], dtype=np.float64)
-
-
-def percentile(samples: Floats) -> list[float] | None:
-    """95 % percentile interval; None where more than a tenth of the resamples is undefined."""
-    defined = samples[np.isfinite(samples)]
-    if len(defined) < max(2, MIN_DEFINED * len(samples)):
-        return None
-    low, high = np.quantile(defined, [0.025, 0.975])
-    return [float(low), float(high)]
 
 
 def support(n: int, tests: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import evaluate
 
 from w2s_pref.analysis.risk.summary import BLIND, risk_summary
+from w2s_pref.analysis.stats.seeds import READINGS
 from w2s_pref.metrics.tables import OSOOLI, RISK_INPUTS, metric_info, score_table
 
 _DESCRIPTION = """Share of items on which the strong model is confidently wrong while the weak model is uncertain, the
@@ -29,5 +30,5 @@ class BlindSpotDeception(evaluate.Metric):  # type: ignore[misc]
         return {
             **{name: found[name] for name in _KEPT},
             "calibrated": {name: after.get(name) for name in BLIND},
-            "intervals": {name: found["intervals"][name] for name in (*BLIND, "inheritance")},
+            **{key: {name: found[key][name] for name in (*BLIND, "inheritance")} for key in READINGS},
         }

@@ -62,13 +62,16 @@ def _settings(found: Sequence[Mapping[str, Any]]) -> Table[Any]:
 
 def _aurocs(signals: Sequence[Mapping[str, Any]]) -> Table[Any]:
     """AUROC, without each setting in turn, and alarms at thresholds from the quiet runs of other settings."""
-    heads = ("signal", "AUROC", "95 %", "verdict", "one left out", "detected", "lead", "false a run")
+    heads = ("signal", "AUROC", "95 %", "verdict", "one left out", "detected", "lead, 95 %", "false a run")
     rows = []
     for row in signals:
         left = [value for value in row["left_out"].values() if value is not None]
         least = span((min(left), max(left)), 2) if left else "undefined"
         found = (number(row["auroc"], 2), span(row["interval"], 2), row["verdict"], least)
-        rows.append((_name(row), *found, *_worth(row["alarms"])))
+        detected, lead, false = _worth(row["alarms"])
+        over_runs = row["alarms"]["lead_interval"]
+        lead = lead if over_runs is None else f"{lead}, {span(over_runs, 2)}"
+        rows.append((_name(row), *found, detected, lead, false))
     return plain_table("", heads, rows)
 
 

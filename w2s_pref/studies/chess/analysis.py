@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
 from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.seeds import disagreements
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder
@@ -142,7 +143,7 @@ def _cell(cell: Cell, tables: Mapping[str, Sequence[pd.DataFrame]], draw: Resamp
         pgr=estimate(found.stat, note=found.note),
         pgr_fieller=None if found.note else found.fieller,
         verdict=verdict(found),
-        warnings=warnings(found),
+        warnings=[*warnings(found), *disagreements({f"the accuracy of {cell.student}": draw.mean(student)})],
         agreement=Agreement(
             overall=estimate(draw.mean(same)),
             supervisor_right=estimate(draw.mean(same, weak), "The weak model is never right."),

@@ -129,6 +129,7 @@ def study_design(design: dict[str, Any]) -> Design:
         known_rule=design["known_rule"],
         resamples=design["resamples"],
         seed=design["seed"],
+        placebo=design.get("placebo"),
         references=design["references"],
     )
 
@@ -138,7 +139,7 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     on_main: ClassVar[bool] = True
     scores: dict[tuple[str, int, str], Scored]
     labels: dict[tuple[str, int], LabelStage]
