@@ -83,6 +83,7 @@ def grid() -> list[Any]:
         cells += [
             Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
         ]
+    cells += [Cell("risks", k, sd, icc=0.0, skewed=True) for k in SEEDS[1:] for sd in (0.05, 0.1)]
     return [*cells, *verdicts()]
 
 

@@ -127,6 +127,8 @@ def statistics(title: str) -> Any:
 def _effect(cell: dict[str, Any]) -> str:
     if cell["collapse"]:
         return f"{100 * cell['collapse']:.0f} % collapse"
+    if cell["skewed"]:
+        return f"{cell['sd']:g}, flips alone"
     return f"log rho {cell['rho']:g}" if cell["rho"] else f"{cell['sd']:g}"
 
 
