@@ -8,7 +8,7 @@ this seed, since an interval from one seed speaks of no other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -68,8 +68,9 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """The cell in one line, number of worlds included."""
-        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
+        """The cell in one line: what is not as usual, so that a field more changes no other cell."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return " ".join(f"{each.name}={own[each.name]}" for each in fields(self) if own[each.name] != each.default)
 
     def run(self) -> dict[str, Any]:
         """How often the intervals of this cell hold the truth."""
