@@ -148,6 +148,8 @@ def test_main_table_is_json_and_states_its_cost(monkeypatch):
     from rich.console import Console
 
     monkeypatch.setattr(power, "verdict", lambda name, seed: verdict(name, 300, 2, seed))
+    few = {name: organisms.NOT_SELECTIVE[name] for name in ("blind", "easy", "bad_seeds")}
+    monkeypatch.setattr(power, "NOT_SELECTIVE", few)
     tables, value = power.main_table(simulations=2, items=60, seeds=2)
     found = json.loads(json.dumps(value, allow_nan=False))
     console = Console(width=240, record=True, file=io.StringIO())
@@ -159,6 +161,7 @@ def test_main_table_is_json_and_states_its_cost(monkeypatch):
     assert [row["organism"] for row in found["organisms"]] == list(organisms.ORGANISMS)
     assert all(row["simulations"] == 2 for row in found["false_positives"])
     assert [row["rho"] for row in found["power_rho"]] == list(power.RHOS)
+    assert [row["organism"] for row in found["confounded"]] == ["easy", "bad_seeds"]
     assert [row["items"] for row in found["power_tax"]] == list(power.TAX_ITEMS)
 
 
