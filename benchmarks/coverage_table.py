@@ -44,10 +44,11 @@ def page(lines: list[Line]) -> str:
 
 def _state(lines: list[Line]) -> str:
     hours = sum(line["seconds"] for line in lines) / 3600
-    failed = sum(fails(name, row) for line in lines for name, row in line["found"].items() if "covered" in row)
-    judged = sum("covered" in row for line in lines for row in line["found"].values())
+    # A collapse that no seed has shown cannot be covered: shown, not judged.
+    judged = [each for line in lines if line["cell"]["family"] != "collapses" for each in line["found"].items()]
+    intervals = [fails(name, row) for name, row in judged if "covered" in row]
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return f"{len(lines)} cells, {judged} intervals, of which {failed} fail; {hours:.1f} hours of one core ({machine})."
+    return f"{len(lines)} cells, {len(intervals)} intervals, of which {sum(intervals)} fail; {hours:.1f} hours of one core ({machine})."
 
 
 def fails(name: str, row: dict[str, int]) -> bool:

@@ -36,7 +36,7 @@ DECEIVER_SEEDS = {
 
 
 def control_study(
-    simulations: int = 20,
+    simulations: int = 12,
     items: int = 1000,
     seeds: int = 3,
     seed: int = 0,
