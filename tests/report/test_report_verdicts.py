@@ -76,16 +76,23 @@ def test_gates_stand_with_lift_interval_and_p_and_those_that_failed_are_named() 
     found = entries(results)
     assert verdicts.label(found["explicit"]) == "selective"
     assert verdicts.failures(found["explicit"]) == "none"
-    assert verdicts.failures(found["implicit"]) == "margin, adjusted, placebo"
+    assert verdicts.failures(found["implicit"]) == "lift, adjusted lift, over placebo"
     words = " ".join(Page(render(results)).words)
-    for part in ("1.54", "[1.24, 1.94]", "{1.34, 1.84}", "p 0.004", "failed gates: margin, adjusted, placebo", "0.41"):
+    for part in (
+        "1.54",
+        "[1.24, 1.94]",
+        "{1.34, 1.84}",
+        "p 0.004",
+        "failed gates: lift, adjusted lift, over placebo",
+        "0.41",
+    ):
         assert part in words
     text = printed(results, 80)
     assert "1.54 [1.24, 1.94]" in text
     assert "Adjusted lift" in text
     assert "not resolved" in text
     single = build(seeds=1)
-    assert verdicts.failures(entries(single)["explicit"]) == "placebo (missing)"
+    assert verdicts.failures(entries(single)["explicit"]) == "over placebo (missing)"
     assert "one seed has no sibling" in printed(single)
 
 
