@@ -133,7 +133,7 @@ def expected_flips(
         row = np.arange(len(flat))[:, None, None] * len(centres)
         where = (row + place[:, :, None]) * lifts.CELL_COLUMNS + np.arange(lifts.CELL_COLUMNS)
         size = len(flat) * len(centres) * lifts.CELL_COLUMNS
-        binned = np.bincount(where.ravel(), weights=flat[:, :width].ravel(), minlength=size)
+        binned: Floats = np.bincount(where.ravel(), weights=flat[:, :width].ravel(), minlength=size).astype(np.float64)
         binned = binned.reshape(len(flat), len(centres), lifts.CELL_COLUMNS)
         return binned[:, :, 3].sum(axis=1), lifts.expected_flips(binned, basis)
 
