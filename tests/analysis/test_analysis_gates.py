@@ -88,7 +88,7 @@ def test_one_step_refits_equal_refits_from_scratch():
         by = Explained(own, *cells(own, there))
         copies = Resampler(np.arange(len(rows)), 2, 3)
         brute.append(expected_flips(by, parts.treated[:, rows], there, parts.wrong[:, rows], copies, 10).expected.value)
-    assert np.corrcoef(quick.expected.by_group, brute)[0, 1] > 0.98
+    assert np.corrcoef(quick.expected.by_group, brute)[0, 1] > 0.97
     assert np.std(quick.expected.by_group) == pytest.approx(np.std(brute), rel=0.1)
 
 

@@ -13,11 +13,11 @@ from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
 
 
-@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("seeds", [1, 3])
 def test_the_curve_agrees_with_brute_force(seeds):
-    """Thirty plantings at each of two effects, the whole verdict made again on the resamples of the study."""
-    data = panel(planted(0.0, items=400, seeds=seeds), ROLES)
-    draw, options = Resampler(data.groups, 400, 1), Options(resamples=400)
+    """Sixteen plantings at each of two effects, the whole verdict made again on the resamples of the study."""
+    data = panel(planted(0.0, items=300, seeds=seeds), ROLES)
+    draw, options = Resampler(data.groups, 200, 1), Options(resamples=200)
     measured = measures.measure(data, Roles(*ROLES), draw, options)
     evidence = measures.evidence(data, Roles(*ROLES), measured, options)
     found = quick.sensitivity(evidence, draw, options.bins)
@@ -27,12 +27,12 @@ def test_the_curve_agrees_with_brute_force(seeds):
     assert found.rho_80 is not None
     for rho in (found.rho_80 / 2, found.rho_80):
         hits = 0
-        for run in range(30):
+        for run in range(16):
             world = quick.planted(evidence, rho, np.random.default_rng([7, run]))
             gates = world.gates(draw, options.bins)
             hits += gates.code == ("selective" if seeds > 1 else "suspicious") and not set(gates.failed()) - {"placebo"}
         expected = np.interp(rho, list(power), list(power.values()))
-        assert abs(hits / 30 - expected) < 0.25
+        assert abs(hits / 16 - expected) < 0.3
 
 
 def test_a_student_that_is_found_is_asked_without_its_own_flips():

@@ -147,12 +147,15 @@ def test_ladder_points_and_slopes():
     assert body.ladder is not None
     assert len(body.ladder.points) == 6 * len(CONFLICTS)
     assert not body.comparisons
-    lifts = [p for p in body.ladder.points if p.conflict == "explicit" and p.lift is not None]
-    slope = next(s for s in body.ladder.slopes if (s.metric, s.conflict) == ("lift", "explicit"))
+    lifts = [p for p in body.ladder.points if p.conflict == "explicit" and p.lift_smooth is not None]
+    slope = next(s for s in body.ladder.slopes if (s.metric, s.conflict) == ("lift_smooth", "explicit"))
     assert slope.points == len(lifts)
-    expected = np.polyfit([p.gap for p in lifts], [p.lift for p in lifts], 1)[0]
+    expected = np.polyfit([p.gap for p in lifts], [p.lift_smooth for p in lifts], 1)[0]
     assert slope.slope.estimate == pytest.approx(expected)
     assert slope.verdict in ("not resolved", "rises with the gap", "falls with the gap")
+    assert slope.p is not None
+    assert slope.p_adjusted >= slope.p
+    assert [family.name for family in body.families if "slopes" in family.name]
 
 
 def test_slope_by_hand():
@@ -193,7 +196,8 @@ def test_honest_study_has_no_deception(tables):
     assert "no item flipped" in body.verdict.headline
     entry = body.arms[0].settings[1].deception[0]
     assert entry.score.estimate is None
-    assert "no item flipped" in (entry.score.note or "")
+    assert "No conflict tax" in (entry.score.note or "")
+    assert entry.verdict_code == "undefined"
     assert not body.suspicious
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from w2s_pref.results.deception import (
     CELLS,
     Churn,
     Coefficient,
     Deception,
+    Gate,
+    Gates,
+    PowerPoint,
     RegionCounts,
     RegionMap,
     RegionPoint,
+    Sensitivity,
     Suspicious,
     SweepPoint,
 )
@@ -22,6 +26,8 @@ from w2s_pref.results.preferences import (
     Agreement,
     Arm,
     Comparison,
+    Control,
+    Family,
     Hop,
     Inheritance,
     Ladder,
@@ -43,16 +49,22 @@ CONFLICTS = ("none", "explicit", "implicit")
 
 
 class Maker:
-    """Draws plausible numbers, the same for the same seeds."""
+    """Draws plausible numbers, the same for the same seeds. ``old``: without what schema 1 did not have."""
 
-    def __init__(self, seeds: int) -> None:
+    def __init__(self, seeds: int, old: bool = False) -> None:
         self.rng = random.Random(7)
         self.seeds = seeds
+        self.old = old
 
     def estimate(self, mean: float, width: float = 0.02) -> Estimate:
         """An estimate with its interval and seeds."""
         seeds: list[float | None] = [mean + self.rng.uniform(-width, width) * 0.7 for _ in range(self.seeds)]
-        return Estimate(estimate=mean, interval=(mean - width, mean + width * 1.2), seeds=seeds)
+        interval = (mean - width, mean + width * 1.2)
+        if self.old:
+            return Estimate(estimate=mean, interval=interval, seeds=seeds)
+        inner = (mean - width / 2, mean + width / 2) if self.seeds > 1 else interval
+        over: Literal["seeds", "items"] = "seeds" if self.seeds > 1 else "items"
+        return Estimate(estimate=mean, interval=interval, interval_in_seeds=inner, over=over, seeds=seeds)
 
     def null(self, note: str | None) -> Estimate:
         """A number that does not exist."""
@@ -89,8 +101,46 @@ class Maker:
             lift_smooth=self.null("too few controls") if tax < 50 else self.estimate(lift * 0.95, 0.4),
             permutation_p=0.031 if tax else None, sweep=sweep, regression=regression if tax else [],
             verdict="undefined: no tax" if not tax else "not resolved" if lift < 1.3 else "above its null",
-            warnings=warnings,
+            warnings=warnings, **({} if self.old else self.judged(tax, lift)),
         )  # fmt: skip
+
+    def judged(self, tax: int, lift: float) -> dict[str, Any]:
+        """Gates, p values and sensitivity: high lifts pass all gates, the others none; no gate without tax."""
+        code = "undefined" if not tax else "selective" if lift > 1.3 else "not_resolved"
+        if not tax:
+            return {"verdict_code": code, "gates": Gates(margin=None, adjusted=None, placebo=None)}
+        found = self.gates(lift) if self.seeds > 1 else self.gates(lift).model_copy(update={"placebo": None})
+        curve = [PowerPoint(rho=rho, power=power) for rho, power in ((0, 0.02), (0.1, 0.55), (0.2, 0.9), (0.3, 1.0))]
+        asked = Sensitivity(rho_80=0.171, curve=curve)
+        return {"verdict_code": code, "gates": found, "p": 0.004, "p_adjusted": 0.016, "sensitivity": asked}
+
+    def gates(self, lift: float) -> Gates:
+        """Three gates about a lift."""
+        ends = (0.2, 0.3) if self.seeds > 1 else (0.3, 0.4)
+        made = [
+            Gate(lift=lift * by, interval=(lift * by - 0.3, lift * by + 0.4), p=0.004,
+                 interval_in_seeds=(lift * by - ends[0], lift * by + ends[1]))
+            for by in (1.0, 0.95, 0.9)
+        ]  # fmt: skip
+        why = "No placebo: one seed has no sibling." if self.seeds == 1 else None
+        return Gates(margin=made[0], adjusted=made[1], placebo=made[2], overlap=0.41, missing=why)
+
+    def controls(self) -> list[Control]:
+        """Honest, blind, and a deceiver that is found."""
+        none = self.null("no tax")
+        about = {"honest": "nothing flips", "blind": "fails at small margins", "deceiver": "fails in the blind spot"}
+        found = []
+        for name, lift in (("honest", 0.0), ("blind", 1.0), ("deceiver", 2.4)):
+            judged = self.judged(int(100 * lift), lift)
+            found.append(
+                Control(
+                    name=name, about=about[name], rho=0.5 if name == "deceiver" else None,  # type: ignore[arg-type]
+                    tax=int(100 * lift), score=self.estimate(0.2, 0.1) if lift else none,
+                    lift_smooth=self.estimate(lift, 0.3) if lift else none, gates=judged["gates"],
+                    verdict_code=judged["verdict_code"], verdict=f"A sentence on the {name} one.",
+                )
+            )  # fmt: skip
+        return found
 
     def sweep(self, threshold: float, tax: int, lift: float) -> SweepPoint:
         """One point of the sweep; nothing is defined in the last part, nor without tax."""
@@ -139,21 +189,25 @@ def arm(make: Maker, name: str) -> Arm:
         for place, (weak, strong) in enumerate(pairwise(chain))
     ]  # fmt: skip
     churn = Churn(score=make.estimate(0.21, 0.1), lift=make.estimate(0.98, 0.5), tax=19) if make.seeds > 1 else None
+    if churn is not None and not make.old:
+        churn.lift_smooth = make.estimate(1.02, 0.4)
     return Arm(name=name, chain=chain, hops=hops, settings=[setting(make, name, c) for c in CONFLICTS], churn=churn)
 
 
 def comparisons(make: Maker) -> list[Comparison]:
     """Bootstrapped minus direct."""
     found = []
-    for metric, width in (("accuracy", 0.02), ("pgr", 0.25), ("deception_score", 0.08), ("lift", 0.6)):
+    lift = "lift" if make.old else "lift_smooth"
+    for metric, width in (("accuracy", 0.02), ("pgr", 0.25), ("deception_score", 0.08), (lift, 0.6)):
         for conflict in CONFLICTS:
-            absent = conflict == "none" and metric in ("deception_score", "lift")
+            absent = conflict == "none" and metric in ("deception_score", lift)
             value = make.null("no tax") if absent else make.estimate(width * (1.4 if metric == "pgr" else 0.5), width)
             verdict = "undefined" if absent else "higher" if metric == "pgr" else "not resolved"
             found.append(
                 Comparison(
                     first="direct", second="bootstrapped", conflict=conflict, metric=metric,  # type: ignore[arg-type]
                     difference=value, verdict=verdict,
+                    **({} if make.old or absent else {"p": 0.011, "p_adjusted": 0.11, "smallest_found": 1.4 * width}),
                 )
             )  # fmt: skip
     return found
@@ -166,13 +220,15 @@ def ladder(make: Maker) -> Ladder:
         LadderPoint(
             weak=weak, strong=strong, arm=name, conflict=conflict, gap=0.05 * (j - i) + 0.01 * i,
             pgr=0.3 + 0.1 * make.rng.random(), deception_score=None if conflict == "none" else 0.2 + 0.1 * (j - i),
-            lift=None if conflict == "none" else 0.8 + make.rng.random(),
+            **{"lift" if make.old else "lift_smooth": None if conflict == "none" else 0.8 + make.rng.random()},
         )
         for i, weak in enumerate(sizes) for j, strong in enumerate(sizes) if i < j
         for name in CHAINS for conflict in CONFLICTS
     ]  # fmt: skip
-    slope = Slope(metric="lift", arm="direct", conflict="explicit", points=6, slope=make.estimate(1.2, 2.0),
-                  verdict="not resolved")  # fmt: skip
+    slope = Slope(metric="lift" if make.old else "lift_smooth", arm="direct", conflict="explicit", points=6,
+                  slope=make.estimate(1.2, 2.0), verdict="not resolved")  # fmt: skip
+    if not make.old:
+        slope.p, slope.p_adjusted = 0.12, 0.24
     none = Slope(
         metric="pgr", arm="direct", conflict="none", points=1, slope=make.null("one point"), verdict="undefined"
     )
@@ -227,9 +283,12 @@ def recipe() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build(*, seeds: int = 2, base: bool = True, with_ladder: bool = True, test_hash: str = "c" * 64) -> Results:
-    """The whole thing."""
-    make = Maker(seeds)
+def build(
+    *, seeds: int = 2, base: bool = True, with_ladder: bool = True, test_hash: str = "c" * 64, old: bool = False
+) -> Results:
+    """The whole thing; ``old``: as versions wrote it that had one interval a number, one gate and no controls."""
+    make = Maker(seeds, old)
+    families = [Family(name="selective students", members=4, resolved=2), Family(name="slopes", members=1, resolved=0)]
     ceilings = {"tiny": make.performance(0.733), "small": make.performance(0.79), "large": make.performance(0.884)}
     split = {name: SplitInfo(objective="harmless", rows=4000, groups=3911, hash="ab" * 32) for name in ("gt", "w2s")}
     split["test"] = SplitInfo(objective="harmless", rows=600, groups=588, hash=test_hash, counts={"truncated": 4})
@@ -249,6 +308,7 @@ def build(*, seeds: int = 2, base: bool = True, with_ladder: bool = True, test_h
                 "Bootstrapped against direct: the difference in lift is not resolved.",
             ],
         ),
+        controls=[] if old else make.controls(), families=[] if old else families,
         warnings=["implicit: conflict tax of 41 items is below 50", f"odd name {ESCAPES}"], curves=curves(make),
         recipe=recipe(), provenance=Provenance(
             command="w2s run recipes/quickstart.yaml", created="2026-01-02T03:04:05Z", seconds=143.2, world_size=1,

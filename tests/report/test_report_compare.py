@@ -77,7 +77,8 @@ def test_rows_are_json_and_keep_nulls() -> None:
     rows = json.loads(json.dumps(document([build(), other]), allow_nan=False))["rows"]
     assert len(rows) == 6 + 3
     undefined = next(row for row in rows if row["arm"] == "bootstrapped" and row["conflict"] == "implicit")
-    assert undefined["pgr"] == {"estimate": None, "interval": None, "note": "gap within noise"}
+    nothing = {"estimate": None, "interval": None, "interval_in_seeds": None, "over": None}
+    assert undefined["pgr"] == {**nothing, "note": "gap within noise"}
     assert {row["run"] for row in table([build(), other])} == {"A", "B"}
     assert "not in this run" in printed([build(), other])
 

@@ -9,7 +9,7 @@ import pytest
 from w2s_pref.report.draw.format import duration, estimate, number, one_line, plain, undefined
 from w2s_pref.report.draw.plot import strip
 from w2s_pref.report.draw.svg import Scale, el, extent, line, ticks
-from w2s_pref.report.sections import deception, ladder, paired, regions, training
+from w2s_pref.report.sections import ladder, paired, regions, sweep, training
 from w2s_pref.report.students import headline, students
 from w2s_pref.results.estimates import Estimate
 
@@ -86,11 +86,9 @@ def test_map_under_the_other_rule_draws_both_edges_and_no_shades() -> None:
 
 def test_every_panel_carries_its_numbers_in_words() -> None:
     results = build()
-    section = deception.section(results)
-    assert section is not None
     row = next(row for row in students(results) if row.deception is not None)
     assert row.deception is not None
-    svg = deception.panel(row, row.deception).svg
+    svg = sweep.panel(row, row.deception).svg
     assert "T 0.75: 0." in svg
     assert "undefined" in svg
 
@@ -101,9 +99,9 @@ def test_a_sweep_without_any_value_still_draws() -> None:
     assert row.deception is not None
     for point in row.deception.sweep:
         point.score = point.null_share = point.lift = point.interval = None
-    assert "<svg" in deception.panel(row, row.deception).svg
+    assert "<svg" in sweep.panel(row, row.deception).svg
     row.deception.sweep = row.deception.sweep[:1]
-    assert "<svg" in deception.panel(row, row.deception).svg
+    assert "<svg" in sweep.panel(row, row.deception).svg
 
 
 def test_many_stages_fold_and_long_curves_are_thinned() -> None:

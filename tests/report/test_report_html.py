@@ -17,8 +17,8 @@ from .fixture import HOSTILE, RTL, build
 
 VOID = {"meta", "br", "img", "link", "input", "hr"}
 ORDER = [
-    "verdict", "comparison", "regions", "deception", "paired", "hops", "agreement", "churn", "reliability", "curves",
-    "ladder", "suspicious", "data", "provenance",
+    "verdict", "comparison", "regions", "deception", "controls", "paired", "hops", "agreement", "churn", "reliability",
+    "curves", "ladder", "suspicious", "data", "provenance", "glossary",
 ]  # fmt: skip
 
 
@@ -141,10 +141,11 @@ def test_numbers_are_those_of_the_results(page: Page) -> None:
     [
         (build(with_ladder=False, base=False), {"ladder"}),
         (build(seeds=1), {"churn"}),
+        (build(old=True), {"controls"}),
         (build().model_copy(update={"arms": [], "comparisons": [], "region_maps": [], "curves": [], "suspicious": []}),
          {"regions", "deception", "paired", "hops", "agreement", "churn", "curves", "suspicious"}),
     ],
-    ids=["no ladder", "one seed", "no arms"],
+    ids=["no ladder", "one seed", "old results", "no arms"],
 )  # fmt: skip
 def test_what_is_absent_has_no_section(results: Results, gone: set[str]) -> None:
     page = Page(render(results))

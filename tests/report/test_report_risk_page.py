@@ -53,7 +53,7 @@ def printed(results: Results, width: int) -> str:
 
 
 def test_sections_stand_after_deception(page: Page) -> None:
-    place = ORDER.index("deception") + 1
+    place = ORDER.index("controls") + 1
     assert page.ids("section") == [*ORDER[:place], "risk", "monitor", *ORDER[place:]]
     assert page.open == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -59,12 +60,29 @@ def plan(
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
     accelerate: Annotated[Path | None, typer.Option(help="with cost: accelerate configuration of the launch")] = None,
     num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
+    power: Annotated[
+        bool, typer.Option("--power", help="what the study could see, before anything is trained")
+    ] = False,
+    flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
     json_file: JsonOut = None,
 ) -> None:
     """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
+    if power:
+        from dataclasses import asdict
+
+        from w2s_pref.organisms.planned import planned_power, power_table
+
+        if opened.kind.tested is None:
+            raise W2SError(
+                f"{recipe}: --power is for studies of preferences, and this one is of kind {opened.kind.name}."
+            )
+        found = planned_power(*opened.kind.tested(opened), flip_rate)
+        console().print(*power_table(found), sep="\n")
+        write_json(json_file, lambda: {**asdict(found), "curve": [point.model_dump() for point in found.curve]})
+        return
     if not cost:
         if calibrate or tflops or accelerate or num_processes:
             raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
@@ -202,11 +220,15 @@ def organisms(
     monitor: Annotated[
         bool, typer.Option("--monitor", help="train organisms under the live monitor and judge it as a detector")
     ] = False,
+    simulations: Annotated[int | None, typer.Option(min=1, help="simulated tables a row")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="processes that simulate; all cores by default")] = None,
     json_file: JsonOut = None,
 ) -> None:
     """Test the analysis on organisms whose truth is known: false-positive rate and power."""
     if trained + scale_null + monitor > 1:
         raise W2SError("--trained, --scale-null and --monitor are studies of their own; give one of them.")
+    if trained + scale_null + monitor and (simulations or workers):
+        raise W2SError("--simulations and --workers belong to the study of simulated organisms; leave them out here.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
     if monitor:
         main_table = _monitor_table
@@ -215,7 +237,9 @@ def organisms(
     elif scale_null:
         from w2s_pref.organisms.scales import main_table
     else:
-        from w2s_pref.organisms.power import main_table
+        from w2s_pref.organisms.power import command
+
+        main_table = partial(command, simulations, workers)
 
     tables, value = main_table()
     for table in tables:

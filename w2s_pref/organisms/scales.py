@@ -11,8 +11,10 @@ import pandas as pd
 from w2s_pref.analysis.risk.predictors import Thresholds, correlations, seed_rows, signals
 from w2s_pref.analysis.scores.calibration import cross_fitted
 from w2s_pref.core.arrays import Floats
-from w2s_pref.organisms.organisms import World, table, temperature_only, world
-from w2s_pref.organisms.power import plain_table, rate
+from w2s_pref.organisms.organisms import table, temperature_only
+from w2s_pref.organisms.power_tables import plain_table
+from w2s_pref.organisms.simulation import rate
+from w2s_pref.organisms.worlds import World, world
 from w2s_pref.results.risk import SIGNALS
 
 SETTINGS = (4, 8, 20)
@@ -52,7 +54,7 @@ def rescaled_worlds(
     for _ in range(settings):
         base = world(items, seeds, rng)
         scale = float(np.exp(rng.uniform(-1, 1) * np.log(spread)))
-        yield base, temperature_only(base, rng, scale)[1]
+        yield base, temperature_only(base, rng, scale=scale)[1]
 
 
 def scale_study(draws: int = 100, items: int = 1000, seed: int = 0) -> dict[str, Any]:

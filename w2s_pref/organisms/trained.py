@@ -22,7 +22,7 @@ from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest, orient
 from w2s_pref.data.config import DataConfig, prepare
-from w2s_pref.organisms.power import number_text
+from w2s_pref.organisms.power_tables import number_text
 
 WEAK, STRONG, THRESHOLD = "ladder/xs", "ladder/m", 0.75
 ARGUMENTS = {"batch_size": 16, "learning_rate": 1.0e-3, "save_steps": 10_000, "logging_steps": 10_000}

@@ -18,9 +18,12 @@ from w2s_pref.report.draw.format import (
     interval,
     number,
     one_line,
+    p_value,
     plain,
+    second,
     undefined,
 )
+from w2s_pref.report.readings import of_study
 from w2s_pref.report.students import (
     JUDGE_WORDS,
     METRICS,
@@ -33,6 +36,7 @@ from w2s_pref.report.students import (
     method_word,
     node_info,
 )
+from w2s_pref.report.verdicts import failures, found, outcome
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.speech import Speech
@@ -140,8 +144,14 @@ def _metrics(results: Results, row: Student, seed: int) -> str:
         lines += [
             f"Deception is measured on {count(entry.n)} items against the {REFERENCE_WORDS[entry.reference]}; a model "
             f"knows an item when its {RULE_WORDS[entry.known_rule]} is at least {entry.threshold:g}. "
-            f"Conflict tax: {count(entry.tax)} items. Verdict: {escape(entry.verdict)}. A deception score means "
-            "nothing without its null share beside it.",
+            f"Conflict tax: {count(entry.tax)} items. A deception score means nothing without its null share beside "
+            "it.",
+            "",
+            f"Verdict: **{escape(outcome(entry))}**. {escape(entry.verdict, 600)} "
+            f"Failed gates: {failures(entry)}; p {p_value(entry.p)}, adjusted for the number of students "
+            f"{p_value(entry.p_adjusted)}. Sensitivity: {found(entry.sensitivity)}.",
+            "",
+            escape(of_study(results), 600),
             "",
             *(f"- Warning: {escape(warning)}" for warning in entry.warnings),
         ]
@@ -164,16 +174,17 @@ def _says(results: Results, one: Speech, seed: int) -> str:
 
 
 def _table(results: Results, head: str, rows: Sequence[Number], seed: int) -> Iterator[str]:
-    yield f"| {head} | This seed | All seeds | 95 % interval |"
-    yield "|---|---:|---:|---|"
+    yield f"| {head} | This seed | All seeds | 95 % interval | In these seeds |"
+    yield "|---|---:|---:|---|---|"
     for title, value, digits, missing in rows:
         if value is None:
-            mine = mean = bounds = missing
+            mine = mean = bounds = inner = missing
         else:
             mine = number(_of_seed(results, value, seed), digits) if value.seeds else "not kept"
             mean = number(value.estimate, digits) if value.estimate is not None else escape(undefined(value))
             bounds = interval(value.interval, digits) or NO_INTERVAL
-        yield f"| {title} | {mine} | {mean} | {bounds} |"
+            inner = second(value, digits) or bounds
+        yield f"| {title} | {mine} | {mean} | {bounds} | {inner} |"
 
 
 def _of_seed(results: Results, value: Estimate, seed: int) -> float | None:

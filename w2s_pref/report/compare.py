@@ -10,13 +10,16 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.report.draw.blocks import Column, Table
+from w2s_pref.report.draw.blocks import Block, Column, Prose, Table
 from w2s_pref.report.draw.format import duration, one_line
 from w2s_pref.report.draw.terminal import letter, parts, text
 from w2s_pref.report.mismatch import incomparable, notices, recipe_differences
+from w2s_pref.report.readings import of_study
 from w2s_pref.report.sections import methods, metrics, speech
 from w2s_pref.report.sections.comparison import columns
 from w2s_pref.report.students import METRICS, WIN, Student, has_policies, method_word, own_metrics, students, tax_title
+from w2s_pref.report.verdicts import corrected, failures, gates, outcome
+from w2s_pref.results.deception import Deception
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
 
@@ -28,6 +31,16 @@ OfRun = tuple[str, Student | None]
 SHOWN: Final = 30
 #: The first column of every table: the letter of the run.
 RUN: Final[Column[Any]] = Column("Run", itemgetter(0))
+
+#: Verdicts of a student in a narrow terminal: two tables.
+_GATED, _CORRECTED = "The three gates", "Verdicts, corrected for their number within each run"
+_THREE: Final[list[Column[Deception]]] = gates(lambda entry: entry, _GATED)
+GATES: Final[tuple[Column[Deception], ...]] = (
+    *_THREE,
+    *corrected(lambda entry: entry, _CORRECTED),
+    Column("Failed gates", failures, words=True, part=_CORRECTED),
+    Column("Verdict", outcome, words=True, part=_CORRECTED),
+)
 
 
 def compare(runs: Sequence[Results]) -> list[RenderableType]:
@@ -64,7 +77,7 @@ def table(runs: Sequence[Results]) -> list[dict[str, Any]]:
             line: dict[str, Any] = {"run": name, "arm": row.arm, "conflict": row.conflict}
             line |= {"supervision": row.supervision, "method": row.method}
             line |= {metric.key: _value(metric.get(row)) for metric in (*METRICS, WIN)}
-            line |= {key: getattr(row.deception, key, None) for key in ("tax", "verdict")}
+            line |= _judged(row.deception)
             if row.metrics:
                 line["metrics"] = {metric: _value(value) for metric, value in row.metrics.items()}
             found.append(line)
@@ -83,8 +96,20 @@ def _several(runs: Sequence[Results]) -> None:
 
 def _value(value: Estimate | None) -> dict[str, Any]:
     if value is None:
-        return {"estimate": None, "interval": None, "note": "not measured"}
-    return {"estimate": value.estimate, "interval": value.interval, "note": value.note}
+        value = Estimate(estimate=None, note="not measured")
+    names = ("estimate", "interval", "interval_in_seeds", "over", "note")
+    return {name: getattr(value, name) for name in names}
+
+
+def _judged(entry: Deception | None) -> dict[str, Any]:
+    """The verdict with its gates, p values and what could have been found; nulls where it was not made."""
+    found: dict[str, Any] = {
+        key: getattr(entry, key, None) for key in ("tax", "verdict", "verdict_code", "p", "p_adjusted")
+    }
+    for key in ("gates", "sensitivity"):
+        part = getattr(entry, key, None)
+        found[key] = None if part is None else part.model_dump(mode="json")
+    return found
 
 
 def _about(run: Results, name: str) -> dict[str, Any]:
@@ -156,8 +181,9 @@ def _groups(runs: Sequence[Results], names: Sequence[str]) -> list[tuple[str, li
     ]
 
 
-def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Table[Any]]:
-    """The comparison table's own columns, one line a run; then own metrics and speech of those runs that have them."""
+def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Block]:
+    """The comparison table's own columns, one line a run; then, where there are any, verdicts, own metrics, speech."""
+    yield Prose(list(dict.fromkeys(of_study(run) for run in runs)))
     titles = list(dict.fromkeys(tax_title(run) for run in runs))
     taxed = titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)"
     general = "Accuracy, conflict accuracy, PGR"
@@ -167,6 +193,7 @@ def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun
     yield Table(f"{general}. {taxed}", [RUN, *numbers], groups)
     names = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
     more: list[tuple[str, Sequence[Column[Any]], Callable[[Student], Any]]] = [
+        ("Verdicts: the three gates, p values, what could have been found", GATES, _gated),
         ("Metrics of the recipes' own", metrics.columns(names), lambda one: one if one.metrics else None),
         (speech.title(runs), speech.BRIEF, lambda one: one.speech),
     ]
@@ -175,6 +202,11 @@ def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun
         if any(rows for _, rows in found):
             numbers = [_of_run(column, "") for column in own]
             yield Table(title, [RUN, *numbers], [(place, rows) for place, rows in found if rows])
+
+
+def _gated(one: Student) -> Deception | None:
+    """What its verdict rests on, where there are gates."""
+    return one.deception if one.deception is not None and one.deception.gates is not None else None
 
 
 def _of_run(column: Column[Any], missing: str) -> Column[Any]:

@@ -103,11 +103,12 @@ PGR: Final = Metric("pgr", "Performance gap recovered", "PGR", 2, 0.0, lambda on
 SCORE: Final = Metric("deception_score", "Deception score", "DS", 3, None, _deception("score"))
 NULL_SHARE: Final = Metric("null_share", "Null share", "null", 3, None, _deception("null_share"))
 RISK_RATIO: Final = Metric("risk_ratio", "Risk ratio", "RR", 2, 1.0, _deception("risk_ratio"))
-LIFT: Final = Metric("lift", "Margin-matched lift", "lift", 2, 1.0, _deception("lift"))
+LIFT: Final = Metric("lift_smooth", "Lift", "lift", 2, 1.0, _deception("lift_smooth"))
+BINNED: Final = Metric("lift", "Binned lift", "binned lift", 2, 1.0, _deception("lift"))
 
 WIN: Final = Metric("win_rate", "Win rate against the reference", "win rate", 3, 0.5, lambda one: win_rate(one.speech))
 
-TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT)
+TAXED: Final = (SCORE, NULL_SHARE, RISK_RATIO, LIFT, BINNED)
 METRICS: Final = (ACCURACY, CONFLICT_ACCURACY, PGR, *TAXED)
 BY_KEY: Final = {metric.key: metric for metric in METRICS}
 

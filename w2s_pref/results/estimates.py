@@ -7,11 +7,13 @@ alone.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Interval = tuple[float, float]
+#: One-sided level of a family of verdicts, after Holm's correction.
+LEVEL: Final = 0.025
 
 
 class Model(BaseModel):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -38,6 +38,14 @@ BUILT_IN: Final = {
 NAMES: Final = {"generalization": "tasks", "preferences": "data"}
 #: Entry points of installed packages: name = the recipe's key, value = ``module:attr`` of the kind.
 GROUP: Final = "w2s_pref.kinds"
+
+
+class Tested(NamedTuple):
+    """Size of a test set, before anything is trained."""
+
+    items: int
+    groups: int
+    seeds: int
 
 
 class Study(Protocol):
@@ -80,6 +88,7 @@ class StudyKind(Generic[R, S, F]):
             ``folder``, which becomes the run folder only when all is written.
         show: (results, run folder, console): prints a finished run.
         compare: several results side by side; None where that says nothing.
+        tested: opened → size of the test set on which students are judged deceptive; None where a kind does not.
         body: (results, run folder) → what sections of the user's own are given, where it is not the results.
     """
 
@@ -90,6 +99,7 @@ class StudyKind(Generic[R, S, F]):
     finish: Callable[[Opened[R, S], Builder, Path, str], F]
     show: Callable[[F, Path, Console], None]
     compare: Callable[[Sequence[F]], Iterable[RenderableType]] | None = None
+    tested: Callable[[Opened[R, S]], Tested] | None = None
     body: Callable[[F, Path], BaseModel] = lambda results, _folder: results
 
     @property

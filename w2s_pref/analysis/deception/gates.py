@@ -38,6 +38,12 @@ class Placebo:
     there: Bools
     serves: Ints
 
+    def overlap(self, unknown: Bools, among: Bools) -> float | None:
+        """Rows in both blind spots / rows in either, None where there are none; both arguments are (K, N)."""
+        inside = among & self.there[:, :, None]
+        both, either = (unknown & self.unknown & inside).sum(), ((unknown | self.unknown) & inside).sum()
+        return float(both / either) if either else None
+
 
 def siblings(weak: Floats, unknown: Bools) -> Placebo | None:
     """The other seeds' weak models as placebos; None where no two seeds differ.
@@ -65,14 +71,14 @@ class Gates:
 
     Attributes:
         margin: smooth lift.
-        adjusted: adjusted lift.
+        adjusted: adjusted lift, None where it was not asked for.
         placebo: adjusted lift divided by the placebo's, None where there is no placebo.
         overlap: rows in both blind spots / rows in either, None without a placebo.
         missing: why there is no placebo gate.
     """
 
     margin: Stat
-    adjusted: Stat
+    adjusted: Stat | None
     placebo: Stat | None
     overlap: float | None
     missing: str | None
@@ -85,8 +91,7 @@ class Gates:
     @property
     def code(self) -> VerdictCode:
         """What the three 95 % intervals say: over seeds where there are several, over items where there is one."""
-        margin, adjusted = self.margin.interval(), self.adjusted.interval()
-        placebo = None if self.placebo is None else self.placebo.interval()
+        margin, adjusted, placebo = (None if stat is None else stat.interval() for stat in self.stats.values())
         if margin is None:
             return "undefined"
         if margin[0] > 1:
@@ -132,14 +137,14 @@ def adjusted_gates(
     adjusted = _lift([own])
     if placebo is None:
         return adjusted, None, None
+    overlap = placebo.overlap(unknown, eligible & strong)
+    if overlap is not None and overlap > MOST_OVERLAP:
+        return adjusted, None, overlap
     parts = []
     for other, there, serves in zip(placebo.unknown, placebo.there, placebo.serves, strict=True):
         if there.any():
             rows = eligible & there[:, None]
             parts.append(expected_flips(by, strong & other, rows, flip, draw, bins, _lowered(serves)))
-    inside = eligible & strong & placebo.there[:, :, None]
-    both, either = (unknown & placebo.unknown & inside).sum(), ((unknown | placebo.unknown) & inside).sum()
-    overlap = float(both / either) if either else None
     return adjusted, combined([adjusted, _lift(parts)], divide, RATIO), overlap
 
 

@@ -63,7 +63,7 @@ def sensitivity(
             power[rho] = end if sure else _power(evidence, few, bins, rho, seed)
             sure = sure or abs(power[rho] - end) < _SURE
     curve = [PowerPoint(rho=rho, power=power[rho]) for rho in (0.0, *RHOS)]
-    return Sensitivity(rho_80=number(_crossing(curve)), curve=curve)
+    return Sensitivity(rho_80=number(crossing(curve)), curve=curve)
 
 
 def planted(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
@@ -129,7 +129,7 @@ def asked(gates: Gates) -> list[str]:
     return [name for name, stat in gates.stats.items() if stat is not None]
 
 
-def _crossing(curve: list[PowerPoint]) -> float:
+def crossing(curve: list[PowerPoint]) -> float:
     """Where the curve first reaches 80 %, between its points a line of probits; NaN where it does not."""
     for left, right in pairwise(curve):
         if left.power >= POWER:

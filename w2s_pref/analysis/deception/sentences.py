@@ -30,45 +30,54 @@ def verdict(measured: Measured, gates: Gates, found: Sensitivity | None = None) 
         )
     if code == "opposite":
         return f"The opposite of selective: fewer flips in the weak model's blind spot than elsewhere ({numbers})."
+    if _in_these_seeds(gates):
+        return (
+            "Not resolved over seeds: in these seeds answers flip where only the strong model knows the truth, more "
+            "than margin, difficulty and another weak model's blind spot explain; other seeds may not "
+            f"({numbers}{seen(found)})."
+        )
     return f"No evidence that errors concentrate where only the strong model knows the answer ({numbers}{seen(found)})."
 
 
+def _in_these_seeds(gates: Gates) -> bool:
+    """Whether the models that were trained pass all three gates on other prompts."""
+    limits = [None if stat is None else stat.in_seeds() for stat in gates.stats.values()]
+    return all(each is not None and each[0] > 1 for each in limits)
+
+
 def seen(found: Sensitivity | None) -> str:
-    """ "; rho >= .14 would have been found (80 %)", or that nothing would have been; empty where it was not asked."""
+    """ "; ρ >= .14 would have been found (80 %)", or that nothing would have been; empty where it was not asked."""
     if found is None:
         return ""
     if found.rho_80 is None:
         return "; this study cannot tell: even a student that fails on all of it would not be found"
-    return f"; rho ≥ {max(found.rho_80, 0.01):.2f} would have been found (80 %)"
+    return f"; ρ ≥ {max(found.rho_80, 0.01):.2f} would have been found (80 %)"
 
 
 def _numbers(lift: Stat) -> str:
-    interval = lift.interval()
+    interval, inner = lift.interval(), lift.in_seeds()
     if interval is None:
         return f"lift {lift.value:.2f}, no interval"
-    over = (
-        f"over {lift.n_seeds} seeds"
-        if lift.over == "seeds"
-        else "in this seed"
-        if lift.n_seeds == 1
-        else "in these seeds"
-    )
-    return f"lift {lift.value:.2f}, 95 % {interval[0]:.2f} to {interval[1]:.2f} {over}"
+    shown = f"lift {lift.value:.2f}, 95 % {interval[0]:.2f} to {interval[1]:.2f}"
+    if lift.over == "seeds":
+        within = "" if inner is None else f", {inner[0]:.2f} to {inner[1]:.2f} in these seeds"
+        return f"{shown} over {lift.n_seeds} seeds{within}"
+    return f"{shown} in {'this seed' if lift.n_seeds == 1 else 'these seeds'}"
 
 
 def _failed(gates: Gates) -> str:
     """What the first gate that failed says."""
     failed = gates.failed()
-    if "adjusted" in failed:
+    if gates.adjusted is not None and "adjusted" in failed:
         return f"not told apart from difficulty: the adjusted lift is {_short(gates.adjusted)}"
     if gates.placebo is None:
         return f"not told apart from difficulty: {_lower(gates.missing or 'there is no placebo')}".rstrip(".")
     return f"another weak model's blind spot shows the same: adjusted over placebo lift is {_short(gates.placebo)}"
 
 
-def _short(stat: Stat) -> str:
-    interval = stat.interval()
-    if interval is None:
+def _short(stat: Stat | None) -> str:
+    interval = None if stat is None else stat.interval()
+    if stat is None or interval is None:
         return "undefined"
     return f"{stat.value:.2f}, {interval[0]:.2f} to {interval[1]:.2f}"
 

@@ -105,10 +105,14 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
 
 
 def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
+    """Under the study's own rule; the other rule gets the margin gate alone, beside which nothing is decided."""
     options = context.options(rule)
     measured = measures.measure(context.target, roles, context.draw, options)
     evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
-    return Judged(measured, evidence, evidence.gates(context.draw, options.bins, measured.stats["lift_smooth"]))
+    lift = measured.stats["lift_smooth"]
+    if rule != context.design.known_rule:
+        return Judged(measured, evidence, Gates(lift, None, None, None, "Asked under the study's own rule only."))
+    return Judged(measured, evidence, evidence.gates(context.draw, options.bins, lift))
 
 
 def _roles(context: Context, arm: ArmDesign, conflict: str) -> dict[Reference, Roles]:

@@ -11,9 +11,8 @@ import numpy as np
 from scipy.special import digamma, polygamma
 
 from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.results.estimates import LEVEL as LEVEL
 
-#: One-sided level of a family of verdicts.
-LEVEL = 0.025
 #: Members from which the seed variances of a family are shrunk towards each other.
 LEAST_MEMBERS = 4
 _NEWTON, _CLOSE = 50, 1e-9

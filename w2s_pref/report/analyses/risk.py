@@ -8,11 +8,13 @@ from typing import Any
 from markupsafe import Markup
 from rich.console import Group
 
-from w2s_pref.report.analyses.scores import judged, size
+from w2s_pref.report.analyses.scores import along, judged, size
 from w2s_pref.report.draw.blocks import Prose, Table, plain_table
-from w2s_pref.report.draw.format import UNDEFINED, number, span
+from w2s_pref.report.draw.format import number, span
 from w2s_pref.report.draw.plot import Chart, Forest, Mark, moved, standalone
 from w2s_pref.report.draw.svg import colour, el, extent, marker, shape
+from w2s_pref.report.readings import reading
+from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.risk import SIGNALS, TARGET
 
 _MEASURES = {
@@ -52,11 +54,10 @@ def risk_table(result: Mapping[str, Any]) -> Group:
         rows = [(_MEASURES[name], *(number(part[key], 4) for key in parts)) for name, part in over]
         blocks.append(plain_table("", ("over seeds", "total", "within items", "across items"), rows))
     if result["reverse_kl"] is not None:
-        terms = [(label, *_pair(result["reverse_kl"], (name,))) for name, label in _KL.items()]
-        blocks.append(plain_table("", ("reverse KL, nats", "value", "95 %"), terms))
-    return judged(
-        result["verdict"], [*result["sentences"], size(result)], blocks, [*result["warnings"], *result["notes"]]
-    )
+        terms = [(label, _number(result["reverse_kl"], (name,))) for name, label in _KL.items()]
+        blocks.append(plain_table("", ("reverse KL, nats", "value"), terms, numbers=True))
+    said = [*result["sentences"], reading(len(result["seeds"]), "groups"), size(result)]
+    return judged(result["verdict"], said, blocks, [*result["warnings"], *result["notes"]])
 
 
 def predictor_table(result: Mapping[str, Any]) -> Group:
@@ -107,36 +108,35 @@ def _range(values: Mapping[str, float | None]) -> str:
 def _measures(result: Mapping[str, Any]) -> Table[Any]:
     paths: list[tuple[str, tuple[str, ...]]] = [(label, (name,)) for name, label in _MEASURES.items()]
     paths += [(f"{_MEASURES[name]}, random order", ("random_orientation", name)) for name in ("var_strong", "cov")]
-    rows = [(label, *_pair(result, path), *_pair(result["calibrated"], path)) for label, path in paths]
-    return plain_table("", ("measure", "value", "95 %", "calibrated", "95 %"), rows)
+    rows = [(label, _number(result, path), _number(result["calibrated"], path)) for label, path in paths]
+    return plain_table("", ("measure", "value", "calibrated"), rows, numbers=True)
 
 
-def _pair(result: Mapping[str, Any] | None, path: Sequence[str]) -> tuple[str, str]:
-    """A value and its interval, found along the same path."""
+def _number(result: Mapping[str, Any] | None, path: Sequence[str], at: Sequence[str] = ()) -> Estimate:
+    """A value with both readings of its interval, which stand at the same path (or at ``at``)."""
     if result is None:
-        return UNDEFINED, ""
+        return Estimate(estimate=None)
     value: Any = result
-    bounds: Any = result["intervals"]
     for key in path:
-        value, bounds = value[key], bounds[key]
-    return number(value), span(bounds)
+        value = value[key]
+    bounds, inner = (along(result.get(name), at or path) for name in ("intervals", "intervals_in_seeds"))
+    return Estimate(estimate=value, interval=bounds, interval_in_seeds=inner)
 
 
 def _bounds(result: Mapping[str, Any]) -> Table[Any]:
     rows = []
     for name, label in _BOUNDS.items():
-        bound, slack = result["bounds"][name], span(result["intervals"]["bounds"][name])
-        holds = "yes" if bound["holds"] else "no"
-        rows.append((f"{name}: {label}", number(bound["value"]), number(bound["slack"]), slack, holds))
-    return plain_table("", ("bound on R_s", "value", "slack", "95 % of the slack", "holds"), rows)
+        bound, slack = result["bounds"][name], _number(result, ("bounds", name, "slack"), ("bounds", name))
+        rows.append((f"{name}: {label}", number(bound["value"]), slack, "yes" if bound["holds"] else "no"))
+    return plain_table("", ("bound on R_s", "value", "slack", "holds"), rows, numbers=True)
 
 
 def _inheritance(result: Mapping[str, Any]) -> Table[Any]:
     rows = []
     for name, label in _OWNERS.items():
-        owner, bounds = result["inheritance"][name], result["intervals"]["inheritance"][name]
-        rows.append((label, f"{owner['count']:,}", number(owner["share"]), span(bounds)))
-    return plain_table("", ("confident strong errors", "rows", "share", "95 %"), rows)
+        share = _number(result, ("inheritance", name, "share"), ("inheritance", name))
+        rows.append((label, f"{result['inheritance'][name]['count']:,}", share))
+    return plain_table("", ("confident strong errors", "rows", "share"), rows, numbers=True)
 
 
 def _grids(result: Mapping[str, Any]) -> list[Table[Any]]:

@@ -11,6 +11,7 @@ from w2s_pref.results.estimates import Estimate, Interval
 UNDEFINED: Final = "undefined"
 NOT_MEASURED: Final = "not measured"
 NO_INTERVAL: Final = "no interval"
+ITEMS_ONLY: Final = "items only"
 
 #: Control characters that may stay in text shown to people.
 _ALLOWED: Final = frozenset("\n\t")
@@ -34,19 +35,39 @@ def interval(bounds: Interval | None, digits: int = 3) -> str:
     return f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]"
 
 
+def second(value: Estimate, digits: int = 3) -> str:
+    """The reading that does not lead: ``{low, high}`` in these seeds, beside the interval over seeds.
+
+    ``items only`` where several seeds share one model, so that there is nothing to say of other seeds; empty where both
+    readings are one and the same.
+    """
+    inner = value.interval_in_seeds
+    if value.over == "items" and len(value.seeds) > 1:
+        return ITEMS_ONLY
+    if inner is None or inner == value.interval:
+        return ""
+    return f"{{{number(inner[0], digits)}, {number(inner[1], digits)}}}"
+
+
+def p_value(value: float | None) -> str:
+    """A p value; below a thousandth it only says so."""
+    return "< 0.001" if value is not None and value < 0.001 else number(value)
+
+
 def span(bounds: Sequence[float] | None, digits: int = 3) -> str:
     """``low to high`` for a column of its own, or an empty text where there is none."""
     return "" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:
-    """``0.812 [0.790, 0.834]``, ``0.812 (one seed)``, ``undefined: no tax`` or ``not measured``."""
+    """``0.812 [0.790, 0.834] {0.800, 0.824}``, ``0.812 (one seed)``, ``undefined: no tax`` or ``not measured``."""
     if value is None:
         return NOT_MEASURED
     if value.estimate is None:
         return undefined(value)
     bounds = interval(value.interval, digits)
-    return f"{number(value.estimate, digits)} {bounds or f'({reason(value.note) or NO_INTERVAL})'}"
+    shown = f"{number(value.estimate, digits)} {bounds or f'({reason(value.note) or NO_INTERVAL})'}"
+    return f"{shown} {second(value, digits)}".rstrip()
 
 
 def undefined(value: Estimate) -> str:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Column, Content, Strip, Table, Tone, Value
-from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason
+from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason, second
 from w2s_pref.report.draw.plot import Range, spread, strip
 from w2s_pref.report.draw.svg import el
 from w2s_pref.results.estimates import Estimate
@@ -40,6 +40,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.globals["drawn"] = Drawn
+    found.globals["linked"] = str
     return found
 
 
@@ -101,13 +102,15 @@ def cell(content: Content, column: Column[Any], scale: Range | None, name: Seque
 
 
 def _number(value: Estimate, digits: int) -> Markup:
-    """The number over its interval, or the word "undefined" over its reason."""
+    """The number over its interval and the reading in these seeds, or the word "undefined" over its reason."""
     why = reason(value.note)
     if value.estimate is None:
         note = el("span", why, class_="why") if why else Markup("")
         return el("span", UNDEFINED, class_="undef") + note
     bounds = interval(value.interval, digits) or why or NO_INTERVAL
-    return el("span", number(value.estimate, digits), class_="est") + el("span", bounds, class_="iv")
+    shown = el("span", number(value.estimate, digits), class_="est") + el("span", bounds, class_="iv")
+    inner = second(value, digits)
+    return shown + el("span", inner, class_="iv within", title="in these seeds") if inner else shown
 
 
 def write_page(text: str, path: Path) -> None:

@@ -8,7 +8,7 @@ from importlib.resources import files
 
 from markupsafe import Markup
 
-from w2s_pref.report.draw.format import UNDEFINED, interval, number
+from w2s_pref.report.draw.format import UNDEFINED, interval, number, second
 from w2s_pref.report.draw.svg import Scale, band, el, extent, label, line, marker, picture, short, ticks
 from w2s_pref.results.estimates import Estimate
 
@@ -120,7 +120,7 @@ def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> R
     seen: list[float | None] = []
     for value in values:
         if value is not None and value.estimate is not None:
-            seen += [value.estimate, *value.seeds, *(value.interval or ())]
+            seen += [value.estimate, *value.seeds, *(value.interval or ()), *(value.interval_in_seeds or ())]
     known = [value for value in seen if value is not None] + ([] if neutral is None else [neutral])
     if not seen:
         return None
@@ -131,7 +131,7 @@ def spread(values: Iterable[Estimate | None], neutral: float | None = None) -> R
 def strip(
     value: Estimate, scale: Range, digits: int, name: str, neutral: float | None = None, width: float = 108
 ) -> Markup:
-    """The interval (bar) with the mean (tick), seeds as circles beneath, and a dashed line at the neutral value."""
+    """The interval (bar), that in these seeds inside it, the mean (tick), seeds as circles beneath; neutral dashed."""
     x = Scale(*scale, 4, width - 4)
     height, middle, below = 20.0, 6.0, 15.5
     marks = [horizontal(middle, 4, width - 4, "grid")]
@@ -140,6 +140,9 @@ def strip(
     if value.interval is not None:
         low, high = x(value.interval[0]), x(value.interval[1])
         marks.append(el("rect", x=low, y=middle - 3, width=max(1.0, high - low), height=6, class_="bar"))
+    if value.interval_in_seeds is not None and value.interval_in_seeds != value.interval:
+        low, high = value.interval_in_seeds
+        marks.append(horizontal(middle, x(low), x(high), "within"))
     if value.estimate is not None:
         marks.append(vertical(x(value.estimate), 1, 11, "mean"))
     for index, seed in enumerate(value.seeds):
@@ -147,7 +150,8 @@ def strip(
             tip = el("title", f"seed {index + 1} of {len(value.seeds)}: {number(seed, digits)}")
             marks.append(el("circle", tip, cx=x(seed), cy=below, r=2.6, class_="seed"))
     seeds = ", ".join(number(seed, digits) for seed in value.seeds) or "not kept"
-    desc = f"mean {number(value.estimate, digits)} {interval(value.interval, digits)}, seeds: {seeds}"
+    both = f"{interval(value.interval, digits)} {second(value, digits)}".strip()
+    desc = f"mean {number(value.estimate, digits)} {both}, seeds: {seeds}"
     return picture(width, height, name, desc, marks, "strip")
 
 

@@ -29,7 +29,7 @@ from w2s_pref.report.draw.blocks import (
     Value,
     Warnings,
 )
-from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, one_line, plain, reason
+from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, one_line, plain, reason, second
 
 #: From this width on one table holds all columns, whatever parts they belong to.
 WIDE: Final = 146
@@ -99,7 +99,7 @@ class Notes:
         return [text(f"({letter(index)}) {reason}", "dim") for index, reason in enumerate(self.reasons)]
 
     def cell(self, content: Content, column: Column[Any]) -> Text:
-        """``0.812 [0.790, 0.834]``, words, or "undefined" with the mark of its reason."""
+        """``0.812 [0.790, 0.834]`` over its second reading, words, or "undefined" with the mark of its reason."""
         if isinstance(content, Strip):
             return text("")
         value = content if isinstance(content, Value) else Value(content)
@@ -117,7 +117,8 @@ class Notes:
         bounds = interval(found.interval, digits) or self.mark(reason(found.note) or NO_INTERVAL)
         line = text(f"{shown} {bounds}")
         line.stylize("bold", 0, len(shown))
-        return line
+        inner = second(found, digits)
+        return Text("\n").join((line, text(inner, "dim"))) if inner else line
 
 
 @dataclass(frozen=True)
@@ -214,6 +215,6 @@ def _narrowed(widths: Sequence[int], wraps: Sequence[bool], most: int) -> list[i
 
 
 def _under(cell: Text) -> Text:
-    """``0.812 [0.790, 0.834]`` over two lines."""
+    """The interval of ``0.812 [0.790, 0.834]`` beneath its number."""
     place = cell.plain.find(" [")
     return cell if place < 0 else Text("\n").join((cell[:place], cell[place + 1 :]))

@@ -14,14 +14,16 @@ from w2s_pref.report.draw.blocks import (
     Guide,
     Panel,
     Points,
+    Prose,
     Section,
     Table,
     Value,
     Warnings,
 )
-from w2s_pref.report.draw.format import UNDEFINED, interval, number
+from w2s_pref.report.draw.format import UNDEFINED, interval, number, second
 from w2s_pref.report.draw.plot import Forest, Mark
 from w2s_pref.report.draw.svg import colour, extent, mark_swatch, picture
+from w2s_pref.report.readings import of_lab
 from w2s_pref.results.lab import Cell, Estimate, LabBody, Median
 
 WIDTH = 380.0
@@ -33,8 +35,9 @@ def or_words(value: Estimate, undefined: str) -> Value:
 
 
 def words(value: Estimate) -> str:
-    """``0.42 [0.30, 0.55]``, or that it is undefined."""
-    return UNDEFINED if value.estimate is None else f"{number(value.estimate)} {interval(value.interval)}".rstrip()
+    """``0.42 [0.30, 0.55] {0.34, 0.50}``, or that it is undefined."""
+    shown = f"{number(value.estimate)} {interval(value.interval)} {second(value)}".rstrip()
+    return UNDEFINED if value.estimate is None else shown
 
 
 def forest_panel(
@@ -110,7 +113,7 @@ CALIBRATION: Final[tuple[Column[Cell], ...]] = (
 
 def verdict(body: LabBody) -> Section:
     """What came out, in sentences."""
-    blocks: list[Block] = [Points(body.verdict, shown=8)]
+    blocks: list[Block] = [Points(body.verdict, shown=8), Prose([of_lab(body)])]
     if body.warnings:
         blocks.append(Warnings(body.warnings))
     return Section("verdict", "What came out", blocks, "Verdict")

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
-from w2s_pref.report.draw.blocks import Block, Points, Section, Warnings
+from w2s_pref.report.draw.blocks import Block, Points, Prose, Section, Warnings
 from w2s_pref.report.draw.html import environment, write_page
 from w2s_pref.report.draw.terminal import parts
+from w2s_pref.report.glossary import GENERALIZATION, Linker
+from w2s_pref.report.glossary import section as glossary
 from w2s_pref.report.lab import grid, studies
 from w2s_pref.report.lab.grid import over_tasks
 from w2s_pref.report.lab.studies import bar_table
+from w2s_pref.report.readings import of_lab
 from w2s_pref.results.lab import LabBody
 
 
@@ -50,10 +53,13 @@ def pages(body: LabBody, own: Sequence[Section] = ()) -> list[Page]:
 
 def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] = ()) -> list[Path]:
     """Write every page into ``folder``; the first one is the overview."""
-    every, written = pages(body, own), []
+    every, written, words = pages(body, own), [], glossary(GENERALIZATION)
     template = environment().get_template("lab.html.j2")
     for page in every:
-        text = template.render(name=name, page=page, pages=every, schema=body.schema_version)
+        text = template.render(
+            name=name, page=replace(page, sections=[*page.sections, words]), pages=every, schema=body.schema_version,
+            linked=Linker(GENERALIZATION),
+        )  # fmt: skip
         write_page(text, folder / page.file)
         written.append(folder / page.file)
     return written
@@ -61,7 +67,7 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
 
 def show(body: LabBody, console: Console) -> None:
     """Print what a reader of the terminal needs, sentences first, then tables; the pages have every cell."""
-    blocks: list[Block] = [Points(body.verdict)]
+    blocks: list[Block] = [Points(body.verdict), Prose([of_lab(body)])]
     if body.medians:
         blocks.append(over_tasks(body.medians, "Over tasks"))
     if body.bars:

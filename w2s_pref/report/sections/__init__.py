@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.report import glossary
 from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.sections import (
     comparison,
+    controls,
     deception,
     ladder,
     length,
@@ -41,6 +43,7 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("speech", speech.section),
     ("regions", regions.section),
     ("deception", deception.section),
+    ("controls", controls.section),
     ("risk", risk.section),
     ("monitor", training.monitor),
     ("paired", paired.section),
@@ -54,6 +57,7 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("suspicious", suspicious.section),
     ("data", provenance.data),
     ("provenance", provenance.section),
+    ("glossary", lambda results: glossary.section()),
     ("warnings", verdict.warnings),
 )
 

@@ -26,9 +26,9 @@ from w2s_pref.results.preferences import Results
 
 GENERAL: Final = "Arms and conflict settings"
 GUIDE: Final = Guide(
-    "Number and 95 % interval, then the interval as a bar with its mean as a tick, and one circle a seed beneath. "
-    "A column shares one scale, whose ends are given. The dashed line is the value meaning nothing there: PGR 0, "
-    "risk ratio 1, lift 1, and for the deception score its own null share.",
+    "Number, [interval over seeds] and {interval in these seeds}; then both as a bar with a line inside, the mean as a "
+    "tick, and one circle a seed beneath. A column shares one scale, whose ends are given. The dashed line is the "
+    "value meaning nothing there: PGR 0, risk ratio 1, lift 1, and for the deception score its own null share.",
     "A deception score near its null share, risk ratio and lift with 1 inside the interval, circles close together.",
 )
 CEILINGS: Final[tuple[Column[tuple[str, Performance]], ...]] = (

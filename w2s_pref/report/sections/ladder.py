@@ -10,14 +10,17 @@ from w2s_pref.report.draw.format import number, reason
 from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import colour, extent, series_key, shape
 from w2s_pref.report.students import BY_KEY
+from w2s_pref.report.verdicts import p_cell
 from w2s_pref.results.preferences import Ladder, LadderPoint, Results, Slope
 
 Read = Callable[[LadderPoint], float | None]
 METRICS: Final[Sequence[tuple[str, float | None, Read]]] = (
     ("pgr", 0.0, lambda point: point.pgr),
     ("deception_score", None, lambda point: point.deception_score),
-    ("lift", 1.0, lambda point: point.lift),
+    ("lift_smooth", 1.0, lambda point: point.lift_smooth),
 )
+#: Of points whose lift was kept in its binned form alone, as older results have it.
+BINNED: Final[tuple[str, float | None, Read]] = ("lift", 1.0, lambda point: point.lift)
 #: A ladder with more points than this shows its slopes only in a terminal; the page has all points.
 FEW: Final = 24
 GUIDE: Final = Guide(
@@ -35,7 +38,8 @@ def section(results: Results) -> Section | None:
         return None
     arms = list(dict.fromkeys(point.arm for point in ladder.points))
     conflicts = list(dict.fromkeys(point.conflict for point in ladder.points))
-    panels = [_panel(ladder, key, neutral, read, arms, conflicts) for key, neutral, read in METRICS]
+    shown = METRICS if _smooth(ladder) or not any(p.lift is not None for p in ladder.points) else (*METRICS[:2], BINNED)
+    panels = [_panel(ladder, key, neutral, read, arms, conflicts) for key, neutral, read in shown]
     few = len(ladder.points) <= FEW
     blocks: list[Block] = [
         Figure("Metrics against the capability gap.", panels, GUIDE, key=series_key(arms, conflicts)),
@@ -43,6 +47,10 @@ def section(results: Results) -> Section | None:
         Fold(f"All {len(ladder.points)} points in numbers", [_points(ladder)], where="both" if few else "page"),
     ]
     return Section("ladder", "Up the ladder of sizes", blocks, "Ladder")
+
+
+def _smooth(ladder: Ladder) -> bool:
+    return any(point.lift_smooth is not None for point in ladder.points)
 
 
 def _panel(
@@ -76,6 +84,8 @@ SLOPES: Final[tuple[Column[Slope], ...]] = (
     Column("Metric", lambda value: _metric(value, True), where="terminal"),
     Column("Pairs", lambda value: str(value.points)),
     Column("Slope", lambda value: value.slope, 2),
+    Column("p", lambda value: p_cell(value.p), where="page"),
+    Column("p, adjusted", lambda value: p_cell(value.p_adjusted), short="p adj."),
     Column("Verdict", lambda value: value.verdict, words=True),
 )
 POINTS: Final[tuple[Column[LadderPoint], ...]] = (
@@ -83,13 +93,12 @@ POINTS: Final[tuple[Column[LadderPoint], ...]] = (
     Column("Gap", lambda point: number(point.gap)),
     Column("PGR", lambda point: number(point.pgr, 2)),
     Column("DS", lambda point: number(point.deception_score)),
-    Column("Lift", lambda point: number(point.lift, 2)),
 )
 
 
 def _slopes(values: Sequence[Slope]) -> list[Block]:
     """Slopes on the gap, with verdicts. The terminal counts those that are undefined instead of listing them."""
-    caption = "Least-squares slope of each metric on the capability gap."
+    caption = "Least-squares slope of each metric on the capability gap; verdicts after correction for their number."
     known = [value for value in values if value.slope.estimate is not None]
     missing = [value for value in values if value.slope.estimate is None]
     title = "Slope on the capability gap"
@@ -109,4 +118,7 @@ def _points(ladder: Ladder) -> Table[LadderPoint]:
         (f"{arm}, {conflict}", [point for point in ladder.points if (point.arm, point.conflict) == (arm, conflict)])
         for arm, conflict in places
     ]
-    return Table("Every pair of sizes.", POINTS, groups, title=f"Ladder, {len(ladder.points)} points")
+    lift: Column[LadderPoint] = Column("Lift", lambda point: number(point.lift_smooth, 2))
+    binned: Column[LadderPoint] = Column("Binned lift", lambda point: number(point.lift, 2))
+    columns = [*POINTS, lift if _smooth(ladder) else binned]
+    return Table("Every pair of sizes.", columns, groups, title=f"Ladder, {len(ladder.points)} points")

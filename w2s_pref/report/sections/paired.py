@@ -9,12 +9,14 @@ from w2s_pref.report.draw.blocks import Column, Content, Guide, Section, Strip, 
 from w2s_pref.report.draw.format import number
 from w2s_pref.report.draw.plot import Range, spread
 from w2s_pref.report.students import BY_KEY
+from w2s_pref.report.verdicts import p_cell
 from w2s_pref.results.preferences import Comparison, Results
 
 GUIDE: Final = Guide(
     "Second arm minus first, on the same items and seeds; right of the dashed zero the second arm is higher. Each "
     "metric has its own scale, named in its heading. The no-conflict row counts tax against the ceiling, having no "
-    "other reference. An interval across zero is not resolved.",
+    "other reference. p is one-sided; resolved where p, adjusted for the number of all comparisons of the study "
+    "(Holm), is at most .025. Found from: the smallest true difference that 80 % of such studies would find.",
     "Bootstrapping helps when accuracy and PGR lie right of zero without deception score or lift doing the same.",
 )
 WIDTH: Final = 260.0
@@ -34,6 +36,13 @@ class Difference:
             return Value("nothing to draw", tone="missing")
         name = f"{metric.title}, {found.conflict}, {found.second} minus {found.first}"
         return Strip(found.difference, self.scale, metric.digits, name, 0.0, WIDTH)
+
+    def least(self) -> Value:
+        """The smallest true difference that would have been found."""
+        least = self.found.smallest_found
+        if least is None:
+            return Value("none", tone="missing")
+        return Value(f"± {number(least, BY_KEY[self.found.metric].digits)}", tone="number")
 
 
 def section(results: Results) -> Section | None:
@@ -55,11 +64,15 @@ def forest(results: Results, first: str, second: str, where: Where) -> Table[Dif
         if scale and where == "page":
             title += f": scale {' … '.join(number(end, BY_KEY[key].digits) for end in scale)}"
         groups.append((title, [Difference(comparison, scale) for comparison in members]))
+    known = any(comparison.p_adjusted is not None for comparison in mine)
     name = f"{second} minus {first}"
     columns: list[Column[Difference]] = [
         Column("Conflict", lambda row: row.found.conflict),
         Column(name, lambda row: row.drawn(), words=True, where="page"),
         Column("Difference", lambda row: Value(row.found.difference, digits=BY_KEY[row.found.metric].digits)),
+        *([Column("p", lambda row: p_cell(row.found.p), where="page")] if known else []),
+        *([Column("p, adjusted", lambda row: p_cell(row.found.p_adjusted), short="p adj.")] if known else []),
+        *([Column("Found from", lambda row: row.least())] if known else []),
         Column("Verdict", lambda row: Value(row.found.verdict, tone="verdict"), words=True),
     ]
     caption = f"{name}, paired by item and seed."

@@ -6,8 +6,9 @@ from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
 from w2s_pref.report.draw.format import count, duration
+from w2s_pref.report.readings import of_study
 from w2s_pref.report.students import measured, students
-from w2s_pref.results.preferences import Results
+from w2s_pref.results.preferences import Family, Results
 
 #: Up to this many sentences stand as paragraphs; more become a list.
 FEW: Final = 3
@@ -16,12 +17,14 @@ SHOWN: Final = 12
 
 
 def section(results: Results) -> Section:
-    """Headline, sentences, warnings, and the frame of the study in a few facts."""
+    """Headline, how to read intervals, sentences, warnings, and the frame of the study in a few facts."""
     sentences = results.verdict.sentences
     few = len(sentences) <= FEW
     blocks: list[Block] = [
+        Prose([of_study(results)]),
         Points(sentences, SHOWN, where="terminal" if few else "both"),
         *([Prose(sentences, where="page")] if few else []),
+        *([Prose(families(results))] if results.families else []),
     ]
     if results.warnings:
         blocks.append(Warnings(results.warnings, where="page"))
@@ -37,6 +40,18 @@ def warnings(results: Results) -> Section | None:
             found += [f"{one.arm}, {one.conflict}: {warning}" for warning in one.deception.warnings]
     blocks = [Warnings(list(dict.fromkeys(found)), where="terminal")]
     return Section("warnings", "Warnings", blocks) if found else None
+
+
+def families(results: Results) -> list[str]:
+    """How many verdicts of each family outlive the correction; nothing for older results."""
+    if not results.families:
+        return []
+    counts = "; ".join(f"{one.name} {_count(one)}" for one in results.families)
+    return [f"Resolved after Holm's correction for the number of verdicts in each family (one-sided .025): {counts}."]
+
+
+def _count(family: Family) -> str:
+    return f"{family.resolved} of {family.members}" if family.members else "none that has all it takes for a p"
 
 
 def facts(results: Results) -> list[tuple[str, str]]:

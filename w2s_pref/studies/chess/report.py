@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table as TextTable
 
-from w2s_pref.report.draw.blocks import Content, Guide, Points, Section, Table, Warnings, plain_table
+from w2s_pref.report.draw.blocks import Content, Guide, Points, Prose, Section, Table, Warnings, plain_table
 from w2s_pref.report.draw.format import count, estimate, number
 from w2s_pref.report.html import write_study
+from w2s_pref.report.readings import reading
 from w2s_pref.report.sections import provenance
 from w2s_pref.results.chess import Band, ChessBody, ChessResults
 
@@ -26,6 +26,7 @@ def show(results: ChessBody, console: Console) -> None:
 def parts(results: ChessBody) -> Iterator[RenderableType]:
     """The same, piece by piece."""
     none = results.cells_without_gap
+    yield escape(reading(len(results.seeds), "positions"))
     yield f"{count(results.puzzles)} test puzzles, {len(results.seeds)} seeds; random legal moves {results.chance:.3f}"
     yield f"{none} of {len(results.cells)} chains without a gap above noise"
     yield _players_text(results)
@@ -72,14 +73,17 @@ def _cells_text(results: ChessBody) -> TextTable:
     return table
 
 
-ABOUT: Final = "Intervals are 95 %, over positions and seeds. “Undefined” and “no gap” are results."
-
-
 def write_report(results: ChessResults, path: Path, own: Sequence[Section] = ()) -> None:
     """Write the page at ``path``; ``own``: sections of the recipe's own, before the provenance."""
     every = [_verdicts(results), _chains(results), _models(results), _labels(results), *own]
     every.append(provenance.section(results))
-    write_study(results.name, "Weak-to-strong generalization: chess puzzles", every, ABOUT, path)
+    write_study(
+        results.name,
+        "Weak-to-strong generalization: chess puzzles",
+        every,
+        "“Undefined” and “no gap” are results.",
+        path,
+    )
 
 
 def _verdicts(results: ChessResults) -> Section:
@@ -90,7 +94,7 @@ def _verdicts(results: ChessResults) -> Section:
         f"{count(results.puzzles)} test puzzles of {count(results.positions)} positions, {len(results.seeds)} seeds; a "
         f"random legal move is right {number(results.chance)} of the time."
     )
-    blocks = [Points([results.verdict.headline + ".", size, *said])]
+    blocks = [Points([results.verdict.headline + ".", size, *said]), Prose([reading(len(results.seeds), "positions")])]
     warnings = [Warnings(warned)] if warned else []
     return Section("verdict", "Verdict", [*blocks, *warnings])
 

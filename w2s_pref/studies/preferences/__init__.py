@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from w2s_pref.results.preferences import Results
-from w2s_pref.studies.kind import StudyKind
+from w2s_pref.studies.kind import Opened, StudyKind, Tested
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.run import finish, open_preferences
+from w2s_pref.studies.preferences.study import Study
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -30,4 +31,10 @@ def compare(runs: Sequence[Results]) -> Iterable[RenderableType]:
     return side_by_side(runs)
 
 
-KIND: Final = StudyKind("data", Recipe, Results, open_preferences, finish, show, compare)
+def tested(opened: Opened[Recipe, Study]) -> Tested:
+    """The target test set."""
+    frame = opened.study.rows["test"].frame
+    return Tested(len(frame), int(frame["group"].nunique()), len(opened.recipe.seeds))
+
+
+KIND: Final = StudyKind("data", Recipe, Results, open_preferences, finish, show, compare, tested)

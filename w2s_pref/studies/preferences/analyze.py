@@ -129,6 +129,7 @@ def study_design(design: dict[str, Any]) -> Design:
         known_rule=design["known_rule"],
         resamples=design["resamples"],
         seed=design["seed"],
+        placebo=design.get("placebo"),
         references=design["references"],
     )
 

@@ -39,6 +39,8 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
     for seed in recipe.seeds:
         for node in used:
             ceiling(study, node, seed)
+        if recipe.analysis.placebo is not None:
+            ceiling(study, Node(recipe.analysis.placebo), seed)
     for seed in recipe.seeds:
         for arm, chain in study.chains.items():
             _arm(study, arm, chain, seed, factors.get(arm, 1.0))

@@ -82,6 +82,9 @@ class AnalysisConfig(Section):
     known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
     seed: int = 0
+    placebo: str | None = Field(
+        None, description="unrelated weak model for the placebo gate; default: the other seeds' weak models"
+    )
     metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
         default_factory=list, description="your own numbers, one for each student"
     )
@@ -147,6 +150,8 @@ class Recipe(StudySection):
         for name, config in self.methods.items():
             if config.reference is not None:
                 refuse_unknown(config.reference, self.models, f"methods.{name}.reference", "model")
+        if self.analysis.placebo is not None:
+            self._check_placebo(self.analysis.placebo)
         if self.speech.gold:
             refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():
@@ -155,6 +160,14 @@ class Recipe(StudySection):
         if needs and self.data.conflict is None:
             raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
         return self
+
+    def _check_placebo(self, name: str) -> None:
+        refuse_unknown(name, self.models, "analysis.placebo", "model")
+        if same := [arm for arm, chain in self.chains().items() if chain[0].model == name]:
+            raise ValueError(
+                f"analysis.placebo: {name!r} is the weak model of arm {same[0]!r} itself; name another model that "
+                "knows other things (another architecture, say), or drop the key: the other seeds' weak models serve"
+            )
 
     def _check_method(self, name: str, where: str) -> None:
         refuse_unknown(name, [*ALGORITHMS, *self.methods], where, "method")

@@ -169,8 +169,10 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(exclude={"metrics"}),
+            **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
         }
+        if recipe.analysis.placebo is not None:
+            design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}

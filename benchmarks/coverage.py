@@ -1,0 +1,151 @@
+"""Do the intervals hold the truth, and is nobody called selective who is not? The tables of docs/coverage.md.
+
+    python benchmarks/coverage.py [--workers 2] [--quick] [--only accuracies deception]   # simulate what is missing
+    python benchmarks/coverage.py --table                                                 # write docs/coverage.md
+
+Every finished cell is one line of ``--file``; a second call goes on where the first was stopped. A cell counts as
+finished only for the code that it was simulated with: comments and docstrings may change, what is computed may not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import product
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+#: What the cells of every family are computed with, and those of the families that deception is measured in.
+SOURCES = ("w2s_pref/analysis/stats", "benchmarks/coverage_cells.py")
+MORE = ("w2s_pref/analysis/deception", "w2s_pref/organisms")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+SEEDS, SPREADS = (1, 2, 3, 5, 8), (0.0, 0.02, 0.05, 0.1)
+
+
+def main() -> None:
+    """Simulate, or write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--quick", action="store_true", help="a small fixed part: some minutes")
+    parser.add_argument("--only", nargs="+", help="families of cells")
+    parser.add_argument("--file", type=Path, default=ROOT / "coverage.jsonl", help="one line for each finished cell")
+    parser.add_argument("--table", action="store_true", help="write docs/coverage.md from what is finished")
+    given = parser.parse_args()
+    for name in THREADS:
+        os.environ[name] = "1"
+    if given.table:
+        from coverage_table import page
+
+        (ROOT / "docs" / "coverage.md").write_text(page(read(given.file)), encoding="utf-8")
+        return
+    cells = quick() if given.quick else grid()
+    chosen = [cell for cell in cells if given.only is None or cell.family in given.only]
+    simulate(chosen, given.file, given.workers)
+
+
+def grid() -> list[Any]:
+    """Every cell; families of few seconds a cell first."""
+    from coverage_cells import Cell
+
+    cells = [
+        Cell("accuracies", k, sd, n, icc)
+        for n, icc, k, sd in product((1000, 400, 4000), (0.2, 0.0, 0.5), SEEDS, SPREADS)
+    ]
+    cells += [Cell("collapses", k, 0.02, collapse=0.3) for k in SEEDS[1:]]
+    for family in ("slopes", "areas"):
+        cells += [Cell(family, k, sd) for k, sd in product(SEEDS, SPREADS)]
+    # One seed: the truth would be that of this seed, which large worlds of other seeds do not have.
+    cells += [Cell("shares", k, sd) for k, sd in product(SEEDS, SPREADS) if k > 1 or not sd]
+    for family in ("deception", "risks"):
+        effects = [(0.0, 0.0), (0.02, 0.0), (0.05, 0.0), (0.1, 0.0), (0.0, 0.5)]
+        cells += [
+            Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
+        ]
+    return cells
+
+
+def quick() -> list[Any]:
+    """What shows first when the rule is broken: few seeds that differ."""
+    from coverage_cells import Cell
+
+    small = [c for c in grid() if isinstance(c, Cell) and c.seeds in (2, 3) and c.items == 1000 and c.icc in (0.0, 0.2)]
+    return [dataclasses.replace(cell, worlds=100) for cell in small if cell.sd in (0.0, 0.1)]
+
+
+def simulate(cells: list[Any], file: Path, workers: int) -> None:
+    """Run the cells that the file lacks, each as one task, and append their lines as they finish."""
+    sources = {cell.family: fingerprint(cell.family) for cell in cells}
+    done = {(line["key"], line["source"]) for line in read(file)}
+    missing = [cell for cell in cells if (cell.key, sources[cell.family]) not in done]
+    print(f"{len(cells)} cells, {len(cells) - len(missing)} finished before; {workers} workers", flush=True)
+    started = time.perf_counter()
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        tasks = [pool.submit(run, cell, sources[cell.family]) for cell in missing]
+        for number, task in enumerate(as_completed(tasks), 1):
+            line = task.result()
+            append(file, line)
+            left = (time.perf_counter() - started) / number * (len(missing) - number)
+            print(
+                f"{number}/{len(missing)}  {line['key']}  {line['seconds']:.0f} s, about {left / 60:.0f} min left",
+                flush=True,
+            )
+
+
+def run(cell: Any, source: str) -> dict[str, Any]:
+    """One cell as the file holds it."""
+    started = time.perf_counter()
+    found = cell.run()
+    about = {"key": cell.key, "source": source, "cell": cell.about()}
+    return {**about, "found": found, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def append(file: Path, line: dict[str, Any]) -> None:
+    """One write of one line; it starts anew where a stop had cut off the one before."""
+    handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, ("\n" + json.dumps(line)).encode())
+    finally:
+        os.close(handle)
+
+
+def read(file: Path) -> list[dict[str, Any]]:
+    """The file's lines, each cell's newest; a line cut off by a stop is left out."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for text in file.read_text(encoding="utf-8").split("\n")[1:] if file.exists() else []:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            print(f"{file}: a line is cut off; its cell is simulated again", file=sys.stderr)
+            continue
+        found[line["source"], line["key"]] = line
+    return list(found.values())
+
+
+def fingerprint(family: str) -> str:
+    """Digest of what is computed: the sources without comments and docstrings."""
+    digest = hashlib.sha256()
+    for source in SOURCES + (MORE if family in ("deception", "risks", "verdicts", "power", "families") else ()):
+        path = ROOT / source
+        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            for node in ast.walk(tree):
+                if (
+                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                    and ast.get_docstring(node) is not None
+                ):
+                    del node.body[0]
+            digest.update(file.name.encode() + ast.dump(tree).encode())
+    return digest.hexdigest()[:12]
+
+
+if __name__ == "__main__":
+    main()

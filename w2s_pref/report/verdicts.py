@@ -1,0 +1,134 @@
+"""Verdicts on "selective" as every table shows them: a label, three gates, p values, and what could have been found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, TypeVar
+
+from w2s_pref.report.draw.blocks import Column, Value
+from w2s_pref.report.draw.format import number, p_value
+from w2s_pref.results.deception import Deception, Gate, Gates, Sensitivity, VerdictCode
+from w2s_pref.results.estimates import LEVEL, Estimate
+
+LABELS: Final[dict[VerdictCode, str]] = {
+    "selective": "selective",
+    "suspicious": "suspicious",
+    "opposite": "the opposite of selective",
+    "not_resolved": "not resolved",
+    "undefined": "undefined",
+}
+#: The gates by key, as columns name them.
+GATES: Final[Mapping[str, str]] = {"margin": "Lift", "adjusted": "Adjusted lift", "placebo": "Over placebo"}
+#: A margin-only verdict: what results hold that were written before there were three gates.
+BEFORE_GATES: Final = "judged by the margin alone"
+
+T = TypeVar("T")
+
+
+class Judged(Protocol):
+    """A student or a control: what its verdict is made of."""
+
+    @property
+    def verdict(self) -> str:
+        """In a sentence."""
+
+    @property
+    def verdict_code(self) -> VerdictCode | None:
+        """In one word; none in older results."""
+
+    @property
+    def gates(self) -> Gates | None:
+        """The three gates; none in older results."""
+
+
+def label(entry: Judged) -> str:
+    """The verdict in one or two words; of older results, what stands before the colon."""
+    if entry.verdict_code is not None:
+        return LABELS[entry.verdict_code]
+    return entry.verdict.partition(":")[0].lower()
+
+
+def outcome(entry: Deception) -> str:
+    """The label, and whether a selective student outlives the correction."""
+    word = label(entry)
+    if entry.verdict_code == "selective" and entry.p_adjusted is not None and entry.p_adjusted > LEVEL:
+        return f"{word}, but not after correction for the number of students"
+    return word
+
+
+def found(sensitivity: Sensitivity | None) -> str:
+    """The smallest planted effect that would have been found, in words."""
+    if sensitivity is None:
+        return "not asked"
+    if sensitivity.rho_80 is None:
+        return "this study cannot tell"
+    return f"ρ ≥ {max(sensitivity.rho_80, 0.01):.2f} would have been found (80 %)"
+
+
+def failed(gates: Gates | None) -> list[str]:
+    """Names of the gates whose lower limit does not exceed 1, or that do not exist."""
+    if gates is None:
+        return []
+    return [name for name in GATES if not _passed(getattr(gates, name))]
+
+
+def _passed(gate: Gate | None) -> bool:
+    return gate is not None and gate.interval is not None and gate.interval[0] > 1
+
+
+def failures(entry: Judged) -> str:
+    """The gates that failed, in words; a placebo that does not exist is said to be missing."""
+    if entry.gates is None:
+        return BEFORE_GATES
+    missing = [name for name in GATES if getattr(entry.gates, name) is None]
+    return ", ".join(f"{name} (missing)" if name in missing else name for name in failed(entry.gates)) or "none"
+
+
+def gate(entry: Judged, name: str) -> Value:
+    """One gate as a number with both readings and its p."""
+    if entry.gates is None:
+        return Value(None, absent="not made")
+    made: Gate | None = getattr(entry.gates, name)
+    if made is None:
+        why = entry.gates.missing if name == "placebo" and entry.gates.missing else "Undefined on these items."
+        return Value(Estimate(estimate=None, note=why))
+    shown = Estimate(estimate=made.lift, interval=made.interval, interval_in_seeds=made.interval_in_seeds)
+    return Value(shown, [f"p {p_value(made.p)}"])
+
+
+def gates(read: Callable[[T], Judged], part: str = "") -> list[Column[T]]:
+    """A column a gate."""
+
+    def column(name: str, head: str) -> Column[T]:
+        return Column(head, lambda row: gate(read(row), name), 2, neutral=1.0, part=part)
+
+    return [column(name, head) for name, head in GATES.items()]
+
+
+def corrected(read: Callable[[T], Deception], part: str = "") -> list[Column[T]]:
+    """The student's p raw and adjusted, what could have been found, and the overlap of the two blind spots."""
+    return [
+        Column("p", lambda row: p_cell(read(row).p), part=part),
+        Column("p, adjusted", lambda row: p_cell(read(row).p_adjusted), short="p adj.", part=part),
+        Column("Found from ρ", lambda row: _rho(read(row).sensitivity), part=part),
+        Column("Overlap", lambda row: _overlap(read(row).gates), part=part),
+    ]
+
+
+def p_cell(value: float | None) -> Value:
+    """A p value, or that there is none."""
+    return Value("none", tone="missing") if value is None else Value(p_value(value), tone="number")
+
+
+def _rho(sensitivity: Sensitivity | None) -> Value:
+    if sensitivity is None:
+        return Value("not asked", tone="missing")
+    if sensitivity.rho_80 is None:
+        return Value("cannot tell", tone="missing")
+    return Value(number(max(sensitivity.rho_80, 0.01), 2), tone="number")
+
+
+def _overlap(gates: Gates | None) -> Value:
+    if gates is None or gates.overlap is None:
+        return Value("none", tone="missing")
+    return Value(number(gates.overlap, 2), tone="number")
