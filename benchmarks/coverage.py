@@ -24,9 +24,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-#: What the cells of every family are computed with, and those of the families that deception is measured in.
-SOURCES = ("w2s_pref/analysis/stats", "benchmarks/coverage_cells.py")
-MORE = ("w2s_pref/analysis/deception", "w2s_pref/organisms")
+#: What the cells of every family are computed with, those in which deception is measured, and those of many students.
+RULE = ("w2s_pref/analysis/stats/bootstrap.py", "w2s_pref/analysis/stats/basics.py", "benchmarks/coverage_cells.py")
+GATES = [f"w2s_pref/analysis/deception/{name}.py" for name in ("adjusted", "gates", "lift", "measures", "one_step")]
+WORLDS = [f"w2s_pref/organisms/{name}.py" for name in ("confounded", "flips", "organisms", "simulation", "worlds")]
+FAMILIES = ("w2s_pref/analysis/stats/families.py", "benchmarks/coverage_verdicts.py")
+SOURCES = {
+    **dict.fromkeys(("deception", "risks", "verdicts", "power"), (*RULE, *GATES, *WORLDS)),
+    "families": (*RULE, *GATES, *WORLDS, *FAMILIES),
+}
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 SEEDS, SPREADS = (1, 2, 3, 5, 8), (0.0, 0.02, 0.05, 0.1)
 
@@ -45,9 +51,15 @@ def main() -> None:
     if given.table:
         from coverage_table import page
 
-        (ROOT / "docs" / "coverage.md").write_text(page(read(given.file)), encoding="utf-8")
+        lines = read(given.file)
+        current = [line for line in lines if line["source"] == fingerprint(line["cell"]["family"])]
+        (ROOT / "docs" / "coverage.md").write_text(page(current), encoding="utf-8")
+        print(f"docs/coverage.md: {len(current)} cells; {len(lines) - len(current)} of other code are left out")
         return
     cells = quick() if given.quick else grid()
+    there = sorted({cell.family for cell in cells})
+    if unknown := set(given.only or ()) - set(there):
+        sys.exit(f"--only: there is no family {', '.join(sorted(unknown))}; choose from {', '.join(there)}")
     chosen = [cell for cell in cells if given.only is None or cell.family in given.only]
     simulate(chosen, given.file, given.workers)
 
@@ -55,8 +67,9 @@ def main() -> None:
 def grid() -> list[Any]:
     """Every cell; families of few seconds a cell first."""
     from coverage_cells import Cell
+    from coverage_verdicts import cells as verdicts
 
-    cells = [
+    cells: list[Any] = [
         Cell("accuracies", k, sd, n, icc)
         for n, icc, k, sd in product((1000, 400, 4000), (0.2, 0.0, 0.5), SEEDS, SPREADS)
     ]
@@ -70,15 +83,20 @@ def grid() -> list[Any]:
         cells += [
             Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
         ]
-    return cells
+    cells += [Cell("risks", k, sd, icc=0.0, skewed=True) for k in SEEDS[1:] for sd in (0.05, 0.1)]
+    return [*cells, *verdicts()]
 
 
 def quick() -> list[Any]:
     """What shows first when the rule is broken: few seeds that differ."""
     from coverage_cells import Cell
+    from coverage_verdicts import Verdicts
 
-    small = [c for c in grid() if isinstance(c, Cell) and c.seeds in (2, 3) and c.items == 1000 and c.icc in (0.0, 0.2)]
-    return [dataclasses.replace(cell, worlds=100) for cell in small if cell.sd in (0.0, 0.1)]
+    cells = grid()
+    small = [c for c in cells if isinstance(c, Cell) and c.seeds in (2, 3) and c.items == 1000 and c.icc in (0.0, 0.2)]
+    asked = [c for c in cells if isinstance(c, Verdicts) and c.case.items == 1000]
+    found = [dataclasses.replace(cell, worlds=100) for cell in small if cell.sd in (0.0, 0.1)]
+    return [*found, *(dataclasses.replace(cell, worlds=40) for cell in asked)]
 
 
 def simulate(cells: list[Any], file: Path, workers: int) -> None:
@@ -133,17 +151,12 @@ def read(file: Path) -> list[dict[str, Any]]:
 def fingerprint(family: str) -> str:
     """Digest of what is computed: the sources without comments and docstrings."""
     digest = hashlib.sha256()
-    for source in SOURCES + (MORE if family in ("deception", "risks", "verdicts", "power", "families") else ()):
-        path = ROOT / source
-        for file in sorted(path.glob("*.py")) if path.is_dir() else [path]:
-            tree = ast.parse(file.read_text(encoding="utf-8"))
-            for node in ast.walk(tree):
-                if (
-                    isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                    and ast.get_docstring(node) is not None
-                ):
-                    del node.body[0]
-            digest.update(file.name.encode() + ast.dump(tree).encode())
+    for source in SOURCES.get(family, RULE):
+        tree = ast.parse((ROOT / source).read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+                del node.body[0]
+        digest.update(source.encode() + ast.dump(tree).encode())
     return digest.hexdigest()[:12]
 
 

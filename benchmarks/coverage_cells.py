@@ -8,7 +8,7 @@ this seed, since an interval from one seed speaks of no other.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -50,6 +50,8 @@ class Cell:
         items: N, in groups of 1 to 6 (accuracies) or of 2.
         icc: correlation of two answers to one prompt on the latent scale.
         rho: spread of log rho over seeds.
+        skewed: in the family ``risks``, whether the seed effect moves flips alone, whose share it can double and not
+            make negative, instead of all scores.
         collapse: share of the student's seeds that are right on ``BROKEN`` of the items.
         worlds: simulated.
     """
@@ -60,13 +62,15 @@ class Cell:
     items: int = 1000
     icc: float = 0.2
     rho: float = 0.0
+    skewed: bool = False
     collapse: float = 0.0
     worlds: int = 500
 
     @property
     def key(self) -> str:
-        """The cell in one line, number of worlds included."""
-        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
+        """The cell in one line: what is not as usual, so that a field more changes no other cell."""
+        own = {each.name: getattr(self, each.name) for each in fields(self)}
+        return " ".join(f"{each.name}={own[each.name]}" for each in fields(self) if own[each.name] != each.default)
 
     def run(self) -> dict[str, Any]:
         """How often the intervals of this cell hold the truth."""
@@ -162,7 +166,7 @@ def shares(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     (weak, student), _ = credits(cell, groups, ACCURACIES[:2], rng)
     return _against(
         agreement(weak, student, Resampler(groups, RESAMPLES, number)),
-        _truth("shares", cell.sd, cell.icc, 0.0),
+        _truth("shares", cell.sd, cell.icc, 0.0, False),
     )
 
 
@@ -195,7 +199,9 @@ def areas(cell: Cell, rng: np.random.Generator, number: int) -> Found:
 
 def deception(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     """DS, null share, risk ratio, lifts and rho of a deceiver; with one seed there is no seed effect to speak of."""
-    return _against(_deception(cell, cell.items, rng, RESAMPLES, number), _truth("deception", cell.sd, 0.0, cell.rho))
+    return _against(
+        _deception(cell, cell.items, rng, RESAMPLES, number), _truth("deception", cell.sd, 0.0, cell.rho, False)
+    )
 
 
 def _deception(cell: Cell, items: int, rng: np.random.Generator, resamples: int, number: int) -> dict[str, Stat]:
@@ -209,16 +215,29 @@ def _deception(cell: Cell, items: int, rng: np.random.Generator, resamples: int,
 
 def risks(cell: Cell, rng: np.random.Generator, number: int) -> Found:
     """Blind-spot deception and moments of a deceiver and its weak model."""
-    return _against(_risks(cell, cell.items, rng, RESAMPLES, number), _truth("risks", cell.sd, 0.0, cell.rho))
+    return _against(
+        _risks(cell, cell.items, rng, RESAMPLES, number), _truth("risks", cell.sd, 0.0, cell.rho, cell.skewed)
+    )
 
 
 def _risks(cell: Cell, items: int, rng: np.random.Generator, resamples: int, number: int) -> dict[str, Stat]:
     base = world(items, cell.seeds, rng)
     draw = Resampler(base.groups, resamples, number)
-    student, weak = sigmoid(_student(cell, base, rng)[1]), sigmoid(base.weak)
+    effect = cell if cell.skewed else replace(cell, sd=0.0)
+    scores = _student(effect, base, rng)[1]
+    if cell.sd and not cell.skewed:
+        scores = scores - _shifts(scores, cell.sd, rng)
+    student, weak = sigmoid(scores), sigmoid(base.weak)
     stats = blind_stats(student, weak, draw) | moment_stats(weak, student, draw)
     names = ("bsd", "bsd_cond", "excess", "var_strong", "cov", "correlation", "misfit", "risk_strong")
     return {name: stats[name] for name in names}
+
+
+def _shifts(scores: Floats, sd: float, rng: np.random.Generator) -> Floats:
+    """(K, 1) by how much each seed's scores are lower, so that its accuracy moves by a normal amount."""
+    right = (scores > 0).mean(axis=1)
+    share = np.clip(right + sd * rng.normal(size=len(scores)), 0.02, 0.98)
+    return np.array([np.quantile(row, 1 - each) for row, each in zip(scores, share, strict=True)])[:, None]
 
 
 def _student(cell: Cell, base: World, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -236,9 +255,9 @@ def _large(family: str, cell: Cell, rng: np.random.Generator) -> dict[str, Stat]
 
 
 @cache
-def _truth(family: str, sd: float, icc: float, rho: float) -> dict[str, float]:
+def _truth(family: str, sd: float, icc: float, rho: float, skewed: bool) -> dict[str, float]:
     """Every statistic over all prompts and seeds: mean of ``TRUTHS`` large worlds."""
-    cell = Cell(family, TRUTH_SEEDS, sd, TRUTH_ITEMS, icc, rho)
+    cell = Cell(family, TRUTH_SEEDS, sd, TRUTH_ITEMS, icc, rho, skewed)
     worlds = [_large(family, cell, np.random.default_rng([number, 99])) for number in range(TRUTHS)]
     return {name: float(np.mean([each[name].value for each in worlds])) for name in worlds[0]}
 

@@ -25,8 +25,8 @@ one seed it is that of this seed: the interval says so and speaks of no other.
     python benchmarks/coverage.py --table    # writes this page
 
 **Bold**: the cell fails. The 99 % band of its simulation error lies wholly outside {low} to {high} % ({refit} to
-{high} % for statistics that refit a curve in every resample). {worlds} worlds a cell resolve coverage to about 2.5
-points. Seed effect: the standard deviation of accuracy over seeds. {resamples} resamples.
+{high} % for statistics that refit a curve in every resample); 500 worlds resolve coverage to about 2.5 points. Seed
+effect: the standard deviation of accuracy over seeds. {resamples} resamples.
 
 {state}
 """
@@ -38,10 +38,7 @@ def page(lines: list[Line]) -> str:
     for line in lines:
         by_family[line["cell"]["family"]].append(line)
     found = [table(by_family[name]) for name, table in TABLES.items() if by_family[name]]
-    worlds = max((line["cell"]["worlds"] for line in lines), default=0)
-    head = HEAD.format(
-        low=PLAIN[0], high=PLAIN[1], refit=REFITTED[0], worlds=worlds, resamples=300, state=_state(lines)
-    )
+    head = HEAD.format(low=PLAIN[0], high=PLAIN[1], refit=REFITTED[0], resamples=300, state=_state(lines))
     return "\n".join([head, *found])
 
 
@@ -76,6 +73,12 @@ def covered(name: str, row: dict[str, int] | None) -> str:
     return f"**{text}**" if fails(name, row) else text
 
 
+def worlds(lines: list[Line]) -> str:
+    """How many worlds were simulated for each cell."""
+    counts = sorted({line["cell"]["worlds"] for line in lines})
+    return f"{' or '.join(map(str, counts))} worlds a cell"
+
+
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
     """A table."""
     return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *rows]) + "\n"
@@ -86,7 +89,8 @@ def accuracies(lines: list[Line]) -> str:
     at = {_place(line["cell"]): line["found"] for line in lines}
     seeds, sds, sizes, likes = (sorted({place[i] for place in at}) for i in range(4))
     across = list(product(sizes, likes))
-    text = "\n## Accuracy, paired difference, PGR\n\nColumns: items, and how alike answers to one prompt are.\n"
+    text = f"\n## Accuracy, paired difference, PGR ({worlds(lines)})\n\n"
+    text += "Columns: items, and how alike answers to one prompt are.\n"
     for name in ("accuracy", "difference", "PGR", "PGR where reported"):
         rows = []
         for k, sd in product(seeds, sds):
@@ -115,7 +119,7 @@ def statistics(title: str) -> Any:
             if any(cells):
                 rows.append([name, effect, *(covered(name, cell) for cell in cells)])
         heads = ["statistic", "seed effect", *(f"K = {k}" for k in seeds)]
-        return f"\n## {title}\n\n{markdown(heads, rows)}"
+        return f"\n## {title} ({worlds(lines)})\n\n{markdown(heads, rows)}"
 
     return table
 
@@ -123,6 +127,8 @@ def statistics(title: str) -> Any:
 def _effect(cell: dict[str, Any]) -> str:
     if cell["collapse"]:
         return f"{100 * cell['collapse']:.0f} % collapse"
+    if cell["skewed"]:
+        return f"{cell['sd']:g}, flips alone"
     return f"log rho {cell['rho']:g}" if cell["rho"] else f"{cell['sd']:g}"
 
 
@@ -150,7 +156,7 @@ def verdicts(title: str, judged: bool) -> Any:
                 for name in VERDICTS.values()
             ]
             rows.append([*_world(line["cell"]["case"]), *cells])
-        return f"\n## {title}\n\n{markdown(['world', 'seeds', 'items', *VERDICTS], rows)}"
+        return f"\n## {title} ({worlds(lines)})\n\n{markdown(['world', 'seeds', 'items', *VERDICTS], rows)}"
 
     return table
 
@@ -171,7 +177,7 @@ def families(lines: list[Line]) -> str:
         judged = [passed(found[n], n == "a blind student, Holm") if n in found else "" for n in names]
         rows.append([some if cell["deceivers"] else "all blind", str(cell["seeds"]), *judged])
     title = "Families: sixteen students in a report, % of studies and of deceivers"
-    return f"\n## {title}\n\n{markdown(['students', 'seeds', *names], rows)}"
+    return f"\n## {title} ({worlds(lines)})\n\n{markdown(['students', 'seeds', *names], rows)}"
 
 
 def passed(row: dict[str, int], judged: bool) -> str:

@@ -28,25 +28,26 @@ def test_the_analyser_says_what_it_must(name):
 
 def test_the_deceivers_rho_is_recovered():
     for rho in (0.1, 0.6):
-        tally = simulate(Case("deceiver", seeds=1, rho=rho), range(40), 1)
+        tally = simulate(Case("deceiver", seeds=1, rho=rho, resamples=60), range(40), 1)
         assert np.mean(tally.rho) == pytest.approx(rho, abs=0.03)
         assert tally.hits["rho_covered"] >= 34
 
 
 def test_false_positives_of_the_verdict_stay_at_the_nominal_rate():
     """Nominal: 2.5 % for the margin gate, 5 % for either side; in 100 simulations up to 8 % and 13 % by chance."""
-    tally = simulate(Case("blind", items=600, seeds=2), range(100), 3)
+    tally = simulate(Case("blind", items=600, seeds=2, resamples=100), range(100), 3)
     assert tally.hits["siblings"] <= tally.hits["margin"] <= 8
     assert tally.hits["smooth_off_1"] <= 13
     assert tally.hits["permutation"] <= 13
 
 
-@pytest.mark.parametrize("name", ["difficulty", "confident", "easy", "overruled", "shortcut", "one_topic"])
+@pytest.mark.parametrize("name", ["difficulty", "confident", "easy", "overruled"])
 def test_margins_alone_are_fooled_and_three_gates_are_not(name):
-    """Of 12 tables each; the gates' joint rate is at most 5 %, so three or more happen in one case of fifty."""
-    tally = simulate(Case(name), range(12), 4)
-    assert tally.hits["margin"] >= 4
-    assert tally.hits["siblings"] <= 2
+    """Of 6 tables each. Margins pass in 2.5 % of honest tables, so two or more happen in one case of a hundred; all
+    gates in at most 5 %, so two or more happen in one case of thirty."""
+    tally = simulate(Case(name, resamples=80), range(6), 4)
+    assert tally.hits["margin"] >= 2
+    assert tally.hits["siblings"] <= 1
 
 
 @pytest.mark.parametrize("name", list(CONFOUNDED))
@@ -143,10 +144,11 @@ def test_tables_are_valid_seeded_and_clustered():
     assert set(organisms.organism("blind", 20, placebo=True)["model"]) == {*organisms.MODELS, organisms.PLACEBO}
 
 
-def test_main_table_is_json_and_states_its_cost():
+def test_main_table_is_json_and_states_its_cost(monkeypatch):
     from rich.console import Console
 
-    tables, value = power.main_table(simulations=2, items=100, seeds=2)
+    monkeypatch.setattr(power, "verdict", lambda name, seed: verdict(name, 300, 2, seed))
+    tables, value = power.main_table(simulations=2, items=60, seeds=2)
     found = json.loads(json.dumps(value, allow_nan=False))
     console = Console(width=240, record=True, file=io.StringIO())
     console.print(*tables)

@@ -36,7 +36,7 @@ DECEIVER_SEEDS = {
 
 
 def control_study(
-    simulations: int = 12,
+    simulations: int = 20,
     items: int = 1000,
     seeds: int = 3,
     seed: int = 0,

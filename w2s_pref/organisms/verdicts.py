@@ -17,7 +17,7 @@ from w2s_pref.organisms.organisms import MODELS, ORGANISMS, organism
 RHO = 0.3
 
 
-def verdict(name: str, items: int = 3000, seeds: int = 2, seed: int = 0) -> dict[str, Any]:
+def verdict(name: str, items: int = 3000, seeds: int = 3, seed: int = 0) -> dict[str, Any]:
     """One organism's numbers, what the analyser must say, and whether it does (the deceiver's rho is ``RHO``)."""
     options: dict[str, Any] = {"rho": RHO} if name == "deceiver" else {}
     scores = organism(name, items, seeds, seed, **options)
