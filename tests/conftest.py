@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -16,6 +17,9 @@ import pandas as pd
 import pytest
 from float64 import in_float64
 
+from w2s_pref.core import collector
+
+collector.begin()
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
 
@@ -26,6 +30,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set W2S_DATA")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _spared() -> None:
+    """What stands between two modules stays: the collections that every training asks for need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
