@@ -21,7 +21,7 @@ from processes import ENVIRONMENT, Running, run, started
 from w2s_pref.launch import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
-LONG = [*ONE, "training.num_train_epochs=100", "training.save_steps=20"]
+LONG = [*ONE, "training.num_train_epochs=40", "training.save_steps=20"]
 
 
 def line(*words: str) -> list[str]:
