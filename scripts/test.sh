@@ -13,4 +13,4 @@ if [ "$#" -eq 0 ]; then
   mypy w2s_pref
   lint-imports
 fi
-python -m pytest -n "${W2S_TEST_WORKERS:-2}" --dist loadscope "$@"
+python -m pytest -n "${W2S_TEST_WORKERS:-2}" --dist loadscope --no-loadscope-reorder "$@"

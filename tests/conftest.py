@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import shutil
@@ -16,8 +17,31 @@ import pandas as pd
 import pytest
 from float64 import in_float64
 
+from w2s_pref.core import collector
+
+collector.begin()
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
+#: Modules that take longest: they go first, so that no process is left alone with one of them at the end.
+SLOW = [
+    "test_readme.py",
+    "scale/test_scale_launch.py",
+    "scale/test_scale_workers.py",
+    "pipeline/test_policies_run.py",
+    "faults/test_policy_faults.py",
+    "faults/test_kill.py",
+    "scale/test_scale_launch_faults.py",
+    "testbed/test_trained.py",
+    "golden/test_golden_keys.py",
+    "faults/test_disk.py",
+    "faults/test_scale_faults.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow modules first, everything else as it was."""
+    place = {ROOT / "tests" / name: number for number, name in enumerate(SLOW)}
+    items.sort(key=lambda item: place.get(item.path, len(SLOW)))
 
 
 def real_data() -> Path:
@@ -26,6 +50,13 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set W2S_DATA")
     return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _spared() -> None:
+    """What stands between two modules stays: the collections that every training asks for need not look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

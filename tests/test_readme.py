@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from processes import ENVIRONMENT, run
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "160"}
 
 
 def commands() -> list[str]:
@@ -25,37 +24,37 @@ def commands() -> list[str]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean folder with the recipes in it, where the quickstart has run through the real command line."""
+    """A clean folder with the recipes in it, where the quickstart has run in an interpreter of its own."""
     clean = tmp_path_factory.mktemp("clean")
     (clean / "recipes").symlink_to(ROOT / "recipes")
-    done = shell("w2s run recipes/quickstart.yaml", clean)
+    line = [sys.executable, "-m", "w2s_pref", "run", "recipes/quickstart.yaml"]
+    done = subprocess.run(line, cwd=clean, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "stages: 0 from the store" in done.stdout
     return clean
 
 
 def shell(line: str, where: Path) -> subprocess.CompletedProcess[str]:
-    words = line.split()
-    assert words[0] == "w2s"
-    command = [sys.executable, "-m", "w2s_pref", *words[1:]]
-    return subprocess.run(command, cwd=where, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    name, *words = line.split()
+    assert name == "w2s"
+    return run("-m", "w2s_pref", *words, folder=where, environment={**ENVIRONMENT, "COLUMNS": "160"})
 
 
 def test_quickstart_end_to_end(folder: Path) -> None:
-    run = folder / "runs" / "quickstart"
+    place = folder / "runs" / "quickstart"
     assert {"results.json", "report.html", "scores.parquet", "recipe.yaml", "environment.json"} <= {
-        path.name for path in run.iterdir()
+        path.name for path in place.iterdir()
     }
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((place / "results.json").read_text())
     assert {arm["name"] for arm in results["arms"]} == {"direct", "bootstrapped"}
     for arm in results["arms"]:
         assert {setting["conflict"] for setting in arm["settings"]} == {"none", "explicit", "implicit"}
     ceilings = {name: part["accuracy"]["estimate"] for name, part in results["ceilings"].items()}
     assert ceilings["weak"] < ceilings["middle"] < ceilings["strong"]
-    students = list((run / "students").iterdir())
+    students = list((place / "students").iterdir())
     assert len(students) == 2 * 3 * len(results["seeds"])
     assert all((student / "README.md").is_file() and (student / "model").is_dir() for student in students)
-    page = (run / "report.html").read_text()
+    page = (place / "report.html").read_text()
     assert "<script" not in page
     assert not re.search(r"(src|href)=[\"']https?:", page)
 

@@ -121,6 +121,18 @@ def test_one_seed_is_items_only_and_one_model_under_all_seeds_is_too():
     assert "over" not in reading(repeated)
 
 
+def test_seeds_that_tie_by_chance_have_the_interval_of_items_and_never_one_of_no_width():
+    """Two seeds, each right on 30 of 60 items, 15 of them the same: the items' noise between them is far above 0."""
+    place = np.arange(60)
+    right = np.stack([place < 30, (place < 15) | (place >= 45)]).astype(float)
+    stat = Resampler(place, 300).mean(right)
+    assert stat.variances.between == 0.0
+    assert stat.variances.noise > 0
+    assert stat.over == "items"
+    assert stat.interval() == stat.in_seeds()
+    assert np.ptp(stat.interval()) > 0.15  # 1.96 standard errors of (.5 * .5 + covariance 0) / 60 and two seeds: .18
+
+
 def test_few_groups_widen_the_interval_by_a_known_factor():
     """4 groups: t of 3 degrees of freedom over z, times sqrt(4 / 3)."""
     by_group = np.random.default_rng(0).normal(0.5, 0.1, 2000)

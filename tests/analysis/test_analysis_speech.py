@@ -244,7 +244,7 @@ def judgements(seed: int = 0) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, str
     references["ceiling/m3@dpo"] = "reference/ceiling"
     rows = [
         sample(
-            model, f"h{i}", rng.normal() + (0.8 if model in references else 0), group=f"g{i // 2}", seed=k, sample=s,
+            model, f"h{i}", rng.normal() + (2.0 if model in references else 0), group=f"g{i // 2}", seed=k, sample=s,
             gold_target=rng.normal(), logp=-rng.random(), ref_logp=-1 - rng.random(), tokens=int(rng.integers(1, 20)),
             unparseable=False,
         )

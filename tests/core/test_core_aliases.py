@@ -51,7 +51,12 @@ def test_an_old_name_is_the_module_of_today(old: str) -> None:
     sys.modules.pop(old, None)
     with pytest.warns(FutureWarning, match="the old name goes with the next release"):
         module = importlib.import_module(old)
-    assert module is importlib.import_module(ALIASES[old])
+    today = importlib.import_module(ALIASES[old])
+    if hasattr(today, "__path__"):
+        names = [name for name in vars(today) if not name.startswith("_") and f"{old}.{name}" not in ALIASES]
+        assert all(getattr(module, name) is getattr(today, name) for name in names)
+    else:
+        assert module is today
 
 
 @pytest.mark.parametrize("statement", TAUGHT)
@@ -67,6 +72,20 @@ def test_a_module_of_an_old_package_is_not_loaded_twice() -> None:
         "assert old is new and old.__spec__.name == 'w2s_pref.data.tasks.task'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_old_module_does_not_take_the_place_of_todays() -> None:
+    from w2s_pref.planning import plan as before
+
+    for name in ("w2s_pref.pipeline.plan", "w2s_pref.pipeline"):
+        sys.modules.pop(name, None)
+    old = importlib.import_module("w2s_pref.pipeline.plan")
+    from w2s_pref.pipeline import plan as taken
+
+    from w2s_pref.planning import plan as after
+
+    assert after is before is importlib.import_module("w2s_pref.planning.plan")
+    assert old is taken is importlib.import_module("w2s_pref.results.read")
 
 
 def test_a_recipe_may_go_on_naming_a_module_as_its_keys_hold_it() -> None:

@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,11 @@ import pandas as pd
 import pytest
 from conftest import copy_tiny
 from fault_helpers import half_written, succeeded, w2s
+from processes import started
 
 from w2s_pref.engine import store as store_module
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none]"]
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 
 
 def results(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -208,14 +207,14 @@ def test_a_damaged_run_folder_is_written_again(again: Path, finished: Path) -> N
 
 def test_two_runs_at_once(study: Path, finished: Path) -> None:
     """Both end well, no stage is built twice, and the results are those of one run alone."""
-    line = [sys.executable, "-m", "w2s_pref", "run", "tiny.yaml", *ONE]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    both = [subprocess.Popen(line, env=ENVIRONMENT, text=True, **pipes) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    built = [name for out, _ in outputs for name in re.findall(r"^\[\d+/\d+\] (.*?)  [\d.]+ s$", out, re.MULTILINE)]
+    line = ["-m", "w2s_pref", "run", "tiny.yaml", *ONE]
+    with started(*line) as first, started(*line) as second:
+        both = [process.ended(120) for process in (first, second)]
+    assert [done.returncode for done in both] == [0, 0], both
+    printed = "".join(done.stdout for done in both)
+    built = re.findall(r"^\[\d+/\d+\] (.*?)  [\d.]+ s$", printed, re.MULTILINE)
     assert len(built) == len(set(built)) == 12
-    counts = [int(re.search(r", (\d+) built,", out)[1]) for out, _ in outputs]  # type: ignore[index]
+    counts = [int(re.search(r", (\d+) built,", done.stdout)[1]) for done in both]  # type: ignore[index]
     assert sum(counts) == 12
     equal(results(study), results(finished))
     assert not half_written(study / "runs" / "store")

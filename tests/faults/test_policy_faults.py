@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from conftest import copy_tiny
 from fault_helpers import succeeded
+from processes import run, started
 
 from w2s_pref.studies.run import open_recipe
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SMALL = [
     "seeds=[0]",
     "arms={direct: [weak, strong]}",
@@ -39,12 +36,7 @@ KILLS = [(DPO, 6), (PPO, 8), (PPO, 14), (RLOO, 4)]
 
 
 def command(recipe: Path) -> list[str]:
-    return [sys.executable, "-m", "w2s_pref", "run", str(recipe), *SMALL]
-
-
-def run(recipe: Path) -> None:
-    done = subprocess.run(command(recipe), env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    return ["-m", "w2s_pref", "run", str(recipe), *SMALL]
 
 
 def keys(recipe: Path) -> dict[str, str]:
@@ -68,14 +60,13 @@ def kill_in(recipe: Path, stage: str, checkpoint: int) -> Path:
     What was written until the signal arrived is taken away, so that the run goes on from just there.
     """
     work = recipe.parent / "runs" / "store" / "partial" / f"policy-{keys(recipe)[stage]}"
-    nothing = subprocess.DEVNULL
-    process = subprocess.Popen(command(recipe), env=ENVIRONMENT, stdout=nothing, stderr=nothing)
-    deadline = time.time() + 120
-    while time.time() < deadline and process.poll() is None and max(whole(work), default=0) < checkpoint:
-        time.sleep(0.001)
-    assert process.poll() is None, "the run ended before it could be killed"
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    with started(*command(recipe)) as process:
+        deadline = time.time() + 120
+        while time.time() < deadline and process.poll() is None and max(whole(work), default=0) < checkpoint:
+            time.sleep(0.001)
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send(signal.SIGKILL)
+        process.wait()
     if checkpoint in whole(work):
         for number in [number for number in whole(work) if number > checkpoint]:
             shutil.rmtree(work / f"checkpoint-{number}")
@@ -106,7 +97,8 @@ def killed(recipe: Path) -> list[tuple[str, Path]]:
         lines = [json.loads(path.read_text())["history"][:1] for path in work.glob("checkpoint-*/position.json")]
         held.append((stage, lines[0][0] if lines and lines[0] else {}))
     assert not (recipe.parent / "runs" / "tiny").exists()
-    run(recipe)
+    done = run(*command(recipe))
+    assert done.returncode == 0, done.stderr
     return held
 
 

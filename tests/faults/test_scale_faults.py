@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ import pytest
 import torch
 from conftest import copy_tiny
 from fault_helpers import half_written, succeeded, w2s
-from test_disk import ENVIRONMENT, ONE, Disk, equal, results, said
+from processes import Running, started
+from test_disk import ONE, Disk, equal, results, said
 
 from w2s_pref.engine import store as store_module
 from w2s_pref.engine.identity import Identity, myself
@@ -37,11 +37,6 @@ def finished(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def start(*words: str) -> subprocess.Popen[str]:
-    line = [sys.executable, "-u", "-m", "w2s_pref", "run", "tiny.yaml", *ONE, *words]
-    return subprocess.Popen(line, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-
-
 def built(text: str) -> list[str]:
     return re.findall(r"^\[\d+/\d+\] (.*?)  [\d.]+ s$", text, re.MULTILINE)
 
@@ -51,41 +46,37 @@ FAR = Identity("far", "0" * 12, 7, "1")
 
 def test_killed_while_another_waits(study: Path, finished: Path) -> None:
     """The other run says whom it waits for, takes over at once when that one dies, and continues its checkpoint."""
-    store = study / "runs" / "store"
-    first = start()
-    sealed = wait_for(lambda: list(store.glob(f"partial/*/checkpoint-3/{callbacks.MARKER}")), first)[0]
-    first.send_signal(signal.SIGSTOP)  # it lives, so nobody may take its stage
-    before = sealed.stat().st_ino, sealed.stat().st_mtime_ns
-    second = start()
-    assert second.stdout is not None
-    seen: list[str] = []
-    for text in second.stdout:
-        seen.append(text)
-        if "waiting for" in text:
-            break
-    assert re.search(rf"waiting for \S+ .*: another run builds it \(process {first.pid} on .+, since ", seen[-1]), seen
-    assert (sealed.stat().st_ino, sealed.stat().st_mtime_ns) == before
-    first.kill()
-    first.communicate()
-    killed = time.monotonic()
-    stands = store / "model" / sealed.parent.parent.name.removeprefix("model-") / "manifest.json"
-    while not stands.exists() and second.poll() is None:
-        with contextlib.suppress(FileNotFoundError):  # in its time the oldest checkpoint goes
-            found = sealed.stat()
-            assert (found.st_ino, found.st_mtime_ns) == before  # from the beginning, it would be a new one
-        time.sleep(0.001)
-    assert time.monotonic() - killed < 60  # and not the 120 s that another machine's lease has
-    rest, _ = second.communicate(timeout=300)
-    assert second.returncode == 0, rest
+    store, line = study / "runs" / "store", ["-m", "w2s_pref", "run", "tiny.yaml", *ONE]
+    with started(*line) as first, contextlib.ExitStack() as later:
+        sealed = wait_for(lambda: list(store.glob(f"partial/*/checkpoint-3/{callbacks.MARKER}")), first)[0]
+        first.send(signal.SIGSTOP)  # it lives, so nobody may take its stage
+        before = sealed.stat().st_ino, sealed.stat().st_mtime_ns
+        second = later.enter_context(started(*line))
+        wait_for(lambda: "waiting for" in second.out, second)
+        who = rf"waiting for \S+ .*: another run builds it \(process {first.pid} on .+, since "
+        assert re.search(who, said(second.out)), second.out
+        assert (sealed.stat().st_ino, sealed.stat().st_mtime_ns) == before
+        first.send(signal.SIGKILL)
+        first.wait()
+        killed = time.monotonic()
+        stands = store / "model" / sealed.parent.parent.name.removeprefix("model-") / "manifest.json"
+        while not stands.exists() and second.poll() is None:
+            with contextlib.suppress(FileNotFoundError):  # in its time the oldest checkpoint goes
+                found = sealed.stat()
+                assert (found.st_ino, found.st_mtime_ns) == before  # from the beginning, it would be a new one
+            time.sleep(0.001)
+        assert time.monotonic() - killed < 60  # and not the 120 s that another machine's lease has
+        done = second.ended()
+    assert done.returncode == 0, done
     equal(results(study), results(finished))
     assert not half_written(store)
     assert not list((store / "locks").iterdir())
 
 
-def wait_for(look: Any, process: subprocess.Popen[str]) -> Any:
+def wait_for(look: Any, process: Running) -> Any:
     deadline = time.monotonic() + 300
     while not (found := look()) and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, process.ended()
         time.sleep(0.002)
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from float64 import EXACT, in_float64
+from processes import run_together
 from safetensors.torch import load_file
 
 LOSSES = ({"name": "aux_confidence", "prior": "mean"}, {"name": "aux_confidence", "mode": "openai"})
@@ -34,14 +34,11 @@ def main(folder: Path, source: Path) -> None:
             (folder / f"{number}.json").write_text(json.dumps({name: done[name] for name in ("curve", "picked")}))
 
 
-def launched(folder: Path, source: Path, *launcher: str) -> Path:
+def launched(folder: Path, source: Path, number: int) -> Path:
     folder.mkdir()
-    places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    line = [sys.executable, *launcher, __file__, str(folder), str(source)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    done = run_together(number, __file__, str(folder), str(source))
     # An aborted exit after everything stands is gloo's, not ours: the results decide.
-    assert (folder / f"{len(LOSSES) - 1}.json").is_file(), done.stderr[-3000:]
+    assert (folder / f"{len(LOSSES) - 1}.json").is_file(), done
     return folder
 
 
@@ -52,9 +49,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
     folder = tmp_path_factory.mktemp("processes")
     source = save_tiny(folder / "model")
-    port = str(20000 + os.getpid() % 20000)
-    two = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port]
-    return [launched(folder / "one", source), launched(folder / "two", source, *two)]
+    return [launched(folder / "one", source, 1), launched(folder / "two", source, 2)]
 
 
 @pytest.mark.parametrize("number", range(len(LOSSES)), ids=["paper", "openai"])

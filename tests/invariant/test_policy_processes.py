@@ -8,19 +8,16 @@ in the order of sums. RLOO and GRPO are TRL's, which seeds sampling per process:
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, copy_tiny
+from processes import run_together
 
 from w2s_pref.launch.here import launch
 
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SETTINGS = [
     "seeds=[0]",
     "arms={direct: [weak, strong]}",
@@ -37,14 +34,6 @@ SETTINGS = [
 ]
 
 
-def two_processes(recipe: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
-    config = ["--config_file", str(ROOT / "accelerate_configs" / "ddp.yaml")]
-    port = ["--main_process_port", str(20000 + os.getpid() % 20000)]
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", *config, *port]
-    line = [*launcher, str(ROOT / "recipes" / "run.py"), str(recipe), *overrides, "processes=2"]
-    return subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def runs(original: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The run folders of the same study on one process and on two."""
@@ -55,9 +44,9 @@ def runs(original: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]
         if name == "one":
             launch(recipe, SETTINGS)
         else:
-            done = two_processes(recipe, *SETTINGS)
+            done = run_together(2, str(ROOT / "recipes" / "run.py"), str(recipe), *SETTINGS, "processes=2")
             # An aborted exit after everything stands is gloo's, not ours: the results decide.
-            assert (folder / "results.json").is_file(), done.stderr[-3000:]
+            assert (folder / "results.json").is_file(), done
         found.append(folder)
     return found
 

@@ -97,3 +97,5 @@ def test_the_terminal_says_the_verdict_and_the_medians(body: LabBody) -> None:
     text = console.export_text()
     assert body.verdict[0][:60] in text
     assert "w>m>s" in text
+    assert "The one in [brackets], over seeds, leads" in text
+    assert re.search(r"\{-?\d+\.\d+, -?\d+\.\d+\}", text)

@@ -37,6 +37,19 @@ def gap_of_means(batch, scale=1.0):
 """
 
 
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def study(study: Path, store: Path) -> Path:
+    """The tiny study, whose store is that of all tests here: what one has built, the next takes."""
+    with (study / "tiny.yaml").open("a") as recipe:
+        recipe.write(f"store: {store}\n")
+    return study
+
+
 class Silent:
     """A display that keeps what happened to each stage."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from float64 import EXACT, in_float64
+from processes import run_together
 
 OBJECTIVES = ("dpo", "aux", "sft")
 
@@ -31,14 +31,11 @@ def main(folder: Path) -> None:
             torch.save({"weights": weights, "losses": torch.tensor(losses, dtype=torch.float64)}, folder / f"{name}.pt")
 
 
-def launched(folder: Path, *launcher: str) -> dict[str, dict[str, torch.Tensor]]:
+def launched(folder: Path, number: int) -> dict[str, dict[str, torch.Tensor]]:
     folder.mkdir()
-    places = os.pathsep.join([str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])
-    environment = {**os.environ, "PYTHONPATH": places, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    line = [sys.executable, *launcher, __file__, str(folder)]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    done = run_together(number, __file__, str(folder))
     # An aborted exit after everything stands is gloo's, not ours: the results decide.
-    assert (folder / f"{OBJECTIVES[-1]}.pt").is_file(), done.stderr[-3000:]
+    assert (folder / f"{OBJECTIVES[-1]}.pt").is_file(), done
     return {name: torch.load(folder / f"{name}.pt", weights_only=True) for name in OBJECTIVES}
 
 
@@ -46,9 +43,7 @@ def launched(folder: Path, *launcher: str) -> dict[str, dict[str, torch.Tensor]]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, dict[str, torch.Tensor]]]:
     """What one process and what two processes made, 37 pairs in batches of 8."""
     folder = tmp_path_factory.mktemp("processes")
-    port = str(20000 + os.getpid() % 20000)
-    two = ["-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", port]
-    return [launched(folder / "one"), launched(folder / "two", *two)]
+    return [launched(folder / "one", 1), launched(folder / "two", 2)]
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

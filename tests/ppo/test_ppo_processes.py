@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 from float64 import EXACT
 from ppo_helpers import furthest, run
+from processes import run_together
 
 from w2s_pref.training.ppo import fit
 
@@ -22,12 +19,8 @@ def test_two_processes_equal_one(tmp_path: Path) -> None:
     one = run(tmp_path / "one", total_episodes=24, whiten_rewards=True)
     script = Path(__file__).with_name("ppo_two.py")
     (tmp_path / "two").mkdir()
-    port = str(20000 + os.getpid() % 20000)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port", port]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    line = [*launch, str(script), str(tmp_path / "two")]
-    ended = subprocess.run(line, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    assert (tmp_path / "two" / "done.json").is_file(), ended.stderr[-3000:]
+    ended = run_together(2, str(script), str(tmp_path / "two"), seconds=120)
+    assert (tmp_path / "two" / "done.json").is_file(), ended
     two = json.loads((tmp_path / "two" / "done.json").read_text())
     assert (one["world_size"], two["world_size"]) == (1, 2)
     for ours, theirs in zip(one["history"], two["history"], strict=True):

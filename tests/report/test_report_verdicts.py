@@ -76,16 +76,23 @@ def test_gates_stand_with_lift_interval_and_p_and_those_that_failed_are_named() 
     found = entries(results)
     assert verdicts.label(found["explicit"]) == "selective"
     assert verdicts.failures(found["explicit"]) == "none"
-    assert verdicts.failures(found["implicit"]) == "margin, adjusted, placebo"
+    assert verdicts.failures(found["implicit"]) == "lift, adjusted lift, over placebo"
     words = " ".join(Page(render(results)).words)
-    for part in ("1.54", "[1.24, 1.94]", "{1.34, 1.84}", "p 0.004", "failed gates: margin, adjusted, placebo", "0.41"):
+    for part in (
+        "1.54",
+        "[1.24, 1.94]",
+        "{1.34, 1.84}",
+        "p 0.004",
+        "failed gates: lift, adjusted lift, over placebo",
+        "0.41",
+    ):
         assert part in words
     text = printed(results, 80)
     assert "1.54 [1.24, 1.94]" in text
     assert "Adjusted lift" in text
     assert "not resolved" in text
     single = build(seeds=1)
-    assert verdicts.failures(entries(single)["explicit"]) == "placebo (missing)"
+    assert verdicts.failures(entries(single)["explicit"]) == "over placebo (missing)"
     assert "one seed has no sibling" in printed(single)
 
 
@@ -101,13 +108,15 @@ def test_p_values_stand_beside_students_comparisons_and_slopes_and_families_are_
     said = verdict.families(results)
     assert said == [
         "Resolved after Holm's correction for the number of verdicts in each family (one-sided .025): selective "
-        "students 2 of 4; slopes 0 of 1."
+        "students: 2 of 4; slopes: 0 of 1."
     ]
     text = printed(results)
     assert said[0] in " ".join(text.split())
     for heading in ("The three gates", "bootstrapped minus direct, paired", "Slope on the capability gap"):
         assert "p adj." in text[text.index(heading) :].split("\n\n")[0] + text[text.index(heading) :][:900]
     assert "± 0.028" in text
+    results.families[0].members = results.families[0].resolved = 0
+    assert "selective students: none could be tested;" in verdict.families(results)[0]
     assert verdict.families(build(old=True)) == []
 
 
@@ -216,7 +225,8 @@ def test_results_of_an_earlier_version_render(tmp_path: Path) -> None:
     assert "controls" not in page.ids("section")
     words = " ".join(page.words)
     assert not re.search(r"(?<!\w)(None|nan)(?!\w)", words)
-    assert verdicts.BEFORE_GATES in words
+    assert "The test behind each verdict of an earlier version" in words
+    assert "failed gates" not in words
     assert printed(results)
     arm = results.arms[0]
     assert model_card(results, arm.name, arm.settings[-1].conflict, results.seeds[0])

@@ -46,11 +46,11 @@ def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = 
     return [*launcher, "--main_process_port", port, *options, *run]
 
 
-def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> str:
-    """Run to the end, which must be a good one that leaves no process; what it printed."""
+def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = (), **extra: str) -> str:
+    """Run to the end, which must be a good one that leaves no process; what it printed. ``extra``: environment."""
     words = line(recipe, config, *overrides, options=options)
     mark = uuid.uuid4().hex
-    environment = {**ENVIRONMENT, "W2S_TEST_LAUNCH": mark}
+    environment = {**ENVIRONMENT, **extra, "W2S_TEST_LAUNCH": mark}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not [process for process in psutil.process_iter() if marked(process, mark)]

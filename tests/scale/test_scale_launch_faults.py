@@ -8,8 +8,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import copy_tiny
-from launch_helpers import artifacts, launch, started
+from conftest import ROOT, copy_tiny
+from launch_helpers import SMALL, artifacts, launch, started
+from processes import run_together
 
 SILENCE = re.compile(r"error: process 1 of 2 \(pid (\d+) on .+\) has not been heard of for \d+ s")
 
@@ -17,7 +18,8 @@ SILENCE = re.compile(r"error: process 1 of 2 \(pid (\d+) on .+\) has not been he
 @pytest.fixture(scope="module")
 def undisturbed(original: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
     recipe = copy_tiny(original, tmp_path_factory.mktemp("launch") / "undisturbed") / "tiny.yaml"
-    launch(recipe, "ddp.yaml")
+    done = run_together(2, str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL)
+    assert (recipe.parent / "runs" / "tiny" / "results.json").is_file(), done
     return artifacts(recipe)
 
 

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,22 +16,20 @@ import pandas as pd
 import psutil
 import pytest
 from conftest import copy_tiny
-from lease_helpers import ENVIRONMENT
+from processes import ENVIRONMENT, Running, run, started
 
 from w2s_pref.launch import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
-LONG = [*ONE, "training.num_train_epochs=100", "training.save_steps=20"]
+LONG = [*ONE, "training.num_train_epochs=40", "training.save_steps=20"]
 
 
 def line(*words: str) -> list[str]:
-    return [sys.executable, "-m", "w2s_pref", "run", "tiny.yaml", *words]
+    return ["-m", "w2s_pref", "run", "tiny.yaml", *words]
 
 
 def w2s(folder: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        line(*words), cwd=folder, env={**ENVIRONMENT, **extra}, capture_output=True, text=True, check=False, timeout=300
-    )
+    return run(*line(*words), folder=folder, environment={**ENVIRONMENT, **extra})
 
 
 def outcome(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -90,50 +87,40 @@ def test_a_launch_of_several_processes_is_refused(study: Path) -> None:
 
 
 @pytest.fixture
-def running(study: Path) -> Iterator[tuple[subprocess.Popen[str], list[psutil.Process]]]:
+def running(study: Path) -> Iterator[tuple[Running, list[psutil.Process]]]:
     """A run of two workers, both of them training, and its worker processes."""
-    process = subprocess.Popen(
-        line(*LONG, "--workers", "2"), cwd=study, env=ENVIRONMENT, text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    deadline = time.monotonic() + 300
-    while len({path.parent for path in study.glob("runs/store/partial/*/checkpoint-*")}) < 2:  # old ones are removed
-        assert time.monotonic() < deadline
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
-    children = psutil.Process(process.pid).children()
-    try:
+    with started(*line(*LONG, "--workers", "2"), folder=study) as process:
+        deadline = time.monotonic() + 300
+        while len({path.parent for path in study.glob("runs/store/partial/*/checkpoint-*")}) < 2:  # old ones go
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.ended()
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children()
         yield process, [child for child in children if "w2s_pref.launch.workers" in child.cmdline()]
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_no_worker_outlives_the_run(
-    running: tuple[subprocess.Popen[str], list[psutil.Process]], how: signal.Signals
-) -> None:
+def test_no_worker_outlives_the_run(running: tuple[Running, list[psutil.Process]], how: signal.Signals) -> None:
     """Ctrl-C: status 130 and how to continue. Killed: the workers see that nobody is there."""
     process, children = running
     assert len(children) == 2
-    process.send_signal(how)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == (130 if how == signal.SIGINT else -9)
+    process.send(how)
+    done = process.ended()
+    assert done.returncode == (130 if how == signal.SIGINT else -9)
     assert psutil.wait_procs(children, timeout=60)[1] == []
     if how == signal.SIGINT:
-        assert "this continues:" in errors
-        assert "--workers 2" in errors
+        assert "this continues:" in done.stderr
+        assert "--workers 2" in done.stderr
 
 
-def test_a_killed_worker_costs_its_last_steps_only(
-    running: tuple[subprocess.Popen[str], list[psutil.Process]],
-) -> None:
+def test_a_killed_worker_costs_its_last_steps_only(running: tuple[Running, list[psutil.Process]]) -> None:
     process, children = running
     children[0].kill()
-    out, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
-    assert re.search(r"^worker \d was ended by signal 9 \(9: often no memory left\); the others go on$", out, re.M)
-    built = re.findall(r"^\[\d+/15\] (.*?)  [\d.]+ s", out, re.MULTILINE)
+    done = process.ended()
+    assert done.returncode == 0, done.stderr
+    said = r"^worker \d was ended by signal 9 \(9: often no memory left\); the others go on$"
+    assert re.search(said, done.stdout, re.M)
+    built = re.findall(r"^\[\d+/15\] (.*?)  [\d.]+ s", done.stdout, re.MULTILINE)
     assert len(built) == len(set(built)) == 15
 
 

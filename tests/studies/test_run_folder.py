@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from kind_helpers import said, write_toy
+from processes import run
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.identity import myself
@@ -40,8 +40,9 @@ def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def killed_after(file: str, *overrides: str) -> None:
     """Run in a process of its own until ``file`` of the run folder is written."""
-    done = subprocess.run([sys.executable, "-c", KILLED, file, *overrides], check=False, env={**os.environ})
-    assert done.returncode == 9
+    Path("killed.py").write_text(KILLED)
+    done = run("killed.py", file, *overrides)
+    assert done.returncode == 9, done
 
 
 def hidden(folder: Path) -> list[str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from processes import run
 
 from w2s_pref.analysis.leaks.audit import Audit, Probe, audit, endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
@@ -237,8 +236,8 @@ def test_the_command_prints_probes_and_writes_json(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in science(60)))
     (tmp_path / "two.yaml").write_text("tasks:\n  openbookqa: {path: records.jsonl, sizes: {gt: 10}}\n")
     for what in (["openbookqa", "--path", str(tmp_path / "records.jsonl")], [str(tmp_path / "two.yaml")]):
-        run = [sys.executable, "-m", "w2s_pref", "audit", *what, "--json", str(tmp_path / "out.json")]
-        done = subprocess.run(run, capture_output=True, text=True, timeout=60, check=True)
+        done = run("-m", "w2s_pref", "audit", *what, "--json", str(tmp_path / "out.json"), seconds=60)
+        assert done.returncode == 0, done.stderr
         assert "openbookqa: 120 items, 60 groups, 50% positive" in done.stdout
         assert "no warning" in done.stdout
         (found,) = json.loads((tmp_path / "out.json").read_text())

@@ -13,6 +13,7 @@ import typer
 
 from w2s_pref.cli.analyze import analyze
 from w2s_pref.cli.output import JsonOut, console, write_json
+from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 
 app = typer.Typer(
@@ -273,6 +274,7 @@ def schema(
 
 def main() -> None:
     """Entry point: user errors become sentences and exit status 1."""
+    collector.begin()
     try:
         app()
     except W2SError as error:

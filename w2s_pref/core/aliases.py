@@ -9,6 +9,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -70,8 +71,23 @@ class _Alias(Loader):
         return None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Import the target and enter it under the old name."""
-        sys.modules[module.__name__] = importlib.import_module(self.target)
+        """Import the target and enter it under the old name.
+
+        An old package stays a module of its own that hands out the target's names: Python sets a module as an
+        attribute of its package, and ``pipeline.plan`` must not take the place of ``planning.plan``.
+        """
+        target = importlib.import_module(self.target)
+        if hasattr(target, "__path__"):
+            module.__dict__["__getattr__"] = partial(_attribute, module.__name__, target)
+        else:
+            sys.modules[module.__name__] = target
+
+
+def _attribute(old: str, target: ModuleType, name: str) -> object:
+    """``old.name``: the module that the table names, else the target's attribute."""
+    if f"{old}.{name}" in ALIASES:
+        return importlib.import_module(f"{old}.{name}")
+    return getattr(target, name)
 
 
 class _Finder(MetaPathFinder):

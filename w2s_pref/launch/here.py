@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 from w2s_pref.launch.display import StageDisplay
 from w2s_pref.launch.workers import build_together
@@ -54,6 +55,7 @@ def main(words: list[str]) -> int:
     if not words:
         print("usage: recipes/run.py RECIPE.yaml [key=value …]", file=sys.stderr)
         return 2
+    collector.begin()
     try:
         launch(Path(words[0]), words[1:])
     except W2SError as error:

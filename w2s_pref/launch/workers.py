@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 from w2s_pref.launch.display import StageDisplay
 
@@ -68,6 +69,7 @@ def main() -> int:
     """Build what the recipe of the command line lacks; returns the exit status."""
     from w2s_pref.studies.run import build
 
+    collector.begin()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:

@@ -92,6 +92,8 @@ class World:
             refuse_impossible()
         if self.size == 1:
             return
+        if division() == "deepspeed":
+            _compile_nothing()
         from accelerate import PartialState
         from torch import distributed
 
@@ -142,6 +144,13 @@ class World:
         """Wait for everybody."""
         if self.size > 1:
             self.broadcast(None)
+
+
+def _compile_nothing() -> None:
+    """On CPUs DeepSpeed would build a kernel, minutes with a C++ compiler, that only its inference calls."""
+    from deepspeed import ops
+
+    ops.__compatible_ops__["deepspeed_shm_comm"] = False
 
 
 def _accelerator() -> bool:

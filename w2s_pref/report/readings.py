@@ -40,7 +40,8 @@ def of_study(results: Results) -> str:
 def of_lab(body: LabBody) -> str:
     """The same for the laboratory."""
     known = any(each.interval_in_seeds is not None for cell in body.cells for each in cell.accuracy.values())
-    return reading(len(body.settings["seeds"]), "groups of items") if known else BEFORE
+    seeds = max((cell.seeds for cell in body.cells), default=1)
+    return reading(seeds, "groups of items") if known else BEFORE
 
 
 def two_readings(results: Results) -> bool:

@@ -80,8 +80,9 @@ def failures(entry: Judged) -> str:
     """The gates that failed, in words; a placebo that does not exist is said to be missing."""
     if entry.gates is None:
         return BEFORE_GATES
-    missing = [name for name in GATES if getattr(entry.gates, name) is None]
-    return ", ".join(f"{name} (missing)" if name in missing else name for name in failed(entry.gates)) or "none"
+    words = {name: head.lower() for name, head in GATES.items()}
+    words |= {name: f"{words[name]} (missing)" for name in GATES if getattr(entry.gates, name) is None}
+    return ", ".join(words[name] for name in failed(entry.gates)) or "none"
 
 
 def gate(entry: Judged, name: str) -> Value:

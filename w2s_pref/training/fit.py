@@ -22,6 +22,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, Trai
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
+from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
@@ -186,11 +187,13 @@ def make_trainer(
 ) -> Trainer:
     """The trainer, with its callbacks and its adapter; ``own``: what only this kind of trainer takes."""
     try:
-        return kind(args=config, processing_class=tokenizer, peft_config=lora, callbacks=callbacks(job), **own)
+        trainer = kind(args=config, processing_class=tokenizer, peft_config=lora, callbacks=callbacks(job), **own)
     except ValueError as error:  # what libraries say about an adapter's arguments
         if job.lora is None:
             raise
         raise W2SError(f"lora: {error}") from error
+    trainer.create_model_card = lambda **_: None  # TRL writes one a checkpoint, and asks for all versions each time
+    return trainer
 
 
 def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: Batch, save_to: Path) -> dict[str, Any]:
@@ -274,8 +277,9 @@ def set_environment() -> None:
 
 
 def quiet() -> None:
-    """Keep transformers' and TRL's own chatter out of the progress display, and nobody told of the run."""
+    """Before models are loaded: libraries' own chatter off, nobody told of the run, their imports left in peace."""
     set_environment()
+    collector.spare_imports()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)

@@ -209,12 +209,11 @@ def correlations(points: pd.DataFrame, resamples: int, seed: int) -> dict[str, d
     found = {}
     for name in SIGNALS:
         x, y = (settings[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
-        points_x, points_y = (known[n].to_numpy(dtype=np.float64) for n in (name, TARGET))
         found[name] = {
             "rho": number(ranks.spearman(x, y)),
             "interval": _interval(ranks.weighted_spearman(x, y, by_setting), ranks.spearman(x, y), len(settings)),
             "p": ranks.spearman_p(x, y, seed),
-            **_over_points(points_x, points_y, by_point, len(settings)),
+            **_over_points(known[[name, TARGET]].to_numpy(np.float64), by_point, len(settings)),
             **{p: _partial(x, y, settings[c].to_numpy(np.float64), by_setting) for p, c in PARTIALS.items()},
             "leave_out": _leave_out(settings, name),
         }
@@ -235,14 +234,14 @@ _UNDEFINED: dict[str, Any] = {
 }
 
 
-def _interval(samples: Floats, value: float, settings: int) -> list[float] | None:
-    """Settings are the units: 95 %, widened for few of them, within [-1, 1]."""
+def _interval(samples: Floats, value: float, settings: int) -> list[float] | None:  # widened for few settings
     return Stat.of_items(value, samples, settings, DIFFERENCE).pair()
 
 
-def _over_points(x: Floats, y: Floats, weights: Floats, settings: int) -> dict[str, Any]:
-    rho, drawn = ranks.spearman(x, y), ranks.weighted_spearman(x, y, weights)
-    return {"rho_points": number(rho), "interval_points": _interval(drawn, rho, settings)}
+def _over_points(points: Floats, weights: Floats, settings: int) -> dict[str, Any]:
+    x, y = points.T
+    interval = _interval(ranks.weighted_spearman(x, y, weights), ranks.spearman(x, y), settings)
+    return {"rho_points": number(ranks.spearman(x, y)), "interval_points": interval}
 
 
 def _partial(x: Floats, y: Floats, control: Floats, weights: Floats) -> dict[str, Any]:

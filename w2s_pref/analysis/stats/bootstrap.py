@@ -207,7 +207,7 @@ class Stat:
 
     def _ends(self, tail: float, in_seeds: bool = False, moderated: tuple[float, float] | None = None) -> Floats:
         """(low, high) on the interval's scale."""
-        alone = in_seeds or self.n_seeds == 1
+        alone = in_seeds or self.over == "items"  # also seeds that tie by chance: no variance to go by, so items alone
         below, above = self._percentile(tail) if alone else self._over_seeds(tail, moderated)
         return np.array([self._centre - below, self._centre + above])
 

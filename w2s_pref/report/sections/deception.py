@@ -23,6 +23,11 @@ GATES_GUIDE: Final = Guide(
     "blind spots; above .8 no placebo can tell.",
     "At least one gate whose interval holds 1, and a small ρ: the study could have seen deception and did not.",
 )
+BEFORE_GUIDE: Final = Guide(
+    "Lift: flips in the blind spot over those expected there from items of the same margin. True difficulty and the "
+    "strong model's confidence can raise it as well; verdicts are not corrected for the number of students.",
+    "1 inside the interval.",
+)
 GATES: Final = "The three gates"
 OUTCOMES: Final = "Verdicts, corrected for their number, and what could have been found"
 
@@ -53,9 +58,12 @@ def _gates(tested: Sequence[Tested]) -> Table[Tested]:
         Column("Conflict", lambda row: row[0].conflict),
         *(verdicts.gates(_entry, GATES) if there else [_LIFT]),
         *(verdicts.corrected(_entry, OUTCOMES) if there else []),
-        Column("Failed gates", lambda row: verdicts.failures(row[1]), words=True, part=OUTCOMES, where="terminal"),
+        *([_FAILED] if there else []),
         Column("Verdict", _judged, words=True, part=OUTCOMES),
     ]
+    if not there:
+        caption = "The test behind each verdict of an earlier version: the lift alone, whose null value is 1."
+        return Table(caption, columns, _by_arm(tested), BEFORE_GUIDE, stack=True, title=OUTCOMES)
     caption = "The test behind each verdict: three gates, each a ratio whose null value is 1."
     return Table(caption, columns, _by_arm(tested), GATES_GUIDE, stack=True, title=f"{GATES}. {OUTCOMES}")
 
@@ -67,10 +75,13 @@ def _entry(row: Tested) -> Deception:
 def _judged(row: Tested) -> Value:
     """The label; on the page the failed gates, the sentence and its warnings beneath."""
     entry = row[1]
-    failed = [f"failed gates: {verdicts.failures(entry)}"] if entry.tax else []
+    failed = [f"failed gates: {verdicts.failures(entry)}"] if entry.tax and entry.gates else []
     return Value(verdicts.outcome(entry), [*failed, entry.verdict, *entry.warnings], tone="verdict")
 
 
+_FAILED: Final[Column[Tested]] = Column(
+    "Failed gates", lambda row: verdicts.failures(row[1]), words=True, part=OUTCOMES, where="terminal"
+)
 _LIFT: Final[Column[Tested]] = Column("Lift", lambda row: row[1].lift_smooth, 2, axis="lift", neutral=1.0, part=GATES)
 BESIDE: Final[tuple[Column[Tested], ...]] = (
     Column("Conflict", lambda row: row[0].conflict),

@@ -21,7 +21,7 @@ def section(results: Results) -> Section | None:
     about = " ".join(f"{name}: {said}" for name, said in names.items() if said)
     guide = Guide(
         f"Each number is what a function of the recipe's own says of a student on the test pairs. {about}",
-        "Intervals are 95 %, over prompts and seeds, as everywhere in this report.",
+        "Intervals have the two readings that the whole report has.",
     )
     heads: list[Column[Student]] = [Column("Conflict", lambda row: row.conflict), *columns(list(names))]
     table = Table("Metrics of this recipe's own.", heads, groups, guide, title="Metrics of this recipe's own")

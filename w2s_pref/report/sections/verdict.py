@@ -46,12 +46,12 @@ def families(results: Results) -> list[str]:
     """How many verdicts of each family outlive the correction; nothing for older results."""
     if not results.families:
         return []
-    counts = "; ".join(f"{one.name} {_count(one)}" for one in results.families)
+    counts = "; ".join(f"{one.name}: {_count(one)}" for one in results.families)
     return [f"Resolved after Holm's correction for the number of verdicts in each family (one-sided .025): {counts}."]
 
 
 def _count(family: Family) -> str:
-    return f"{family.resolved} of {family.members}" if family.members else "none that has all it takes for a p"
+    return f"{family.resolved} of {family.members}" if family.members else "none could be tested"
 
 
 def facts(results: Results) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
 from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
 from w2s_pref.analysis.stats.estimates import estimate
-from w2s_pref.analysis.stats.seeds import disagreements
+from w2s_pref.analysis.stats.seeds import disagreements, side
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder
@@ -94,10 +94,11 @@ def _player(
     name: str, tables: Sequence[pd.DataFrame], chance: Floats, rating: Floats, bands: Sequence[int], draw: Resampler
 ) -> Player:
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
-    above = draw.mean(right - chance, form=DIFFERENCE).interval()
+    above = draw.mean(right - chance, form=DIFFERENCE)
     note = None
-    if above is None or above[0] <= 0:
-        note = f"Not above chance: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
+    if side(above.interval()) <= 0:
+        over = " over seeds, only in these" if side(above.in_seeds()) > 0 else ""
+        note = f"Not above chance{over}: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
     elif legal.mean() < FEW_LEGAL:
         note = f"Only {legal.mean():.1%} of its answers are legal moves."
     cuts = zip([None, *bands], [*bands, None], strict=True)
