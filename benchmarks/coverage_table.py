@@ -48,7 +48,8 @@ def _state(lines: list[Line]) -> str:
     judged = [each for line in lines if line["cell"]["family"] != "collapses" for each in line["found"].items()]
     intervals = [fails(name, row) for name, row in judged if "covered" in row]
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    return f"{len(lines)} cells, {len(intervals)} intervals, of which {sum(intervals)} fail; {hours:.1f} hours of one core ({machine})."
+    counts = f"{len(lines)} cells, {len(intervals)} intervals, of which {sum(intervals)} fail"
+    return f"{counts}; {hours:.1f} hours of one core ({machine})."
 
 
 def fails(name: str, row: dict[str, int]) -> bool:
