@@ -115,7 +115,8 @@ def expected_flips(
     index = design @ beta
     fine, centres = lifts.margin_bins(index, eligible, bins)
     edges = _edges(index[eligible], bins * lifts.FINE)
-    basis = lifts.spline_basis(centres, np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64))
+    sizes = np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64)
+    basis = lifts.spline_basis(_between(centres, sizes), sizes)
     width = len(means) * lifts.CELL_COLUMNS
     cell = np.where(eligible, by.cell, -1)
     counts = draw.counts(lifts.categories(cell, treated, flip), width, sparse=True)
@@ -138,6 +139,12 @@ def expected_flips(
         return binned[:, :, 3].sum(axis=1), lifts.expected_flips(binned, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
+
+
+def _between(centres: Floats, sizes: Floats) -> Floats:
+    """Centres of the bins, empty ones between their neighbours: rows of a resample may fall into them."""
+    used = np.flatnonzero(sizes)
+    return centres if not len(used) else np.interp(np.arange(len(centres)), used, centres[used])
 
 
 def _edges(index: Floats, bins: int) -> Floats:
