@@ -13,7 +13,7 @@ from scipy.stats import beta
 Line = dict[str, Any]
 #: Percent that coverage may have, for plain statistics and for those that refit a curve in every resample.
 PLAIN, REFITTED = (92, 98), (90, 98)
-REFITS = ("lift_smooth", "excess", "lift")
+REFITS = ("deception lift", "deception lift_smooth", "deception excess")
 BAND = 0.99
 HEAD = """# Coverage: do the intervals hold the truth?
 
@@ -45,7 +45,12 @@ def page(lines: list[Line]) -> str:
 def _state(lines: list[Line]) -> str:
     hours = sum(line["seconds"] for line in lines) / 3600
     # A collapse that no seed has shown cannot be covered: shown, not judged.
-    judged = [each for line in lines if line["cell"]["family"] != "collapses" for each in line["found"].items()]
+    judged = [
+        (f"{line['cell']['family']} {name}", row)
+        for line in lines
+        if line["cell"]["family"] != "collapses"
+        for name, row in line["found"].items()
+    ]
     intervals = [fails(name, row) for name, row in judged if "covered" in row]
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     counts = f"{len(lines)} cells, {len(intervals)} intervals, of which {sum(intervals)} fail"
@@ -115,11 +120,11 @@ def statistics(title: str) -> Any:
         at = {(line["cell"]["seeds"], _effect(line["cell"])): line["found"] for line in lines}
         seeds, effects = sorted({k for k, _ in at}), list(dict.fromkeys(effect for _, effect in at))
         names = list(dict.fromkeys(name for found in at.values() for name in found))
-        rows = []
+        rows, family = [], lines[0]["cell"]["family"]
         for name, effect in product(names, effects):
             cells = [at.get((k, effect), {}).get(name) for k in seeds]
             if any(cells):
-                rows.append([name, effect, *(covered(name, cell) for cell in cells)])
+                rows.append([name, effect, *(covered(f"{family} {name}", cell) for cell in cells)])
         heads = ["statistic", "seed effect", *(f"K = {k}" for k in seeds)]
         return f"\n## {title} ({worlds(lines)})\n\n{markdown(heads, rows)}"
 

@@ -75,7 +75,7 @@ def test_comments_do_not_make_cells_stale_and_code_does(scripts, tmp_path, monke
         ("accuracy", 475, 500, False),  # 95.0: 92.1 to 97.1
         ("accuracy", 430, 500, True),  # 86.0: 81.6 to 89.7
         ("accuracy", 440, 500, True),  # 88.0: 83.8 to 91.5
-        ("lift_smooth", 440, 500, False),  # may be 90
+        ("deception lift_smooth", 440, 500, False),  # may be 90
         ("accuracy", 500, 500, True),  # 98.9 to 100: too wide is wrong, too
         ("accuracy", 0, 0, False),
     ],
