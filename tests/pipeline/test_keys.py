@@ -70,6 +70,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "analysis.known_rule": ("analysis.known_rule=max_prob", {"analysis"}),
     "analysis.resamples": ("analysis.resamples=200", {"analysis"}),
     "analysis.seed": ("analysis.seed=1", {"analysis"}),
+    "analysis.placebo": ("analysis.placebo=middle", {"analysis"}),
     "analysis.metrics": ("analysis.metrics=[test_keys:own_metric]", {"analysis"}),
     "report": ("report.sections=[tops.py:tops]", set()),
 }

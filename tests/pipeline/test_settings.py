@@ -166,6 +166,6 @@ def test_a_ladder_of_three(study: Path) -> None:
     accuracy = {name: ceiling["accuracy"]["estimate"] for name, ceiling in value["ceilings"].items()}
     for point in points:
         assert point["gap"] == pytest.approx(accuracy[point["strong"]] - accuracy[point["weak"]])
-    assert {slope["metric"] for slope in value["ladder"]["slopes"]} == {"pgr", "deception_score", "lift"}
+    assert {slope["metric"] for slope in value["ladder"]["slopes"]} == {"pgr", "deception_score", "lift_smooth"}
     assert sum(name.startswith("ceiling") for name in manifests("model")) == 3
     assert (Path("runs/tiny/students/direct-small-large-none-seed0") / "README.md").is_file()

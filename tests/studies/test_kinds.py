@@ -116,11 +116,11 @@ def chess_results() -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"kind": "chess", "name": "c"}', "its results.json does not follow schema 1 (seeds: Field required)"),
+        ('{"kind": "chess", "name": "c"}', "its results.json does not follow schema 2 (seeds: Field required)"),
         ('{"kind": "generalization", "name": "l"}', "(seeds: Field required)"),
-        ('{"name": "p"}', "its results.json does not follow schema 1"),
-        ('{"kind": "chess", "na', "its results.json does not follow schema 1 (Invalid JSON"),
-        ("[]", "its results.json does not follow schema 1"),
+        ('{"name": "p"}', "its results.json does not follow schema 2"),
+        ('{"kind": "chess", "na', "its results.json does not follow schema 2 (it is not JSON"),
+        ("[]", "its results.json does not follow schema 2"),
         ('{"kind": "marbles"}', "of kind 'marbles', which is neither built in nor installed"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_laboratory_run_whose_numbers_are_damaged_is_a_sentence(tmp_path: Path
     (tmp_path / "results.json").write_text(json.dumps(lab))
     assert "has no readable generalization.json" in w2s("show", tmp_path)[2]
     (tmp_path / "generalization.json").write_text("{}")
-    assert "its generalization.json does not follow schema 1" in w2s("show", tmp_path)[2]
+    assert "its generalization.json does not follow schema 2" in w2s("show", tmp_path)[2]
 
 
 def test_an_analysis_of_preferences_refuses_other_kinds(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ _KNOTS = (0.1, 0.4, 0.65, 0.9)
 #: Ridge on the slopes, in units of one row: too weak to bend a fit of hundreds of rows, enough to keep one finite whose
 #: controls are separated. The intercept's only keeps the matrix invertible.
 _RIDGE, _INTERCEPT_RIDGE = 0.02, 1e-9
-#: Newton: a fit is done when no log-odds moves by more than ``_DONE`` (a rate by 1/4 of it), a step moves none by more
+#: Newton: a fit is done when no rate moves by more than 1/4 of ``_DONE``; a step moves no log-odds by more
 #: than ``_STEP`` (a longer one overshoots where rates saturate); ``_ITERATIONS`` is far above the usual handful.
 _DONE, _STEP, _ITERATIONS = 1e-3, 2.0, 40
 #: Directions of the spline's basis shorter than this share of the longest are linear combinations of the others.
@@ -217,8 +217,8 @@ def _orthonormal(columns: Floats, used: Bools) -> Floats:
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
     """Binomial logistic fits of many tables at once by Newton's method.
 
-    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when none
-    moves by 0.001.
+    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when no
+    rate moves by 0.00025.
 
     Args:
         flips, trials: (B, M) successes and trials in each of M bins.
@@ -250,7 +250,8 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         reach = np.abs(step @ basis.T).max(axis=1)
         weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
-        open_ = open_[reach > _DONE]
+        moved = np.abs(step @ basis.T) * (4 * rate * (1 - rate))
+        open_ = open_[moved.max(axis=1) > _DONE]
         if not len(open_):
             break
     return weights

@@ -188,7 +188,9 @@ class Stat:
         """(below, above): half-widths of the group bootstrap, widened for few groups."""
         spread = self.n_groups - 1
         small = stdtrit(spread, 1 - tail) / ndtri(1 - tail) * np.sqrt(self.n_groups / spread)
-        ends = np.array([self._centre, -self._centre]) + [-1, 1] * np.quantile(self._sorted, [tail, 1 - tail])
+        place = np.array([tail, 1 - tail]) * (len(self._sorted) - 1)
+        quantiles = np.interp(place, np.arange(len(self._sorted)), self._sorted)
+        ends = np.array([self._centre, -self._centre]) + [-1, 1] * quantiles
         return np.asarray(np.maximum(ends, 0.0) * small)
 
     def _over_seeds(self, tail: float, moderated: tuple[float, float] | None) -> Floats:
