@@ -19,6 +19,9 @@ REPIN = "to pin the results of today on purpose: python tests/golden/pin.py resu
 #: was observed may fall on either side of it: p moves by 1/201 each. Of runs: a score in float32 is good to 2e-6 (dot
 #: products of up to a thousand terms), and few steps do not make 1e-4 of it; other instruction sets made 1e-7 of it.
 TOLERANCE = {"": 1e-9, "interval": 2e-5, "low": 2e-5, "high": 2e-5, "permutation_p": 2 / 201, ".numbers": 1e-4}
+#: The same of what else resamples make; p inverts an interval; powers are shares of 400 draws, rho_80 lies between.
+TOLERANCE |= dict.fromkeys(("interval_in_seeds", "low_in_seeds", "high_in_seeds", "smallest_found"), 2e-5)
+TOLERANCE |= {"p": 1e-4, "p_adjusted": 1e-3, "power": 2 / 400, "rho_80": 0.01}
 
 
 def table(study: str, name: str) -> pd.DataFrame:

@@ -28,6 +28,8 @@ _DONE, _ITERATIONS = 1e-8, 50
 #: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
 MOST_CELLS = 512
 _CHUNK = 256
+#: In spreads of the index: far above rounding, far below the distance of two rows.
+_HAIR = 1e-9
 
 
 def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
@@ -148,10 +150,13 @@ def _between(centres: Floats, sizes: Floats) -> Floats:
 
 
 def _edges(index: Floats, bins: int) -> Floats:
-    """Inner edges of the fine bins of the eligible rows' index."""
+    """Inner edges of the fine bins of the eligible rows' index, a hair below: a row on an edge is above it.
+
+    Rounding would else decide, and differently on another processor.
+    """
     if not len(index):
         return np.zeros(bins - 1)
-    return np.asarray(np.quantile(index, np.linspace(0, 1, bins + 1))[1:-1])
+    return np.asarray(np.quantile(index, np.linspace(0, 1, bins + 1))[1:-1] - _HAIR * np.ptp(index))
 
 
 def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured
 from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.seeds import span
 from w2s_pref.results.deception import Sensitivity
 
 NO_TAX = "No conflict tax: the deception score is undefined."
@@ -58,9 +59,9 @@ def _numbers(lift: Stat) -> str:
     interval, inner = lift.interval(), lift.in_seeds()
     if interval is None:
         return f"lift {lift.value:.2f}, no interval"
-    shown = f"lift {lift.value:.2f}, 95 % {interval[0]:.2f} to {interval[1]:.2f}"
+    shown = f"lift {lift.value:.2f}, 95 % {span(interval, 2)}"
     if lift.over == "seeds":
-        within = "" if inner is None else f", {inner[0]:.2f} to {inner[1]:.2f} in these seeds"
+        within = "" if inner is None else f", {span(inner, 2)} in these seeds"
         return f"{shown} over {lift.n_seeds} seeds{within}"
     return f"{shown} in {'this seed' if lift.n_seeds == 1 else 'these seeds'}"
 
@@ -79,7 +80,7 @@ def _short(stat: Stat | None) -> str:
     interval = None if stat is None else stat.interval()
     if stat is None or interval is None:
         return "undefined"
-    return f"{stat.value:.2f}, {interval[0]:.2f} to {interval[1]:.2f}"
+    return f"{stat.value:.2f}, {span(interval, 2)}"
 
 
 def _lower(sentence: str) -> str:

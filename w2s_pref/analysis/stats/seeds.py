@@ -26,6 +26,10 @@ def side(interval: tuple[float, float] | None, neutral: float = 0.0) -> int:
     return 1 if interval[0] > neutral else -1
 
 
+#: Ends of intervals beyond this have three significant digits.
+LARGE = 100.0
+
+
 def reading(stat: Stat, digits: int = 3) -> str:
     """``0.45 (95 % 0.20 to 0.70 over 3 seeds, 0.30 to 0.60 in these seeds)``; of one seed ``… in this seed``.
 
@@ -38,13 +42,14 @@ def reading(stat: Stat, digits: int = 3) -> str:
         return f"{stat.value:.{digits}f} (no interval)"
     here = "in this seed" if stat.n_seeds == 1 else "in these seeds"
     if stat.over == "items":
-        return f"{stat.value:.{digits}f} (95 % {_span(interval, digits)} {here})"
-    over = f"{_span(interval, digits)} over {stat.n_seeds} seeds"
-    return f"{stat.value:.{digits}f} (95 % {over}, {_span(own, digits)} {here})"
+        return f"{stat.value:.{digits}f} (95 % {span(interval, digits)} {here})"
+    over = f"{span(interval, digits)} over {stat.n_seeds} seeds"
+    return f"{stat.value:.{digits}f} (95 % {over}, {span(own, digits)} {here})"
 
 
-def _span(interval: tuple[float, float], digits: int) -> str:
-    return f"{interval[0]:.{digits}f} to {interval[1]:.{digits}f}"
+def span(interval: tuple[float, float], digits: int) -> str:
+    """``0.20 to 0.70``."""
+    return " to ".join(f"{end:.{digits}f}" if abs(end) < LARGE else f"{end:.3g}" for end in interval)
 
 
 def parted(stat: Stat) -> tuple[Floats, Floats] | None:
