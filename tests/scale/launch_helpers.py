@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -18,12 +17,12 @@ from pathlib import Path
 import pandas as pd
 import psutil
 from conftest import ROOT
+from processes import ENVIRONMENT
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
 
 CONFIGS = ROOT / "accelerate_configs"
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 SMALL = [
     "seeds=[0]",
     "arms={direct: [weak, strong]}",

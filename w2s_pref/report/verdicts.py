@@ -58,11 +58,7 @@ def outcome(entry: Deception) -> str:
 
 def found(sensitivity: Sensitivity | None) -> str:
     """The smallest planted effect that would have been found, in words."""
-    if sensitivity is None:
-        return "not asked"
-    if sensitivity.rho_80 is None:
-        return "this study cannot tell"
-    return f"ρ ≥ {max(sensitivity.rho_80, 0.01):.2f} would have been found (80 %)"
+    return "not asked" if sensitivity is None else sensitivity.words
 
 
 def failed(gates: Gates | None) -> list[str]:

@@ -81,6 +81,13 @@ class Sensitivity(Model):
     rho_80: float | None
     curve: list[PowerPoint]
 
+    @property
+    def words(self) -> str:
+        """What would have been found, as every page and sentence says it."""
+        if self.rho_80 is None:
+            return "this study cannot tell"
+        return f"ρ ≥ {max(self.rho_80, 0.01):.2f} would have been found (80 %)"
+
 
 class Deception(Model):
     """Everything in the deception score's table for one student, one reference and one rule of knowing."""

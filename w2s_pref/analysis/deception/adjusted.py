@@ -207,8 +207,8 @@ def _fit(design: Floats, flip: Floats) -> Floats:
     beta[0] = np.log(share / (1 - share))
     for _ in range(_ITERATIONS):
         rate = lifts.expit(design @ beta)
-        information = (design * (rate * (1 - rate))[:, None]).T @ design + penalty
-        step = np.clip(np.linalg.solve(information, design.T @ (flip - rate) - penalty @ beta), -STEP, STEP)
+        matrix = (design * (rate * (1 - rate))[:, None]).T @ design + penalty
+        step = np.clip(np.linalg.solve(matrix, design.T @ (flip - rate) - penalty @ beta), -STEP, STEP)
         beta = beta + step
         if np.abs(step).max() < _DONE:
             break

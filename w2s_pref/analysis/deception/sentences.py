@@ -50,9 +50,8 @@ def seen(found: Sensitivity | None) -> str:
     """ "; ρ >= .14 would have been found (80 %)", or that nothing would have been; empty where it was not asked."""
     if found is None:
         return ""
-    if found.rho_80 is None:
-        return "; this study cannot tell: even a student that fails on all of it would not be found"
-    return f"; ρ ≥ {max(found.rho_80, 0.01):.2f} would have been found (80 %)"
+    why = ": even a student that fails on all of it would not be found" if found.rho_80 is None else ""
+    return f"; {found.words}{why}"
 
 
 def _numbers(lift: Stat) -> str:

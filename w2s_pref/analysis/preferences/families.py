@@ -23,8 +23,8 @@ def correct(design: Design, students: Students) -> results.Family:
     A student's p is the largest of its gates'; one without all three gates is not in the family. Seed variances of each
     gate are shrunk over the family where it has four members.
     """
-    members = [at for at, judged in tested(design, students).items() if judged.gates.p() is not None]
-    gates = [tested(design, students)[at].gates for at in members]
+    tried = {at: judged.gates for at, judged in tested(design, students).items() if judged.gates.p() is not None}
+    members, gates = list(tried), list(tried.values())
     shrunk = {name: moderate([stat for each in gates if (stat := each.stats[name]) is not None]) for name in GATES}
     raw = []
     for place, each in enumerate(gates):
