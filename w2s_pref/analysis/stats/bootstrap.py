@@ -277,7 +277,7 @@ class Stat:
             return float("nan")
         below = self._centre - float(self._ends(0.025)[0])
         _, _, item, boot = self.variances
-        error = np.sqrt(boot if self.n_seeds == 1 else item + self.variances.between / self.n_seeds)
+        error = np.sqrt(boot if self.over == "items" else item + self.variances.between / self.n_seeds)
         return self._from(below + _POWER * float(error))
 
     def of_form(self, form: Stat) -> Stat:
