@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from w2s_pref.cli.output import FigureOut, JsonOut, Seed, console, write_json, write_text
+from w2s_pref.cli.output import FigureOut, JsonOut, Seed, console, path, write_json, write_text
 
 analyze = typer.Typer(
     no_args_is_help=True, help="Score tables and finished runs → results (no model needed).", rich_markup_mode=None
 )
 
-Scores = Annotated[Path, typer.Argument(help="score table: CSV, JSONL or Parquet (docs/score-tables.md)")]
+Scores = Annotated[Path, typer.Argument(parser=path, help="score table: CSV, JSONL or Parquet (docs/score-tables.md)")]
 
 
 @analyze.command("deception")
@@ -79,7 +79,9 @@ def analyze_risk(
     ts: Annotated[float, typer.Option(help="the strong model is confident from here up")] = 0.75,
     tw: Annotated[float, typer.Option(help="the weak model is uncertain from here down")] = 0.75,
     ceiling: Annotated[str | None, typer.Option(help="model that stands for f* in the reverse-KL terms")] = None,
-    calibration: Annotated[Path | None, typer.Option(help="score table of other items to fit temperatures on")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(parser=path, help="score table of other items to fit temperatures on")
+    ] = None,
     resamples: Annotated[int, typer.Option(min=100, help="bootstrap resamples")] = 2000,
     objective: Annotated[str | None, typer.Option(help="use only rows of this objective")] = None,
     seed: Seed = 0,
@@ -102,7 +104,8 @@ def analyze_risk(
 @analyze.command("predictors")
 def analyze_predictors(
     tables: Annotated[
-        list[Path], typer.Argument(help="score tables (one a setting, or with a column `setting`) or run folders")
+        list[Path],
+        typer.Argument(parser=path, help="score tables (one a setting, or with a column `setting`) or run folders"),
     ],
     weak: Annotated[str, typer.Option(help="name of the weak supervisor in the tables; runs know theirs")] = "weak",
     strong: Annotated[str, typer.Option(help="name of the strong model in the tables; runs know theirs")] = "strong",
@@ -128,7 +131,9 @@ def analyze_predictors(
 
 @analyze.command("alarms")
 def analyze_alarms(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="folders of runs whose recipe had a monitor")],
+    runs: Annotated[
+        list[Path], typer.Argument(parser=path, metavar="RUN...", help="folders of runs whose recipe had a monitor")
+    ],
     horizon: Annotated[float, typer.Option(help="how far ahead to foretell, as a share of the training")] = 0.2,
     level: Annotated[
         float | None, typer.Option(help="BSD above this is a crossing; default the greatest BSD of the ceilings")

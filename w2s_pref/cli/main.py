@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal
 import typer
 
 from w2s_pref.cli.analyze import analyze
-from w2s_pref.cli.output import JsonOut, console, write_json
+from w2s_pref.cli.output import JsonOut, console, path, write_json
 from w2s_pref.core import collector
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import SENTENCE, VALUE, W2SError, shortened
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,7 +27,10 @@ inspect = typer.Typer(no_args_is_help=True, help="Look at what a model will real
 app.add_typer(analyze, name="analyze")
 app.add_typer(inspect, name="inspect")
 
-RecipeFile = Annotated[Path, typer.Argument(help="recipe (YAML)")]
+#: click's error of a command line, which typer keeps a copy of.
+COMMAND_LINE: Any = typer.BadParameter.mro()[2]
+
+RecipeFile = Annotated[Path, typer.Argument(parser=path, help="recipe (YAML)")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
 
 
@@ -36,7 +39,9 @@ def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
     workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
-    submit: Annotated[Path | None, typer.Option(help="submit to a cluster what this file (YAML) says, and end")] = None,
+    submit: Annotated[
+        Path | None, typer.Option(parser=path, help="submit to a cluster what this file (YAML) says, and end")
+    ] = None,
 ) -> None:
     """Run a recipe: build what is missing, analyse, write OUTPUT/NAME (report.html, results.json, scores.parquet)."""
     if submit is None:
@@ -59,7 +64,9 @@ def plan(
     calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
     tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
-    accelerate: Annotated[Path | None, typer.Option(help="with cost: accelerate configuration of the launch")] = None,
+    accelerate: Annotated[
+        Path | None, typer.Option(parser=path, help="with cost: accelerate configuration of the launch")
+    ] = None,
     num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
     power: Annotated[
         bool, typer.Option("--power", help="what the study could see, before anything is trained")
@@ -103,9 +110,11 @@ def plan(
 
 @app.command()
 def status(
-    recipe: Annotated[Path | None, typer.Argument(help="recipe; without one, the finished runs are listed")] = None,
+    recipe: Annotated[
+        Path | None, typer.Argument(parser=path, help="recipe; without one, the finished runs are listed")
+    ] = None,
     overrides: Overrides = None,
-    output: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
+    output: Annotated[Path, typer.Option(parser=path, help="folder of the run folders")] = Path("runs"),
 ) -> None:
     """Say how far a recipe is (what stands, what is half done), or list finished runs."""
     from w2s_pref.planning.plan import open_for_plan, show_plan, show_runs
@@ -117,7 +126,9 @@ def status(
 
 
 @app.command()
-def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run folder or results.json")]) -> None:
+def show(
+    run_folder: Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="run folder or results.json")],
+) -> None:
     """Print the tables of a finished run again."""
     from w2s_pref.studies.finished import show_run
 
@@ -125,7 +136,7 @@ def show(run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="run fol
 
 
 @app.command()
-def compare(runs: Annotated[list[Path], typer.Argument(help="run folders or results.json files")]) -> None:
+def compare(runs: Annotated[list[Path], typer.Argument(parser=path, help="run folders or results.json files")]) -> None:
     """Put several runs side by side, and say where they must not be compared."""
     from w2s_pref.studies.finished import compare_runs
 
@@ -173,14 +184,14 @@ def audit(
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="where to write the starter files")] = Path("."),
+    folder: Annotated[Path, typer.Argument(parser=path, help="where to write the starter files")] = Path("."),
     force: Annotated[bool, typer.Option(help="overwrite files that are there")] = False,
 ) -> None:
     """Write a commented recipe and a small data set of your own to start from."""
     from w2s_pref.cli.starter import write_starter
 
-    for path in write_starter(folder, force=force):
-        print(f"wrote {path}")
+    for file in write_starter(folder, force=force):
+        print(f"wrote {file}")
     print(f"next: w2s plan {folder / 'recipe.yaml'}")
 
 
@@ -188,7 +199,7 @@ def init(
 def score(
     model: Annotated[str, typer.Argument(help="a saved reward model: its folder")],
     pairs: Annotated[str, typer.Argument(help="preference pairs: file, folder, hub id, function or registered name")],
-    out: Annotated[Path, typer.Option(help="score table to write: .csv, .jsonl or .parquet")],
+    out: Annotated[Path, typer.Option(parser=path, help="score table to write: .csv, .jsonl or .parquet")],
     name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
     seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
     objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
@@ -273,14 +284,24 @@ def schema(
 
 
 def main() -> None:
-    """Entry point: user errors become sentences and exit status 1."""
+    """Entry point: user errors become sentences and exit status 1 (2 for a command line that is none)."""
     collector.begin()
     try:
-        app()
+        sys.exit(app(standalone_mode=False) or 0)
     except W2SError as error:
-        for problem in error.problems:
-            print(f"error: {problem}", file=sys.stderr)
-        sys.exit(1)
+        problems = error.problems
+    except OSError as error:  # of a file or folder that nothing else speaks of
+        problems = [f"{shortened(str(error.filename or 'the system'))}: {error.strerror or error}"]
+    except typer.Abort:
+        problems = ["aborted"]
+    except COMMAND_LINE as error:
+        if any(len(word) > VALUE for word in sys.argv):
+            error.message = shortened(error.message, SENTENCE)
+        error.show()
+        sys.exit(error.exit_code)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    sys.exit(1)
 
 
 if __name__ == "__main__":

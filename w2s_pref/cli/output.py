@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from w2s_pref.core import errors
+from w2s_pref.core.paths import local_path
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-JsonOut = Annotated[Path | None, typer.Option("--json", help="write JSON to this file")]
-FigureOut = Annotated[Path | None, typer.Option(help="write the figure to this file (SVG)")]
-Seed = Annotated[int, typer.Option(help="seed of the resampling")]
+
+def path(text: str) -> Path:
+    """A path as it was typed, where one can be that."""
+    return local_path(text, "the command line")
+
+
+JsonOut = Annotated[Path | None, typer.Option("--json", parser=path, help="write JSON to this file")]
+FigureOut = Annotated[Path | None, typer.Option(parser=path, help="write the figure to this file (SVG)")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="seed of the resampling")]
 
 
 def console() -> Console:
@@ -26,13 +33,13 @@ def console() -> Console:
     return Console()
 
 
-def write_json(path: Path | None, value: Callable[[], Any]) -> None:
-    """Write what ``value`` returns, if there is a path."""
-    write_text(path, lambda: json.dumps(value(), indent=1, allow_nan=False) + "\n")
+def write_json(file: Path | None, value: Callable[[], Any]) -> None:
+    """Write what ``value`` returns, if there is a file."""
+    write_text(file, lambda: json.dumps(value(), indent=1, allow_nan=False) + "\n")
 
 
-def write_text(path: Path | None, text: Callable[[], str]) -> None:
+def write_text(file: Path | None, text: Callable[[], str]) -> None:
     """Write what ``text`` returns, if there is a path, and say so."""
-    if path is not None:
-        errors.write_text(path, text())
-        print(f"wrote {path}")
+    if file is not None:
+        errors.write_text(file, text())
+        print(f"wrote {file}")

@@ -9,18 +9,39 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+#: Characters of a value of the user's, and of a whole sentence, that a message holds at most; and its sentences.
+VALUE, SENTENCE, SENTENCES = 200, 2_000, 50
+
+
+def shortened(text: str, most: int = VALUE) -> str:
+    """The text, or its beginning and end with the number of characters that stand between them."""
+    if len(text) <= most:
+        return text
+    tail = most // 4
+    left = len(text) - most
+    return f"{text[: most - tail]}… ({left:,} more characters) …{text[-tail:]}"
+
+
+def shown(value: object) -> str:
+    """A value of the user's as Python writes it, shortened."""
+    return shortened(repr(value))
+
 
 class W2SError(Exception):
     """A mistake in the input or the environment, written for the person at the keyboard.
 
-    The command line prints ``str(error)`` without a traceback and exits with status 1.
+    The command line prints ``str(error)`` without a traceback and exits with status 1. However large what the user gave
+    is, a sentence is not: its middle is left out, as are sentences after the first fifty.
 
     Args:
         problems: one sentence, or several where several things are wrong at once.
     """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: list[str] = [problems] if isinstance(problems, str) else list(problems)
+        given = [problems] if isinstance(problems, str) else list(problems)
+        self.problems: list[str] = [shortened(problem, SENTENCE) for problem in given[:SENTENCES]]
+        if len(given) > SENTENCES:
+            self.problems.append(f"… and {len(given) - SENTENCES:,} more such problems")
         super().__init__("\n".join(self.problems))
 
 

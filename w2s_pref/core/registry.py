@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 from w2s_pref.core.aliases import new_name
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import local_path
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,7 +69,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 def locate(text: str, base: Path) -> Path | None:
     """An existing file or folder, looked up in ``base``, then in the working directory; None where there is none."""
-    for candidate in (base / Path(text).expanduser(), Path(text).expanduser()):
+    path = local_path(text, "the file")
+    for candidate in (base / path, path):
         if candidate.exists():
             return candidate.resolve()
     return None

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import difflib
+from math import isfinite
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import SENTENCE, W2SError, shortened, shown
+from w2s_pref.core.paths import PathText
 
 S = TypeVar("S", bound=BaseModel)
+
+#: What the generators of numpy, torch and Python all take.
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+#: Seeds of one study: every one is a set of trainings.
+SEEDS = 100
 
 
 def nearest(word: str, known: list[str]) -> str:
     """ " Did you mean 'x'?" for the closest known word, else the list of known words."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else "known: " + ", ".join(sorted(known))
+    return f"did you mean {close[0]!r}?" if close else shortened("known: " + ", ".join(sorted(known)), SENTENCE // 2)
 
 
 class Section(BaseModel):
@@ -31,7 +38,7 @@ class Section(BaseModel):
             fields = list(cls.model_fields)
             for key in value:
                 if key not in fields:
-                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), fields)}")
+                    raise ValueError(f"unknown key {shown(key)}; {nearest(str(key), fields)}")
         return value
 
 
@@ -45,11 +52,13 @@ class StudySection(Section):
     """What every kind of recipe has: its name and seeds, and where it runs and writes."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", description="names the run folder: letters, digits, and later . _ -"
+        pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+        max_length=100,
+        description="names the run folder: letters, digits, and later . _ -",
     )
-    seeds: list[int] = Field(default_factory=lambda: [0, 1], min_length=1)
-    output: str = Field("runs", description="folder of the run folders")
-    store: str = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
+    seeds: list[Seed] = Field(default_factory=lambda: [0, 1], min_length=1, max_length=SEEDS)
+    output: PathText = Field("runs", description="folder of the run folders")
+    store: PathText = Field("", description="folder or URL (s3://…) of the artifacts; default OUTPUT/store")
     processes: int | None = Field(None, ge=1, description="refuse to run on another number of processes")
     report: ReportSection = ReportSection()
 
@@ -96,17 +105,20 @@ def _explain(item: dict[str, Any]) -> str:
     value, message = item.get("input"), str(item["msg"]).removeprefix("Value error, ")
     if item["type"] in {"float_type", "int_type"} and isinstance(value, str):
         return text_number(value)
+    if item["type"] == "bool_type" and isinstance(value, str):
+        return f"should be true or false, but this is the text {shown(value)}"
     if item["type"].endswith("_type"):
-        return f"{message}, but this is {value!r}"
+        return f"{message}, but this is {shown(value)}"
     return message
 
 
 def text_number(value: str) -> str:
-    """The sentence for a number that YAML read as text, as it does with 1e-6."""
+    """The sentence for text where a number belongs; numbers are written as JSON has them, unlike .5 or 1_000."""
     try:
         number = float(value)
     except ValueError:
-        return f"should be a number, but this is the text {value!r}"
-    mantissa, _, exponent = value.lower().partition("e")
-    fixed = f"{mantissa if '.' in mantissa else mantissa + '.0'}e{exponent}" if exponent else repr(number)
-    return f"{value!r} is text, not a number (YAML reads 1e-6 without a dot as text); write {fixed}"
+        return f"should be a number, but this is the text {shown(value)}"
+    if not isfinite(number):
+        return f"should be a finite number, but this is {shown(value)}"
+    write = repr(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
+    return f"{shown(value)} is text, not a number (numbers have no quotes and look as in JSON); write {write}"

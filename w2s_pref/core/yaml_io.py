@@ -5,27 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from w2s_pref.core.errors import W2SError
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key standing twice."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if key in seen:
-            line = key_node.start_mark.line + 1
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice (line {line})")
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+from w2s_pref.core.errors import W2SError, shortened, shown
+from w2s_pref.core.paths import local_path
+from w2s_pref.core.yaml_values import CHARACTERS, NotRead, checked_key, values_of
 
 
 def load_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
@@ -34,26 +16,36 @@ def load_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     Raises:
         W2SError: no such file, not YAML, not a mapping, or files that extend each other in a circle.
     """
-    path = path.expanduser()
+    path = local_path(path, "recipe")
     if path.resolve() in seen:
         raise W2SError(f"{path}: extends itself, through {' → '.join(p.name for p in seen)}")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        message = f"recipe {path}: cannot be read ({error.strerror}); `w2s init` writes one to start from"
-        raise W2SError(message) from error
-    except UnicodeDecodeError as error:
-        raise W2SError(f"recipe {path}: is not UTF-8 text (byte {error.start})") from error
-    try:
-        value = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        raise W2SError(f"recipe {path}: is not valid YAML: {' '.join(str(error).split())}") from error
+    value = yaml_file(path, "recipe", "; `w2s init` writes one to start from")
     if not isinstance(value, dict):
         raise W2SError(f"recipe {path}: should be a mapping of keys (name:, data:, models:, …)")
     parent = value.pop("extends", None)
     if parent is None:
         return value
-    return merge(load_yaml(path.parent / str(parent), (*seen, path.resolve())), value)
+    if not isinstance(parent, str):
+        raise W2SError(f"recipe {path}: extends: should be the path of one recipe, but this is {shown(parent)}")
+    return merge(load_yaml(path.parent / local_path(parent, f"recipe {path}: extends"), (*seen, path.resolve())), value)
+
+
+def yaml_file(path: Path, what: str, advice: str = "") -> Any:
+    """The values in a YAML file.
+
+    Raises:
+        W2SError: no such file, not UTF-8, or not YAML as it is read here; starts with ``what`` the file is.
+    """
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(4 * CHARACTERS + 1)  # no character has more than four bytes
+        return values_of(data.decode("utf-8"))
+    except OSError as error:
+        raise W2SError(f"{what} {path}: cannot be read ({error.strerror}){advice}") from error
+    except UnicodeDecodeError as error:
+        raise W2SError(f"{what} {path}: is not UTF-8 text (byte {error.start})") from error
+    except NotRead as error:
+        raise W2SError(f"{what} {path}, {error}") from error
 
 
 def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
@@ -78,12 +70,17 @@ def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, An
     for text in overrides:
         path, equals, value = text.partition("=")
         if not equals or not path:
-            raise W2SError(f"override {text!r}: write key=value, dots for nested keys: training.learning_rate=1.0e-4")
+            raise W2SError(
+                f"override {shown(text)}: write key=value, dots for nested keys: training.learning_rate=1.0e-4"
+            )
         try:
-            parsed: Any = yaml.load(value, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise W2SError(f"override {text!r}: the value is not valid YAML") from error
-        recipe = _set(recipe, path.split("."), parsed, text)
+            keys = [checked_key(key) for key in path.split(".")]
+            parsed = values_of(value, comments=False)
+        except NotRead as error:
+            raise W2SError(f"override {shown(text)}: {error.reason}") from error
+        except ValueError as error:
+            raise W2SError(f"override {shown(text)}: {error}") from error
+        recipe = _set(recipe, keys, parsed, text)
     return recipe
 
 
@@ -93,5 +90,5 @@ def _set(tree: dict[str, Any], path: list[str], value: Any, text: str) -> dict[s
         return {**tree, first: value}
     below = tree.get(first) if tree.get(first) is not None else {}
     if not isinstance(below, dict):
-        raise W2SError(f"override {text!r}: {first} is not a mapping but {below!r}")
+        raise W2SError(f"override {shown(text)}: {shortened(first)} is not a mapping but {shown(below)}")
     return {**tree, first: _set(below, rest, value, text)}

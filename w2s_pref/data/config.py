@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section
+from w2s_pref.core.strict import Section, Seed
 from w2s_pref.core.tables import PAIR_COLUMNS, digest
 from w2s_pref.data.problems import first
 from w2s_pref.data.readers import DATASETS, accepts, is_function
@@ -71,7 +71,7 @@ class DataConfig(Section):
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
     splits: Sizes = Field(default=Sizes(), description="rows of every split")
-    seed: int = Field(default=0, description="decides which prompt goes where (and the built-in world's pairs)")
+    seed: Seed = Field(default=0, description="decides which prompt goes where (and the built-in world's pairs)")
     overlap: Literal["error", "drop"] = Field(
         default="error",
         description="splits with sources of their own that share prompts: error, or drop them in training",

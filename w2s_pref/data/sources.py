@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import PathText
 from w2s_pref.core.strict import Section, nearest
 from w2s_pref.core.tables import PAIR_COLUMNS, neutral_order, pair_id
 from w2s_pref.data.chat import group_key, linked_groups
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 class Source(Section):
     """Preference pairs of one objective: a registered data set, files, a hub id or a function."""
 
-    source: str | list[str] = Field(
+    source: PathText | list[PathText] = Field(
         description="registered name, file (CSV, JSON, JSONL, Parquet), folder, hub id, module:attr or file.py:attr; "
         "several are pooled"
     )

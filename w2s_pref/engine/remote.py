@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.paths import local_path
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.identity import myself
 from w2s_pref.engine.locks import Lease, Locks
@@ -267,5 +268,5 @@ def open_store(place: str) -> Store:
         W2SError: a URL whose file system is not installed or not known.
     """
     if "://" not in place:
-        return Store(Path(place).expanduser())
+        return Store(local_path(place, "store"))
     return RemoteStore(place)

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import PathText
 from w2s_pref.core.strict import Section, read_section
 from w2s_pref.core.yaml_io import load_yaml
 
@@ -20,7 +21,7 @@ class ClusterConfig(Section):
 
     jobs: int = Field(ge=1, description="jobs that run the recipe together")
     cluster: str | None = Field(None, description="slurm, local or debug; default: what submitit finds")
-    folder: str = Field("jobs", description="logs and submitit's files; every machine must see it")
+    folder: PathText = Field("jobs", description="logs and submitit's files; every machine must see it")
     parameters: dict[str, Any] = Field(default_factory=dict, description="submitit's, by its names: timeout_min, …")
 
 

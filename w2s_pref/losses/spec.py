@@ -113,8 +113,8 @@ class LossSpec(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_name(cls, value: Any) -> Any:
-        if isinstance(value, dict) and value.get("name") in ALIASES:
-            return {**value, "name": ALIASES[value["name"]]}
+        if isinstance(value, dict) and str(value.get("name")) in ALIASES:
+            return {**value, "name": ALIASES[str(value["name"])]}
         return value
 
     @model_validator(mode="after")

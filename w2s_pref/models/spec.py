@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import PathText, local_path
 from w2s_pref.core.strict import Section
 from w2s_pref.models import quantized
 
@@ -34,7 +35,7 @@ class ModelSpec(Section):
     inside an installed Python package). The other keys are optional.
     """
 
-    path: str = Field(description="hub id, folder, ladder/NAME, or package:NAME/FOLDER")
+    path: PathText = Field(description="hub id, folder, ladder/NAME, or package:NAME/FOLDER")
     revision: str | None = Field(None, description="hub revision (commit, tag or branch)")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -73,7 +74,8 @@ def resolve(path: str, base: Path) -> Path | None:
         return _ladder(path.removeprefix("ladder/"))
     if path.startswith("package:"):
         return _package(path.removeprefix("package:"))
-    for candidate in (base / path, Path(path).expanduser()):
+    local = local_path(path, "model")
+    for candidate in (base / local, local):
         if candidate.is_dir():
             return candidate.resolve()
     if path.startswith((".", "/", "~")) or path.count("/") > 1:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-import yaml  # type: ignore[import-untyped, unused-ignore]
-
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.yaml_values import dumped
 from w2s_pref.report.draw.format import (
     NO_INTERVAL,
     NOT_MEASURED,
@@ -108,7 +107,7 @@ def front_matter(results: Results, arm: Arm, row: Student, seed: int) -> str:
     model = node_info(results, arm.chain[-1]) if arm.chain else None
     if model is not None:
         values["base_model"] = plain(model.path)
-    text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
+    text = dumped(values)
     return f"---\n{text}---"
 
 

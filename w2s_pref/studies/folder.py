@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError, disk_sentence
+from w2s_pref.core.yaml_values import dumped
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import ModelFacts
@@ -96,7 +96,7 @@ def write_facts(opened: AnyOpened, world: World, results: BaseModel, folder: Pat
     named = {"kind": opened.named} if opened.named else {}
     recipe = {**named, **opened.recipe.model_dump(mode="json")}
     texts = {
-        "recipe.yaml": yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True),
+        "recipe.yaml": dumped(recipe),
         "environment.json": json.dumps(environment(world), indent=1),
         "results.json": results.model_dump_json(indent=1),
     }

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.strict import Section, StudySection, nearest, read_section
+from w2s_pref.core.strict import Section, Seed, StudySection, nearest, read_section
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import Kind, check, check_lora
@@ -24,7 +24,7 @@ class ResamplingConfig(Section):
     """Choices of an analysis that is nothing but a bootstrap; none of them trains anything."""
 
     resamples: int = Field(2000, ge=100, description="bootstrap resamples over items and seeds")
-    seed: int = 0
+    seed: Seed = 0
 
 
 def training_problems(models: Mapping[str, ModelSpec], training: dict[str, Any], *trainers: Kind) -> list[str]:

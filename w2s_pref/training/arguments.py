@@ -8,10 +8,13 @@ processes changes no result and is in no key; ``per_device_train_batch_size`` is
 from __future__ import annotations
 
 import ast
+import json
+import re
 from functools import cache
-from math import ceil, gcd
+from math import ceil, gcd, isfinite
 from typing import Any, Literal
 
+from w2s_pref.core.errors import shown
 from w2s_pref.core.strict import nearest, text_number
 from w2s_pref.models.quantized import parsed
 
@@ -157,11 +160,11 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
         if name in ours:
             problems.append(f"{where}.{name}: not set here; {ours[name]}")
         elif name not in known:
-            problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
+            problems.append(f"{where}: unknown key {shown(name)}; {nearest(name, sorted(known))}")
         elif problem := _wrong_type(value, known[name]):
             problems.append(f"{where}.{name}: {problem}")
         elif isinstance(value, str) and known_values().get(name) and value not in known_values()[name]:
-            problems.append(f"{where}.{name}: unknown value {value!r}; {nearest(value, known_values()[name])}")
+            problems.append(f"{where}.{name}: unknown value {shown(value)}; {nearest(value, known_values()[name])}")
         elif name == "optim" and any(word in str(value) for word in NEVER_WHOLE):
             problems.append(f"{where}.{name}: {value} updates weights before a whole effective batch; take another")
         elif name in POSITIVE and value is not None and not value > 0:
@@ -175,7 +178,7 @@ def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
     problems = []
     for name, value in (arguments or {}).items():
         if name not in known:
-            problems.append(f"{where}: unknown key {name!r}; {nearest(name, sorted(known))}")
+            problems.append(f"{where}: unknown key {shown(name)}; {nearest(name, sorted(known))}")
         elif problem := _wrong_type(value, known[name]):
             problems.append(f"{where}.{name}: {problem}")
     return problems
@@ -184,12 +187,27 @@ def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
 def _wrong_type(value: Any, annotation: str) -> str | None:
     options = {part.strip() for part in annotation.split("|")}
     numeric = bool(options & {"float", "int"})
+    words = set(re.findall(r"\w+", annotation))
+    if value is None:
+        empty = words & {"None", "Optional", "bool", "Any"}
+        return None if empty else "should not be null; take the key out, and the default holds"
+    if isinstance(value, list | dict) and not words & {"list", "dict", "tuple", "Any"} and "Config" not in annotation:
+        what = "a number" if numeric else "true or false" if "bool" in options else "text"
+        return f"should be {what}, but this is {shown(value)}"
+    if (
+        isinstance(value, int | float)
+        and "str" in words
+        and not words & {"int", "float", "bool", "dict", "list", "Any"}
+    ):
+        return f"should be text, but this is {json.dumps(value)}; quote it"
+    if isinstance(value, float) and not isfinite(value):
+        return f"should be a finite number, but this is {value}"
     if numeric and isinstance(value, str) and "str" not in options:
         return text_number(value)
     if isinstance(value, bool) and numeric and "bool" not in options:
         return f"should be a number, but this is {value}"
     if options <= {"bool", "None"} and not isinstance(value, bool | None):
-        return f"should be true or false, but this is {value!r}"
+        return f"should be true or false, but this is {shown(value)}"
     if options <= {"int", "None"} and isinstance(value, float):
         return f"should be a whole number, but this is {value}"
     if numeric and isinstance(value, int | float) and not isinstance(value, bool) and value < 0 and value != -1:

@@ -6,11 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from w2s_pref.core.strict import Section
+from w2s_pref.core.paths import PathText
+from w2s_pref.core.strict import Section, Seed
 from w2s_pref.data.tasks.fields import PLACE, cell, fill, label, position, text, texts
 from w2s_pref.data.tasks.task import BadRecord, Item, Kind, Pool, Question, Recipe, Record
 
-Paths = str | list[str]
+Paths = PathText | list[PathText]
 
 
 class TaskConfig(Section):
@@ -23,7 +24,7 @@ class TaskConfig(Section):
         "train and test apart where you have both",
     )
     size: int | None = Field(default=None, ge=4, description="use at most this many items of each part")
-    seed: int = Field(default=0, description="draws wrong options and decides what balancing drops")
+    seed: Seed = Field(default=0, description="draws wrong options and decides what balancing drops")
     overlap: Literal["error", "drop"] | None = Field(
         default=None,
         description="groups that train and test files share: error (the default for your own), or drop them from "
@@ -35,7 +36,9 @@ class TaskConfig(Section):
         default=None,
         description="your own: column of the label (0 or 1), or of the right option (text, number, letter)",
     )
-    options: Paths | None = Field(default=None, description="your own, choice: column with a list, or several columns")
+    options: str | list[str] | None = Field(
+        default=None, description="your own, choice: column with a list, or several columns"
+    )
     group: str | None = Field(default=None, description="your own: column whose equal values stay in one split")
     arguments: dict[str, Any] = Field(default_factory=dict, description="arguments of a function")
 

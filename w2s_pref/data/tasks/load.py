@@ -15,6 +15,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import local_path
 from w2s_pref.core.strict import sentences
 from w2s_pref.core.tables import ITEM_COLUMNS, digest, first_groups
 from w2s_pref.core.user_code import guarded
@@ -165,7 +166,7 @@ def _local(config: TaskConfig, splits: Mapping[str, str], base: Path) -> list[tu
 
 def _read(paths: str | list[str], base: Path) -> Iterator[Part]:
     for name in [paths] if isinstance(paths, str) else paths:
-        pattern = str(base / Path(name).expanduser())
+        pattern = str(base / local_path(name, "path"))
         matches = sorted(glob.glob(pattern)) if any(sign in name for sign in "*?[") else [name]
         if not matches:
             raise W2SError(f"no file matches {pattern}; check the path of the task")

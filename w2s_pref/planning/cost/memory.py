@@ -7,9 +7,8 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, shown
+from w2s_pref.core.yaml_io import yaml_file
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.shapes import Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
@@ -42,22 +41,25 @@ def read_sharding(file: Path, processes: int | None = None) -> Sharding:
     Raises:
         W2SError: no YAML file of accelerate.
     """
-    try:
-        given = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise W2SError(f"{file}: cannot be read as an accelerate configuration ({error})") from error
+    given = yaml_file(file, "accelerate configuration")
     if not isinstance(given, dict) or "distributed_type" not in given:
         raise W2SError(f"{file}: has no distributed_type, so it is no accelerate configuration")
-    kind, count = str(given["distributed_type"]), processes or int(given.get("num_processes") or 1)
-    return Sharding(count, _stage(kind, given), f"{file.stem} × {count}")
+    kind, count = str(given["distributed_type"]), processes or given.get("num_processes") or 1
+    stage = _stage(kind, given)
+    if type(count) is not int or type(stage) is not int or count < 1:
+        raise W2SError(
+            f"{file}: num_processes ({shown(count)}) and zero_stage ({shown(stage)}) should be whole numbers"
+        )
+    return Sharding(count, stage, f"{file.stem} × {count}")
 
 
-def _stage(kind: str, given: dict[str, Any]) -> int:
+def _stage(kind: str, given: dict[str, Any]) -> Any:
     if kind == "FSDP":
         return 3
-    if kind == "DEEPSPEED":
-        return int((given.get("deepspeed_config") or {}).get("zero_stage", 2))
-    return 0
+    if kind != "DEEPSPEED":
+        return 0
+    config = given.get("deepspeed_config") or {}
+    return config.get("zero_stage", 2) if isinstance(config, dict) else config
 
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}

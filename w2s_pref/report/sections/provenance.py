@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-import yaml  # type: ignore[import-untyped, unused-ignore]
-
+from w2s_pref.core.yaml_values import dumped
 from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Section, Table, Value, plain_table
 from w2s_pref.report.draw.format import count, duration, pairs
 from w2s_pref.results.preferences import Results
@@ -63,7 +62,7 @@ def section(results: Run) -> Section:
     source = results.provenance
     # in the recipe's own order, and floats so that YAML reads them as numbers again (``1.0e-06``)
     simple = json.loads(json.dumps(dict(results.recipe), default=str))
-    recipe = yaml.safe_dump(simple, sort_keys=False, allow_unicode=True, width=100)
+    recipe = dumped(simple, width=100)
     facts = [
         ("Command", source.command),
         ("Created", source.created),

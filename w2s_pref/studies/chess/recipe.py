@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from w2s_pref.core.strict import Section, StudySection
+from w2s_pref.core.paths import PathText
+from w2s_pref.core.strict import Section, Seed, StudySection
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.studies.chess.notation import Form
 from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, training_problems
@@ -23,13 +24,13 @@ class SizesConfig(Section):
 class ChessConfig(Section):
     """Puzzles and how they become labels."""
 
-    source: str = Field(description="file, folder or hub id: rows with fen and moves, or with ctx and target")
+    source: PathText = Field(description="file, folder or hub id: rows with fen and moves, or with ctx and target")
     form: Form = Field("position", description="what a prompt shows: the position, or the game as UCI moves or as PGN")
     split: str | None = Field(None, description="hub only: which split of the data set (default train)")
     revision: str | None = Field(None, description="hub only: commit, tag or branch")
     on_bad_row: Literal["error", "drop"] = Field("error", description="malformed position or illegal solution")
     sizes: SizesConfig = SizesConfig()
-    seed: int = Field(0, description="decides which puzzle goes where")
+    seed: Seed = Field(0, description="decides which puzzle goes where")
     illegal: Literal["keep", "drop"] = Field("keep", description="labels that are no legal move: train on them or not")
     max_length: int = Field(256, ge=8, description="longest prompt and answer in tokens; longer ones lose their start")
     max_new_tokens: int = Field(8, ge=2, description="longest decoded answer in tokens, the eos included")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from w2s_pref.core.strict import Section, StudySection
+from w2s_pref.core.strict import Section, Seed, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
 from w2s_pref.labels.noise import STRUCTURES, Structure
@@ -160,7 +160,7 @@ class Recipe(StudySection):
 
     tasks: dict[str, TaskEntry] = Field(min_length=1, description="names of tasks, or name → {task, path, sizes}")
     sizes: SizesConfig = SizesConfig()
-    data_seed: int = Field(0, description="decides which group goes where")
+    data_seed: Seed = Field(0, description="decides which group goes where")
     max_length: int = Field(256, ge=8, description="longest item in tokens; longer ones lose their start")
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")

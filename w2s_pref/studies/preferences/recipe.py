@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from w2s_pref.analysis.preferences.metrics import METRICS
 from w2s_pref.core.registry import short_name
-from w2s_pref.core.strict import Section, StudySection
+from w2s_pref.core.strict import Section, Seed, StudySection
 from w2s_pref.data.config import DataConfig
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.conflict import CONFLICTS
@@ -81,7 +81,7 @@ class AnalysisConfig(Section):
     threshold: float = Field(0.75, gt=0.5, lt=1.0, description="T: probability above which an item counts as known")
     known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
-    seed: int = 0
+    seed: Seed = 0
     placebo: str | None = Field(
         None, description="unrelated weak model for the placebo gate; default: the other seeds' weak models"
     )

@@ -1,0 +1,145 @@
+"""YAML becomes values in one place: JSON's values, nothing by guess, nothing without limit."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2s_pref.core.errors import SENTENCE, SENTENCES, W2SError
+from w2s_pref.core.paths import path_problem
+from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.core.yaml_values import NotRead, dumped, values_of
+
+BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
+    f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("2020-13-45", "2020-13-45"),
+        ("2020-01-02", "2020-01-02"),
+        ("010", "010"),
+        ("1:30", "1:30"),
+        ("0x1F", "0x1F"),
+        ("1_000", "1_000"),
+        (".5", ".5"),
+        ("+1", "+1"),
+        (".nan", ".nan"),
+        ("-.inf", "-.inf"),
+        ("yes", "yes"),
+        ("NO", "NO"),
+        ("=", "="),
+        ("1e-4", 1e-4),
+        ("1E5", 1e5),
+        ("-0.5", -0.5),
+        ("-3", -3),
+        ("true", True),
+        ("null", None),
+        ("", None),
+        ("'1'", "1"),
+        ('"true"', "true"),
+        ('"\\ud83d\\ude00"', "😀"),
+        ("[1, a, {b: null}]", [1, "a", {"b": None}]),
+        ("a#b", "a#b"),
+    ],
+)
+def test_a_word_is_text_unless_json_has_it(text: str, value: Any) -> None:
+    found = values_of(text)
+    assert found == value
+    assert type(found) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("? [a]\n: 1", "line 1: a key should be text, but this is a list or a mapping"),
+        ("a: 1\n1: a", "line 2: a key should be text, but this is 1; quote it"),
+        ("null: a", "a key should be text, but this is null"),
+        ("a: !!int abc", "line 1: the tag !!int is not read"),
+        ("a: !!float x", "the tag !!float is not read"),
+        ("a: !!bool foo", "the tag !!bool is not read"),
+        ("a: !!timestamp x", "the tag !!timestamp is not read"),
+        ("a: !!python/object:os.system x", "the tag !!python/object:os.system is not read"),
+        ("a: " + "9" * 5000, "line 1: a whole number of 5,000 digits is too large"),
+        ("a: 9223372036854775808", "a whole number of 19 digits is too large"),
+        ("a: 1e999", "1e999 is too large for a number"),
+        ("[" * 500, "more than 32 deep"),
+        ("b: &x {q: 1}\na:\n  <<: *x", "line 3: the merge key << is not read"),
+        (BOMB, "line 5: there are more than 20,000 values, aliases written out"),
+        ("a: &a 1\nb: [" + ", ".join(["*a"] * 101) + "]", "line 2: there are more than 100 aliases"),
+        ("a: &a [*a]", "\\*a refers to an anchor that does not stand before it"),
+        ("a: True", 'True may mean true or the text: write true, or "True"'),
+        ("a: ~", "~ may mean null or the text"),
+        ('a: "\\ud800"', "half of a pair of surrogates"),
+        ('"\\udc00": a', "half of a pair of surrogates"),
+        ('a: "\\UFFFFFFFF"', "names no character"),
+        ("a: \0", "line 1: the character .* cannot stand in a text file"),
+        ("%YAML 1.1\n---\na: 1", "directives"),
+        ("a: 1\n---\nb: 2", "line 2: a second document"),
+        ("a: 1\nb: 2\na: 3", "line 3: key 'a' stands twice"),
+        ("x" * 101 + ": 1", "a key has 101 characters"),
+        ("a: {", "line 1: is not valid YAML: .*found '<stream end>'"),
+        ("a: " + "x" * 200_000, "the text has 200,003 characters, and at most 200,000 are read"),
+    ],
+)
+def test_what_is_no_json_in_other_clothes_is_refused_with_its_line(text: str, words: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(NotRead, match=words) as caught:
+        values_of(text)
+    assert len(str(caught.value)) < 500
+    assert time.monotonic() - began < 5
+
+
+def test_what_is_written_is_read_back() -> None:
+    words = ["1e-4", "no", "True", "null", "", "~", "x: y", "# q", "2020-01-01", "010", "<<", "=", "9" * 30, "😀"]
+    value = {
+        "words": [*words, " lead", "a\n", "\0", "é\u2028", 1e-5, 1e22, 1.0, 1, True, None],
+        "shared": words,
+        "b": {},
+    }
+    assert values_of(dumped(value)) == value
+
+
+def test_overrides_are_read_as_recipes_are(tmp_path: Path) -> None:
+    assert with_overrides({}, ["a.b=1e-4", "c=no", "d='x # y'"]) == {"a": {"b": 1e-4}, "c": "no", "d": "x # y"}
+    for text, words in [
+        ("store=/tmp/x #1", "what follows # would be read as a comment"),
+        ("a=True", "may mean true"),
+        ("a\udcff=1", "surrogates"),
+        (f"{'k' * 101}=1", "a key has 101 characters"),
+    ]:
+        with pytest.raises(W2SError, match=words):
+            with_overrides({}, [text])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("extends: [a]")
+    with pytest.raises(W2SError, match=r"extends: should be the path of one recipe, but this is \['a'\]"):
+        load_yaml(recipe)
+
+
+def test_a_long_value_makes_no_long_message() -> None:
+    assert len(str(W2SError("x" * 10_000))) < SENTENCE + 100
+    many = W2SError([f"problem {number}" for number in range(3_000)])
+    assert len(many.problems) == SENTENCES + 1
+    assert many.problems[-1] == "… and 2,950 more such problems"
+    with pytest.raises(W2SError) as caught:
+        with_overrides({"a": "y" * 10_000}, ["a.b=" + "x" * 10_000])
+    assert len(str(caught.value)) < 600
+
+
+def test_paths_that_no_system_can_have() -> None:
+    assert path_problem("runs/ü x/~y") is None
+    assert path_problem("s3://bucket/folder") is None
+    assert path_problem("~/x") is None
+    for text, words in [
+        ("a\0b", "NUL"),
+        ("x/" * 3000, "6,000 bytes"),
+        ("ä" * 128, "256 bytes"),
+        ("~nobody-here/x", "no user"),
+        ("\ud800", "surrogates"),
+    ]:
+        assert words in str(path_problem(text))
