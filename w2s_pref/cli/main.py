@@ -18,10 +18,8 @@ from w2s_pref.core.errors import SENTENCE, VALUE, W2SError, shortened
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Weak models supervise strong ones through preferences. Start: w2s run recipes/quickstart.yaml",
 )
 inspect = typer.Typer(no_args_is_help=True, help="Look at what a model will really see.", rich_markup_mode=None)
 app.add_typer(analyze, name="analyze")
@@ -29,6 +27,23 @@ app.add_typer(inspect, name="inspect")
 
 #: click's error of a command line, which typer keeps a copy of.
 COMMAND_LINE: Any = typer.BadParameter.mro()[2]
+
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from w2s_pref.core.version import __version__
+
+        print(f"w2s-pref {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="the version")] = False,
+) -> None:
+    """Weak models supervise strong ones through preferences. Start: w2s run quickstart."""
+
 
 RecipeFile = Annotated[Path, typer.Argument(parser=path, help="recipe (YAML)")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
@@ -109,6 +124,20 @@ def plan(
 
 
 @app.command()
+def recipes() -> None:
+    """List the recipes that come with the package; every command takes their names."""
+    from rich.table import Table
+
+    from w2s_pref.studies.shipped import about, shipped
+
+    table = Table("Recipe", "What it does", box=None)
+    table.columns[0].no_wrap = True
+    for name, path in shipped().items():
+        table.add_row(name, about(path))
+    console().print(table)
+
+
+@app.command()
 def status(
     recipe: Annotated[
         Path | None, typer.Argument(parser=path, help="recipe; without one, the finished runs are listed")
@@ -185,14 +214,17 @@ def audit(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(parser=path, help="where to write the starter files")] = Path("."),
+    recipe: Annotated[Path | None, typer.Option("--from", parser=path, help="a shipped recipe to copy")] = None,
     force: Annotated[bool, typer.Option(help="overwrite files that are there")] = False,
 ) -> None:
-    """Write a commented recipe and a small data set of your own to start from."""
-    from w2s_pref.cli.starter import write_starter
+    """Write a commented recipe and a small data set of your own to start from, or a copy of a shipped recipe."""
+    from w2s_pref.cli.starter import starter_files, write_files
+    from w2s_pref.studies.shipped import recipe_files
 
-    for file in write_starter(folder, force=force):
+    texts = starter_files() if recipe is None else recipe_files(recipe)
+    for file in write_files(folder, texts, force):
         print(f"wrote {file}")
-    print(f"next: w2s plan {folder / 'recipe.yaml'}")
+    print(f"next: w2s plan {folder / next(iter(texts))}")
 
 
 @app.command()

@@ -16,6 +16,7 @@ from w2s_pref.parallel.world import TIMEOUT_S, World
 from w2s_pref.studies.folder import check_places, fresh_folder, write_facts
 from w2s_pref.studies.kind import AnyOpened, Opened, Study, kind_of_recipe, lasting
 from w2s_pref.studies.recipe import read_recipe
+from w2s_pref.studies.shipped import find_recipe
 
 
 def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
@@ -79,8 +80,9 @@ def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> Any
     Raises:
         W2SError: every configuration and data error found.
     """
+    path = find_recipe(path)
     raw = with_overrides(load_yaml(path), overrides)
-    base = path.expanduser().resolve().parent
+    base = path.resolve().parent
     kind = kind_of_recipe(raw, base)
     named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""
     recipe = read_recipe(kind.recipe, raw, path)
