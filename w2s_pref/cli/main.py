@@ -29,7 +29,6 @@ app.add_typer(inspect, name="inspect")
 COMMAND_LINE: Any = typer.BadParameter.mro()[2]
 
 
-
 def _version(asked: bool) -> None:
     if asked:
         from w2s_pref.core.version import __version__
@@ -132,8 +131,8 @@ def recipes() -> None:
 
     table = Table("Recipe", "What it does", box=None)
     table.columns[0].no_wrap = True
-    for name, path in shipped().items():
-        table.add_row(name, about(path))
+    for name, file in shipped().items():
+        table.add_row(name, about(file))
     console().print(table)
 
 
@@ -253,6 +252,27 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
     return ours, theirs
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="run folder")],
+    student: Annotated[str, typer.Argument(help="one of its students, e.g. direct-none-seed0")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="folder to make")],
+    push: Annotated[str | None, typer.Option(help="upload it to the Hugging Face hub as OWNER/NAME")] = None,
+    public: Annotated[bool, typer.Option("--public", help="where everybody sees it; private otherwise")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="upload without asking")] = False,
+) -> None:
+    """Copy a student into a folder of its own that transformers reads: no links, adapters merged. Upload it."""
+    from w2s_pref.studies.preferences.students import export as export_student
+    from w2s_pref.studies.preferences.students import upload
+
+    export_student(run, student, folder)
+    print(f"wrote {folder}")
+    if push is not None:
+        whom = "everybody" if public else "you and your organisation"
+        if yes or typer.confirm(f"Upload {folder} to {push}, where {whom} will see it?"):
+            print(f"uploaded to {upload(folder, push, private=not public)}")
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``accelerate launch -m w2s_pref.launch RECIPE``: recipes/run.py where the package is installed without its sources."""
+"""``accelerate launch -m w2s_pref.launch RECIPE``: recipes/run.py, for those who have the package alone."""
 
 import sys
 

@@ -1,9 +1,8 @@
-"""A recipe of preferences opened (pairs read, the graph built), and the run folder: results, report, students."""
+"""A recipe of preferences opened (pairs read, the graph built), and the run folder: results, report, tables."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.students import write_students
 from w2s_pref.studies.preferences.study import Study
 
 
@@ -72,7 +72,7 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
         if (tables / name).is_file():
             shutil.copyfile(tables / name, folder / name)
     write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
-    _students(opened, builder, results, folder / "students")
+    write_students(opened.recipe, opened.study, builder, results, folder / "students")
     return results
 
 
@@ -178,32 +178,3 @@ def _weak_models(opened: Preferences, stage: TrainStage | PolicyStage) -> dict[s
             if ceiling is stage and other.watch is not None:
                 found[other.watch.weak_name] = scores
     return found
-
-
-def _students(opened: Preferences, builder: Builder, results: Results, folder: Path) -> None:
-    """A folder per student: its model card, and a link to its weights in the store."""
-    from w2s_pref.report.cards import model_card
-
-    for arm in opened.study.chains:
-        for conflict in opened.recipe.conflict.names:
-            for seed in opened.recipe.seeds:
-                stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
-                if stage is None:
-                    continue
-                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
-                place.mkdir(parents=True)
-                (place / "README.md").write_text(model_card(results, arm, conflict, seed), encoding="utf-8")
-                _link(builder, stage, place / "model")
-
-
-def _link(builder: Builder, stage: TrainStage | PolicyStage, place: Path) -> None:
-    target = builder.store.place(stage.kind, stage.key).resolve()
-    try:
-        place.symlink_to(target, target_is_directory=True)
-    except OSError:  # file systems without links
-        place.with_suffix(".txt").write_text(f"{target}\n", encoding="utf-8")
-
-
-def safe_name(text: str) -> str:
-    """A file name for an arm or run: letters, digits, dot, dash; everything else becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
