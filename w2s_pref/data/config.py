@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section
-from w2s_pref.core.tables import PAIR_COLUMNS, digest
+from w2s_pref.core.tables import PAIR_COLUMNS, TRUTH_P, digest
 from w2s_pref.data.problems import first
 from w2s_pref.data.readers import DATASETS, accepts, is_function
 from w2s_pref.data.sources import Source, load
@@ -123,7 +123,7 @@ class Prepared:
             there is a conflicting objective: pairs in neutral order, ids unique over all splits, groups in one split.
         counts: what was read, dropped and cut, as ``target.read``, ``conflict.duplicates``, ``split.gt.rows`` …
         hashes: split -> SHA-256 over its pairs, ground truth included, whatever their order.
-        notes: sentences about what could not be checked, where a plan goes on without it.
+        notes: sentences about what is not read or could not be checked, where a plan goes on without it.
     """
 
     splits: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -140,6 +140,7 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
     """
     total = sum(config.splits.given().values())
     counts: dict[str, int] = {}
+    notes: list[str] = []
     sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
     for side, name in ((config.target, "target"), (config.conflict, "conflict")):
         loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
@@ -148,19 +149,22 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
             for key, one in loaded.items()
             for count, n in one.counts.items()
         }
+        notes += [note for one in loaded.values() for note in one.notes]
         frames = {key: one.frame for key, one in loaded.items()}
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
     assert target is not None
     done = split(target, conflict, config.splits.given(), config.seed, config.overlap)
     _check_ids(done.frames)
-    return Prepared(done.frames, counts | done.counts, {name: content(frame) for name, frame in done.frames.items()})
+    hashes = {name: content(frame) for name, frame in done.frames.items()}
+    return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
 
 
 def content(frame: pd.DataFrame) -> str:
     """SHA-256 over the pairs of a table, ground truth included, sorted by id; extra columns do not count."""
-    rows = frame[list(PAIR_COLUMNS)].sort_values("id")
-    return digest(*PAIR_COLUMNS, *(str(value) for column in PAIR_COLUMNS for value in rows[column]))
+    columns = [*PAIR_COLUMNS, *([TRUTH_P] if TRUTH_P in frame else [])]
+    rows = frame[columns].sort_values("id")
+    return digest(*columns, *(str(value) for column in columns for value in rows[column]))
 
 
 def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, Source]:
