@@ -34,6 +34,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "data.overlap": ("data.overlap=drop", set()),
     "data.max_length": ("data.max_length=30", EVERYTHING),
     "data.overlong": ("data.overlong=drop", EVERYTHING),
+    "data.unknown_tokens": ("data.unknown_tokens=warn", set()),
     "models": ("models.weak.path=medium", EVERYTHING),
     "ladder": ("ladder=[weak, strong]", {"analysis"}),
     "arms": ("arms={direct: [weak, strong]}", {"analysis"}),

@@ -81,6 +81,10 @@ class DataConfig(Section):
         default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
     )
 
+    unknown_tokens: Literal["error", "warn"] = Field(
+        default="error", description="more than 20 % of the tokens of a split are unknown to a model: error, or go on"
+    )
+
     @model_validator(mode="after")
     def _consistent(self) -> DataConfig:
         sizes = self.splits.given()
