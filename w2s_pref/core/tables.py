@@ -51,6 +51,14 @@ def truth_of(frame: pd.DataFrame) -> pd.Series[float]:
     return frame[TRUTH_P if TRUTH_P in frame else "truth"].astype(float)
 
 
+def certainty(frame: pd.DataFrame) -> pd.Series[float] | None:
+    """Probability, by id, of the side that ``truth`` names; None where the ground truth is known for sure."""
+    if TRUTH_P not in frame:
+        return None
+    p = truth_of(frame).set_axis(frame["id"])
+    return p.where(p >= 0.5, 1 - p)
+
+
 def pair_id(prompt: str, first: str, second: str) -> str:
     """Content id of a pair. The same two answers in either order give the same id, so it carries no ground truth."""
     return digest(prompt, *sorted((first, second)))[:16]
