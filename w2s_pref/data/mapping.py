@@ -187,20 +187,21 @@ class _BadRowError(Exception):
 
 
 def _key(value: Any, role: str) -> str:
-    """An id or a group as text: ``7`` and ``7.0`` and ``"7"`` are the same key."""
+    """An id or a group of a row."""
     if isinstance(value, str):
         _whole(value, role, f"missing_{role}")
     elif hasattr(value, "__len__"):
         raise _BadRowError(f"missing_{role}", f"the {role} is {short(value)}, not text or a number")
     if value is None or value != value or value == "":
         raise _BadRowError(f"missing_{role}", f"{role} is empty")
-    if isinstance(value, float) and value.is_integer():
-        if abs(value) >= 2**53:
-            raise _BadRowError(
-                f"missing_{role}", f"the {role} {value!r} is a float that has lost digits: write it as text"
-            )
-        value = int(value)
-    return str(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) >= 2**53:
+        raise _BadRowError(f"missing_{role}", f"the {role} {value!r} is a float that lost digits: write it as text")
+    return key_of(value)
+
+
+def key_of(value: Any) -> str:
+    """An id or a group as text: ``7`` and ``7.0`` and ``"7"`` are the same key."""
+    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def _sure(cell: Any) -> float:

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, nearest
-from w2s_pref.core.tables import PAIR_COLUMNS, TRUTH_P, neutral_order, pair_id
+from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P, neutral_order, pair_id
 from w2s_pref.data.chat import group_key, linked_groups
 from w2s_pref.data.mapping import REQUIRED, ROLES, SOFT, PairRow, extras, find_columns, parse, remarks
 from w2s_pref.data.problems import FIXES, Problems
@@ -162,7 +162,8 @@ def _truths(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     """
     p = frame[TRUTH_P]
     if p.isin((0.0, 1.0)).all():
-        return frame.drop(columns=TRUTH_P), {}
+        said = (frame[A_FIRST] == frame["truth"]).all()
+        return frame.drop(columns=[TRUTH_P, A_FIRST] if said else TRUTH_P), {}
     soft = {"soft": int((~p.isin((0.0, 0.5, 1.0))).sum()), "ties": int((p == 0.5).sum())}
     return frame.assign(truth=(p >= 0.5).astype("int64")), {name: count for name, count in soft.items() if count}
 
@@ -207,8 +208,9 @@ def _table(part: Part, rows: list[PairRow], columns: dict[str, str]) -> pd.DataF
         "b": pd.Series([second if keep else first for first, second, keep in ordered], dtype=str),
         "truth": pd.Series([int(value >= 0.5) for value in p], dtype="int64"),
         TRUTH_P: pd.Series(p, dtype="float64"),
+        A_FIRST: pd.Series([int(keep) for _, _, keep in ordered], dtype="int64"),
     }
-    carried = extras(part.frame, set(columns.values()), {*PAIR_COLUMNS, *ROLES, TRUTH_P})
+    carried = extras(part.frame, set(columns.values()), {*PAIR_COLUMNS, *ROLES, TRUTH_P, A_FIRST})
     return pd.concat([pd.DataFrame(table), carried.loc[[row.number for row in rows]].reset_index(drop=True)], axis=1)
 
 
