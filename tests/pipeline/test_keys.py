@@ -27,6 +27,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "store": ("store=elsewhere", set()),
     "processes": ("processes=1", set()),
     "seeds": ("seeds=[0,2]", EVERYTHING),
+    "data.version": ("data.version=2", EVERYTHING),
     "data.target": ("data.target.objective=third", {"analysis"}),
     "data.conflict": ("data.conflict.objective=third", {"analysis"}),
     "data.splits": ("data.splits.gt=40", EVERYTHING),

@@ -68,6 +68,9 @@ class Sizes(Section):
 class DataConfig(Section):
     """Two objectives, their splits, and what happens to what is too long."""
 
+    version: Literal[1, 2] = Field(
+        default=1, description="how data are cut, read and tokenised; 1: as before there was a second way"
+    )
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
     splits: Sizes = Field(default=Sizes(), description="rows of every split")
@@ -147,7 +150,10 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
     notes: list[str] = []
     sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
     for side, name in ((config.target, "target"), (config.conflict, "conflict")):
-        loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
+        loaded = {
+            key: load(_filled(source, config, total, base), base, config.version)
+            for key, source in _sources(side).items()
+        }
         counts |= {
             ".".join(filter(None, (name, key, count))): n
             for key, one in loaded.items()
@@ -158,7 +164,7 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
     assert target is not None
-    done = split(target, conflict, config.splits.given(), config.seed, config.overlap)
+    done = split(target, conflict, config.splits.given(), config.seed, config.overlap, config.version)
     _check_ids(done.frames)
     hashes = {name: content(frame) for name, frame in done.frames.items()}
     return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
@@ -180,11 +186,15 @@ def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, 
     return {name: source for name, source in side if source is not None}
 
 
-def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
-    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say."""
+def _filled(source: Source, config: DataConfig, total: int, base: Path) -> Source:
+    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say.
+
+    Under version 2 ``rows`` is a power of two: a split of a slightly other size is cut from the same pairs.
+    """
     names = [name for name in source.names() if is_function(name, base)]
     functions = [DATASETS.find(name, base) for name in names]
-    defaults = {"rows": total + total // 10 + 50, "seed": seed}
+    enough = total + total // 10 + 50
+    defaults = {"rows": enough if config.version == 1 else 1 << (enough - 1).bit_length(), "seed": config.seed}
     options = {
         key: value
         for key, value in defaults.items()

@@ -5,12 +5,21 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pandas as pd
 
 from w2s_pref.core.tables import canonical
-from w2s_pref.data.chat import as_messages, common_prefix, cut_answer_start, group_key, is_unanswered
+from w2s_pref.data.chat import (
+    ANSWER_MARK,
+    as_messages,
+    common_prefix,
+    cut_answer_start,
+    group_key,
+    is_unanswered,
+    plain,
+    prompt_end,
+)
 from w2s_pref.data.problems import Problems, Unusable, short
 from w2s_pref.data.readers import Part
 from w2s_pref.data.verdicts import advice, mapping, probability
@@ -159,8 +168,8 @@ def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapp
     return f"{label}: no column {theirs!r} (columns: {', '.join(there)}){nearest}; write columns: {{{example}}}"
 
 
-def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[PairRow]:
-    """The valid rows of one raw table, in its order. Invalid ones go to ``problems``."""
+def parse(part: Part, found: Mapping[str, str], problems: Problems, version: Literal[1, 2] = 1) -> list[PairRow]:
+    """The valid rows of one raw table, in its order. Invalid ones go to ``problems``. ``version``: see ``load``."""
     frame = part.frame
     nothing = [None] * len(frame)
     cells = {role: frame[found[role]].tolist() if role in found else nothing for role in (*ROLES, SOFT)}
@@ -169,7 +178,7 @@ def parse(part: Part, found: Mapping[str, str], problems: Problems) -> list[Pair
     for number, chosen, rejected, prompt, own_id, own_group, p in zip(numbers, *cells.values(), strict=True):
         try:
             sure = _sure(p) if SOFT in found else 1.0
-            form, prompt_text, first, second, links = _pair(prompt, chosen, rejected, "prompt" in found)
+            form, prompt_text, first, second, links = _pair(prompt, chosen, rejected, "prompt" in found, version)
             row_id = _key(own_id, "id") if "id" in found else None
             group = _key(own_group, "group") if "group" in found else None
         except _BadRowError as bad:
@@ -212,7 +221,9 @@ def _sure(cell: Any) -> float:
     return value
 
 
-def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str, str, str, str, tuple[str, ...]]:
+def _pair(
+    prompt: Any, chosen: Any, rejected: Any, explicit: bool, version: int
+) -> tuple[str, str, str, str, tuple[str, ...]]:
     answers = (chosen, rejected)
     for answer in answers:
         if isinstance(answer, Unusable):
@@ -220,7 +231,7 @@ def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str,
     if any(isinstance(answer, str) for answer in answers) and all(
         isinstance(answer, str) or not hasattr(answer, "__len__") for answer in answers
     ):
-        return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected)
+        return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected, version)
     first, second = _messages(chosen, "chosen"), _messages(rejected, "rejected")
     lead = as_messages(prompt) if explicit else None
     if lead is None:  # a text prompt beside whole conversations repeats their first message, as TRL reads it
@@ -228,8 +239,10 @@ def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str,
             raise _BadRowError("identical_responses", "chosen and rejected are the same conversation")
         cut = common_prefix(first, second)
         lead, first, second = first[:cut], first[cut:], second[cut:]
-        if explicit and not lead:
-            lead = [{"role": "user", "content": _text(prompt, "prompt")}]
+        if explicit and (version > 1 or not lead):
+            lead = _asked(_text(prompt, "prompt"), lead)
+    elif version > 1:
+        first, second = _without(lead, first), _without(lead, second)
     for name, answer in (("chosen", first), ("rejected", second)):
         _check_answer(name, answer)
     if [turn["content"].strip() for turn in first] == [turn["content"].strip() for turn in second]:
@@ -238,7 +251,41 @@ def _pair(prompt: Any, chosen: Any, rejected: Any, explicit: bool) -> tuple[str,
     return "chat", texts[0], texts[1], texts[2], () if lead else (texts[1], texts[2])
 
 
-def _text_pair(prompt: str | None, chosen: str, rejected: str) -> tuple[str, str, str, str, tuple[str, ...]]:
+def _asked(prompt: str, shared: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The turns before two answers that share some, where the prompt stands beside them as a text."""
+    asked = {"role": "user", "content": prompt}
+    if not shared:
+        return [asked]
+    words = prompt.strip()
+    if any(words in (turn["content"].strip(), plain([turn]).strip()) for turn in shared):
+        return shared
+    if words in (plain(shared).strip(), f"{plain(shared)}{ANSWER_MARK}".strip()):
+        return shared
+    if shared[0]["role"] == "assistant":
+        return [asked, *shared]
+    raise _BadRowError(
+        "two_prompts",
+        f"the prompt {short(prompt)} is not among the turns that both conversations share (first: "
+        f"{short(shared[0]['content'])})",
+    )
+
+
+def _without(lead: list[dict[str, str]], answer: list[dict[str, str]]) -> list[dict[str, str]]:
+    """A conversation without the prompt at its start, which stands in a column of its own."""
+    if answer[: len(lead)] == lead:
+        return answer[len(lead) :]
+    if lead[-1]["role"] == answer[0]["role"] == "user":
+        raise _BadRowError(
+            "two_prompts",
+            f"the prompt ends with the user's turn {short(lead[-1]['content'])}, and a response begins with another, "
+            f"{short(answer[0]['content'])}",
+        )
+    return answer
+
+
+def _text_pair(
+    prompt: str | None, chosen: str, rejected: str, version: int
+) -> tuple[str, str, str, str, tuple[str, ...]]:
     for name, answer in (("chosen", chosen), ("rejected", rejected)):
         _text(answer, name)
         if not answer.strip() or (prompt is None and is_unanswered(answer)):
@@ -247,7 +294,7 @@ def _text_pair(prompt: str | None, chosen: str, rejected: str) -> tuple[str, str
         raise _BadRowError("identical_responses", f"chosen and rejected are the same text {short(chosen)}")
     if prompt is not None:
         return "text", prompt, chosen, rejected, () if prompt.strip() else (chosen, rejected)
-    cut = common_prefix(chosen, rejected)
+    cut = common_prefix(chosen, rejected) if version == 1 else prompt_end(chosen, rejected)
     lead = chosen[:cut]
     links: tuple[str, ...] = ()
     if cut_answer_start(lead) is None:  # where the prompt ends is not known: whole texts tell what belongs together

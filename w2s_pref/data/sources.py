@@ -103,10 +103,12 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
 
 
-def load(source: Source, base: Path = Path()) -> Loaded:
+def load(source: Source, base: Path = Path(), version: Literal[1, 2] = 1) -> Loaded:
     """Read, validate and bring to neutral order. Relative paths start at ``base``, then at the working directory.
 
-    Ids are the user's, or hashes of the content that are the same whichever answer is preferred. Deterministic.
+    Under ``version`` 2 an implicit prompt ends at a dialogue's last "Assistant:", or at a word, and conversations hold
+    their prompt once. Ids are the user's, or hashes of the content that are the same whichever answer is preferred.
+    Deterministic.
 
     Raises:
         W2SError: every problem found (ten are shown), each with file, row, id and fix.
@@ -124,7 +126,7 @@ def load(source: Source, base: Path = Path()) -> Loaded:
         named = {**named, SOFT: P}
     columns = [find_columns(part, named, problems) for part in parts]
     problems.check()
-    rows = [parse(part, found, problems) for part, found in zip(parts, columns, strict=True)]
+    rows = [parse(part, found, problems, version) for part, found in zip(parts, columns, strict=True)]
     own_ids = all("id" in found for found in columns)
     ids = _ids(parts, rows, own_ids, source.repeated == "votes", problems)
     problems.check()
