@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, Seed
-from w2s_pref.core.tables import PAIR_COLUMNS, digest
+from w2s_pref.core.tables import PAIR_COLUMNS, TRUTH_P, digest
 from w2s_pref.data.problems import first
 from w2s_pref.data.readers import DATASETS, accepts, is_function
 from w2s_pref.data.sources import Source, load
@@ -68,6 +68,9 @@ class Sizes(Section):
 class DataConfig(Section):
     """Two objectives, their splits, and what happens to what is too long."""
 
+    version: Literal[1, 2] = Field(
+        default=1, description="how data are cut, read and tokenised; 1: as before there was a second way"
+    )
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
     splits: Sizes = Field(default=Sizes(), description="rows of every split")
@@ -79,6 +82,10 @@ class DataConfig(Section):
     max_length: int = Field(default=512, ge=8, description="longest text in tokens, special tokens included")
     overlong: Literal["error", "truncate", "drop"] = Field(
         default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
+    )
+
+    unknown_tokens: Literal["error", "warn"] = Field(
+        default="error", description="more than 20 % of the tokens of a split are unknown to a model: error, or go on"
     )
 
     @model_validator(mode="after")
@@ -123,7 +130,7 @@ class Prepared:
             there is a conflicting objective: pairs in neutral order, ids unique over all splits, groups in one split.
         counts: what was read, dropped and cut, as ``target.read``, ``conflict.duplicates``, ``split.gt.rows`` …
         hashes: split -> SHA-256 over its pairs, ground truth included, whatever their order.
-        notes: sentences about what could not be checked, where a plan goes on without it.
+        notes: sentences about what is not read or could not be checked, where a plan goes on without it.
     """
 
     splits: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -140,27 +147,34 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
     """
     total = sum(config.splits.given().values())
     counts: dict[str, int] = {}
+    notes: list[str] = []
     sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
     for side, name in ((config.target, "target"), (config.conflict, "conflict")):
-        loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
+        loaded = {
+            key: load(_filled(source, config, total, base), base, config.version)
+            for key, source in _sources(side).items()
+        }
         counts |= {
             ".".join(filter(None, (name, key, count))): n
             for key, one in loaded.items()
             for count, n in one.counts.items()
         }
+        notes += [note for one in loaded.values() for note in one.notes]
         frames = {key: one.frame for key, one in loaded.items()}
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
     assert target is not None
-    done = split(target, conflict, config.splits.given(), config.seed, config.overlap)
+    done = split(target, conflict, config.splits.given(), config.seed, config.overlap, config.version)
     _check_ids(done.frames)
-    return Prepared(done.frames, counts | done.counts, {name: content(frame) for name, frame in done.frames.items()})
+    hashes = {name: content(frame) for name, frame in done.frames.items()}
+    return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
 
 
 def content(frame: pd.DataFrame) -> str:
     """SHA-256 over the pairs of a table, ground truth included, sorted by id; extra columns do not count."""
-    rows = frame[list(PAIR_COLUMNS)].sort_values("id")
-    return digest(*PAIR_COLUMNS, *(str(value) for column in PAIR_COLUMNS for value in rows[column]))
+    columns = [*PAIR_COLUMNS, *([TRUTH_P] if TRUTH_P in frame else [])]
+    rows = frame[columns].sort_values("id")
+    return digest(*columns, *(str(value) for column in columns for value in rows[column]))
 
 
 def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, Source]:
@@ -172,11 +186,15 @@ def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, 
     return {name: source for name, source in side if source is not None}
 
 
-def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
-    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say."""
+def _filled(source: Source, config: DataConfig, total: int, base: Path) -> Source:
+    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say.
+
+    Under version 2 ``rows`` is a power of two: a split of a slightly other size is cut from the same pairs.
+    """
     names = [name for name in source.names() if is_function(name, base)]
     functions = [DATASETS.find(name, base) for name in names]
-    defaults = {"rows": total + total // 10 + 50, "seed": seed}
+    enough = total + total // 10 + 50
+    defaults = {"rows": enough if config.version == 1 else 1 << (enough - 1).bit_length(), "seed": config.seed}
     options = {
         key: value
         for key, value in defaults.items()

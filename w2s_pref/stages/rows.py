@@ -7,7 +7,7 @@ from functools import cached_property
 
 import pandas as pd
 
-from w2s_pref.core.tables import digest
+from w2s_pref.core.tables import TRUTH_P, digest
 
 
 def rows_hash(frame: pd.DataFrame) -> str:
@@ -18,12 +18,13 @@ def rows_hash(frame: pd.DataFrame) -> str:
 
 def truth_hash(frame: pd.DataFrame) -> str:
     """Hash of the ground truth of pairs, in any order."""
-    return digest(*sorted(f"{i}={t}" for i, t in zip(frame["id"], frame["truth"].astype(int), strict=True)))
+    truth = frame[TRUTH_P].map(repr) if TRUTH_P in frame else frame["truth"].astype(int)
+    return digest(*sorted(f"{i}={t}" for i, t in zip(frame["id"], truth, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Pairs of one split: columns ``id, group, form, prompt, a, b, truth, objective``."""
+    """Pairs of one split: columns ``id, group, form, prompt, a, b, truth, objective``, and perhaps ``truth_p``."""
 
     name: str
     frame: pd.DataFrame

@@ -11,6 +11,7 @@ from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
 from w2s_pref.models.info import backbone_parameters, facts
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.given import is_given
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
@@ -38,7 +39,10 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
     used = list(dict.fromkeys(node for chain in study.chains.values() for node in chain))
     for seed in recipe.seeds:
         for node in used:
-            ceiling(study, node, seed)
+            if is_given(node.model):
+                study.add_given(node.model, seed)
+            else:
+                ceiling(study, node, seed)
         if recipe.analysis.placebo is not None:
             ceiling(study, Node(recipe.analysis.placebo), seed)
     for seed in recipe.seeds:

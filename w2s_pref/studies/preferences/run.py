@@ -26,6 +26,7 @@ from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.students import write_students
 from w2s_pref.studies.preferences.study import Study
+from w2s_pref.studies.preferences.texts import check_texts
 
 
 def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study, Prepared]:
@@ -43,7 +44,9 @@ def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study,
         if not planning:
             raise
         prepared = replace(stand_in(recipe.data), notes=[f"not checked: {problem}" for problem in error.problems])
-    return build_study(recipe, prepared, base), prepared
+        return build_study(recipe, prepared, base), prepared
+    study = build_study(recipe, prepared, base)
+    return study, replace(prepared, notes=prepared.notes + check_texts(study))
 
 
 def stand_in(config: DataConfig) -> Prepared:
