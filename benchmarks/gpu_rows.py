@@ -89,7 +89,7 @@ def distance(found: Tensor, truth: Tensor) -> float:
 
 def exact(shape: str, bf16: bool) -> dict[str, Any]:
     """Errors against float64. Both attentions round the same sums in another order, so neither should err by much more
-    than stock padded code does: four times, for the spread of two draws of an error; 20 rounding errors at least."""
+    than stock padded code does: four times, for the spread of two draws of an error; 2 rounding errors at least."""
     model, rows = model_of(shape, 2), rows_of(520 if DEVICE == "cuda" else 40, 6, spread=0.5)
     truth = _in_float64(model, rows)
     errors: dict[str, list[float]] = {}
@@ -100,7 +100,7 @@ def exact(shape: str, bf16: bool) -> dict[str, Any]:
             errors[form] = [distance(one, other) for one, other in zip(found, truth, strict=True)]
         except Exception:
             failed[form] = traceback.format_exc()[-1500:]
-    least = 20 * torch.finfo(torch.bfloat16 if bf16 else torch.float32).eps
+    least = 2 * torch.finfo(torch.bfloat16 if bf16 else torch.float32).eps
     bounds = [max(4 * error, least) for error in errors["padded, SDPA"]]
     good = {form: all(e <= b for e, b in zip(each, bounds, strict=True)) for form, each in errors.items()}
     return {"errors": errors, "bounds": bounds, "within": good, "failed": failed}

@@ -62,10 +62,11 @@ def _tests(results: dict[str, Any]) -> Iterator[str]:
     lines = [["test", "outcome", "s", "measured"]]
     for name, entry in results.items():
         measured = ", ".join(f"{key} {value:.1e}" for key, value in entry.get("measured", {}).items())
-        lines.append([name, entry["outcome"], f"{entry['seconds']:.1f}", measured])
+        said = entry["said"][-90:] if entry["outcome"] == "skipped" else measured
+        lines.append([name, entry["outcome"], f"{entry['seconds']:.1f}", said])
     yield from _table(lines)
     for name, entry in results.items():
-        if entry["outcome"] != "passed" and entry["said"]:
+        if entry["outcome"] not in ("passed", "skipped"):
             yield f"\n{name}:\n```\n{entry['said'][-900:]}\n```"
 
 
