@@ -37,8 +37,8 @@ ROOT = HERE.parent
 ENDS = {"training": 0.56, "tests": 0.74, "rows": 0.86, "recipes": 1.0}
 #: Of the training part: what is measured, and the share of the part's time for each.
 TRAININGS = (("reward", "1.5B", 0.3), ("dpo", "1.5B", 0.3), ("reward", "0.5B", 0.2), ("dpo", "0.5B", 0.2))
-#: Seconds that a process takes to start and to end, beside what it measures.
-START = 25.0
+#: Seconds that a process takes to start, and that one variant of a training takes.
+START, VARIANT = 20.0, 18.0
 
 
 @dataclass
@@ -141,20 +141,22 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def training(session: Session, end: float) -> None:
     """Steps beside stock TRL; ours first, so that it is measured whatever happens to the others."""
-    tiny, whole = session.options.tiny, session.left(end)
-    for part, size, share in TRAININGS[2:] if tiny else TRAININGS:
-        seconds = max(30.0, min(share * whole, session.left(end)))
+    tiny = session.options.tiny
+    todo = list(TRAININGS[2:] if tiny else TRAININGS)
+    while todo:
+        seconds = max(30.0, session.left(end) * todo[0][2] / sum(share for *_, share in todo))
+        part, size, _ = todo.pop(0)
         found = session.work / f"{part}-{size}.json"
-        shape = ["--batch", "2", "--micro", "2", "--steps", "1", "--threads", "1"] if tiny else [
-            "--batch", "64", "--micro", "16", "8", "--steps", "6", "--threads", "4", "--bf16"
-        ]  # fmt: skip
+        model, lengths = ("1M", "harmless") if tiny else (size, "helpful")
+        batch, micro, steps = (2, ["1"], 1) if tiny else (64, ["16", "8"], 5)
+        names = [f"TRL, {batch} ", *(f"TRL, {each} " for each in micro), "w2s-pref"]
         words = [
-            sys.executable, str(HERE / "training.py"), part, "--model", "1M" if tiny else size, "--lengths",
-            "harmless" if tiny else "helpful", "--rounds", "1", "--learning-rate", "1e-5", *shape, "--variants",
-            "at once", "at a time", "w2s-pref", "--seconds", str(max(5.0, seconds - 2 * START)), "--json", str(found),
+            sys.executable, str(HERE / "training.py"), part, "--model", model, "--lengths", lengths, "--batch",
+            str(batch), "--micro", *micro, "--steps", str(steps), "--rounds", "1", "--learning-rate", "1e-5",
+            "--threads", "1" if tiny else "4", "--variants", *names, "--json", str(found),
+            "--seconds", str(max(15.0, seconds - START - VARIANT)),
         ]  # fmt: skip
-        if not tiny:
-            words += ["--tokens", "8192", "16384"]
+        words += [] if tiny else ["--bf16", "--tokens", "16384"]
         session.run(Call(f"{part} {size}", words, found), seconds=seconds)
 
 
