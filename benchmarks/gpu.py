@@ -34,9 +34,11 @@ from gpu_tables import tables, verdicts_of
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 #: Parts and the share of the budget by which each has to have ended.
-ENDS = {"training": 0.56, "tests": 0.74, "rows": 0.86, "recipes": 1.0}
+ENDS = {"training": 0.48, "tests": 0.64, "rows": 0.8, "recipes": 1.0}
 #: Of the training part: what is measured, and the share of the part's time for each.
 TRAININGS = (("reward", "1.5B", 0.3), ("dpo", "1.5B", 0.3), ("reward", "0.5B", 0.2), ("dpo", "0.5B", 0.2))
+#: Pairs at a time of stock TRL, the most that 80 GB should hold and half of it.
+MICRO = {"1.5B": ["16", "8"], "0.5B": ["32", "16"]}
 #: Seconds that a process takes to start, and that one variant of a training takes.
 START, VARIANT = 20.0, 18.0
 
@@ -88,6 +90,8 @@ class Session:
 
     def run(self, *calls: Call, seconds: float) -> None:
         """Commands side by side, each ended with all its processes after ``seconds``; then everything is written."""
+        if not calls:
+            return
         started = [self._start(call) for call in calls]
         end = time.monotonic() + seconds
         for call, process, log, begun in started:
@@ -148,7 +152,7 @@ def training(session: Session, end: float) -> None:
         part, size, _ = todo.pop(0)
         found = session.work / f"{part}-{size}.json"
         model, lengths = ("1M", "harmless") if tiny else (size, "helpful")
-        batch, micro, steps = (2, ["1"], 1) if tiny else (64, ["16", "8"], 5)
+        batch, micro, steps = (2, ["1"], 1) if tiny else (64, MICRO[size], 5)
         names = [f"TRL, {batch} ", *(f"TRL, {each} " for each in micro), "w2s-pref"]
         words = [
             sys.executable, str(HERE / "training.py"), part, "--model", model, "--lengths", lengths, "--batch",
@@ -161,10 +165,12 @@ def training(session: Session, end: float) -> None:
 
 
 def tests(session: Session, end: float) -> None:
-    """What is marked ``gpu``."""
-    found = session.work / "tests.json"
-    words = [sys.executable, str(HERE / "gpu_tests.py"), "--json", str(found)]
-    session.run(Call("tests", words, found), seconds=max(30.0, session.left(end)))
+    """What is marked ``gpu``; beside it, as neither is timed, the launch under FSDP2 and the quickstart on the CPU."""
+    calls = []
+    for name, words in (("tests", "not fsdp2"), ("tests fsdp2", "fsdp2")):
+        found = session.work / f"{name.replace(' ', '-')}.json"
+        calls.append(Call(name, [sys.executable, str(HERE / "gpu_tests.py"), "--json", str(found), "-k", words], found))
+    session.run(*calls, *_quickstart(session, "cpu"), seconds=max(30.0, session.left(end)))
 
 
 def rows(session: Session, end: float) -> None:
@@ -176,17 +182,21 @@ def rows(session: Session, end: float) -> None:
 
 
 def recipes(session: Session, end: float) -> None:
-    """The quickstart on the GPU and on the CPU, side by side: wall time, and the verdicts of both."""
-    calls = []
-    for device in ("gpu", "cpu") if session.options.device == "cuda" else ("cpu",):
-        output = session.work / device
-        words = [sys.executable, "-m", "w2s_pref", "run", "recipes/quickstart.yaml", f"output={output}"]
-        if session.options.tiny:
-            words += ["seeds=[0]", "data.splits={gt: 64, w2s: 64, test: 100, conflict: 64, conflict_test: 40}"]
-            words += ["arms={direct: [weak, strong]}", "conflict.settings=[none]", "analysis.resamples=100"]
-        environment = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
-        calls.append(Call(f"quickstart {device}", words, output / "quickstart" / "results.json", environment))
+    """The quickstart on the GPU: wall time, and whether its verdicts are those of the CPU."""
+    calls = _quickstart(session, "gpu") if session.options.device == "cuda" else []
+    if "quickstart cpu" not in session.found["calls"]:
+        calls += _quickstart(session, "cpu")
     session.run(*calls, seconds=max(30.0, session.left(end)))
+
+
+def _quickstart(session: Session, device: str) -> list[Call]:
+    output = session.work / device
+    words = [sys.executable, "-m", "w2s_pref", "run", "recipes/quickstart.yaml", f"output={output}"]
+    if session.options.tiny:
+        words += ["seeds=[0]", "data.splits={gt: 64, w2s: 64, test: 100, conflict: 64, conflict_test: 40}"]
+        words += ["arms={direct: [weak, strong]}", "conflict.settings=[none]", "analysis.resamples=100"]
+    environment = {"CUDA_VISIBLE_DEVICES": ""} if device == "cpu" else {}
+    return [Call(f"quickstart {device}", words, output / "quickstart" / "results.json", environment)]
 
 
 PARTS: dict[str, Callable[[Session, float], None]] = {

@@ -19,6 +19,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -177,21 +179,13 @@ def choice(widths: list[int]) -> dict[str, Any]:
 
 def plan(tiny: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     """Measurements by name, the most important first."""
-    shapes = ["tiny"] if tiny else ["0.5B", "1.5B"]
-    widths, tokens = ([32], 64) if tiny else ([512, 2048, 4096, 8192], 16384)
     calls: dict[str, Callable[[], dict[str, Any]]] = {}
-    for bf16 in (False, True):
-        for shape in shapes:
-            name = f"exact {shape} {'bf16' if bf16 else 'fp32'}"
-            calls[name] = lambda shape=shape, bf16=bf16: exact(shape, bf16)  # type: ignore[misc]
-    long = [60, 64] if tiny else [2100, 2600, 2601, 3000, 3333, 4000, 2100]
-    calls["choice"] = lambda: choice(long)
-    for shape in shapes:
-        for width in widths:
-            for form in forms():
-                calls[f"speed {shape} {width} {form}"] = (
-                    lambda shape=shape, width=width, form=form: speed(shape, width, form, tokens)  # type: ignore[misc]
-                )
+    for shape, bf16 in product(["tiny"] if tiny else ["0.5B", "1.5B"], (True, False)):
+        calls[f"exact {shape} {'bf16' if bf16 else 'fp32'}"] = partial(exact, shape, bf16)
+    calls["choice"] = partial(choice, [60, 64] if tiny else [2100, 2600, 2601, 3000, 3333, 4000, 2100])
+    widths = [32] if tiny else [4096, 512, 2048, 8192]
+    for shape, width, form in product(["tiny"] if tiny else ["0.5B", "1.5B"], widths, forms()):
+        calls[f"speed {shape} {width} {form}"] = partial(speed, shape, width, form, 64 if tiny else 16384)
     return calls
 
 

@@ -20,7 +20,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         status = "ended at its limit" if call["status"] is None else f"status {call['status']}"
         yield f"\n### {name}: {status}, {call.get('seconds', 0):.0f} s\n"
         results = call.get("results") or {}
-        if name == "tests":
+        if name.startswith("tests"):
             yield from _tests(results)
         elif name == "rows":
             yield from _rows(results)
