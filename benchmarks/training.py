@@ -170,7 +170,7 @@ def measure(part: str, run: Run, keep: Callable[[dict[str, Any]], None]) -> None
     problems = [f"{name}: {said}" for name, said in done.failed.items() if said != "out of memory"]
     if not done.apart <= allowed:
         problems.append(f"the variants do not do the same: losses differ by {done.apart:.2g}")
-    keep({"apart": done.apart, "problems": problems, "table": [[str(cell) for cell in line] for line in lines],
+    keep({"apart": done.apart, "problems": problems, "table": [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines],
           "described": run.described(), "model": options.model})  # fmt: skip
 
 
