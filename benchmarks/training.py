@@ -170,8 +170,9 @@ def measure(part: str, run: Run, keep: Callable[[dict[str, Any]], None]) -> None
     problems = [f"{name}: {said}" for name, said in done.failed.items() if said != "out of memory"]
     if not done.apart <= allowed:
         problems.append(f"the variants do not do the same: losses differ by {done.apart:.2g}")
-    keep({"apart": done.apart, "problems": problems, "table": [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines],
-          "described": run.described(), "model": options.model})  # fmt: skip
+    cells = [[f"{cell:.3g}" if isinstance(cell, float) else str(cell) for cell in line] for line in lines]
+    told = {"table": cells, "described": run.described(), "model": options.model}
+    keep({"apart": done.apart, "problems": problems, **told})
 
 
 def summary(part: str, run: Run, done: Measured) -> list[tuple[object, ...]]:
