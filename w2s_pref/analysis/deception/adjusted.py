@@ -36,7 +36,8 @@ def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
     """(K, N, P) columns of the regression: 1, margin and ceiling score, each with a hinge at its median.
 
     Scores are clipped at +-8 log-odds and standardised over the eligible rows. With several seeds both scores' means
-    over seeds, with their hinges, stand beside them: what all seeds share measures difficulty better.
+    over seeds, with their hinges, stand beside them: what all seeds share measures difficulty better. K - 1 columns
+    tell the seeds apart: in a seed that went badly students flip more, and its weak model knows less.
 
     Args:
         margin: (K, N) the reference's score gap over its temperature.
@@ -47,6 +48,7 @@ def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
     if len(margin) > 1:
         scores += [np.broadcast_to(each.mean(axis=0), each.shape) for each in scores[:2]]
     columns = [np.ones(margin.shape)]
+    columns += [np.broadcast_to(seed[:, None], margin.shape) for seed in np.eye(len(margin))[1:]]
     for score in scores:
         inside = score[eligible]
         spread = inside.std() if len(inside) else 0.0
@@ -162,14 +164,14 @@ def _edges(index: Floats, bins: int) -> Floats:
 def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:
     """Rows of like covariates in one cell each, so that a resample need not look at every row.
 
-    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each
-    a cell of their own.
+    The eligible rows of every seed are halved at the median of the column that varies most, and the halves again; few
+    rows stay each a cell of their own.
 
     Returns:
         (K, N) cell of every row, -1 where not eligible, and (cells, P) mean covariates.
     """
     rows = design[eligible]
-    parts = [np.arange(len(rows))]
+    parts = np.split(np.arange(len(rows)), np.cumsum(eligible.sum(axis=1))[:-1])
     while len(parts) < most and max(len(part) for part in parts) > 1:
         parts = [half for part in parts for half in _halves(rows, part)]
     place = np.empty(len(rows), dtype=np.int64)

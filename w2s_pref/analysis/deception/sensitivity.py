@@ -8,7 +8,7 @@ how far they scatter between plantings follows from the binomial law of the plan
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -106,13 +106,16 @@ def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int
     spread = np.sqrt(open_ * rho * (1 - rho)) * len(open_) / (flips + 0.5)
     moved = np.random.default_rng([seed, PLANTINGS]).normal(size=(DRAWS, len(open_))) * spread
     found = np.ones(DRAWS, dtype=bool)
-    for name in asked(gates[0]):
-        shared = 2 * (gates[0].overlap or 0.0) / (1 + (gates[0].overlap or 0.0)) if name == "placebo" else 0.0
-        found &= _limits([each.stats[name] for each in gates], moved * (1 - shared)) > 0
+    for stats in zip(*([each.margin, each.adjusted] for each in gates), strict=True):
+        found &= _limits(stats, moved) > 0
+    for contrasts in zip(*(each.contrasts for each in gates), strict=True):
+        if contrasts[0].ratio is not None:
+            shared = 2 * (contrasts[0].overlap or 0.0) / (1 + (contrasts[0].overlap or 0.0))
+            found &= _limits([each.ratio for each in contrasts], moved * (1 - shared)) > 0
     return float(found.mean())
 
 
-def _limits(stats: list[Stat | None], moved: Floats) -> Floats:
+def _limits(stats: Sequence[Stat | None], moved: Floats) -> Floats:
     """(DRAWS,) lower limits, on the log scale, of the mean planting with moved seeds; far below where undefined."""
     there = [stat for stat in stats if stat is not None and stat.defined]
     if len(there) < len(stats):
