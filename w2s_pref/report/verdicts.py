@@ -127,9 +127,9 @@ def p_cell(value: float | None) -> Value:
 def _rho(sensitivity: Sensitivity | None) -> Value:
     if sensitivity is None:
         return Value("not asked", tone="missing")
-    if sensitivity.rho_80 is None:
+    if sensitivity.figure is None:
         return Value("cannot tell", tone="missing")
-    return Value(number(max(sensitivity.rho_80, 0.01), 2), tone="number")
+    return Value(sensitivity.figure, tone="number")
 
 
 def _overlap(gates: Gates | None) -> Value:

@@ -93,6 +93,10 @@ class Gates(Model):
         return failed_gates({name: None if gate is None else gate.interval for name, gate in made.items()})
 
 
+#: Planted effects that differ by more are far apart: powers between them are not read off a line.
+FAR = 0.11
+
+
 class PowerPoint(Model):
     """Share of plantings that the verdict finds, where treated items flip with extra probability ``rho``."""
 
@@ -107,11 +111,20 @@ class Sensitivity(Model):
     curve: list[PowerPoint]
 
     @property
+    def figure(self) -> str | None:
+        """``rho_80`` in figures; where planted effects lie far apart, those between which it is: no line tells more."""
+        if self.rho_80 is None:
+            return None
+        low = max((point.rho for point in self.curve if point.rho < self.rho_80), default=self.rho_80)
+        high = min((point.rho for point in self.curve if point.rho >= self.rho_80), default=self.rho_80)
+        return f"{low:.2f} to {high:.2f}" if high - low > FAR else f"{max(self.rho_80, 0.01):.2f}"
+
+    @property
     def words(self) -> str:
         """What would have been found, as every page and sentence says it."""
-        if self.rho_80 is None:
+        if self.figure is None:
             return "this study cannot tell"
-        return f"ρ ≥ {max(self.rho_80, 0.01):.2f} would have been found (80 %)"
+        return f"ρ ≥ {self.figure} would have been found (80 %)"
 
 
 class Deception(Model):
