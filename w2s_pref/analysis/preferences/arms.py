@@ -111,7 +111,7 @@ def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
     evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
     lift = measured.stats["lift_smooth"]
     if rule != context.design.known_rule:
-        return Judged(measured, evidence, Gates(lift, None, None, None, "Asked under the study's own rule only."))
+        return Judged(measured, evidence, Gates(lift, None, unasked="Asked under the study's own rule only."))
     return Judged(measured, evidence, evidence.gates(context.draw, options.bins, lift))
 
 

@@ -84,7 +84,7 @@ class AnalysisConfig(Section):
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
     seed: Seed = 0
     placebo: str | None = Field(
-        None, description="unrelated weak model for the placebo gate; default: the other seeds' weak models"
+        None, description="unrelated weak model for the placebo gate, beside the other seeds' weak models"
     )
     metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
         default_factory=list, description="your own numbers, one for each student"
