@@ -41,7 +41,10 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
     store = opened.store
     state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
     if state == "miss":
-        steps = [int(path.name.rsplit("-", 1)[1]) for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")]
+        named = [
+            path.name.removeprefix("checkpoint-") for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")
+        ]
+        steps = [int(step) for step in named if step.isdecimal()]
         if steps:
             state, note = "partial", f"continues after step {max(steps)}"
         holder = store.holder(stage.kind, stage.key)
