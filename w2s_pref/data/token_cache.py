@@ -126,7 +126,7 @@ def _hash(key: str, columns: dict[str, np.ndarray], counts: dict[str, int]) -> s
     state = hashlib.sha256(canonical([key, counts]).encode())
     for name, column in sorted(columns.items()):
         state.update(canonical([name, column.dtype.str, column.shape]).encode())
-        state.update(np.ascontiguousarray(column))
+        state.update(column.tobytes())
     return state.hexdigest()
 
 

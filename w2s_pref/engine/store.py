@@ -83,7 +83,7 @@ class Store:
         try:
             return None if folder is None else dict(manifest_of((folder / MANIFEST).read_bytes(), kind, key)["meta"])
         except PermissionError as error:
-            raise refused(folder / MANIFEST) from error
+            raise refused(self.place(kind, key) / MANIFEST) from error
         except (FileNotFoundError, Damaged):
             return None
 
