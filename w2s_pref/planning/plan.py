@@ -24,6 +24,7 @@ from w2s_pref.studies.run import open_recipe
 class Row:
     """One stage of the plan. ``state``: hit, building (``note``: by whom), partial (its newest checkpoint) or miss."""
 
+    key: str
     kind: str
     name: str
     state: str
@@ -50,7 +51,7 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
         holder = store.holder(stage.kind, stage.key)
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
-    return Row(stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
+    return Row(stage.key, stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
 
 
 def warnings_of(opened: AnyOpened) -> list[str]:
