@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
@@ -60,6 +61,13 @@ HEAD = "id,group,model,seed,delta"
         (HEAD + ",tau\na,g,m,0,1,\n", ["row 1", "tau is not a finite number"]),
         (HEAD + "\na,g,m,0,1\nb,g,m,0,1\na,g,m,0,2\n", ["row 3", "'a'", "second row", "'m'"]),
         (HEAD + "\na,g,m,0,1\na,h,n,0,1\n", ["row 2", "'a'", "another group"]),
+        (HEAD + ",delta\na,g,m,0,1,2\n", ["line 1", "column 'delta' appears twice (columns 5, 6)"]),
+        (HEAD + "\na,g,m,0,1\n" + HEAD + "\nb,g,m,0,1\n", ["line 3", "the header once more", "remove that line"]),
+        (HEAD + "\nx,a,g,m,0,1\n", ["line 2", "6 cells, but the header names 5"]),
+        (HEAD + ",tau\na,g,m,0,1\n", ["line 2", "5 cells, but the header names 6"]),
+        (HEAD + '\n"a,g,m,0,1\n', ["line 2", "unexpected end of data"]),
+        (HEAD + "\na,g,m,0,1\0\n", ["line 2", "NUL"]),
+        ("id,group,model,seed,delta\n" + "9" * 5000 + ",g,m,0,x\n", ["delta is not a finite number"]),
     ],
 )
 def test_bad_csv_is_a_sentence(tmp_path, text, words):
@@ -95,6 +103,51 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "s.jsonl").write_text("[1]\n")
     with pytest.raises(W2SError, match="not an object"):
         read_scores(tmp_path / "s.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('{"id": "a", "group": "g", "model": "m", "seed": 0, "delta": 1, "delta": -1}', "the key 'delta' stands twice"),
+        ('{"id": ' + "9" * 5000 + "}", "a whole number of 5,000 digits; write it as text"),
+        ("[" * 100_000, "nested more than 64 deep"),
+        ('{"id": ' + "[" * 100 + "]" * 100 + "}", "nested more than 64 deep"),
+        ('{"id": "\\ud800"}', "half of a pair of surrogates"),
+    ],
+)
+def test_json_that_could_be_misread_is_a_sentence(tmp_path, line, words):
+    (tmp_path / "s.jsonl").write_text(line + "\n")
+    with pytest.raises(W2SError, match=words) as error:
+        read_scores(tmp_path / "s.jsonl")
+    assert "row 1" in str(error.value)
+    assert len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize("sign", [";", "\t", "|"])
+def test_other_delimiters_are_read(tmp_path, sign):
+    (tmp_path / "s.csv").write_text((HEAD + "\na,g,m,0,1.5\n").replace(",", sign))
+    assert list(read_scores(tmp_path / "s.csv")["delta"]) == [1.5]
+
+
+def test_large_numbers_of_parquet_stay_whole(tmp_path):
+    scores = random_table(3)
+    scores = scores[scores["model"] == "weak"][:3].assign(id=pd.array([2**60, 2**60 + 1, None], dtype="Int64"))
+    scores.to_parquet(tmp_path / "s.parquet")
+    with pytest.raises(W2SError, match=r"row 3.*id is empty"):
+        read_scores(tmp_path / "s.parquet")
+    scores[:2].to_parquet(tmp_path / "s.parquet")
+    assert list(read_scores(tmp_path / "s.parquet")["id"]) == [str(2**60), str(2**60 + 1)]
+
+
+@pytest.mark.parametrize("place", [-1, -6, -20, -200, 4, 200])
+def test_a_damaged_parquet_file_is_a_sentence_or_the_same_table(tmp_path, place):
+    random_table(20).to_parquet(tmp_path / "s.parquet")
+    good = read_scores(tmp_path / "s.parquet")
+    damaged = bytearray((tmp_path / "s.parquet").read_bytes())
+    damaged[place] ^= 0xFF
+    (tmp_path / "s.parquet").write_bytes(damaged)
+    with contextlib.suppress(W2SError):
+        pd.testing.assert_frame_equal(read_scores(tmp_path / "s.parquet"), good)
 
 
 def test_a_boolean_is_not_a_score(tmp_path):

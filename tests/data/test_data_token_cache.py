@@ -75,6 +75,40 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, calls: list[int]) -> None
     assert len(calls) > made
 
 
+def test_one_flipped_bit_is_made_again(tmp_path: Path, calls: list[int]) -> None:
+    with token_cache.kept_in(tmp_path):
+        first = tokenize(frame(), byte_tokenizer(), 20)
+        (entry,) = tmp_path.iterdir()
+        good = entry.read_bytes()
+        for place in (-1, -40, -100):
+            damaged = bytearray(good)
+            damaged[place] ^= 1
+            entry.write_bytes(damaged)
+            made = len(calls)
+            assert tokenize(frame(), byte_tokenizer(), 20) == first
+            assert len(calls) > made
+            good = entry.read_bytes()
+
+
+def test_an_entry_under_the_name_of_another_is_made_again(tmp_path: Path, calls: list[int]) -> None:
+    with token_cache.kept_in(tmp_path):
+        first = tokenize(frame(), byte_tokenizer(), 20)
+        (entry,) = tmp_path.iterdir()
+        tokenize(frame(3), byte_tokenizer(), 20)
+        (other,) = set(tmp_path.iterdir()) - {entry}
+        other.replace(entry)
+        made = len(calls)
+        assert tokenize(frame(), byte_tokenizer(), 20) == first
+    assert len(calls) > made
+
+
+def test_entries_have_the_mode_of_the_umask(tmp_path: Path) -> None:
+    with token_cache.kept_in(tmp_path):
+        tokenize(frame(), byte_tokenizer(), 20)
+    (tmp_path / "new").touch()
+    assert {path.stat().st_mode for path in tmp_path.iterdir()} == {(tmp_path / "new").stat().st_mode}
+
+
 def test_a_cache_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with token_cache.kept_in(tmp_path / "file" / "tokens"):

@@ -11,9 +11,10 @@ import pytest
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.loop import Loop
+from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.engine.remote import Remote, RemoteStore, open_store
 from w2s_pref.engine.stage import Builder, Stage, ordered
-from w2s_pref.engine.store import MANIFEST, Store
+from w2s_pref.engine.store import Store
 from w2s_pref.parallel.world import World
 
 

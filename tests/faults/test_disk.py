@@ -190,7 +190,7 @@ def test_damaged_artifacts_are_built_again(again: Path, finished: Path, case: st
     for path in paths:
         damage(path)
     done = succeeded("run", "tiny.yaml", *ONE)
-    assert said(done.out).count("did not match its hashes; moved to") == number
+    assert said(done.out).count("; moved to ") == number
     assert f", {number} built," in done.out
     assert len(list((store / "corrupted").iterdir())) == number
     equal(results(again), results(finished))

@@ -14,8 +14,9 @@ from lease_helpers import dead_here, elsewhere, put_lease
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.locks import Locks
+from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.engine.remote import LeaseObjects, Remote, RemoteStore, cache_folder, open_store
-from w2s_pref.engine.store import MANIFEST, Artifact, Store
+from w2s_pref.engine.store import Artifact, Store
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -92,7 +93,7 @@ def test_damage_at_the_url_is_set_aside(
         remote.write(b"{", "model", "k", MANIFEST)
     other = cached(url, tmp_path / "other", monkeypatch)
     assert other.get("model", "k") is None
-    assert "did not match its hashes; moved to" in capsys.readouterr().out
+    assert "; moved to" in capsys.readouterr().out
     assert not other.has("model", "k")
     assert len(remote.fs.ls(remote.path("corrupted"), detail=False)) == 1
     put(other)

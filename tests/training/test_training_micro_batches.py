@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import torch
 from conftest import make_model, make_tokenizer
 from float64 import EXACT
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import Row, budget, row_length
 from w2s_pref.training import effective, reward
 from w2s_pref.training.arguments import check, keyed, merged
+from w2s_pref.training.callbacks import seal
 from w2s_pref.training.effective import AtOnce
 from w2s_pref.training.fit import Batch, FitJob, fit
 from w2s_pref.training.reward import Loss
@@ -191,6 +194,13 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, loss: Loss) -> None:
     stopped.progress = stop
     with pytest.raises(Stop):
         train(tmp_path / "two", stopped, model())
+    if loss == Loss():
+        shutil.copytree(tmp_path / "two", tmp_path / "foreign")
+        for checkpoint in (tmp_path / "foreign").rglob("checkpoint-*"):
+            torch.save({"state": {}, "param_groups": []}, checkpoint / "optimizer.pt")
+            seal(checkpoint)
+        with pytest.raises(W2SError, match=r"checkpoint-2 does not fit this training .*remove that folder"):
+            train(tmp_path / "foreign", work(), model())
     resumed, others, again = train(tmp_path / "two", work(), model())
     assert torch.equal(resumed, undisturbed)
     assert others == losses

@@ -12,9 +12,10 @@ from typing import Annotated, Any, Literal
 import typer
 
 from w2s_pref.cli.analyze import analyze
+from w2s_pref.cli.ending import status_of
 from w2s_pref.cli.output import JsonOut, console, path, write_json
 from w2s_pref.core import collector
-from w2s_pref.core.errors import SENTENCE, VALUE, W2SError, shortened
+from w2s_pref.core.errors import W2SError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,9 +25,6 @@ app = typer.Typer(
 inspect = typer.Typer(no_args_is_help=True, help="Look at what a model will really see.", rich_markup_mode=None)
 app.add_typer(analyze, name="analyze")
 app.add_typer(inspect, name="inspect")
-
-#: click's error of a command line, which typer keeps a copy of.
-COMMAND_LINE: Any = typer.BadParameter.mro()[2]
 
 
 def _version(asked: bool) -> None:
@@ -158,19 +156,21 @@ def show(
     run_folder: Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="run folder or results.json")],
 ) -> None:
     """Print the tables of a finished run again."""
-    from w2s_pref.studies.finished import show_run
+    from w2s_pref.studies.finished import consistent, show_run
 
-    show_run(run_folder, console())
+    with consistent(f"run {run_folder}"):
+        show_run(run_folder, console())
 
 
 @app.command()
 def compare(runs: Annotated[list[Path], typer.Argument(parser=path, help="run folders or results.json files")]) -> None:
     """Put several runs side by side, and say where they must not be compared."""
-    from w2s_pref.studies.finished import compare_runs
+    from w2s_pref.studies.finished import compare_runs, consistent
 
     terminal = console()
-    for part in compare_runs(runs):
-        terminal.print(part)
+    with consistent("compare"):
+        for part in compare_runs(runs):
+            terminal.print(part)
 
 
 @inspect.command("data")
@@ -338,22 +338,7 @@ def schema(
 def main() -> None:
     """Entry point: user errors become sentences and exit status 1 (2 for a command line that is none)."""
     collector.begin()
-    try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except W2SError as error:
-        problems = error.problems
-    except OSError as error:  # of a file or folder that nothing else speaks of
-        problems = [f"{shortened(str(error.filename or 'the system'))}: {error.strerror or error}"]
-    except typer.Abort:
-        problems = ["aborted"]
-    except COMMAND_LINE as error:
-        if any(len(word) > VALUE for word in sys.argv):
-            error.message = shortened(error.message, SENTENCE)
-        error.show()
-        sys.exit(error.exit_code)
-    for problem in problems:
-        print(f"error: {problem}", file=sys.stderr)
-    sys.exit(1)
+    sys.exit(status_of(lambda: app(standalone_mode=False)))
 
 
 if __name__ == "__main__":

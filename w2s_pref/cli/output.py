@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from w2s_pref.core import errors
+from w2s_pref.core import files
 from w2s_pref.core.paths import local_path
 
 if TYPE_CHECKING:
@@ -41,5 +41,5 @@ def write_json(file: Path | None, value: Callable[[], Any]) -> None:
 def write_text(file: Path | None, text: Callable[[], str]) -> None:
     """Write what ``text`` returns, if there is a path, and say so."""
     if file is not None:
-        errors.write_text(file, text())
+        files.write_text(file, text())
         print(f"wrote {file}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import replacing
+from w2s_pref.core.paths import local_path
 from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import orient
 
@@ -55,7 +56,7 @@ def score_to_table(
 
 def _check_model(model: str) -> None:
     """Refuse what is no saved reward model before pairs are read and anything heavy is imported."""
-    folder = Path(model)
+    folder = local_path(model, "model")
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         what = "a folder without config.json" if folder.is_dir() else "no folder here"
         raise W2SError(
@@ -77,17 +78,14 @@ def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
     try:
-        if out.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        elif out.suffix == ".jsonl":
-            table.to_json(temporary, orient="records", lines=True)
-        else:
-            table.to_parquet(temporary, index=False)
-        temporary.replace(out)
+        with replacing(out) as temporary:
+            if out.suffix == ".csv":
+                table.to_csv(temporary, index=False)
+            elif out.suffix == ".jsonl":
+                table.to_json(temporary, orient="records", lines=True)
+            else:
+                table.to_parquet(temporary, index=False, write_page_checksum=True)
     except OSError as error:
         reason = error.strerror or str(error).splitlines()[0]
         raise W2SError(f"--out {out}: cannot be written ({reason}); give another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)

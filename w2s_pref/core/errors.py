@@ -13,6 +13,12 @@ from pathlib import Path
 VALUE, SENTENCE, SENTENCES = 200, 2_000, 50
 
 
+_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)\S*@")
+_SECRET = re.compile(
+    r"(?i)([?&;][^=&\s]*(?:key|token|secret|sig|signature|password|pwd|credential)[^=&\s]*=)[^&\s'\"]+"
+)
+
+
 def shortened(text: str, most: int = VALUE) -> str:
     """The text, or its beginning and end with the number of characters that stand between them."""
     if len(text) <= most:
@@ -20,6 +26,11 @@ def shortened(text: str, most: int = VALUE) -> str:
     tail = most // 4
     left = len(text) - most
     return f"{text[: most - tail]}… ({left:,} more characters) …{text[-tail:]}"
+
+
+def masked(text: str) -> str:
+    """Text without the secrets in its URLs: passwords before an ``@``, and values of keys, tokens, signatures."""
+    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
 
 
 def shown(value: object) -> str:
@@ -31,7 +42,7 @@ class W2SError(Exception):
     """A mistake in the input or the environment, written for the person at the keyboard.
 
     The command line prints ``str(error)`` without a traceback and exits with status 1. However large what the user gave
-    is, a sentence is not: its middle is left out, as are sentences after the first fifty.
+    is, a sentence is not: its middle is left out, as are sentences after the first fifty. Passwords in URLs are masked.
 
     Args:
         problems: one sentence, or several where several things are wrong at once.
@@ -39,7 +50,7 @@ class W2SError(Exception):
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         given = [problems] if isinstance(problems, str) else list(problems)
-        self.problems: list[str] = [shortened(problem, SENTENCE) for problem in given[:SENTENCES]]
+        self.problems: list[str] = [shortened(masked(problem), SENTENCE) for problem in given[:SENTENCES]]
         if len(given) > SENTENCES:
             self.problems.append(f"… and {len(given) - SENTENCES:,} more such problems")
         super().__init__("\n".join(self.problems))
@@ -85,14 +96,3 @@ def file_hash(path: Path) -> str:
         return blob.name
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a user's file whole or not at all: temporary file beside it, then rename."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise W2SError(f"{path}: cannot be written ({error.strerror}); is the folder there and writable?") from error

@@ -7,9 +7,9 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
-from w2s_pref.core.errors import SENTENCE, W2SError, shortened, shown
+from w2s_pref.core.errors import SENTENCE, W2SError, masked, shortened, shown
 from w2s_pref.core.paths import PathText
 
 S = TypeVar("S", bound=BaseModel)
@@ -68,6 +68,11 @@ class StudySection(Section):
         if len(set(seeds)) != len(seeds):
             raise ValueError("a seed stands twice")
         return seeds
+
+    @field_serializer("store", "output")
+    def _masked(self, place: str) -> str:
+        """What is written of a recipe holds no password."""
+        return masked(place)
 
     def store_place(self) -> str:
         """Where artifacts live: a folder (relative ones start at the working directory) or a URL."""

@@ -36,11 +36,8 @@ SCORE_OPTIONAL: Final = {"tau": 1.0, "objective": "", "kind": "reward_model"}
 
 def digest(*parts: str) -> str:
     """SHA-256 over the parts, each length-prefixed so that no two lists of parts collide. 64 hex digits."""
-    state = hashlib.sha256()
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        state.update(str(len(raw)).encode() + b":" + raw)
-    return state.hexdigest()
+    raw = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in raw])).hexdigest()
 
 
 def canonical(value: Any) -> str:

@@ -154,7 +154,7 @@ class _Reader:
     def _next(self) -> Any:
         event: Any = next(self.events)
         self.line = event.start_mark.line + 1
-        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent):
+        if isinstance(event, yaml.NodeEvent | yaml.CollectionEndEvent) and event.end_mark is not None:
             self.end = event.end_mark.index
         return event
 

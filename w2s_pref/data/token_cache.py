@@ -5,8 +5,8 @@ It is a cache, not an artifact: deleting its folder changes no result and no key
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import replacing
+from w2s_pref.core.json_io import json_values
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.data.render import Ids
 
@@ -99,6 +102,7 @@ def _key(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict
 
 def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
     """Whole or not at all; a cache that cannot be written is no error."""
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     place = {row_id: at for at, row_id in enumerate(frame["id"])}
@@ -109,31 +113,47 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
         columns[name] = np.concatenate([np.frombuffer(ids, np.int32) for ids in lists] or [np.zeros(0, np.int32)])
     for name in FLAT:
         columns[name] = np.asarray(getattr(made, name), np.int32)
-    temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
-    try:
+    with suppress(OSError, SafetensorError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(columns, temporary, {"counts": json.dumps(made.counts)})
-        temporary.replace(file)
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
+        with replacing(file) as temporary:
+            save_file(
+                columns, temporary, {"counts": json.dumps(made.counts), "hash": _hash(file.stem, columns, made.counts)}
+            )
+
+
+def _hash(key: str, columns: dict[str, np.ndarray], counts: dict[str, int]) -> str:
+    """SHA-256 over what is kept, and for what: ids that changed on the disk would train other weights."""
+    state = hashlib.sha256(canonical([key, counts]).encode())
+    for name, column in sorted(columns.items()):
+        state.update(canonical([name, column.dtype.str, column.shape]).encode())
+        state.update(column.tobytes())
+    return state.hexdigest()
 
 
 def _read(file: Path, frame: pd.DataFrame) -> Tokenized | None:
-    """The pairs that were written, None where there are none that can be read."""
+    """The pairs that were written; None where there are none, or not those that were written: then they are made again.
+
+    Raises:
+        W2SError: what was written is whole, and is not of this table.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(file, "numpy") as opened:
             columns = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            counts = json.loads(opened.metadata()["counts"])
-    except (OSError, SafetensorError):
+            said = opened.metadata() or {}
+        counts = json_values(said["counts"])
+        if said["hash"] != _hash(file.stem, columns, counts):
+            return None
+    except (OSError, SafetensorError, KeyError, ValueError):
         return None
-    ids = frame["id"].tolist()
+    ids, rows = frame["id"].tolist(), columns["rows"]
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(ids)):
+        raise W2SError(f"{file}: names row {rows.max()} of a table of {len(ids)}; it is not of this data: remove it")
     made: dict[str, Any] = {name: _lists(columns[name], columns[f"{name}.lengths"]) for name in RAGGED}
     made |= {"a_starts": columns["a_starts"].tolist(), "b_starts": columns["b_starts"].tolist()}
     cut = columns["truncated"].astype(bool).tolist()
-    return Tokenized(ids=[ids[at] for at in columns["rows"]], truncated=cut, counts=counts, **made)
+    return Tokenized(ids=[ids[at] for at in rows], truncated=cut, counts=counts, **made)
 
 
 def _lists(flat: np.ndarray, lengths: Sequence[int]) -> list[array[int]]:

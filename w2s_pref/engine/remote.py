@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.errors import W2SError, file_hash, masked
 from w2s_pref.core.paths import local_path
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.identity import myself
 from w2s_pref.engine.locks import Lease, Locks
-from w2s_pref.engine.store import MANIFEST, Artifact, Store, meta_of, move_in
+from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of
+from w2s_pref.engine.store import Artifact, Store, move_in
 
 #: Extras of this package by protocol.
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
@@ -167,7 +167,7 @@ class RemoteStore(Store):
         self._metas: dict[str, dict[str, Any] | None] = {}
 
     def __str__(self) -> str:
-        return self.remote.url
+        return masked(self.remote.url)
 
     def has(self, kind: str, key: str) -> bool:
         """True where a manifest stands at the URL. One that was there is not asked for twice: requests take time."""
@@ -175,8 +175,15 @@ class RemoteStore(Store):
             manifest = self.remote.read(kind, key, MANIFEST)
             if manifest is None:
                 return False
-            self._metas[key] = meta_of(manifest)
+            self._metas[key] = self._meta_of(manifest, kind, key)
         return True
+
+    @staticmethod
+    def _meta_of(manifest: bytes, kind: str, key: str) -> dict[str, Any] | None:
+        try:
+            return dict(manifest_of(manifest, kind, key)["meta"])
+        except Damaged:
+            return None
 
     def meta(self, kind: str, key: str) -> dict[str, Any] | None:
         """From the cache where it is there, else from the manifest at the URL; nothing else comes down."""
@@ -220,45 +227,40 @@ class RemoteStore(Store):
 
     def _download(self, kind: str, key: str, data: bytes) -> bool:
         """Bring an artifact into the cache. False, and the artifact set aside, where a file does not match."""
-        temporary = self.root / "tmp" / f"fetch-{kind}-{key}-{myself().tag}"
+        temporary = self.temporary(f"fetch-{kind}-{key}")
         with self.guard():
-            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             try:
-                if not self._fetch(kind, key, data, temporary):
-                    self._set_aside_remote(kind, key, data)
-                    return False
+                self._fetch(kind, key, data, temporary)
                 move_in(temporary, self.place(kind, key))
+            except Damaged as damage:
+                self._set_aside_remote(kind, key, data, str(damage))
+                return False
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
         return True
 
-    def _fetch(self, kind: str, key: str, data: bytes, folder: Path) -> bool:
-        try:
-            manifest = json.loads(data)
-            for name, value in manifest["files"].items():
-                target = (folder / name).resolve()
-                if not target.is_relative_to(folder.resolve()):
-                    return False
-                self.remote.download(target, kind, key, *Path(name).parts)
-                if file_hash(target) != value:
-                    return False
-        except (FileNotFoundError, ValueError, KeyError, AttributeError):
-            return False
+    def _fetch(self, kind: str, key: str, data: bytes, folder: Path) -> None:
+        manifest = manifest_of(data, kind, key)
+        for name, value in manifest["files"].items():
+            try:
+                self.remote.download(folder / name, kind, key, *Path(name).parts)
+            except FileNotFoundError as error:
+                raise Damaged(f"lacks a file ({name})") from error
+            if file_hash(folder / name) != value:
+                raise Damaged("did not match its hashes")
         # Times of change are of this machine's files, not of those that were hashed first.
         (folder / MANIFEST).write_text(json.dumps({**manifest, "stamps": {}}, indent=1), encoding="utf-8")
-        return True
 
-    def _set_aside_remote(self, kind: str, key: str, data: bytes) -> None:
+    def _set_aside_remote(self, kind: str, key: str, data: bytes, why: str) -> None:
         """Move the manifest first: without it nothing stands; then the files it names, for who wants to look."""
         target = f"{kind}-{key}-{time.time_ns()}"
         self._metas.pop(key, None)
         self.remote.move((kind, key, MANIFEST), ("corrupted", target, MANIFEST))
-        with contextlib.suppress(ValueError, KeyError, AttributeError):
-            for name in json.loads(data)["files"]:
+        with contextlib.suppress(Damaged):
+            for name in manifest_of(data, kind, key)["files"]:
                 self.remote.move((kind, key, *Path(name).parts), ("corrupted", target, *Path(name).parts))
-        url = self.remote.url
-        print(f"store: {url}/{kind}/{key} did not match its hashes; moved to {url}/corrupted/{target} and built again")
+        print(f"store: {self}/{kind}/{key} {why}; moved to {self}/corrupted/{target} and built again")
 
 
 def open_store(place: str) -> Store:

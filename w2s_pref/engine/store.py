@@ -10,17 +10,20 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_error
+from w2s_pref.core.files import by_umask, refused
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
+from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, stamp, verified
 
-MANIFEST = "manifest.json"
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
 LARGE = 256_000_000
 
@@ -62,7 +65,11 @@ class Store:
 
     def has(self, kind: str, key: str) -> bool:
         """True where a manifest stands (files are checked by ``get``)."""
-        return (self.place(kind, key) / MANIFEST).is_file()
+        folder = self._folder(kind, key)
+        try:
+            return folder is not None and (folder / MANIFEST).is_file()
+        except PermissionError as error:
+            raise refused(self.place(kind, key)) from error
 
     def stands(self, kind: str, key: str) -> bool:
         """True where the artifact is there and nothing speaks against it: here, every file is checked."""
@@ -72,10 +79,41 @@ class Store:
         """What the stage wrote about itself, or None where there is no artifact. No file is read but the manifest."""
         if key in self._verified:
             return self._verified[key].meta
+        folder = self._folder(kind, key)
         try:
-            return meta_of((self.place(kind, key) / MANIFEST).read_bytes())
+            return None if folder is None else dict(manifest_of((folder / MANIFEST).read_bytes(), kind, key)["meta"])
+        except PermissionError as error:
+            raise refused(self.place(kind, key) / MANIFEST) from error
+        except (FileNotFoundError, Damaged):
+            return None
+
+    def _folder(self, kind: str, key: str) -> Path | None:
+        """The folder of the artifact, or None where nothing stands.
+
+        Raises:
+            W2SError: something else stands there: a file, or a link that leads nowhere or out of the store.
+        """
+        place = self.place(kind, key)
+        try:
+            mode = place.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except PermissionError as error:
+            raise refused(place.parent) from error
+        if stat.S_ISDIR(mode):
+            return place
+        if not stat.S_ISLNK(mode):
+            what = "is a file"
+        elif not place.exists():
+            what = "is a link that leads nowhere"
+        elif place.is_dir() and place.resolve().is_relative_to(self.root.resolve()):
+            return place
+        else:
+            what = f"is a link out of the store, to {place.resolve()}"
+        raise W2SError(
+            f"store: {place} {what}, and the folder of an artifact should stand there; remove it (rm {place}) and run "
+            "the same command again: what is missing is built"
+        )
 
     def get(self, kind: str, key: str) -> Artifact | None:
         """The artifact, every file checked against its hash, or None where there is none.
@@ -84,30 +122,29 @@ class Store:
         """
         if key in self._verified:
             return self._verified[key]
-        folder = self.place(kind, key)
-        if not folder.is_dir():
+        folder = self._folder(kind, key)
+        if folder is None:
             return None
-        manifest = verify(folder)
-        if manifest is None:
-            self._set_aside(folder)
+        try:
+            self._verified[key] = Artifact(folder, verified(folder, self.root.resolve(), kind, key))
+        except Damaged as damage:
+            self._set_aside(folder, str(damage))
             return None
-        self._verified[key] = Artifact(folder, manifest)
         return self._verified[key]
 
-    def _set_aside(self, folder: Path) -> None:
+    def _set_aside(self, folder: Path, why: str) -> None:
         target = self.root / "corrupted" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         with self.guard():
             target.parent.mkdir(parents=True, exist_ok=True)
             with contextlib.suppress(FileNotFoundError):  # another run was first
                 folder.rename(target)
-        print(f"store: {folder} did not match its hashes; moved to {target} and built again")
+        print(f"store: {folder} {why}; moved to {target} and built again")
 
     @contextlib.contextmanager
     def writing(self, kind: str, key: str) -> Iterator[Path]:
         """A temporary folder to write the artifact into. Nothing of it stays if the block fails."""
-        temporary = self.root / "tmp" / f"{kind}-{key}-{myself().tag}"
+        temporary = self.temporary(f"{kind}-{key}")
         with self.guard():
-            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
         try:
             with self.guard():
@@ -116,9 +153,16 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def commit(self, kind: str, key: str, temporary: Path, payload: dict[str, Any], meta: dict[str, Any]) -> Artifact:
-        """Hash the files, write the manifest, rename into place. If the place is taken, what stands there stays."""
+        """Hash the files, write the manifest, rename into place. If the place is taken, what stands there stays.
+
+        Raises:
+            W2SError: there is no file to commit, or it could not be read back.
+        """
+        by_umask(temporary)
         files = {str(p.relative_to(temporary)): file_hash(p) for p in sorted(temporary.rglob("*")) if p.is_file()}
-        stamps = {name: _stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
+        if not files:
+            raise W2SError(f"stage {kind} wrote no file; a stage leaves at least one, also where it has nothing to say")
+        stamps = {name: stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
         manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
         for name in files:
             _fsync(temporary / name)
@@ -133,6 +177,10 @@ class Store:
             place = self.place(kind, key)
             raise W2SError(f"store: {place} could not be read back right after it was written; is the disk sound?")
         return artifact
+
+    def temporary(self, what: str) -> Path:
+        """A name under ``tmp`` that nobody else has: neither a thread, nor a container with the same process number."""
+        return self.root / "tmp" / f"{what}-{uuid.uuid4().hex[:12]}-{myself().tag}"
 
     def take(self, kind: str, key: str) -> Held | None:
         """The right to build that artifact, or None while another run has it. Never waits."""
@@ -171,28 +219,6 @@ class Store:
                     path.unlink()
 
 
-def meta_of(manifest: bytes) -> dict[str, Any] | None:
-    """What a manifest says of the stage; None where it cannot be read."""
-    try:
-        return dict(json.loads(manifest)["meta"])
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
-def verify(folder: Path) -> dict[str, Any] | None:
-    """The manifest of an artifact whose files all match it, or None."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        stamps = manifest["stamps"]
-        whole = all(
-            _stamp(folder / name) == stamps.get(name) or file_hash(folder / name) == value
-            for name, value in manifest["files"].items()
-        )
-    except (OSError, ValueError, KeyError, AttributeError):
-        return None
-    return manifest if whole else None
-
-
 def move_in(temporary: Path, place: Path) -> None:
     """Rename a whole folder into its place; if another run was first, what stands there stays."""
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -201,12 +227,6 @@ def move_in(temporary: Path, place: Path) -> None:
     except OSError:
         if not place.is_dir():
             raise
-
-
-def _stamp(path: Path) -> list[int]:
-    """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
-    status = path.stat()
-    return [status.st_size, status.st_mtime_ns]
 
 
 def _fsync(path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from w2s_pref.core import collector
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, masked
 from w2s_pref.launch.display import StageDisplay
 from w2s_pref.launch.workers import build_together
 from w2s_pref.parallel import heartbeat
@@ -31,7 +31,9 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
     from w2s_pref.studies.shipped import find_recipe
 
     console, world = Console(), World()
-    command = shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
+    command = masked(
+        shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
+    )
     if workers > 1 and world.size > 1:
         raise W2SError(
             f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "

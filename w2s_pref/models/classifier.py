@@ -6,7 +6,6 @@ The margin of an item is z1 - z0, the log-odds of class 1.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -22,11 +21,7 @@ from w2s_pref.models.batches.wrapped import head as head_of
 from w2s_pref.models.batches.wrapped import is_encoder
 from w2s_pref.models.load import load_base, load_policy
 from w2s_pref.models.scoring import row_outputs
-from w2s_pref.models.spec import ModelSpec
-
-#: How a new head starts: at zero (every answer ½), at small normal numbers drawn from the seed, or as the rows of the
-#: language model's own head for the words "0" and "1" (decoders).
-Head = Literal["zeros", "normal", "unembedding"]
+from w2s_pref.models.spec import Head, ModelSpec
 
 #: Standard deviation of a ``normal`` head: what most checkpoints were initialised with.
 HEAD_STD = 0.02

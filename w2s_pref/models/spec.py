@@ -28,6 +28,11 @@ TOKENIZER_FILES = (
 )
 
 
+#: How a new head of a classifier starts: at zero (every answer ½), at small normal numbers drawn from the seed, or as
+#: the rows of the language model's own head for the words "0" and "1" (decoders).
+Head = Literal["zeros", "normal", "unembedding"]
+
+
 class ModelSpec(Section):
     """One model of a recipe.
 

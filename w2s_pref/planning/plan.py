@@ -24,6 +24,7 @@ from w2s_pref.studies.run import open_recipe
 class Row:
     """One stage of the plan. ``state``: hit, building (``note``: by whom), partial (its newest checkpoint) or miss."""
 
+    key: str
     kind: str
     name: str
     state: str
@@ -41,13 +42,16 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
     store = opened.store
     state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
     if state == "miss":
-        steps = [int(path.name.rsplit("-", 1)[1]) for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")]
+        named = [
+            path.name.removeprefix("checkpoint-") for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")
+        ]
+        steps = [int(step) for step in named if step.isdecimal()]
         if steps:
             state, note = "partial", f"continues after step {max(steps)}"
         holder = store.holder(stage.kind, stage.key)
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
-    return Row(stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
+    return Row(stage.key, stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
 
 
 def warnings_of(opened: AnyOpened) -> list[str]:

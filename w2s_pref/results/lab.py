@@ -44,9 +44,9 @@ class Estimate(estimates.Estimate):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, found: dict[str, Any]) -> dict[str, Any]:
+    def _read(cls, found: Any) -> Any:
         names = ("low", "high", "low_in_seeds", "high_in_seeds")
-        if "value" not in found or not found.keys() <= {"value", *names}:
+        if not isinstance(found, dict) or "value" not in found or not found.keys() <= {"value", *names}:
             return found
         low, high, low_in, high_in = (found.get(name) for name in names)
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.json_io import json_values
 from w2s_pref.core.strict import sentences
 from w2s_pref.results.chess import ChessResults
 from w2s_pref.results.lab import LabBody, LabResults
@@ -31,9 +31,10 @@ def results_file(path: Path) -> Path:
 def kind_named(file: Path) -> str:
     """The kind of study that a results.json says it is of; where it cannot be read, that of preferences."""
     try:
-        return str(json.loads(file.read_text(encoding="utf-8")).get("kind", PREFERENCES))
-    except (OSError, ValueError, AttributeError):
+        found = json_values(file.read_bytes())
+    except (OSError, ValueError):
         return PREFERENCES
+    return str(found.get("kind", PREFERENCES)) if isinstance(found, dict) else PREFERENCES
 
 
 def read_file(file: Path, schema: type[M], run: Path) -> M:
@@ -47,14 +48,15 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
     """
     try:
         text = file.read_bytes()
+        found = json_values(text)
         if not issubclass(schema, UPGRADED):
             return schema.model_validate_json(text)
-        return schema.model_validate(upgraded(json.loads(text)))
+        return schema.model_validate(upgraded(found))
     except OSError as error:
         message = f"run {run}: has no readable {file.name} ({error.strerror}); `w2s status` lists runs"
         raise W2SError(message) from error
     except ValueError as error:
-        wrong = sentences(error, "")[0].removeprefix(": ") if isinstance(error, ValidationError) else "it is not JSON"
+        wrong = sentences(error, "")[0].removeprefix(": ") if isinstance(error, ValidationError) else str(error)
         raise W2SError(
             f"run {run}: its {file.name} does not follow schema {SCHEMA_VERSION} ({wrong}); it is damaged or another "
             "version wrote it; run the recipe again (what stands in the store is not computed again)"
@@ -128,9 +130,9 @@ def load_results(path: Path) -> Results:
 def list_runs(folder: Path) -> list[dict[str, Any]]:
     """Finished runs under an output folder: name, when, headline."""
     found = []
-    for path in sorted(folder.glob("*/results.json")):
+    for path in sorted(folder.glob("[!.]*/results.json")):  # hidden ones are being written
         try:
-            value = json.loads(path.read_text(encoding="utf-8"))
+            value = json_values(path.read_bytes())
             headline = value.get("verdict", {}).get("headline", f"a study of kind {value.get('kind', PREFERENCES)}")
             created = value.get("provenance", {}).get("created", "")
             found.append({"name": value["name"], "created": created, "headline": headline})

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,23 @@ def _kind(path: Path, file: Path) -> AnyKind:
     return find(str(named), file.parent)
 
 
+@contextmanager
+def consistent(what: str) -> Iterator[None]:
+    """Within the block, files of finished runs that anybody may have edited are shown.
+
+    Raises:
+        W2SError: they follow their schema, and yet what they say does not go together.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, AssertionError) as error:
+        raise W2SError(
+            f"{what}: its results follow their schema, but do not go together ({type(error).__name__}: {error}); "
+            "they were edited, or another version wrote them; run the recipe again (what stands in the store is not "
+            "computed again)"
+        ) from error
+
+
 def show_run(path: Path, console: Console, base: Path = Path()) -> None:
     """Print a finished run, and the sections of the recipe's own.
 
@@ -60,7 +78,8 @@ def show_run(path: Path, console: Console, base: Path = Path()) -> None:
     """
     kind, results, folder = read_run(path)
     kind.show(results, folder, console)
-    names = getattr(results, "recipe", {}).get("report", {}).get("sections", [])
+    report = getattr(results, "recipe", {}).get("report") or {}
+    names = report.get("sections") or []
     if names:
         _show_sections(names, kind.body(results, folder), base, console)
 

@@ -24,6 +24,9 @@ from w2s_pref.report.registry import check as check_sections
 from w2s_pref.results.trainings import ModelInfo, Provenance
 from w2s_pref.studies.kind import AnyOpened
 
+#: Seconds without a change after which a half-written run folder of another machine is nobody's.
+ABANDONED = 86_400.0
+
 
 def check_places(opened: AnyOpened) -> None:
     """Refuse places where a run folder would take the place of something else, before anything is built.
@@ -88,9 +91,9 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     """
     fresh = folder.with_name(f".{folder.name}-{myself().tag}")
     try:
-        _sweep(folder)
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir(parents=True)
+        _sweep(folder, fresh.stat().st_mtime)
         yield fresh
         _swap(fresh, folder)
     except OSError as error:
@@ -99,13 +102,25 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove half-written folders of runs of this name whose process is gone. Other machines' are not judged."""
+def _sweep(folder: Path, now: float) -> None:
+    """Remove half-written folders of runs of this name whose process is gone.
+
+    Of another machine, or from before this one started anew, it is gone where nothing was written for a day.
+
+    Args:
+        now: time of a change that the same file system made just now: no clocks of two machines are compared.
+    """
     for path in folder.parent.glob(".*"):
         process = Identity.of_name(path.name)
-        mine = process is not None and path.name.removesuffix(f"-{process.tag}") in _hidden_names(folder)
-        if process is not None and mine and alive(process) is False:
+        if process is None or path.name.removesuffix(f"-{process.tag}") not in _hidden_names(folder):
+            continue
+        lives = alive(process)
+        if lives is False or (lives is None and now - _last_change(path) > ABANDONED):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _last_change(folder: Path) -> float:
+    return max((path.lstat().st_mtime for path in (folder, *folder.rglob("*"))), default=0.0)
 
 
 def _hidden_names(folder: Path) -> tuple[str, str]:

@@ -11,17 +11,20 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
-from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.errors import W2SError, file_hash, shortened
+from w2s_pref.core.files import by_umask, refused
+from w2s_pref.core.json_io import json_values
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +33,7 @@ MARKER = "w2s-complete.json"
 
 def seal(folder: Path) -> None:
     """Write the marker of a finished checkpoint: temporary file, then rename."""
+    by_umask(folder)
     found = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(MARKER))
     files = {str(path.relative_to(folder)): file_hash(path) for path in found}
     temporary = folder / (MARKER + ".tmp")
@@ -41,17 +45,24 @@ def seal(folder: Path) -> None:
 
 
 def whole(folder: Path) -> bool:
-    """True where the marker is there and every file it names has its hash."""
+    """True where the marker is there and every file it names has its hash.
+
+    Raises:
+        W2SError: a file may not be read: another user's checkpoint is not torn.
+    """
     try:
-        files: dict[str, str] = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-        return all(file_hash(folder / name) == value for name, value in files.items())
+        files = json_values((folder / MARKER).read_bytes())
+        return isinstance(files, dict) and all(file_hash(folder / name) == value for name, value in files.items())
+    except PermissionError as error:
+        raise refused(Path(error.filename or folder)) from error
     except (OSError, ValueError):
         return False
 
 
 def latest(work: Path, remove_torn: bool = True) -> Path | None:
     """The newest whole checkpoint under ``work``; torn ones are removed (by one process only)."""
-    found = sorted(work.glob("checkpoint-*"), key=lambda path: -int(path.name.rsplit("-", 1)[1]))
+    numbered = [path for path in work.glob("checkpoint-*") if path.name.removeprefix("checkpoint-").isdecimal()]
+    found = sorted(numbered, key=lambda path: -int(path.name.removeprefix("checkpoint-")))
     for folder in found:
         if whole(folder):
             return folder
@@ -69,6 +80,32 @@ def agreed_on(work: Path) -> Path | None:
     if choice[0] is not None:
         log.info("resuming from %s", choice[0].name)
     return choice[0]
+
+
+@contextmanager
+def resuming(checkpoint: Path | None) -> Iterator[None]:
+    """Within the block, a sealed checkpoint is loaded.
+
+    Raises:
+        W2SError: it is whole, and yet not of this training: somebody put another's files there, and sealed them.
+    """
+    try:
+        yield
+    except (OSError, W2SError):
+        raise
+    except Exception as error:
+        reason = shortened(" ".join(str(error).split()))
+        raise W2SError(
+            f"the checkpoint {checkpoint} does not fit this training ({type(error).__name__}: {reason}); remove that "
+            "folder and run the same command again: it continues from the checkpoint before it, or starts anew"
+        ) from error
+
+
+def continued(trainer: Trainer, checkpoint: Path | None) -> None:
+    """Train on from a checkpoint, or from the start."""
+    for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
+        setattr(trainer, name, resuming(checkpoint)(getattr(trainer, name)))
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]

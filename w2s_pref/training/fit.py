@@ -29,7 +29,7 @@ from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
 from w2s_pref.training.callbacks import Progress as Progress
 from w2s_pref.training.callbacks import Report as Report
-from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on
+from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on, continued
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
@@ -206,8 +206,7 @@ def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: B
         job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
-    checkpoint = agreed_on(Path(trainer.args.output_dir))
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    continued(trainer, agreed_on(Path(trainer.args.output_dir)))
     save(trainer, tokenizer, save_to, job.base_path)
     # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)

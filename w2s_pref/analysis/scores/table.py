@@ -8,16 +8,19 @@ temperature that turns it into a probability, p = sigmoid(delta / tau). A column
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
+from pyarrow import ArrowException
 
 from w2s_pref.core.arrays import Bools, Floats, Ints
+from w2s_pref.core.csv_io import NotCSV, csv_columns
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.json_io import NotJSON, json_values
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL
 
 #: How far probabilities of exactly 0 and 1 are moved inwards, where ``p`` stands in place of ``delta``.
@@ -115,15 +118,29 @@ def _load(file: Path) -> pd.DataFrame:
     if suffix not in _SUFFIXES:
         raise W2SError(f"{file}: cannot tell its format from {suffix!r}; name it .csv, .jsonl or .parquet.")
     try:
-        if suffix == ".csv":
-            return pd.read_csv(file, dtype=str, keep_default_na=False, skipinitialspace=True)
         if suffix == ".parquet":
-            return pd.read_parquet(file)
-    except pd.errors.EmptyDataError:
-        raise W2SError(f"{file}: the file is empty; it needs a header and one row per item, model and seed.") from None
-    except (ValueError, OSError, UnicodeError) as error:
-        raise W2SError(f"{file}: cannot be read as {suffix[1:]} ({str(error).strip()}); write it again.") from None
-    return _load_jsonl(file)
+            return _parquet(file)
+        return _csv(file) if suffix == ".csv" else _load_jsonl(file)
+    except NotCSV as error:
+        raise W2SError(f"{file}, {error}.") from None
+    except (ValueError, OSError, ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
+        raise W2SError(f"{file}: cannot be read as {suffix[1:]} ({reason}); write it again.") from None
+
+
+def _csv(file: Path) -> pd.DataFrame:
+    columns = csv_columns(file.read_bytes())
+    if not columns:
+        raise W2SError(f"{file}: the file is empty; it needs a header and one row per item, model and seed.")
+    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+
+
+def _parquet(file: Path) -> pd.DataFrame:
+    """Whole numbers with gaps stay whole: as floats, 64-bit ids would run together."""
+    frame: pd.DataFrame = (
+        pq.ParquetFile(file, page_checksum_verification=True).read().to_pandas(integer_object_nulls=True)
+    )
+    return frame
 
 
 def _load_jsonl(file: Path) -> pd.DataFrame:
@@ -136,8 +153,8 @@ def _load_jsonl(file: Path) -> pd.DataFrame:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
+            row = json_values(line)
+        except NotJSON as error:
             raise W2SError(f"{file}, row {number}: not valid JSON ({error}); one JSON object per line.") from None
         if not isinstance(row, dict):
             raise W2SError(f"{file}, row {number}: a {type(row).__name__}, not an object; one JSON object per line.")

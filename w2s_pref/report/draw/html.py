@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from w2s_pref.core.files import replacing
 from w2s_pref.report.draw.blocks import Column, Content, Strip, Table, Tone, Value
 from w2s_pref.report.draw.format import NO_INTERVAL, UNDEFINED, interval, number, plain, reason, second
 from w2s_pref.report.draw.plot import Range, spread, strip
@@ -117,9 +117,5 @@ def write_page(text: str, path: Path) -> None:
     """Write a page: whole or not at all."""
     page = text.encode("utf-8", "replace")
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(page)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -11,8 +11,7 @@ from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
 from w2s_pref.labels.noise import STRUCTURES, Structure
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.models.classifier import Head
-from w2s_pref.models.spec import ModelSpec
+from w2s_pref.models.spec import Head, ModelSpec
 from w2s_pref.studies.generalization.probes import Pooling
 from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, refuse_unknown, training_problems
 from w2s_pref.training.arguments import check

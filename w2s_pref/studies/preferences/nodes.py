@@ -9,8 +9,8 @@ from typing import Any, Literal, cast
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.registry import locate, short_name
 from w2s_pref.core.tables import digest
+from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.engine.stage import Stage
-from w2s_pref.engine.store import MANIFEST
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
 from w2s_pref.models.info import read_json

@@ -133,7 +133,8 @@ class Trainer:
     def train(self, work: Path) -> Position:
         """Train to the end from the newest whole checkpoint under ``work``, or from the start."""
         checkpoint, watch = callbacks.agreed_on(work), self.job.watch
-        here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
+        with callbacks.resuming(checkpoint):
+            here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
         stopped = watch is not None and watch(here.update, self.players.policy)
         while here.update < self.settings.updates and not stopped:
             rows = draws.rows_of_update(len(self.ids), self.settings.batch_size, self.seed, here.update)

@@ -1,0 +1,74 @@
+"""JSON that somebody else may have written: each key once, no depth or number without limit, and a reason in words."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from w2s_pref.core.errors import shown
+
+#: Lists and objects within each other, and digits of a whole number, that are read at most.
+DEPTH, DIGITS = 64, 100
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class NotJSON(ValueError):
+    """Text that is not read as JSON; the reason is a part of a sentence."""
+
+
+def json_values(text: str | bytes) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        NotJSON: no JSON, not UTF-8, a key that stands twice in one object, or what is beyond the limits above.
+    """
+    try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
+        found = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
+        if _SURROGATE.search(text):
+            json.dumps(found, ensure_ascii=False).encode()
+    except NotJSON:
+        raise
+    except UnicodeDecodeError as error:
+        raise NotJSON(f"it is not UTF-8 text (byte {error.start})") from error
+    except UnicodeEncodeError as error:
+        raise NotJSON("it holds half of a pair of surrogates (\\ud800 … \\udfff), which is no character") from error
+    except RecursionError as error:
+        raise NotJSON(f"it is nested more than {DEPTH} deep") from error
+    except ValueError as error:
+        raise NotJSON(f"it is not JSON: {error}") from error
+    _refuse_deep(found)
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise NotJSON(f"the key {shown(twice)} stands twice in one object")
+    return found
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise NotJSON(f"it holds a whole number of {len(digits.lstrip('-')):,} digits; write it as text, in quotes")
+    return int(digits)
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(DEPTH + 1):
+        level = [inner for outer in level for inner in _parts(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return
+    raise NotJSON(f"it is nested more than {DEPTH} deep")
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()

@@ -1,0 +1,76 @@
+"""What an artifact says about itself: its manifest, read as something that anybody may have changed."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from w2s_pref.core.errors import file_hash, shown
+from w2s_pref.core.files import refused
+from w2s_pref.core.json_io import NotJSON, json_values
+
+MANIFEST = "manifest.json"
+
+
+class Damaged(Exception):
+    """An artifact that cannot be served; the reason is a part of a sentence."""
+
+
+def manifest_of(data: bytes, kind: str, key: str) -> dict[str, Any]:
+    """A manifest that speaks of this artifact: ``kind``, ``key``, ``files`` (name → SHA-256), ``stamps``, ``meta``.
+
+    Raises:
+        Damaged: no JSON, not of this form, of another artifact, or of no file.
+    """
+    try:
+        found = json_values(data)
+    except NotJSON as error:
+        raise Damaged(f"has no manifest that can be read ({error})") from error
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(part), dict) for part in ("files", "stamps", "meta")
+    ):
+        raise Damaged("has a manifest without files, stamps and meta")
+    if (found.get("kind"), found.get("key")) != (kind, key):
+        raise Damaged(
+            f"is by its manifest {shown(found.get('kind'))} {shown(found.get('key'))}, which belongs elsewhere"
+        )
+    if not found["files"]:
+        raise Damaged("has a manifest that names no file")
+    for name, value in found["files"].items():
+        parts = PurePosixPath(name).parts
+        if not isinstance(value, str) or not parts or parts[0] == "/" or ".." in parts or "\0" in name:
+            raise Damaged(f"has a manifest with a file that it cannot hold: {shown(name)}")
+    return found
+
+
+def verified(folder: Path, root: Path, kind: str, key: str) -> dict[str, Any]:
+    """The manifest of an artifact whose files all match it.
+
+    Raises:
+        Damaged: a file is not there, not as it was written, or a link that leads out of the store.
+        W2SError: a file is there and may not be read: that is no damage.
+    """
+    try:
+        found = manifest_of(_inside(folder / MANIFEST, root).read_bytes(), kind, key)
+        for name, value in found["files"].items():
+            path = _inside(folder / name, root)
+            if stamp(path) != found["stamps"].get(name) and file_hash(path) != value:
+                raise Damaged("did not match its hashes")
+    except PermissionError as error:
+        raise refused(Path(error.filename or folder)) from error
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise Damaged(f"lacks a file ({Path(str(error.filename)).name})") from error
+    return found
+
+
+def stamp(path: Path) -> list[int]:
+    """Size and time of change: enough to know a large file as the one that was hashed when it was written."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _inside(path: Path, root: Path) -> Path:
+    """The path itself, where no link leads from it to a place outside ``root`` (resolved)."""
+    if not path.resolve().is_relative_to(root):
+        raise Damaged(f"holds a link that leads out of the store ({path.name})")
+    return path
