@@ -114,13 +114,13 @@ def test_a_text_prompt_beside_answers_that_share_turns_is_kept(tmp_path: Path) -
 
 def test_two_prompts_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        W2SError, match="row 1: the prompt 'sea[?]' is not among the turns that both .*first: 'sky[?]'"
+        W2SError, match=r"row 1: the prompt 'sea[?]' is not among the turns that both .*first: 'sky[?]'"
     ) as said:
         chat(tmp_path, "sea?", [USER, ANSWER], [USER, OTHER])
     assert "fix: give the prompt once" in str(said.value)
     other = {"role": "user", "content": "sea?"}
     with pytest.raises(
-        W2SError, match="the prompt ends with the user's turn 'sea[?]', and a response begins with another"
+        W2SError, match=r"the prompt ends with the user's turn 'sea[?]', and a response begins with another"
     ):
         chat(tmp_path, [other], [USER, ANSWER], [USER, OTHER])
     assert "no assistant turn" in complaint(write(tmp_path / "y.jsonl", [{"chosen": [USER], "rejected": [other]}]))

@@ -84,6 +84,10 @@ class DataConfig(Section):
         default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
     )
 
+    control_tokens: Literal["text", "keep"] = Field(
+        default="text",
+        description="what data spell like a control token stays text, or becomes one (version 1: always becomes one)",
+    )
     unknown_tokens: Literal["error", "warn"] = Field(
         default="error", description="more than 20 % of the tokens of a split are unknown to a model: error, or go on"
     )
@@ -109,6 +113,11 @@ class DataConfig(Section):
         if objectives[0] & objectives[1]:
             raise ValueError(f"target and conflict are both called {self.target_objective!r}; name two objectives")
         return self
+
+    @property
+    def text_stays_text(self) -> bool:
+        """Whether data never become a control token."""
+        return self.version > 1 and self.control_tokens == "text"
 
     @property
     def target_objective(self) -> str:

@@ -112,6 +112,10 @@ def _splits(opened: Preferences) -> dict[str, SplitInfo]:
     }
 
 
+#: Counts of tokenisation that are said where there are any.
+_TOLD = ("prompt_truncated", "answer_cut", "dropped", "indistinguishable", "control_tokens")
+
+
 def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
     """What tokenisation cut, dropped or could not tell apart in each model's training pairs (ground truth, seed 1)."""
     from w2s_pref.data.tokens import describe
@@ -122,8 +126,7 @@ def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
         model, meta = study.nodes[name].model, builder.meta(study.trained[name, seed])
         counts = meta.get("counts", {})
         if model not in told and (
-            any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable"))
-            or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
+            any(counts.get(what) for what in _TOLD) or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
         ):
             notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
             told.add(model)
