@@ -114,7 +114,7 @@ USUAL_CONTROL = (
 
 
 def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
-    """Finds what the tokenizer of one of these models cuts out of texts as a token of its own; None: there is nothing."""
+    """Finds what a tokenizer of these models cuts out of texts as a token of its own; None where there is nothing."""
     names: set[str] = set()
     usual = False
     for model in models:

@@ -13,6 +13,7 @@ import pandas as pd
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder
+from w2s_pref.models.info import facts
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
@@ -23,6 +24,7 @@ from w2s_pref.stages.watch import curve
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
+from w2s_pref.studies.preferences.equal import equal_pairs
 from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
@@ -38,14 +40,15 @@ def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study,
     Raises:
         W2SError: every data error found.
     """
+    models = {name: facts(spec, base) for name, spec in recipe.models.items()}
     try:
-        prepared = prepare(recipe.data, base)
+        prepared = prepare(recipe.data, base, lambda frame: equal_pairs(frame, models, recipe.data))
     except Unreachable as error:
         if not planning:
             raise
         prepared = replace(stand_in(recipe.data), notes=[f"not checked: {problem}" for problem in error.problems])
-        return build_study(recipe, prepared, base), prepared
-    study = build_study(recipe, prepared, base)
+        return build_study(recipe, prepared, base, models), prepared
+    study = build_study(recipe, prepared, base, models)
     return study, replace(prepared, notes=prepared.notes + check_texts(study))
 
 
