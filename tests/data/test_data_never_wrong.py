@@ -220,3 +220,19 @@ def test_short_rows_are_bad_rows(tmp_path: Path) -> None:
     assert "row 1: the rejected is missing" in complaint(path)
     assert load(Source(source=str(path), objective="o", on_bad_row="drop")).counts["rows"] == 1
     assert read_file(path)["rejected"].tolist() == [None, "d"]
+
+
+def test_the_forms_on_the_page_are_forms() -> None:
+    """Every target of docs/data.md is a source, or a source for each split."""
+    import re
+
+    import yaml
+
+    from w2s_pref.data.config import TargetFiles
+
+    page = (Path(__file__).parents[2] / "docs" / "data.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(target:.*?)```", page, flags=re.DOTALL)
+    targets = [yaml.safe_load(block)["target"] for block in blocks]
+    assert len(targets) >= 7
+    for target in targets:
+        (Source if "source" in target else TargetFiles).model_validate(target)

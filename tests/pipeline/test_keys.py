@@ -35,6 +35,10 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "data.overlap": ("data.overlap=drop", set()),
     "data.max_length": ("data.max_length=30", EVERYTHING),
     "data.overlong": ("data.overlong=drop", EVERYTHING),
+    "data.control_tokens": (
+        "data.control_tokens=keep",
+        set(),
+    ),  # these texts spell none: tests/data/test_data_control.py
     "data.unknown_tokens": ("data.unknown_tokens=warn", set()),
     "models": ("models.weak.path=medium", EVERYTHING),
     "ladder": ("ladder=[weak, strong]", {"analysis"}),

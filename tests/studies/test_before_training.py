@@ -127,3 +127,28 @@ def test_a_run_of_another_recipe_is_not_replaced_in_silence(tmp_path: Path) -> N
     assert notes("store=elsewhere", "processes=1") == []
     (note,) = notes("training.learning_rate=0.5", "seeds=[3]")
     assert "holds the run of another recipe (other seeds, training.learning_rate)" in note
+
+
+def equal_study(folder: Path, version: int, *overrides: str) -> dict[str, int]:
+    """Counts of a plan: of 40 pairs, 12 have answers that part only beyond ten tokens, 4 by a word nobody knows."""
+    long = "use mild soap and water and hot water and soap to clean the oven"
+    endings = [("", "no ")] * 24 + [(f"milk {long} and ", f"wine {long} and ")] * 12 + [("zzz ", "qqq ")] * 4
+    pairs = [
+        {"prompt": f"how do i clean my oven {n}?", "chosen": f" {a}use soap", "rejected": f" {b}use soap"}
+        for n, (a, b) in enumerate(endings)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (folder / "e.yaml").write_text(
+        f"name: study\ndata:\n  version: {version}\n  target: {{source: pairs.jsonl, objective: good}}\n"
+        "  max_length: 12\n  unknown_tokens: warn\n  splits: {gt: 8, w2s: 8, test: 8}\n"
+        "models:\n  weak: {path: ladder/xs}\n  strong: {path: ladder/s}\nconflict: {settings: [none]}\n"
+    )
+    return open_for_plan(folder / "e.yaml", list(overrides)).prepared.counts
+
+
+def test_pairs_equal_under_a_model_are_dropped_once(tmp_path: Path) -> None:
+    counts = equal_study(tmp_path, 2)
+    assert counts["target.equal.weak"] == counts["target.equal.strong"] == counts["target.dropped.equal"] == 16
+    assert not any("equal" in name for name in equal_study(tmp_path, 1))
+    longer = equal_study(tmp_path, 2, "data.max_length=64")
+    assert longer["target.dropped.equal"] == 4

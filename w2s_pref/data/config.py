@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,6 +84,10 @@ class DataConfig(Section):
         default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
     )
 
+    control_tokens: Literal["text", "keep"] = Field(
+        default="text",
+        description="what data spell like a control token stays text, or becomes one (version 1: always becomes one)",
+    )
     unknown_tokens: Literal["error", "warn"] = Field(
         default="error", description="more than 20 % of the tokens of a split are unknown to a model: error, or go on"
     )
@@ -109,6 +113,11 @@ class DataConfig(Section):
         if objectives[0] & objectives[1]:
             raise ValueError(f"target and conflict are both called {self.target_objective!r}; name two objectives")
         return self
+
+    @property
+    def text_stays_text(self) -> bool:
+        """Whether data never become a control token."""
+        return self.version > 1 and self.control_tokens == "text"
 
     @property
     def target_objective(self) -> str:
@@ -139,8 +148,16 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
+#: Pairs → for each model that cannot tell some of them apart, the ids of these.
+Equal = Callable[[pd.DataFrame], Mapping[str, set[str]]]
+
+
+def prepare(config: DataConfig, base: Path = Path(), equal: Equal | None = None) -> Prepared:
     """Load, validate and split everything a recipe names. Relative paths start at ``base``.
+
+    Args:
+        equal: says which pairs are equal to a model; under version 2 they are dropped once, for all models, before
+            anything is cut.
 
     Raises:
         W2SError: a source, a row, a size or an overlap that cannot be used; see ``load`` and ``split``.
@@ -161,6 +178,11 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
         }
         notes += [note for one in loaded.values() for note in one.notes]
         frames = {key: one.frame for key, one in loaded.items()}
+        if equal is not None and config.version > 1:
+            frames = {
+                key: _told_apart(frame, equal, ".".join(filter(None, (name, key))), counts)
+                for key, frame in frames.items()
+            }
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
     assert target is not None
@@ -168,6 +190,19 @@ def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
     _check_ids(done.frames)
     hashes = {name: content(frame) for name, frame in done.frames.items()}
     return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
+
+
+def _told_apart(frame: pd.DataFrame, equal: Equal, name: str, counts: dict[str, int]) -> pd.DataFrame:
+    """The pairs that every model can tell apart; how many each one cannot is counted."""
+    by_model = equal(frame)
+    counts |= {f"{name}.equal.{model}": len(ids) for model, ids in by_model.items()}
+    gone = frame["id"].isin(set().union(*by_model.values()))
+    if not gone.any():
+        return frame
+    counts[f"{name}.dropped.equal"] = int(gone.sum())
+    if gone.all():
+        raise W2SError(f"{name}: every pair is the same tokens to one of the models; raise data.max_length")
+    return frame[~gone].reset_index(drop=True)
 
 
 def content(frame: pd.DataFrame) -> str:

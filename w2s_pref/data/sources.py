@@ -15,7 +15,8 @@ from w2s_pref.core.paths import PathText
 from w2s_pref.core.strict import Section, nearest
 from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P, neutral_order, pair_id
 from w2s_pref.data.chat import group_key, linked_groups
-from w2s_pref.data.mapping import REQUIRED, ROLES, SOFT, PairRow, extras, find_columns, parse, remarks
+from w2s_pref.data.columns import REQUIRED, ROLES, SOFT, extras, find_columns, remarks
+from w2s_pref.data.mapping import PairRow, parse
 from w2s_pref.data.problems import FIXES, Problems
 from w2s_pref.data.readers import Part, Request, read
 from w2s_pref.data.verdicts import Label, P, with_verdicts

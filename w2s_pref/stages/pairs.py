@@ -68,7 +68,7 @@ class Pairs:
         for column, entries in table.to_dict("list").items():
             self.columns.setdefault(str(column), []).extend(entries)
         self.sizes.append(len(table))
-        self.counts = {name: self.counts.get(name, 0) + value for name, value in tokens.counts.items()}
+        self.counts |= {name: self.counts.get(name, 0) + value for name, value in tokens.counts.items()}
 
     def __len__(self) -> int:
         return sum(self.sizes)

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from w2s_pref.core.errors import StageMissing, W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.data.control import text_stays_text
 from w2s_pref.engine.loop import Display, Loop
 from w2s_pref.engine.remote import open_store
 from w2s_pref.engine.stage import Builder
@@ -31,7 +32,7 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     opened, builder = build(path, overrides, display)
     results = _written(opened, builder, command)
     if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
-        Loop(opened.stages, builder, display).run()
+        _loop(opened, builder, display)
         results = _written(opened, builder, command, retried=True)
         assert results is not None
     return results, opened.folder
@@ -67,8 +68,14 @@ def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
-    Loop(opened.stages, builder, display).run()
+    _loop(opened, builder, display)
     return opened, builder
+
+
+def _loop(opened: AnyOpened, builder: Builder, display: Display) -> None:
+    """Build what is missing, every text tokenised as the study says."""
+    with text_stays_text(getattr(opened.study, "text_stays_text", False)):  # kinds whose data are the user's say so
+        Loop(opened.stages, builder, display).run()
 
 
 def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> AnyOpened:

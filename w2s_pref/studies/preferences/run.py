@@ -12,6 +12,7 @@ import pandas as pd
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder
+from w2s_pref.models.info import facts
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
@@ -22,6 +23,7 @@ from w2s_pref.stages.watch import curve
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
+from w2s_pref.studies.preferences.equal import equal_pairs
 from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.students import write_students
@@ -38,14 +40,15 @@ def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study,
     Raises:
         W2SError: every data error found.
     """
+    models = {name: facts(spec, base) for name, spec in recipe.models.items()}
     try:
-        prepared = prepare(recipe.data, base)
+        prepared = prepare(recipe.data, base, lambda frame: equal_pairs(frame, models, recipe.data))
     except Unreachable as error:
         if not planning:
             raise
         prepared = replace(stand_in(recipe.data), notes=[f"not checked: {problem}" for problem in error.problems])
-        return build_study(recipe, prepared, base), prepared
-    study = build_study(recipe, prepared, base)
+        return build_study(recipe, prepared, base, models), prepared
+    study = build_study(recipe, prepared, base, models)
     return study, replace(prepared, notes=prepared.notes + check_texts(study))
 
 
@@ -112,6 +115,10 @@ def _splits(opened: Preferences) -> dict[str, SplitInfo]:
     }
 
 
+#: Counts of tokenisation that are said where there are any.
+_TOLD = ("prompt_truncated", "answer_cut", "dropped", "indistinguishable", "control_tokens")
+
+
 def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
     """What tokenisation cut, dropped or could not tell apart in each model's training pairs (ground truth, seed 1)."""
     from w2s_pref.data.tokens import describe
@@ -122,8 +129,7 @@ def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
         model, meta = study.nodes[name].model, builder.meta(study.trained[name, seed])
         counts = meta.get("counts", {})
         if model not in told and (
-            any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable"))
-            or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
+            any(counts.get(what) for what in _TOLD) or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
         ):
             notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
             told.add(model)

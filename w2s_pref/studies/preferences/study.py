@@ -58,6 +58,11 @@ class Study:
         return {"max_length": self.recipe.data.max_length, "overlong": self.recipe.data.overlong}
 
     @property
+    def text_stays_text(self) -> bool:
+        """Whether data never become a control token, wherever this study tokenises."""
+        return self.recipe.data.text_stays_text
+
+    @property
     def chains(self) -> dict[str, list[Node]]:
         """Arms as nodes."""
         return self.recipe.chains()

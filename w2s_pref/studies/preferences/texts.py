@@ -122,7 +122,7 @@ def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
 def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
     first = frame["truth"] == 1
     chosen, rejected = frame["a"].where(first, frame["b"]), frame["b"].where(first, frame["a"])
-    counts = [_counts(found, _words(frame["form"], texts)) for texts in (frame["prompt"], chosen, rejected)]
+    counts = [_counts(found, words(frame["form"], texts)) for texts in (frame["prompt"], chosen, rejected)]
     together = sum(counts)
     shares = [count[:, 0] / np.maximum(count[:, 1], 1) for count in counts[1:]]
     gaps = shares[0] - shares[1]
@@ -137,7 +137,7 @@ def _counts(found: Reader, texts: list[str]) -> np.ndarray:
     return np.array([[each.ids.count(found.unknown), len(each.ids)] for each in encoded], dtype=float).reshape(-1, 2)
 
 
-def _words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
+def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
     """Texts as models read them, conversations without a template's marks."""
     return [plain(json.loads(text)) if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
 
@@ -200,7 +200,7 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
         (row_id, prompt + answer)
         for answers in (frame["a"], frame["b"])
         for row_id, prompt, answer in zip(
-            frame["id"], _words(frame["form"], frame["prompt"]), _words(frame["form"], answers), strict=True
+            frame["id"], words(frame["form"], frame["prompt"]), words(frame["form"], answers), strict=True
         )
         if len((prompt + answer).encode()) >= limit - 2  # no token is shorter than a byte; two are the tokenizer's own
     ]
