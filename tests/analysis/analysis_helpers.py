@@ -131,4 +131,4 @@ def _pairs(items: int, rng: Any) -> pd.DataFrame:
 
 
 def study_design(arms: tuple[ArmDesign, ...], ladder: bool = False, **options: Any) -> Design:
-    return Design(arms, CONFLICTS, (0, 1), "harmless", "helpful", ladder, resamples=200, **options)
+    return Design(arms, CONFLICTS, (0, 1), "harmless", "helpful", ladder, resamples=100, **options)

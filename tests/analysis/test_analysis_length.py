@@ -51,6 +51,11 @@ def tables():
     return scores, labels, with_lengths(pairs, true, other)
 
 
+@pytest.fixture(scope="module")
+def body(tables):
+    return summarize(*tables, study_design(ARMS))
+
+
 def test_by_hand():
     # |log ratio| is the same for all: one bin. True shorter: p, q, r; longer: s; equal: t.
     ids, true, other = list("pqrst"), np.array([9, 9, 9, 19, 3]), np.array([19, 19, 19, 9, 3])
@@ -97,9 +102,8 @@ def test_characters_of_text_and_chat():
     assert characters(json.dumps(chat), "chat") == 5
 
 
-def test_results_on_the_matched_items(tables):
+def test_results_on_the_matched_items(tables, body):
     pairs = tables[2]
-    body = summarize(*tables, study_design(ARMS))
     found = body.length_matched
     assert found is not None
     assert found.note is None
@@ -118,12 +122,12 @@ def test_results_on_the_matched_items(tables):
         assert row.raw.lift == (taxed[0].lift if taxed else None)
 
 
-def test_matched_numbers_are_those_of_the_rows_kept(tables):
+def test_matched_numbers_are_those_of_the_rows_kept(tables, body):
     scores, _, pairs = tables
     context = prepare(scores, study_design(ARMS))
     _, true, other = lengths(240)
     kept = {f"h{i}" for i in matched(list(pairs["id"]), true, other)}
-    found = summarize(*tables, study_design(ARMS)).length_matched
+    found = body.length_matched
     assert found.kept == len(kept)
     row = next(r for r in found.rows if (r.arm, r.conflict) == ("direct", "explicit"))
     rows = scores[(scores["objective"] == "harmless") & scores["id"].isin(kept)]
@@ -155,7 +159,7 @@ def test_resamples_are_those_of_the_whole():
 
 def test_too_few_or_none(tables):
     scores, labels, pairs = tables
-    design = study_design(ARMS)
+    design = study_design(ARMS[:1])
     longer = with_lengths(pairs, np.full(240, 9), np.full(240, 5))
     found = summarize(scores, labels, longer, design).length_matched
     assert found.kept == 0

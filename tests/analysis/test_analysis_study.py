@@ -53,7 +53,7 @@ def test_everything_is_there(body):
 def test_numbers_are_those_of_the_single_analyses(tables, body):
     scores = tables[0]
     names = {"weak": "ceiling/m0", "ceiling": "ceiling/m3", "reference": "direct/none", "student": "direct/explicit"}
-    alone = analyze_deception(scores, **names, objective="harmless", resamples=200)
+    alone = analyze_deception(scores, **names, objective="harmless", resamples=100)
     entry = next(d for d in body.arms[0].settings[1].deception if (d.reference, d.known_rule) == ("w2s", "gt_prob"))
     assert entry.score.estimate == alone["score"]
     assert list(entry.lift.interval or ()) == alone["intervals"]["lift"]
@@ -62,7 +62,7 @@ def test_numbers_are_those_of_the_single_analyses(tables, body):
     assert {k: v.tax for k, v in entry.cells.items()} == {k: v["tax"] for k, v in alone["cells"].items()}
     setting = body.arms[0].settings[0]
     names = {"weak": "ceiling/m0", "student": "direct/none", "ceiling": "ceiling/m3"}
-    plain = analyze_generalization(scores, **names, objective="harmless", resamples=200)
+    plain = analyze_generalization(scores, **names, objective="harmless", resamples=100)
     assert setting.pgr.estimate == plain["pgr"]
     assert setting.agreement.supervisor_wrong.estimate == plain["agreement"]["supervisor_wrong"]
     churn = body.arms[0].churn
@@ -141,11 +141,11 @@ def test_order_of_rows_changes_nothing(tables, body):
 
 
 def test_ladder_points_and_slopes():
-    names = ["m0", "m1", "m2", "m3"]
+    names = ["m0", "m1", "m3"]
     arms = tuple(ArmDesign(f"{a}-{b}", (a, b)) for i, a in enumerate(names) for b in names[i + 1 :])
     body = summarize(*study_tables(arms), study_design(arms, ladder=True))
     assert body.ladder is not None
-    assert len(body.ladder.points) == 6 * len(CONFLICTS)
+    assert len(body.ladder.points) == 3 * len(CONFLICTS)
     assert not body.comparisons
     lifts = [p for p in body.ladder.points if p.conflict == "explicit" and p.lift_smooth is not None]
     slope = next(s for s in body.ladder.slopes if (s.metric, s.conflict) == ("lift_smooth", "explicit"))
