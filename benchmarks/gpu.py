@@ -9,10 +9,11 @@ Parts, in order of importance: ``training`` (``training.py``: reward model and D
 0.5 and 1.5 billion random weights in Qwen2.5's shapes, bfloat16, 64 pairs a step, lengths of HH pairs), ``profile``
 (``gpu_profile.py``: kernels of a reward step, and what remedies change), ``tests`` (``tests/gpu``), ``rows``
 (``gpu_rows.py``: SDPA beside FlexAttention) and ``recipes`` (the quickstart on the GPU and on the CPU, to the same
-verdicts). ``training=reward-1.5B,dpo-0.5B``, ``tests=WORDS`` (pytest's ``-k``, alone), ``rows=speed`` name some of a
-part; ``--ends`` gives the shares of the budget by which the parts have ended. Every command is a process of its own that is ended when its part's share of the budget
-is used up; time that a part leaves is the next one's. Results are written after each command, with the end of what it
-printed where it failed. Real weights would come in through ``training.py --model FOLDER``; none are needed here.
+verdicts). ``training=reward-1.5B,dpo-0.5B``, ``profile=NAME,NAME``, ``tests=WORDS`` (pytest's ``-k``, nothing beside
+it) and ``rows=speed`` name some of a part; ``--ends`` gives the shares of the budget by which the parts have ended.
+Every command is a process of its own that is ended when its part's share of the budget is used up; time that a part
+leaves is the next one's. Results are written after each command, with the end of what it printed where it failed. Real
+weights would come in through ``training.py --model FOLDER``; none are needed here.
 """
 
 from __future__ import annotations

@@ -114,9 +114,14 @@ def kernels(profiler: Any) -> list[tuple[str, float, float]]:
         begin, end = event.time_range.start / 1000, event.time_range.end / 1000
         if DEVICE != "cuda":
             found.append((event.name, begin, begin + event.self_cpu_time_total / 1000))
-        elif event.device_type == torch.autograd.DeviceType.CUDA and not getattr(event, "is_user_annotation", False):
+        elif event.device_type == torch.autograd.DeviceType.CUDA and not annotation(event):
             found.append((event.name, begin, end))
     return found
+
+
+def annotation(event: Any) -> bool:
+    """Named stretches, which cover kernels and the time between them."""
+    return getattr(event, "is_user_annotation", False) or event.name.startswith(("Optimizer.", "ProfilerStep"))
 
 
 def kind_of(name: str) -> str:
