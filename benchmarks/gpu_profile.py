@@ -82,8 +82,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self.ends: list[float] = []
-        kinds = [ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * (DEVICE == "cuda")]
-        self.profiler = profile(activities=kinds)
+        self.profiler = profile(activities=[ProfilerActivity.CUDA if DEVICE == "cuda" else ProfilerActivity.CPU])
         self.wall = 0.0
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
