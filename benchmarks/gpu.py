@@ -41,7 +41,7 @@ ROOT = HERE.parent
 ENDS = {"training": 0.4, "profile": 0.55, "tests": 0.68, "rows": 0.82, "recipes": 1.0}
 #: Of the training part: what is measured, and the share of the part's time for each.
 TRAININGS = (("reward", "1.5B", 0.3), ("dpo", "1.5B", 0.3), ("reward", "0.5B", 0.2), ("dpo", "0.5B", 0.2))
-#: Pairs at a time of stock TRL, the fastest that fits first: the whole batch at once pads more, and fits no GPU.
+#: Pairs at a time of stock TRL, the most that 80 GB should hold and half of it (measured first).
 MICRO = {"1.5B": ["16", "8"], "0.5B": ["32", "16"]}
 #: Seconds that a process takes to start, and that one variant of a training takes.
 START, VARIANT = 20.0, 18.0
