@@ -1,15 +1,19 @@
 """Everything that needs one GPU (H100 class), offline, in one call of bounded time.
 
     python benchmarks/gpu.py --budget-minutes 9 --out FOLDER       # gpu.json, gpu.md, gpu.log
-    python benchmarks/gpu.py --only tests rows                     # some parts
+    python benchmarks/gpu.py --only tests rows=speed               # some parts, or some of a part
+    python benchmarks/gpu.py --only profile --budget-minutes 3     # where the time of a step goes
     python benchmarks/gpu.py --tiny --device cpu                   # a rehearsal: the figures mean nothing
 
 Parts, in order of importance: ``training`` (``training.py``: reward model and DPO steps beside stock TRL, models of
-0.5 and 1.5 billion random weights in Qwen2.5's shapes, bfloat16, 64 pairs a step, lengths of HH pairs), ``tests``
-(``tests/gpu``), ``rows`` (``gpu_rows.py``: SDPA beside FlexAttention) and ``recipes`` (the quickstart on the GPU and on
-the CPU, to the same verdicts). Every command is a process of its own that is ended when its part's share of the budget
-is used up; time that a part leaves is the next one's. Results are written after each command, with the end of what it
-printed where it failed. Real weights would come in through ``training.py --model FOLDER``; none are needed here.
+0.5 and 1.5 billion random weights in Qwen2.5's shapes, bfloat16, 64 pairs a step, lengths of HH pairs), ``profile``
+(``gpu_profile.py``: kernels of a reward step, and what remedies change), ``tests`` (``tests/gpu``), ``rows``
+(``gpu_rows.py``: SDPA beside FlexAttention) and ``recipes`` (the quickstart on the GPU and on the CPU, to the same
+verdicts). ``training=reward-1.5B,dpo-0.5B``, ``profile=NAME,NAME``, ``tests=WORDS`` (pytest's ``-k``, nothing beside
+it) and ``rows=speed`` name some of a part; ``--ends`` gives the shares of the budget by which the parts have ended.
+Every command is a process of its own that is ended when its part's share of the budget is used up; time that a part
+leaves is the next one's. Results are written after each command, with the end of what it printed where it failed. Real
+weights would come in through ``training.py --model FOLDER``; none are needed here.
 """
 
 from __future__ import annotations
@@ -34,10 +38,10 @@ from gpu_tables import tables, verdicts_of
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 #: Parts and the share of the budget by which each has to have ended.
-ENDS = {"training": 0.48, "tests": 0.64, "rows": 0.8, "recipes": 1.0}
+ENDS = {"training": 0.4, "profile": 0.55, "tests": 0.68, "rows": 0.82, "recipes": 1.0}
 #: Of the training part: what is measured, and the share of the part's time for each.
 TRAININGS = (("reward", "1.5B", 0.3), ("dpo", "1.5B", 0.3), ("reward", "0.5B", 0.2), ("dpo", "0.5B", 0.2))
-#: Pairs at a time of stock TRL, the most that 80 GB should hold and half of it.
+#: Pairs at a time of stock TRL, the most that 80 GB should hold and half of it (measured first).
 MICRO = {"1.5B": ["16", "8"], "0.5B": ["32", "16"]}
 #: Seconds that a process takes to start, and that one variant of a training takes.
 START, VARIANT = 20.0, 18.0
@@ -146,37 +150,52 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def training(session: Session, end: float) -> None:
     """Steps beside stock TRL; ours first, so that it is measured whatever happens to the others."""
     tiny = session.options.tiny
-    todo = list(TRAININGS[2:] if tiny else TRAININGS)
+    chosen = session.options.only["training"].split(",")
+    todo = [each for each in TRAININGS if f"{each[0]}-{each[1]}" in chosen or chosen == [""]]
+    todo = todo[2:] if tiny and len(todo) > 2 else todo
     while todo:
         seconds = max(30.0, session.left(end) * todo[0][2] / sum(share for *_, share in todo))
         part, size, _ = todo.pop(0)
         found = session.work / f"{part}-{size}.json"
         model, lengths = ("1M", "harmless") if tiny else (size, "helpful")
         batch, micro, steps = (2, ["1"], 1) if tiny else (64, MICRO[size], 5)
-        names = [f"TRL, {batch} ", *(f"TRL, {each} " for each in micro), "w2s-pref"]
+        names = [*(f"TRL, {each} " for each in micro), "w2s-pref"]
         words = [
             sys.executable, str(HERE / "training.py"), part, "--model", model, "--lengths", lengths, "--batch",
-            str(batch), "--micro", *micro, "--steps", str(steps), "--rounds", "1", "--learning-rate", "1e-5",
+            str(batch), "--micro", *micro, "--steps", str(steps), "--rounds", "1", "--discard",
+            "0" if tiny else "1", "--learning-rate", "1e-5",
             "--threads", "1" if tiny else "4", "--variants", *names, "--json", str(found),
             "--seconds", str(max(15.0, seconds - START - VARIANT)),
         ]  # fmt: skip
-        words += [] if tiny else ["--bf16", "--tokens", "16384"]
+        words += [] if tiny else ["--bf16"]
         session.run(Call(f"{part} {size}", words, found), seconds=seconds)
+
+
+def profiled(session: Session, end: float) -> None:
+    """Kernels of a reward step."""
+    found = session.work / "profile.json"
+    words = [sys.executable, str(HERE / "gpu_profile.py"), "--json", str(found), *["--tiny"] * session.options.tiny]
+    some = session.options.only["profile"]
+    words += ["--variants", *some.split(",")] if some else []
+    words += ["--seconds", str(max(10.0, session.left(end) - START - VARIANT))]
+    session.run(Call("profile", words, found), seconds=max(30.0, session.left(end)))
 
 
 def tests(session: Session, end: float) -> None:
     """What is marked ``gpu``; beside it, as neither is timed, the launch under FSDP2 and the quickstart on the CPU."""
-    calls = []
-    for name, words in (("tests", "not fsdp2"), ("tests fsdp2", "fsdp2")):
+    calls, only = [], session.options.only["tests"]
+    for name, words in (("tests", only),) if only else (("tests", "not fsdp2"), ("tests fsdp2", "fsdp2")):
         found = session.work / f"{name.replace(' ', '-')}.json"
         calls.append(Call(name, [sys.executable, str(HERE / "gpu_tests.py"), "--json", str(found), "-k", words], found))
-    session.run(*calls, *_quickstart(session, "cpu"), seconds=max(30.0, session.left(end)))
+    calls += [] if only else _quickstart(session, "cpu")
+    session.run(*calls, seconds=max(30.0, session.left(end)))
 
 
 def rows(session: Session, end: float) -> None:
     """SDPA beside FlexAttention."""
     found = session.work / "rows.json"
     words = [sys.executable, str(HERE / "gpu_rows.py"), "--json", str(found), *["--tiny"] * session.options.tiny]
+    words += ["--only", *session.options.only["rows"].split(",")] if session.options.only["rows"] else []
     words += ["--seconds", str(max(10.0, session.left(end) - START))]
     session.run(Call("rows", words, found), seconds=max(30.0, session.left(end)))
 
@@ -200,7 +219,7 @@ def _quickstart(session: Session, device: str) -> list[Call]:
 
 
 PARTS: dict[str, Callable[[Session, float], None]] = {
-    "training": training, "tests": tests, "rows": rows, "recipes": recipes
+    "training": training, "profile": profiled, "tests": tests, "rows": rows, "recipes": recipes
 }  # fmt: skip
 
 
@@ -208,19 +227,24 @@ def main() -> None:
     """Run the parts, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget-minutes", type=float, default=9.0)
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
+    parser.add_argument("--only", nargs="+", default=list(PARTS), help=f"of {', '.join(PARTS)}; PART=SOME of a part")
+    parser.add_argument("--ends", type=float, nargs="+", help="shares of the budget by which those parts have ended")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="tiny shapes: the figures mean nothing")
     parser.add_argument("--out", type=Path, default=Path("gpu-results"), help="folder for gpu.json, gpu.md and gpu.log")
     options = parser.parse_args()
+    options.only = {name: some for name, _, some in (each.partition("=") for each in options.only)}
+    if unknown := options.only.keys() - PARTS.keys():
+        parser.error(f"no such part: {', '.join(unknown)}")
     session = Session(options)
-    share = 1.0 / ENDS[options.only[-1]] if len(options.only) < len(PARTS) else 1.0
-    for name in options.only:
+    last = max(ENDS[name] for name in options.only)
+    ends = options.ends or [ENDS[name] / last for name in options.only]
+    for name, end in zip(options.only, ends, strict=True):
         if session.left() < 20:
             print(f"{name}: left out, the budget is used up", flush=True)
             session.found["calls"][name] = {"status": None, "printed": "left out, the budget is used up"}
             continue
-        PARTS[name](session, min(1.0, ENDS[name] * share))
+        PARTS[name](session, end)
     session.write()
     print(tables(session.found), flush=True)
 

@@ -22,6 +22,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         results = call.get("results") or {}
         if name.startswith("tests"):
             yield from _tests(results)
+        elif name == "profile":
+            yield from _profile(results)
         elif name == "rows":
             yield from _rows(results)
         elif name.startswith("quickstart"):
@@ -56,6 +58,31 @@ def _training(results: dict[str, Any]) -> Iterator[str]:
                                                                for n, v in losses.items())])  # fmt: skip
         for problem in measured["problems"]:
             yield f"\n**{problem[-1200:]}**"
+
+
+def _profile(results: dict[str, Any]) -> Iterator[str]:
+    variants = {name: each for name, each in results.get("variants", {}).items() if "step_s" in each}
+    if not variants:
+        return
+    yield f"{results['machine']}; peak {results['peak']} TFLOP/s\n"
+    kinds = list(dict.fromkeys(kind for each in variants.values() for kind in each["by_kind"]))
+    head = ["reward step", "mean, s", "median, s", "MFU", "GiB", "positions", "profiled, ms", *kinds]
+    lines = [head]
+    for name, each in variants.items():
+        step = [f"{each['step_s']:.3f}", f"{each['median_s']:.3f}", f"{each['mfu']:.1%}", f"{each['gib']:.1f}"]
+        spent = [f"{each['by_kind'].get(kind, 0.0) / each['wall_ms']:.1%}" for kind in kinds]
+        lines.append([name, *step, f"{each['positions']:.0f}", f"{each['wall_ms']:.0f}", *spent])
+    yield from _table(lines)
+    losses = [[name, " ".join(f"{loss:.4f}" for loss in each["losses"])] for name, each in variants.items()]
+    yield ""
+    yield from _table([["losses", "of all steps"], *losses])
+    for name in [each for each in ("as it is", "all of them") if each in variants]:
+        top = [[kernel, kind, str(calls), f"{spent:.1f}"] for kernel, kind, calls, spent in variants[name]["top"]]
+        yield ""
+        yield from _table([[f"kernel ({name})", "kind", "calls", "ms"], *top])
+    for name, each in results["variants"].items():
+        if "error" in each:
+            yield f"\n- {name}: {each['error'][-600:]}"
 
 
 def _tests(results: dict[str, Any]) -> Iterator[str]:

@@ -8,7 +8,8 @@ All variants see the same pairs in the same shuffled order and make the same upd
 losses of the first steps are printed beside each other and must agree. Stock TRL runs without gradient checkpointing,
 in the same precision: the whole batch at once, ``--micro`` pairs at a time, and pair by pair. Its DPO runs the
 reference model in every step; ours reads stored log-probabilities, whose one pass is timed apart. Rounds of all
-variants in turn, ours first, none begun after ``--seconds``; a figure is the median of the rounds. A variant that needs
+variants in turn, ours first, none begun after ``--seconds``; a figure is the median of the rounds but the first
+``--discard``: on a GPU the first variant of a process loads the kernels for all. A variant that needs
 more memory than the device has, or fails, is said to, and the others go on. Model FLOPs utilisation counts real tokens
 only, each variant's own (ours meets a prompt once, and leaves out the last MLP where nothing reads it):
 
@@ -67,7 +68,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of HH pairs")
     parser.add_argument("--lengths", choices=list(QUANTILES), help="random tokens with such lengths instead of data")
-    sizes = {"batch": 32, "steps": 6, "rounds": 3, "threads": 2, "max-length": 512}
+    sizes = {"batch": 32, "steps": 6, "rounds": 3, "discard": 0, "threads": 2, "max-length": 512}
     for name, default in sizes.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--micro", type=int, nargs="+", default=[8], help="pairs at a time of TRL and the padded loop")
@@ -127,13 +128,13 @@ class Measured:
     failed: dict[str, str] = field(default_factory=dict)
     passes: list[float] = field(default_factory=list)
 
-    def take(self, name: str, variant: Variant, run: Run) -> None:
-        """One round of one variant; what goes wrong is noted."""
+    def take(self, name: str, variant: Variant, run: Run, counted: bool) -> None:
+        """One round of one variant; what goes wrong is noted, what it took only where that counts."""
         run.start()
         try:
             with tempfile.TemporaryDirectory() as folder:
                 self.losses[name] = variant(run, Path(folder))
-            self.seconds.setdefault(name, []).append(run.seconds_a_step())
+            self.seconds.setdefault(name, []).extend([run.seconds_a_step()] if counted else [])
             self.memory[name] = torch.cuda.max_memory_allocated() / 2**30 if torch.cuda.is_available() else 0.0
         except torch.OutOfMemoryError:
             self.failed[name] = "out of memory"
@@ -151,14 +152,15 @@ def measure(part: str, run: Run, keep: Callable[[dict[str, Any]], None]) -> None
     """Rounds of every variant in turn; prints the tables and tells ``keep``, after each variant, what they hold."""
     done, options, begun = Measured(), run.options, time.monotonic()
     each = variants(part, options)
-    for _ in range(options.rounds):
+    for number in range(options.discard + options.rounds):
         if part == "dpo":
             done.passes.append(reference_pass(run) / (options.steps + WARM_UP))
         for name, variant in reversed(each.items()):
             late = time.monotonic() - begun > options.seconds
             if name not in done.failed and not late:
-                done.take(name, variant, run)
+                done.take(name, variant, run, counted=number >= options.discard)
                 keep({**vars(done), "apart": done.apart, "problems": ["stopped in the middle"]})
+    done.seconds = {name: taken for name, taken in done.seconds.items() if taken}
     names = [name for name in each if name in done.seconds]
     steps = range(min(4, *(len(done.losses[name]) for name in names)) if names else 0)
     head = [("loss of step", *names)]

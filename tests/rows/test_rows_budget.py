@@ -6,6 +6,7 @@ import random
 from itertools import combinations, pairwise
 
 import pytest
+import torch
 from rows_helpers import make
 
 from w2s_pref.models.batches import budget
@@ -73,3 +74,18 @@ def test_memory_of_a_token() -> None:
     """34 bytes x 32 x 2 layers in 16 bits, twice that in 32; 12 bytes a logit."""
     assert budget.token_bytes(make("GPT2", "reward")) == 2 * 34 * 32 * 2
     assert budget.token_bytes(make("Llama", "policy").bfloat16()) == 34 * 32 * 2 + 12 * 104
+
+
+def test_what_training_adds() -> None:
+    """Gradients and two moments of trained weights, 16-bit copies of all; what the optimizer holds already is there."""
+    model = make("Llama", "reward")
+    size = sum(weight.nbytes for weight in model.parameters())
+    assert budget.to_come(model) == 3 * size + size // 2
+    optimizer = torch.optim.AdamW(model.parameters())
+    for weight in model.parameters():
+        weight.grad = torch.zeros_like(weight)
+    optimizer.step()
+    steps = 4 * len(list(model.parameters()))
+    assert budget.to_come(model, optimizer) == size + size // 2 - steps
+    model.requires_grad_(False)
+    assert budget.to_come(model.bfloat16()) == 0

@@ -12,7 +12,7 @@ from float64 import EXACT
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
 from w2s_pref.models.batches import RowBatch, collate, layout_of, read_heads, read_logprobs
-from w2s_pref.models.batches.read import counting
+from w2s_pref.models.batches.read import FLEX_KERNELS, counting
 from w2s_pref.models.scoring import score_ids
 
 TINY: dict[str, Any] = {"vocab_size": 104, "eos_token_id": EOS, "pad_token_id": PAD, "bos_token_id": None}
@@ -130,6 +130,7 @@ def test_long_texts_on_a_gpu_try_flex_attention(
         assert model.config._attn_implementation == "sdpa"
         assert layout_of(model, PAD, longest=5000) == "shared"
         assert model.config._attn_implementation == "flex_attention"
+        assert torch._dynamo.config.recompile_limit >= FLEX_KERNELS  # or it would compute uncompiled
         assert (read_heads(model, collate(rows, PAD, "shared")) - expected).abs().max() <= EXACT
     assert lines(caplog) == []
     other = make("Llama", "reward")

@@ -8,7 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from w2s_pref.models.batches.wrapped import inner
 
@@ -18,8 +19,12 @@ CPU_TOKENS = 4096
 #: Most logits of one forward pass on a CPU or without gradients (1 GiB in float32): many words make smaller batches.
 MOST_LOGITS = 2**28
 
-#: Part of the free memory of a GPU that the activations of one batch may take.
-MEMORY_USED = 0.5
+#: Most padded tokens of a batch on a GPU: a pass of so many is hundreds of milliseconds, its launches tens.
+GPU_TOKENS = 2**15
+
+#: Part of a GPU's memory, free and not spoken for, that the activations of one batch may take. ``token_bytes`` is a
+#: tenth short for Qwen2.5, whose MLPs are wide; a fifth is left for fragments and the mask.
+MEMORY_USED = 0.7
 
 
 def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[int]]:
@@ -71,18 +76,41 @@ def overhead(model: nn.Module) -> int:
     return 9000 // hidden if next(model.parameters()).device.type == "cpu" else int(5.5e9 / hidden**2)
 
 
-def tokens_at_once(model: nn.Module) -> int:
-    """Padded tokens of a batch that the model's device takes well: by its free memory on a GPU.
+def tokens_at_once(model: nn.Module, optimizer: Optimizer | None = None) -> int:
+    """Padded tokens of a training batch that the model's device takes well: by its memory on a GPU.
 
     There the logits are part of what a token takes (``token_bytes``); a bound of their own would make the batches of a
-    model of half a billion parameters and 152 thousand words too small to keep a GPU busy.
+    model of half a billion parameters and 152 thousand words too small to keep a GPU busy. What the first update adds
+    (``to_come``) stays free for it. In whole thousands, so that a resumed training, in which not every byte lies where
+    it lay, splits its batches as before.
     """
     device = next(model.parameters()).device
     if device.type != "cuda":
         return min(CPU_TOKENS, most_tokens(model))
     free = torch.cuda.mem_get_info(device)[0]
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, int(MEMORY_USED * free / token_bytes(model)))
+    tokens = int(MEMORY_USED * (free - to_come(model, optimizer)) / token_bytes(model))
+    return max(1, min(GPU_TOKENS, tokens // 1024 * 1024 or tokens))
+
+
+def to_come(model: nn.Module, optimizer: Optimizer | None = None) -> int:
+    """Bytes that training adds beside activations: gradients, Adam's two moments, and under autocast 16-bit weights.
+
+    Less what is there already: moments that a resumed training has loaded.
+    """
+    weights = [_own(weight) for weight in model.parameters()]
+    trained = sum(weight.nbytes for weight in weights if weight.requires_grad)
+    halves = sum(weight.nbytes // 2 for weight in weights if weight.dtype == torch.float32)
+    states = (state.values() for state in (optimizer.state.values() if optimizer else ()))
+    there = sum(_own(each).nbytes for values in states for each in values if isinstance(each, Tensor))
+    return max(0, 3 * trained + halves - there)
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor, which FSDP2 shards."""
+    local = getattr(tensor, "to_local", None)
+    own: Tensor = tensor if local is None else local()
+    return own
 
 
 def token_bytes(model: nn.Module) -> int:

@@ -16,11 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from w2s_pref.models.batches.batch import RowBatch
+from w2s_pref.models.batches.batch import Responses, RowBatch
 from w2s_pref.models.batches.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
 SLICE = 2**25
+
+#: Kernels of FlexAttention that a process may compile. Number and size of heads, precision, widths (two), and whether
+#: gradients and autocast are on each ask for another; behind torch's limit of 8 it computes uncompiled, with the whole
+#: matrix of attention in memory, and says so in a warning only.
+FLEX_KERNELS = 64
 
 
 def read_heads(model: nn.Module, batch: RowBatch) -> Tensor:
@@ -69,8 +74,15 @@ def read_logprobs(model: nn.Module, batch: RowBatch) -> tuple[Tensor, Tensor]:
     """Summed log-probabilities of the responses, float32, nats, and their lengths in tokens, each (K, R)."""
     each = read_token_logprobs(model, batch)
     assert batch.responses is not None
-    sums = each.new_zeros(batch.last.numel()).index_add(0, batch.responses.owners, each)
-    return sums.view(batch.last.shape), batch.responses.counts
+    return _sums(each, batch.responses).view(batch.last.shape), batch.responses.counts
+
+
+def _sums(each: Tensor, responses: Responses) -> Tensor:
+    """(M,) -> (K * R,), token after token: ``index_add`` on a GPU adds in whatever order its threads come in."""
+    counts = responses.counts.flatten()
+    if each.numel() and each.device.type in ("cpu", "cuda"):
+        return torch.segment_reduce(each, "sum", lengths=counts, unsafe=True)
+    return each.new_zeros(counts.numel()).index_add(0, responses.owners, each)
 
 
 def forward(model: nn.Module, batch: RowBatch, read: Tensor) -> Any:
@@ -121,8 +133,10 @@ def attention_mask(segments: Tensor, implementation: str, dtype: torch.dtype) ->
         ValueError: an attention that takes no mask of ours (flash attention).
     """
     if implementation == "flex_attention":
+        from torch._dynamo import config
         from torch.nn.attention.flex_attention import create_block_mask
 
+        config.recompile_limit = max(config.recompile_limit, FLEX_KERNELS)
         height, width = segments.shape
         return create_block_mask(mask_mod(segments), height, None, width, width, device=str(segments.device))
     seen = visible(segments)[:, None]
