@@ -118,14 +118,14 @@ def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int
     return float(np.mean([_passes(world.gates(draw, bins), moved) for world in worlds]))
 
 
-def _passes(gates: Gates, moved: Floats) -> Floats:
+def _passes(gates: Gates, moved: Floats) -> Bools:
     """(DRAWS,) whether all gates that exist are passed where the seeds' pseudo-values lie elsewhere, by ``moved``."""
     found = (_low(gates.margin, moved) > 0) & (_low(gates.adjusted, moved) > 0)
     for contrast in gates.contrasts:
         if contrast.ratio is not None:
             shared = 2 * (contrast.overlap or 0.0) / (1 + (contrast.overlap or 0.0))
             found &= _low(contrast.ratio, moved * (1 - shared)) > 0
-    return found
+    return np.asarray(found, dtype=np.bool_)
 
 
 def _low(stat: Stat | None, moved: Floats) -> Floats:
