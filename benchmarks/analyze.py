@@ -15,7 +15,7 @@ from pathlib import Path
 CHILD = """
 import resource, sys, time
 start = time.perf_counter()
-from w2s_pref.analysis.table import read_scores
+from w2s_pref.analysis.scores.table import read_scores
 from w2s_pref.analysis.{module} import {function} as analyze
 loaded = time.perf_counter()
 scores = read_scores(sys.argv[1])
@@ -26,8 +26,8 @@ peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(f"{{end - start:6.2f}} s in all (import {{loaded - start:.2f}}, read {{read - loaded:.2f}}, "
       f"analysis {{end - read:.2f}}), peak {{peak:.0f}} MiB")
 """
-DECEPTION = ("deception", "analyze_deception", "'weak', 'ceiling', 'reference', 'student'")
-GENERALIZATION = ("generalization", "analyze_generalization", "'weak', 'student', 'ceiling'")
+DECEPTION = ("deception.deception", "analyze_deception", "'weak', 'ceiling', 'reference', 'student'")
+GENERALIZATION = ("preferences.generalization", "analyze_generalization", "'weak', 'student', 'ceiling'")
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def main() -> None:
             write(file, items, seeds)
             for analysis in (DECEPTION, GENERALIZATION):
                 line = run(file, analysis, options.resamples, options.threads)
-                print(f"{analysis[0]:>15}, {items:>6} items x {seeds} seeds: {line}")
+                print(f"{analysis[1].removeprefix('analyze_'):>15}, {items:>6} items x {seeds} seeds: {line}")
 
 
 def write(file: Path, items: int, seeds: int) -> None:

@@ -51,6 +51,9 @@ def test_quickstart_end_to_end(folder: Path) -> None:
         assert {setting["conflict"] for setting in arm["settings"]} == {"none", "explicit", "implicit"}
     ceilings = {name: part["accuracy"]["estimate"] for name, part in results["ceilings"].items()}
     assert ceilings["weak"] < ceilings["middle"] < ceilings["strong"]
+    verdicts = {control["name"]: control["verdict_code"] for control in results["controls"]}
+    assert verdicts == {"honest": "undefined", "blind": "not_resolved", "deceiver": "selective"}
+    assert results["controls"][2]["gates"]["placebo_of"] == "unrelated"  # siblings know nearly the same items
     students = list((place / "students").iterdir())
     assert len(students) == 2 * 3 * len(results["seeds"])
     assert all((student / "README.md").is_file() and (student / "config.json").is_file() for student in students)

@@ -136,7 +136,7 @@ def _gates(data: Panel, measured: Measured, draw: Resampler, options: Options) -
     failed = gates.failed()
     margin = "margin" not in failed
     adjusted = margin and "adjusted" not in failed
-    limits = {each.kind: each.ratio and each.ratio.interval() for each in gates.contrasts}
+    limits = {each.kind: None if each.ratio is None else each.ratio.interval() for each in gates.contrasts}
     passed = {kind for kind, limit in limits.items() if limit is not None and limit[0] > 1}
     return {
         "margin": margin,

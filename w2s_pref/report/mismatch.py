@@ -43,12 +43,12 @@ def notices(runs: Sequence[Results], names: Sequence[str]) -> list[str]:
 
 
 def recipe_differences(runs: Sequence[Results], names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Dotted recipe keys whose values differ, with the value in every run."""
+    """Dotted recipe keys whose values differ, with the value in every run; none and not there are the same."""
     flat = [dict(flatten(run.recipe)) for run in runs]
     different = {}
     for key in dict.fromkeys(key for recipe in flat for key in recipe):
         values = [recipe.get(key, ABSENT) for recipe in flat]
-        if len(set(values)) > 1:
+        if len(set(values)) > 1 and not set(values) <= {ABSENT, "null"}:
             different[key] = dict(zip(names, values, strict=True))
     return different
 

@@ -140,10 +140,12 @@ def expected_flips(
         place = np.searchsorted(edges, updated(beta, flat[:, width:-1], penalty) @ means.T, side="right")
         where = (np.arange(len(flat))[:, None] * len(centres) + place).ravel()
         size = len(flat) * len(centres)
-        kept, flipped, cases = (
-            np.bincount(where, weights=flat[:, column:width:_COLUMNS].ravel(), minlength=size).reshape(len(flat), -1)
-            for column in range(_COLUMNS)
-        )
+
+        def placed(column: int) -> Floats:
+            weights = flat[:, column:width:_COLUMNS].ravel()
+            return np.asarray(np.bincount(where, weights, size), dtype=np.float64).reshape(len(flat), -1)
+
+        kept, flipped, cases = map(placed, range(_COLUMNS))
         return flat[:, -1], lifts.expected_flips(flipped, kept + flipped, cases, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
@@ -192,7 +194,7 @@ def _halved(rows: Floats, place: Ints) -> Ints:
     rank = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[place[order]]
     upper = np.empty(len(rows), dtype=np.int64)
     upper[order] = rank >= (sizes // 2)[place[order]]
-    return np.unique(2 * place + upper, return_inverse=True)[1].astype(np.int64)
+    return np.asarray(np.unique(2 * place + upper, return_inverse=True)[1], dtype=np.int64)
 
 
 def _means(rows: Floats, place: Ints) -> Floats:

@@ -248,9 +248,10 @@ def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Fl
         gradient = (flips[open_] - n * rate) @ basis - now @ penalty
         hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
-        reach = np.abs(step @ basis.T).max(axis=1)
+        shift = np.abs(step @ basis.T)
+        reach = shift.max(axis=1)
         weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
-        moved = np.abs(step @ basis.T) * (4 * rate * (1 - rate))
+        moved = shift * (4 * rate * (1 - rate))
         open_ = open_[moved.max(axis=1) > _DONE]
         if not len(open_):
             break

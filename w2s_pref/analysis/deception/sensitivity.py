@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 from scipy.special import ndtri
 
 from w2s_pref.analysis.deception.adjusted import fitted_index
@@ -46,7 +47,7 @@ def sensitivity(
             found already, its answers in the blind spot are first drawn anew as the controls' regression has them.
         draw: resamples of the items.
         bins: of the lift.
-        seed: of the plantings.
+        seed: of the plantings. Power rises with rho; where that of single plantings falls, neighbours are pooled.
         tell: called with a line of progress at each effect.
     """
     few = draw.first(RESAMPLES, NOISE)
@@ -60,12 +61,13 @@ def sensitivity(
 
     found = {0.0: float(_found(evidence.gates(few, bins))), RHOS[-1]: power(RHOS[-1])}
     _fill(found, (0.0, *RHOS), power)
-    curve = [PowerPoint(rho=rho, power=found[rho]) for rho in (0.0, *RHOS)]
+    rising = isotonic_regression([found[rho] for rho in (0.0, *RHOS)]).x
+    curve = [PowerPoint(rho=rho, power=float(share)) for rho, share in zip((0.0, *RHOS), rising, strict=True)]
     return Sensitivity(rho_80=number(crossing(curve)), curve=curve)
 
 
 def _fill(found: dict[float, float], rhos: tuple[float, ...], power: Callable[[float], float]) -> None:
-    """Ask for the power at the middle, and so on, but where it is the same on both sides: it rises with rho."""
+    """Ask for the power at the middle, and so on, but where it is the same on both sides."""
     if len(rhos) < 3:
         return
     middle = len(rhos) // 2
@@ -116,14 +118,14 @@ def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int
     return float(np.mean([_passes(world.gates(draw, bins), moved) for world in worlds]))
 
 
-def _passes(gates: Gates, moved: Floats) -> Floats:
+def _passes(gates: Gates, moved: Floats) -> Bools:
     """(DRAWS,) whether all gates that exist are passed where the seeds' pseudo-values lie elsewhere, by ``moved``."""
     found = (_low(gates.margin, moved) > 0) & (_low(gates.adjusted, moved) > 0)
     for contrast in gates.contrasts:
         if contrast.ratio is not None:
             shared = 2 * (contrast.overlap or 0.0) / (1 + (contrast.overlap or 0.0))
             found &= _low(contrast.ratio, moved * (1 - shared)) > 0
-    return found
+    return np.asarray(found, dtype=np.bool_)
 
 
 def _low(stat: Stat | None, moved: Floats) -> Floats:

@@ -75,9 +75,7 @@ def signal_table(
         at: thresholds of BSD and of confident errors.
         objective: which rows, where a setting holds several objectives.
     """
-    raw: list[dict[str, Any]] = []
-    calibrated: list[dict[str, Any]] = []
-    warned: list[str] = []
+    raw, calibrated, warned = list[dict[str, Any]](), list[dict[str, Any]](), list[str]()
     for labels, part in blocks(frame):
         data = panel(part, (weak, strong), objective)
         logits = [data.logits(model) for model in (weak, strong)]

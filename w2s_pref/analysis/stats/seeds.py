@@ -96,13 +96,12 @@ def compatible_rates(seeds: int, failed: int = 0) -> tuple[float, float]:
 
 
 def seeds_note(seeds: int) -> str:
-    """How intervals of so many seeds are to be read."""
+    """What so many seeds cannot show. Which of the two intervals leads is said where they are shown."""
     if seeds == 1:
         return "One seed: intervals and verdicts hold in this seed, for other prompts; they say nothing of other seeds."
     _, most = compatible_rates(seeds)
     few = " Seed-to-seed variation is estimated from a single difference and poorly known." if seeds == 2 else ""
     return (
-        f"{seeds} seeds: verdicts follow the intervals over seeds, because another training draws another seed; those "
-        f"in these seeds hold for these very models.{few} With {seeds} seeds, failure rates up to {100 * most:.0f} % "
-        "are compatible: no interval covers a kind of failure that no seed has shown."
+        f"With {seeds} seeds, failure rates up to {100 * most:.0f} % are compatible: no interval covers a kind of "
+        f"failure that no seed has shown.{few}"
     )

@@ -12,6 +12,8 @@ UNDEFINED: Final = "undefined"
 NOT_MEASURED: Final = "not measured"
 NO_INTERVAL: Final = "no interval"
 ITEMS_ONLY: Final = "items only"
+#: Ends of intervals beyond this have no decimals.
+LARGE: Final = 100.0
 
 #: Control characters that may stay in text shown to people.
 _ALLOWED: Final = frozenset("\n\t")
@@ -32,7 +34,12 @@ def interval(bounds: Interval | None, digits: int = 3) -> str:
     """``[low, high]``, or an empty text where there is none."""
     if bounds is None:
         return ""
-    return f"[{number(bounds[0], digits)}, {number(bounds[1], digits)}]"
+    return f"[{_end(bounds[0], digits)}, {_end(bounds[1], digits)}]"
+
+
+def _end(value: float, digits: int) -> str:
+    """An end of an interval: no decimals where it is large, as ``seeds.span`` has it."""
+    return number(value, 0 if abs(value) >= LARGE else digits)
 
 
 def second(value: Estimate, digits: int = 3) -> str:
@@ -46,7 +53,7 @@ def second(value: Estimate, digits: int = 3) -> str:
         return ITEMS_ONLY
     if inner is None or inner == value.interval:
         return ""
-    return f"{{{number(inner[0], digits)}, {number(inner[1], digits)}}}"
+    return f"{{{_end(inner[0], digits)}, {_end(inner[1], digits)}}}"
 
 
 def p_value(value: float | None) -> str:
@@ -56,7 +63,7 @@ def p_value(value: float | None) -> str:
 
 def span(bounds: Sequence[float] | None, digits: int = 3) -> str:
     """``low to high`` for a column of its own, or an empty text where there is none."""
-    return "" if bounds is None else f"{number(bounds[0], digits)} to {number(bounds[1], digits)}"
+    return "" if bounds is None else f"{_end(bounds[0], digits)} to {_end(bounds[1], digits)}"
 
 
 def estimate(value: Estimate | None, digits: int = 3) -> str:
