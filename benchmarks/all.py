@@ -3,8 +3,8 @@
     python benchmarks/all.py [--only training scoring] [--out FILE.md]
 
 Each runs in a process of its own on an otherwise idle machine (about half an hour on two cores). What it prints stands
-under its command, after a line that names machine, versions and date. On a GPU the training benchmark runs in bfloat16
-on Llama-shaped models of 0.5 and 1.5 billion parameters as well.
+under its command, after a line that names machine, versions and date. On a GPU trainings and rows of models of 0.5 and
+1.5 billion parameters follow, in bfloat16.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMMANDS: dict[str, list[list[str]]] = {
     "commands": [["commands.py"]],
     "analyze": [["analyze.py"]],
 }
-ON_GPU = [["training.py", "--model", size, "--bf16", "--batch", "64", "--steps", "10"] for size in ("0.5B", "1.5B")]
+ON_GPU = [["gpu.py", "--only", "training", "rows", "--budget-minutes", "7"]]
 
 
 def machine() -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.gates import GATES, Gates
+from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.families import LEVEL, holm, moderate
@@ -18,6 +18,7 @@ from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS, PLACEBO
 from w2s_pref.organisms.power import BLIND_SEEDS, DECEIVER_SEEDS, RHOS, TAX_RHO
 from w2s_pref.organisms.simulation import QUESTIONS, ROLES, Case, panel_of, simulate
 from w2s_pref.organisms.worlds import world
+from w2s_pref.results.deception import GATES
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""HH-RLHF pairs as token ids, Llamas from configuration and a clock: what the speed benchmarks have in common."""
+"""HH-RLHF pairs as token ids, models from configuration and a clock: what the speed benchmarks have in common."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,9 +19,8 @@ from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
     LlamaConfig,
-    LlamaForCausalLM,
-    LlamaForSequenceClassification,
     PreTrainedTokenizerFast,
+    Qwen2Config,
 )
 
 from w2s_pref.data.sources import Source, load
@@ -30,12 +30,26 @@ DATA = Path(__file__).parent.parent.parent / "shared" / "data" / "hh"
 FILE = "harmless_train_w2s.parquet"
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
-#: Hidden size, intermediate size, layers, heads, vocabulary of Llamas with random weights, by parameters.
-SHAPES = {
-    "1M": (128, 352, 3, 4, 4096),
-    "5M": (256, 704, 6, 8, 4096),
-    "0.5B": (1280, 3456, 24, 20, 32000),
-    "1.5B": (2048, 5632, 28, 16, 32000),
+#: Family, hidden size, intermediate size, layers, heads, key-value heads, vocabulary of models with random weights, by
+#: parameters. The last two are Qwen2.5's own.
+SHAPES: dict[str, tuple[Any, int, int, int, int, int, int]] = {
+    "1M": (LlamaConfig, 128, 352, 3, 4, 4, 4096),
+    "5M": (LlamaConfig, 256, 704, 6, 8, 8, 4096),
+    "0.5B": (Qwen2Config, 896, 4864, 24, 14, 2, 151936),
+    "1.5B": (Qwen2Config, 1536, 8960, 28, 12, 2, 151936),
+}
+
+#: Tokens at the quantiles 0, .05, … .95, .99, 1 of HH-RLHF's prompts and answers (by a byte-level BPE of 32,000 tokens
+#: made from them; texts of at most 512): pairs of random tokens with these lengths where the data is not at hand.
+QUANTILES: dict[str, tuple[list[int], list[int]]] = {
+    "harmless": (
+        [9, 13, 14, 15, 16, 16, 17, 18, 18, 19, 19, 20, 21, 22, 24, 26, 28, 31, 35, 42, 61, 229],
+        [1, 6, 8, 9, 11, 13, 15, 17, 19, 22, 25, 28, 32, 36, 42, 48, 57, 67, 83, 113, 205, 490],
+    ),
+    "helpful": (
+        [9, 15, 17, 19, 21, 27, 41, 56, 66, 78, 93, 105, 118, 132, 152, 176, 198, 228, 264, 317, 419, 494],
+        [1, 6, 9, 13, 15, 18, 21, 24, 27, 31, 34, 39, 44, 50, 56, 64, 72, 85, 103, 136, 233, 423],
+    ),
 }
 
 
@@ -71,6 +85,31 @@ def pairs_of(frame: pd.DataFrame, tokenizer: Any, rows: int, max_length: int) ->
     return Pairs(*(list(column) for column in zip(*same, strict=True)))
 
 
+def drawn_pairs(lengths: str, rows: int, vocabulary: int, max_length: int) -> Pairs:
+    """Random pairs whose prompts and answers are as long as HH-RLHF's (``QUANTILES``), independently of each other."""
+    draw = np.random.default_rng(0)
+    prompts, answers = QUANTILES[lengths]
+    grid = [*np.arange(20) / 20, 0.99, 1.0]
+
+    def tokens(count: float) -> list[int]:
+        ids: list[int] = draw.integers(2, vocabulary, max(1, round(count))).tolist()  # neither <pad> nor <eos>
+        return ids
+
+    pairs = []
+    for _ in range(rows):
+        prompt = tokens(np.interp(draw.random(), grid, prompts))
+        a, b = (tokens(np.interp(draw.random(), grid, answers)) for _ in range(2))
+        prompt = prompt[-max(1, max_length - 1 - max(len(a), len(b))) :]
+        pairs.append(([*prompt, *a, 1][:max_length], [*prompt, *b, 1][:max_length], len(prompt)))
+    return Pairs(*(list(column) for column in zip(*pairs, strict=True)))
+
+
+def plain_tokenizer() -> Any:
+    """A tokenizer that only says what <pad> (0) and <eos> (1) are: for pairs that are token ids already."""
+    core = Tokenizer(models.WordLevel({"<pad>": 0, "<eos>": 1, "<unk>": 2}, unk_token="<unk>"))
+    return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>", unk_token="<unk>")
+
+
 def tokenizer_of(model: str, frame: pd.DataFrame) -> Any:
     """The tokenizer of a model's folder, or a byte-level BPE of 4,096 tokens made from the pairs."""
     if model not in SHAPES:
@@ -86,21 +125,21 @@ def tokenizer_of(model: str, frame: pd.DataFrame) -> Any:
     return PreTrainedTokenizerFast(tokenizer_object=core, pad_token="<pad>", eos_token="<eos>")
 
 
-def model_of(model: str, tokenizer: Any, policy: bool, attention: str | None = None) -> Any:
+def model_of(model: str, tokenizer: Any, policy: bool, attention: str | None = None, device: str = DEVICE) -> Any:
     """A new copy: of a folder's model, or of a shape with seeded random weights, a reward model or a policy."""
     torch.manual_seed(0)
     more: dict[str, Any] = {"attn_implementation": attention} if attention else {}
+    kind = AutoModelForCausalLM if policy else AutoModelForSequenceClassification
     if model not in SHAPES:
-        kind = AutoModelForCausalLM if policy else AutoModelForSequenceClassification
-        return kind.from_pretrained(model, **more, **({} if policy else {"num_labels": 1})).to(DEVICE)
-    hidden, inner, layers, heads, vocabulary = SHAPES[model]
-    config = LlamaConfig(
+        return kind.from_pretrained(model, **more, **({} if policy else {"num_labels": 1})).to(device)
+    family, hidden, inner, layers, heads, groups, vocabulary = SHAPES[model]
+    config = family(
         vocab_size=vocabulary, hidden_size=hidden, intermediate_size=inner, num_hidden_layers=layers, num_labels=1,
-        num_attention_heads=heads, max_position_embeddings=1024, tie_word_embeddings=True, bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, **more,
+        num_attention_heads=heads, num_key_value_heads=groups, max_position_embeddings=8192, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    with torch.device(DEVICE):  # a billion normal numbers take a CPU minutes
-        return LlamaForCausalLM(config) if policy else LlamaForSequenceClassification(config)
+    with torch.device(device):  # a billion normal numbers take a CPU minutes
+        return kind.from_config(config, **more)
 
 
 def body(model: nn.Module) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import gc
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -43,8 +46,9 @@ class Run:
         self.columns = {"p": [1.0] * len(self.pairs), "sign": [0.0] * len(self.pairs)}
 
     def start(self) -> None:
-        """Forget the last variant."""
+        """Forget the last variant, which is held by circles of references."""
         self.ends = []
+        gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
@@ -61,11 +65,19 @@ class Run:
         """A new copy of the model that is trained."""
         return model_of(self.options.model, self.tokenizer, policy, self.options.attention)
 
+    @cached_property
+    def shapes(self) -> dict[bool, Any]:
+        """The reward model (False) and the policy (True) without weights."""
+        kinds = {
+            policy: model_of(self.options.model, self.tokenizer, policy, device="meta") for policy in (False, True)
+        }
+        return kinds
+
     @property
     def arguments(self) -> dict[str, Any]:
         """The same updates in every variant."""
-        return merged({"batch_size": self.options.batch, "learning_rate": 1.0e-4, "logging_steps": 1,
-                       "bf16": self.options.bf16})  # fmt: skip
+        return merged({"batch_size": self.options.batch, "learning_rate": self.options.learning_rate,
+                       "logging_steps": 1, "bf16": self.options.bf16})  # fmt: skip
 
     @property
     def tokens(self) -> float:
@@ -79,7 +91,7 @@ class Run:
         half, most = (lengths[len(lengths) * tenths // 10] for tenths in (5, 9))
         prompts = sum(self.pairs.starts) * 2 / sum(lengths)
         return (
-            f"{body(self.model(False)) / 1e6:.1f} M parameters beside the embedding, "
+            f"{body(self.shapes[False]) / 1e6:.1f} M parameters beside the embedding, "
             f"{self.options.batch} pairs a step, texts of {half} tokens in the median and {most} at the 90th "
             f"percentile, {prompts:.0%} prompt; {self.options.rounds} rounds of {self.options.steps} steps"
         )
@@ -90,7 +102,7 @@ def useful_flops(run: Run, part: str, shared: bool) -> float:
 
     Ours (``shared``) meets a prompt once, and finishes the last layer where it is read.
     """
-    model = run.model(policy=part == "dpo")
+    model = run.shapes[part == "dpo"]
     config, n = model.config, body(model)
     tokens = visible = answers = unread = 0.0
     for a, b, start in zip(run.pairs.a_ids, run.pairs.b_ids, run.pairs.starts, strict=True):
@@ -150,27 +162,18 @@ def stock_reward(run: Run, folder: Path, micro: int | None = None) -> list[float
     )  # fmt: skip
 
 
-def stock_reward_split(run: Run, folder: Path) -> list[float]:
-    """The same, a few pairs at a time."""
-    return stock_reward(run, folder, run.options.micro)
-
-
-def stock_reward_single(run: Run, folder: Path) -> list[float]:
-    """The same, one pair at a time: the least padding, which a CPU likes."""
-    return stock_reward(run, folder, 1)
-
-
 def padded_loop(run: Run, folder: Path) -> list[float]:
     """A loop of a few lines: batches in order, padded to their longest text, in the order that a Trainer shuffles."""
     model = run.model(False).train()
     model.config.pad_token_id = run.tokenizer.pad_token_id
     order = shuffled(run, folder)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1.0e-4, weight_decay=0.0)
+    rate, micro = run.options.learning_rate, run.options.micro[0]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.0)
     schedule, losses = get_scheduler("cosine", optimizer, 0, len(order)), []
     for batch in order:
         total = 0.0
-        for start in range(0, len(batch), run.options.micro):
-            part = batch[start : start + run.options.micro]
+        for start in range(0, len(batch), micro):
+            part = batch[start : start + micro]
             texts = [run.pairs.a_ids[at] for at in part] + [run.pairs.b_ids[at] for at in part]
             width = max(map(len, texts))
             ids = torch.tensor([text + [run.tokenizer.pad_token_id] * (width - len(text)) for text in texts])
@@ -203,10 +206,10 @@ def shuffled(run: Run, folder: Path) -> list[list[int]]:
     return [batch["input_ids"][:half, 0].tolist() for batch in trainer.get_train_dataloader()]
 
 
-def our_reward(run: Run, folder: Path) -> list[float]:
-    """What ``fit`` trains with."""
+def our_reward(run: Run, folder: Path, tokens: int | None = None) -> list[float]:
+    """What ``fit`` trains with; ``tokens``: of a micro-batch, where not what suits the device."""
     job = job_of(run)
-    batch = Batch.of(job.arguments)
+    batch = Batch.of({**job.arguments, "micro_batch_tokens": tokens})
     return trained(
         SoftRewardTrainer(
             model=run.model(False), rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
@@ -239,16 +242,6 @@ def stock_dpo(run: Run, folder: Path, micro: int | None = None) -> list[float]:
     )  # fmt: skip
 
 
-def stock_dpo_split(run: Run, folder: Path) -> list[float]:
-    """The same, a few pairs at a time."""
-    return stock_dpo(run, folder, run.options.micro)
-
-
-def stock_dpo_single(run: Run, folder: Path) -> list[float]:
-    """The same, one pair at a time."""
-    return stock_dpo(run, folder, 1)
-
-
 def reference_pass(run: Run) -> float:
     """Compute the reference's log-probabilities of all pairs, as the toolkit's stage does; its seconds."""
     model = run.model(True)
@@ -264,13 +257,13 @@ def reference_pass(run: Run) -> float:
     return seconds
 
 
-def our_dpo(run: Run, folder: Path) -> list[float]:
+def our_dpo(run: Run, folder: Path, tokens: int | None = None) -> list[float]:
     """What ``fit_policy`` trains with, on the reference's stored log-probabilities."""
     at = run.pairs.starts
     objective = PairObjective("dpo", beta=BETA)
     job = PolicyJob(run.pairs.a_ids, run.pairs.b_ids, at, at, run.columns, objective,
                     arguments=run.arguments, seed=0, progress=run.tick)  # fmt: skip
-    batch = Batch.of(job.arguments)
+    batch = Batch.of({**job.arguments, "micro_batch_tokens": tokens})
     lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
     config = configuration(
         DPOConfig, job, batch, folder, save_strategy="no", precompute_ref_log_probs=True, **batch.whole
@@ -283,14 +276,15 @@ def our_dpo(run: Run, folder: Path) -> list[float]:
     )  # fmt: skip
 
 
-#: The first is what the others are compared to, the last is ours.
-VARIANTS: dict[str, dict[str, Any]] = {
-    "reward": {
-        "TRL RewardTrainer": stock_reward, "TRL, split": stock_reward_split, "TRL, pair by pair": stock_reward_single,
-        "padded loop, split": padded_loop, "w2s-pref": our_reward,
-    },
-    "dpo": {
-        "TRL DPOTrainer": stock_dpo, "TRL, split": stock_dpo_split, "TRL, pair by pair": stock_dpo_single,
-        "w2s-pref": our_dpo,
-    },
-}  # fmt: skip
+def variants(part: str, options: argparse.Namespace) -> dict[str, Callable[[Run, Path], list[float]]]:
+    """By name: the first is stock TRL as it comes, the last is ours as it comes; ``--variants`` picks among them."""
+    stock, ours = (stock_reward, our_reward) if part == "reward" else (stock_dpo, our_dpo)
+    found: dict[str, Callable[[Run, Path], list[float]]] = {f"TRL, {options.batch} pairs at once": stock}
+    found |= {f"TRL, {micro} pairs at a time": partial(stock, micro=micro) for micro in options.micro}
+    found["TRL, pair by pair"] = partial(stock, micro=1)
+    if part == "reward":
+        found[f"padded loop, {options.micro[0]} pairs at a time"] = padded_loop
+    found |= {f"w2s-pref, {tokens:,} tokens at once": partial(ours, tokens=tokens) for tokens in options.tokens}
+    found["w2s-pref"] = ours
+    wanted = options.variants
+    return {name: found[name] for name in found if not wanted or any(word in name for word in wanted)}

@@ -145,14 +145,16 @@ def run(
         return running.ended(seconds)
 
 
-def run_together(number: int, *words: str, seconds: float = 300.0) -> list[subprocess.CompletedProcess[str]]:
+def run_together(
+    number: int, *words: str, environment: Mapping[str, str] = ENVIRONMENT, seconds: float = 300.0
+) -> list[subprocess.CompletedProcess[str]]:
     """So many processes of one launch, as torchrun and accelerate start them, to their end; in the order of ranks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     size = {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
-    launch = {**ENVIRONMENT, **size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    launch = {**environment, **size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     places = [{**launch, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
     with contextlib.ExitStack() as stack:
-        begin = [started(*words, environment=place) for place in (places if number > 1 else [ENVIRONMENT])]
+        begin = [started(*words, environment=place) for place in (places if number > 1 else [environment])]
         ranks = [stack.enter_context(each) for each in begin]
         return [rank.ended(seconds) for rank in ranks]

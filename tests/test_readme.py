@@ -53,7 +53,7 @@ def test_quickstart_end_to_end(folder: Path) -> None:
     assert ceilings["weak"] < ceilings["middle"] < ceilings["strong"]
     students = list((place / "students").iterdir())
     assert len(students) == 2 * 3 * len(results["seeds"])
-    assert all((student / "README.md").is_file() and (student / "model").is_dir() for student in students)
+    assert all((student / "README.md").is_file() and (student / "config.json").is_file() for student in students)
     page = (place / "report.html").read_text()
     assert "<script" not in page
     assert not re.search(r"(src|href)=[\"']https?:", page)
@@ -76,7 +76,7 @@ def test_readme_commands_run(folder: Path) -> None:
 
 
 def test_a_saved_student_scores_and_analyzes(folder: Path) -> None:
-    student = next((folder / "runs" / "quickstart" / "students").iterdir()) / "model"
+    student = next((folder / "runs" / "quickstart" / "students").iterdir())
     answers = {"chosen": " use soap.", "rejected": " use acid."}
     rows = [{"prompt": f"user: how do i clean thing {number} ? bot:", **answers} for number in range(5)]
     (folder / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -9,12 +9,14 @@ from analysis_helpers import random_table, table
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.adjusted import Explained, cells, covariates, expected_flips, fitted_index
 from w2s_pref.analysis.deception.deception import analyze_deception
-from w2s_pref.analysis.deception.gates import GATES, Gates, siblings
+from w2s_pref.analysis.deception.gates import Contrast, Gates, siblings
 from w2s_pref.analysis.deception.measures import Options, Roles
 from w2s_pref.analysis.scores.panel import panel
 from w2s_pref.analysis.stats.bootstrap import RATIO, Resampler, Stat
 from w2s_pref.analysis.stats.families import fit_scaled_f, holm
 from w2s_pref.core.errors import W2SError
+from w2s_pref.organisms.organisms import organism
+from w2s_pref.results.deception import GATES
 
 ROLES = ("weak", "ceiling", "reference", "student")
 
@@ -53,8 +55,8 @@ def test_codes_follow_the_intervals():
         return Stat.of_items(middle, np.exp(np.linspace(np.log(low), np.log(high), 4001)), 10**6, RATIO)
 
     def code(margin, adjusted, placebo):
-        other = None if placebo is None else stat(*placebo)
-        return Gates(stat(*margin), stat(*adjusted), other, None, None).code
+        others = () if placebo is None else (Contrast("unrelated", stat(*placebo), 0.5),)
+        return Gates(stat(*margin), stat(*adjusted), others).code
 
     above, below, over = (1.2, 3.0), (0.3, 0.8), (0.5, 2.0)
     assert code(above, above, above) == "selective"
@@ -63,9 +65,24 @@ def test_codes_follow_the_intervals():
     assert code(below, over, below) == code(over, above, above) == code(below, below, over) == "not_resolved"
 
 
+def test_of_two_placebos_the_harder_to_pass_decides():
+    """Flips follow what one seed's own data hold: siblings do not share it, an unrelated model of the seed does."""
+    scores = organism("seed_data", 1000, 3, 1, placebo=True)
+    alone, both = analyze(scores), analyze(scores, placebo="unrelated")
+    assert alone["verdict_code"] == "selective"  # and is not
+    gates, alone = both["gates"], alone["gates"]
+    assert alone["placebo_of"] == "siblings"
+    assert gates["placebo_of"] == "unrelated"
+    assert both["verdict_code"] == "suspicious"
+    assert "an unrelated model's blind spot shows the same" in both["verdict"]
+    assert gates["placebos"]["siblings"]["p"] == alone["placebo"]["p"] < gates["placebo"]["p"]
+    assert {key: gates["placebos"]["unrelated"][key] for key in gates["placebo"]} == gates["placebo"]
+
+
 def test_p_is_where_the_interval_ends_at_one():
     for rho in (0.05, 0.1, 0.4):
-        for gate in analyze(planted(rho))["gates"].values():
+        gates = analyze(planted(rho))["gates"]
+        for gate in (gates[name] for name in GATES):
             if isinstance(gate, dict):
                 assert (gate["p"] < 0.025) == (gate["interval"][0] > 1) or abs(gate["p"] - 0.025) < 1e-4
 

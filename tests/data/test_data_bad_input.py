@@ -223,7 +223,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"prompt,chosen,rejected\n\xff\xfe,a,b\n")
     assert "is not UTF-8 text" in complaint("x.csv", tmp_path)
     (tmp_path / "y.csv").write_text("a,b\n1,2,3,4\n1\n1,2,3,4,5,6\n")
-    assert "cannot be read as csv" in complaint("y.csv", tmp_path)
+    assert "2 of 3 rows have more cells than the header (line 2 has 4, the header 2" in complaint("y.csv", tmp_path)
 
 
 @pytest.mark.parametrize("keys", [{"config": "x"}, {"split": "x"}, {"revision": "x"}, {"options": {"a": 1}}])

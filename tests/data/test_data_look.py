@@ -11,7 +11,7 @@ import yaml
 from data_helpers import byte_tokenizer, loaded
 from rich.console import Console
 
-from w2s_pref.cli.starter import starter_files, write_starter
+from w2s_pref.cli.starter import starter_files, write_files
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, is_reference
 from w2s_pref.core.tables import PAIR_COLUMNS
@@ -66,7 +66,7 @@ def test_counts_of_splits() -> None:
 
 
 def test_starter_files_run(tmp_path: Path) -> None:
-    paths = write_starter(tmp_path / "new")
+    paths = write_files(tmp_path / "new", starter_files())
     assert sorted(path.name for path in paths) == ["harmless.jsonl", "helpful.jsonl", "my_data.py", "recipe.yaml"]
     assert sorted(item.name for item in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
     recipe = yaml.safe_load(starter_files()["recipe.yaml"])
@@ -81,14 +81,14 @@ def test_starter_files_run(tmp_path: Path) -> None:
 def test_starter_never_overwrites(tmp_path: Path) -> None:
     (tmp_path / "my_data.py").write_text("mine")
     with pytest.raises(W2SError, match=r"my_data.py: there already.*--force"):
-        write_starter(tmp_path)
+        write_files(tmp_path, starter_files())
     assert [path.name for path in tmp_path.iterdir()] == ["my_data.py"]
     assert (tmp_path / "my_data.py").read_text() == "mine"
-    write_starter(tmp_path, force=True)
+    write_files(tmp_path, starter_files(), force=True)
     assert "def cleaning" in (tmp_path / "my_data.py").read_text()
     (tmp_path / "file").write_text("")
     with pytest.raises(W2SError, match="cannot be written"):
-        write_starter(tmp_path / "file")
+        write_files(tmp_path / "file", starter_files())
 
 
 def test_registry(tmp_path: Path) -> None:

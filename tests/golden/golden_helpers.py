@@ -42,12 +42,14 @@ FEW = {
         *(f"models.{model}.path=ladder/{model}" for model in ("xxs", "xs", "s")),
     ],
 }
-#: Planned on all rows, with other models.
+#: Planned on all rows, with other models, which cannot read these texts: nothing is trained.
+_ANY = "data.unknown_tokens=warn"
 STAND_INS = {
     "deception/hh_local_policies.yaml": [
-        f"models.{model}.path=ladder/{rung}" for model, rung in (("weak", "xs"), ("middle", "xs"), ("strong", "s"))
+        *(f"models.{model}.path=ladder/{rung}" for model, rung in (("weak", "xs"), ("middle", "xs"), ("strong", "s"))),
+        _ANY,
     ],
-    "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s"],
+    "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 
 

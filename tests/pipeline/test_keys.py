@@ -27,6 +27,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "store": ("store=elsewhere", set()),
     "processes": ("processes=1", set()),
     "seeds": ("seeds=[0,2]", EVERYTHING),
+    "data.version": ("data.version=2", EVERYTHING),
     "data.target": ("data.target.objective=third", {"analysis"}),
     "data.conflict": ("data.conflict.objective=third", {"analysis"}),
     "data.splits": ("data.splits.gt=40", EVERYTHING),
@@ -34,6 +35,11 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "data.overlap": ("data.overlap=drop", set()),
     "data.max_length": ("data.max_length=30", EVERYTHING),
     "data.overlong": ("data.overlong=drop", EVERYTHING),
+    "data.control_tokens": (
+        "data.control_tokens=keep",
+        set(),
+    ),  # these texts spell none: tests/data/test_data_control.py
+    "data.unknown_tokens": ("data.unknown_tokens=warn", set()),
     "models": ("models.weak.path=medium", EVERYTHING),
     "ladder": ("ladder=[weak, strong]", {"analysis"}),
     "arms": ("arms={direct: [weak, strong]}", {"analysis"}),

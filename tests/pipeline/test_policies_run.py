@@ -165,7 +165,7 @@ def test_rewards_from_functions_and_folders(study: Path) -> None:
 
 def test_a_reward_model_of_another_objective_is_refused(study: Path) -> None:
     _, folder, _ = go(study / "tiny.yaml", "students=[reward]", "name=plain")
-    model = folder / "students" / "direct-none-seed0" / "model"
+    model = folder / "students" / "direct-none-seed0"
     method = f"methods={{{PPO[:-1]}, reward: 'folder:{model.resolve()}'}}}}"
     open_recipe(study / "tiny.yaml", [*SMALL, "students=[ppo]", method])
     with pytest.raises(W2SError, match=r"was trained on 'target', but the recipe's target is 'third'"):

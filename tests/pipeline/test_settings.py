@@ -126,7 +126,7 @@ def test_other_inputs_matched_compute_and_a_lora_student(study: Path, inputs: st
 
     scores = pd.read_parquet("runs/tiny/scores.parquet").set_index("id")
     for student in sorted(Path("runs/tiny/students").glob("*-none-*")):
-        succeeded("score", student / "model", "target.csv", "--out", "x.jsonl", "--append", "--max-length", 32)
+        succeeded("score", student, "target.csv", "--out", "x.jsonl", "--append", "--max-length", 32)
         table = pd.read_json("x.jsonl", lines=True, dtype={"id": str})
         new = table[table["model"] == student.name].set_index("id")
         expected = scores[(scores["model"] == student.name.removesuffix("-seed0").replace("-", "/"))]
@@ -134,13 +134,13 @@ def test_other_inputs_matched_compute_and_a_lora_student(study: Path, inputs: st
         assert len(new) == 180
         assert (new.loc[expected.index, "delta"] - expected).abs().max() <= 1e-5
     said = "already has scores of 'direct-none-seed0'"
-    refused(study, "score", "runs/tiny/students/direct-none-seed0/model", "target.csv", "--out", "x.jsonl", "--append", said=said)  # fmt: skip  # noqa: E501
+    refused(study, "score", "runs/tiny/students/direct-none-seed0", "target.csv", "--out", "x.jsonl", "--append", said=said)  # fmt: skip  # noqa: E501
     models = ["--weak", "direct-none-seed0", "--ceiling", "bootstrapped-none-seed0", "--student", "direct-none-seed0"]
     succeeded("analyze", "generalization", "x.jsonl", *models, "--resamples", 100, "--json", "out.json")
 
     (study / "large").rename(study / "moved")
-    words = ["score", "runs/tiny/students/direct-none-seed0/model", "target.csv", "--out", "y.csv"]
-    refused(study, *words, said=("direct-none-seed0/model' could not be loaded", "large"))
+    words = ["score", "runs/tiny/students/direct-none-seed0", "target.csv", "--out", "y.csv"]
+    refused(study, *words, said=("direct-none-seed0' could not be loaded", "large"))
 
 
 def test_a_ladder_of_three(study: Path) -> None:

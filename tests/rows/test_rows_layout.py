@@ -11,7 +11,7 @@ import transformers as t
 from float64 import EXACT
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
-from w2s_pref.models.batches import collate, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches import RowBatch, collate, layout_of, read_heads, read_logprobs
 from w2s_pref.models.batches.read import counting
 from w2s_pref.models.scoring import score_ids
 
@@ -152,6 +152,20 @@ def test_leaves_modes_random_state_and_weights() -> None:
     assert [module.training for module in model.modules()] == modes
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not model.score._forward_hooks
+
+
+def test_the_check_is_made_where_the_model_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows on another device would fail like a model that cannot share: padded on every GPU, with one line."""
+    moved, to = [], RowBatch.to
+
+    def noted(batch: RowBatch, device: torch.device) -> RowBatch:
+        moved.append(device)
+        return to(batch, device)
+
+    monkeypatch.setattr(RowBatch, "to", noted)
+    model = make("Llama", "reward")
+    assert layout_of(model, PAD) == "shared"
+    assert moved == [next(model.parameters()).device] * 4
 
 
 def test_decided_once() -> None:

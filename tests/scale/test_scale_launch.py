@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import copy_tiny
-from launch_helpers import CONFIGS, ENVIRONMENT, launch, line, run_alone, scores
+from launch_helpers import CONFIGS, ENVIRONMENT, launch, launch_forked, line, run_alone, scores
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
@@ -53,7 +53,8 @@ def test_zero_equals_one_process(original: Path, tmp_path: Path, one: pd.Series,
     recipe = copy_tiny(original, tmp_path / "study") / "tiny.yaml"
     options = ("--zero_stage", "1") if stage == 1 else ()
     built = tmp_path / "extensions"
-    launch(recipe, f"zero{max(stage, 2)}.yaml", "processes=2", options=options, TORCH_EXTENSIONS_DIR=str(built))
+    started = launch if stage == 3 else launch_forked
+    started(recipe, f"zero{max(stage, 2)}.yaml", "processes=2", options=options, TORCH_EXTENSIONS_DIR=str(built))
     assert not built.exists()
     assert_equal(one, scores(recipe))
 

@@ -29,7 +29,7 @@ def analyze_deception(
     objective: Annotated[str | None, typer.Option(help="use only rows of this objective")] = None,
     placebo: Annotated[
         str | None,
-        typer.Option(help="unrelated weak model for the placebo gate (default: the other seeds' weak models)"),
+        typer.Option(help="unrelated weak model for the placebo gate, beside the other seeds' weak models"),
     ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="find the smallest effect this table shows")

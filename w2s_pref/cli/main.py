@@ -19,14 +19,28 @@ from w2s_pref.core.errors import W2SError
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Weak models supervise strong ones through preferences. Start: w2s run recipes/quickstart.yaml",
 )
 inspect = typer.Typer(no_args_is_help=True, help="Look at what a model will really see.", rich_markup_mode=None)
 app.add_typer(analyze, name="analyze")
 app.add_typer(inspect, name="inspect")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from w2s_pref.core.version import __version__
+
+        print(f"w2s-pref {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="the version")] = False,
+) -> None:
+    """Weak models supervise strong ones through preferences. Start: w2s run quickstart."""
+
 
 RecipeFile = Annotated[Path, typer.Argument(parser=path, help="recipe (YAML)")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
@@ -104,6 +118,20 @@ def plan(
     estimator = Estimator(opened, sharding, calibrate, device)
     show_costs(estimator, console())
     write_json(json_file, lambda: costs_as_json(estimator))
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with the package; every command takes their names."""
+    from rich.table import Table
+
+    from w2s_pref.studies.shipped import about, shipped
+
+    table = Table("Recipe", "What it does", box=None)
+    table.columns[0].no_wrap = True
+    for name, file in shipped().items():
+        table.add_row(name, about(file))
+    console().print(table)
 
 
 @app.command()
@@ -185,14 +213,17 @@ def audit(
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(parser=path, help="where to write the starter files")] = Path("."),
+    recipe: Annotated[Path | None, typer.Option("--from", parser=path, help="a shipped recipe to copy")] = None,
     force: Annotated[bool, typer.Option(help="overwrite files that are there")] = False,
 ) -> None:
-    """Write a commented recipe and a small data set of your own to start from."""
-    from w2s_pref.cli.starter import write_starter
+    """Write a commented recipe and a small data set of your own to start from, or a copy of a shipped recipe."""
+    from w2s_pref.cli.starter import starter_files, write_files
+    from w2s_pref.studies.shipped import recipe_files
 
-    for file in write_starter(folder, force=force):
+    texts = starter_files() if recipe is None else recipe_files(recipe)
+    for file in write_files(folder, texts, force):
         print(f"wrote {file}")
-    print(f"next: w2s plan {folder / 'recipe.yaml'}")
+    print(f"next: w2s plan {folder / next(iter(texts))}")
 
 
 @app.command()
@@ -221,6 +252,27 @@ def _pair(text: str) -> tuple[str, str]:
     if not equals:
         raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
     return ours, theirs
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="run folder")],
+    student: Annotated[str, typer.Argument(help="one of its students, e.g. direct-none-seed0")],
+    folder: Annotated[Path, typer.Argument(parser=path, help="folder to make")],
+    push: Annotated[str | None, typer.Option(help="upload it to the Hugging Face hub as OWNER/NAME")] = None,
+    public: Annotated[bool, typer.Option("--public", help="where everybody sees it; private otherwise")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="upload without asking")] = False,
+) -> None:
+    """Copy a student into a folder of its own that transformers reads: no links, adapters merged. Upload it."""
+    from w2s_pref.studies.preferences.students import export as export_student
+    from w2s_pref.studies.preferences.students import upload
+
+    export_student(run, student, folder)
+    print(f"wrote {folder}")
+    if push is not None:
+        whom = "everybody" if public else "you and your organisation"
+        if yes or typer.confirm(f"Upload {folder} to {push}, where {whom} will see it?"):
+            print(f"uploaded to {upload(folder, push, private=not public)}")
 
 
 @app.command()

@@ -46,7 +46,7 @@ def score_to_table(
     quiet()
     reward_model, tokenizer = load_saved(model)
     raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
-    label = name or _label(Path(model))
+    label = name or Path(model).resolve().name
     table = orient(raw, frame).assign(
         model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
     )
@@ -60,13 +60,8 @@ def _check_model(model: str) -> None:
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         what = "a folder without config.json" if folder.is_dir() else "no folder here"
         raise W2SError(
-            f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT/model"
+            f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
         )
-
-
-def _label(folder: Path) -> str:
-    """A name for a model folder: its own, or the student's where it is a run's ``students/STUDENT/model``."""
-    return folder.parent.name if folder.name == "model" and folder.parent.name else folder.resolve().name
 
 
 def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""What ``w2s init`` writes: a commented recipe and a small data set of your own, ready to run and to be replaced."""
+"""What ``w2s init`` writes: a commented recipe and a small data set of your own, or a recipe of the package."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from w2s_pref.core.errors import W2SError
 NAMES = ("recipe.yaml", "my_data.py.txt", "harmless.jsonl", "helpful.jsonl")
 
 
-def write_starter(folder: Path, force: bool = False) -> list[Path]:
-    """Write ``recipe.yaml``, ``my_data.py``, ``harmless.jsonl`` and ``helpful.jsonl`` into ``folder``.
+def write_files(folder: Path, texts: dict[str, str], force: bool = False) -> list[Path]:
+    """Write every file, name → content, into ``folder``.
 
     Raises:
         W2SError: a file is there already (unless ``force``), or the folder cannot be written. Nothing is written then.
     """
-    files = {folder / name: text for name, text in starter_files().items()}
+    files = {folder / name: text for name, text in texts.items()}
     there = [str(path) for path in files if path.exists()]
     if there and not force:
         raise W2SError(f"{', '.join(there)}: there already; choose another folder, or overwrite with --force")

@@ -16,6 +16,12 @@ import pandas as pd
 #: ``truth`` is 1 where ``a`` is the preferred answer, else 0. ``group`` is the unit of splitting and resampling.
 PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "objective")
 
+#: A further column of pairs whose ground truth is not known for sure: the probability that ``a`` is preferred.
+#: ``truth`` is then its more probable side (of a tie, ``a``).
+TRUTH_P: Final = "truth_p"
+#: 1 where ``a`` is the answer that the file calls chosen, or first; there where ``truth`` does not say so.
+A_FIRST: Final = "a_first"
+
 #: Items of a task: ``form`` is "item", ``truth`` 1 = positive. Beside the columns of every pair table: what right and
 #: wrong are balanced within, and the part (train or test) that the file says.
 ITEM_COLUMNS: Final = (*PAIR_COLUMNS, "unit", "part")
@@ -37,6 +43,19 @@ def digest(*parts: str) -> str:
 def canonical(value: Any) -> str:
     """One JSON text for one value: sorted keys, no spaces. The basis of every key and every content id."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def truth_of(frame: pd.DataFrame) -> pd.Series[float]:
+    """Probability that ``a`` is preferred, 0 or 1 where the ground truth is known for sure."""
+    return frame[TRUTH_P if TRUTH_P in frame else "truth"].astype(float)
+
+
+def certainty(frame: pd.DataFrame) -> pd.Series[float] | None:
+    """Probability, by id, of the side that ``truth`` names; None where the ground truth is known for sure."""
+    if TRUTH_P not in frame:
+        return None
+    p = truth_of(frame).set_axis(frame["id"])
+    return p.where(p >= 0.5, 1 - p)
 
 
 def pair_id(prompt: str, first: str, second: str) -> str:

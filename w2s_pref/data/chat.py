@@ -19,6 +19,7 @@ SPEAKERS = {"user": "Human", "assistant": "Assistant"}
 ANSWER_MARK = "\n\nAssistant:"
 USER_MARK = "\n\nHuman:"
 _SPACE = re.compile(r"\s+")
+_LAST_WORD = re.compile(r"\s*\S+$")
 
 
 def as_messages(value: Any) -> list[Message] | None:
@@ -59,6 +60,20 @@ def common_prefix(chosen: S, rejected: S) -> int:
     if low == min(len(chosen), len(rejected)):
         return low - 1
     return low - 1 if low and chosen[low - 1] == " " else low
+
+
+def prompt_end(chosen: str, rejected: str) -> int:
+    """Length of the shared prompt of two texts that hold it: to a dialogue's last "Assistant:", else to a word's end.
+
+    What the answers share beyond it is theirs: a policy that is given half of a word has been told the answer.
+    """
+    cut = common_prefix(chosen, rejected)
+    lead = chosen[:cut]
+    dialogue = cut_answer_start(lead)
+    if dialogue is not None:
+        return len(dialogue)
+    broken = lead[-1:].isalnum() and any(text[cut : cut + 1].isalnum() for text in (chosen, rejected))
+    return len(_LAST_WORD.sub("", lead)) if broken else cut
 
 
 def cut_answer_start(prompt: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, Seed
-from w2s_pref.core.tables import PAIR_COLUMNS, digest
+from w2s_pref.core.tables import PAIR_COLUMNS, TRUTH_P, digest
 from w2s_pref.data.problems import first
 from w2s_pref.data.readers import DATASETS, accepts, is_function
 from w2s_pref.data.sources import Source, load
@@ -68,6 +68,9 @@ class Sizes(Section):
 class DataConfig(Section):
     """Two objectives, their splits, and what happens to what is too long."""
 
+    version: Literal[1, 2] = Field(
+        default=1, description="how data are cut, read and tokenised; 1: as before there was a second way"
+    )
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
     splits: Sizes = Field(default=Sizes(), description="rows of every split")
@@ -79,6 +82,14 @@ class DataConfig(Section):
     max_length: int = Field(default=512, ge=8, description="longest text in tokens, special tokens included")
     overlong: Literal["error", "truncate", "drop"] = Field(
         default="truncate", description="texts over max_length: error, cut the prompt from the left, or drop the pair"
+    )
+
+    control_tokens: Literal["text", "keep"] = Field(
+        default="text",
+        description="what data spell like a control token stays text, or becomes one (version 1: always becomes one)",
+    )
+    unknown_tokens: Literal["error", "warn"] = Field(
+        default="error", description="more than 20 % of the tokens of a split are unknown to a model: error, or go on"
     )
 
     @model_validator(mode="after")
@@ -104,6 +115,11 @@ class DataConfig(Section):
         return self
 
     @property
+    def text_stays_text(self) -> bool:
+        """Whether data never become a control token."""
+        return self.version > 1 and self.control_tokens == "text"
+
+    @property
     def target_objective(self) -> str:
         """Name of the objective that is supervised."""
         return next(iter(_sources(self.target).values())).objective
@@ -123,7 +139,7 @@ class Prepared:
             there is a conflicting objective: pairs in neutral order, ids unique over all splits, groups in one split.
         counts: what was read, dropped and cut, as ``target.read``, ``conflict.duplicates``, ``split.gt.rows`` …
         hashes: split -> SHA-256 over its pairs, ground truth included, whatever their order.
-        notes: sentences about what could not be checked, where a plan goes on without it.
+        notes: sentences about what is not read or could not be checked, where a plan goes on without it.
     """
 
     splits: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -132,35 +148,68 @@ class Prepared:
     notes: list[str] = field(default_factory=list)
 
 
-def prepare(config: DataConfig, base: Path = Path()) -> Prepared:
+#: Pairs → for each model that cannot tell some of them apart, the ids of these.
+Equal = Callable[[pd.DataFrame], Mapping[str, set[str]]]
+
+
+def prepare(config: DataConfig, base: Path = Path(), equal: Equal | None = None) -> Prepared:
     """Load, validate and split everything a recipe names. Relative paths start at ``base``.
+
+    Args:
+        equal: says which pairs are equal to a model; under version 2 they are dropped once, for all models, before
+            anything is cut.
 
     Raises:
         W2SError: a source, a row, a size or an overlap that cannot be used; see ``load`` and ``split``.
     """
     total = sum(config.splits.given().values())
     counts: dict[str, int] = {}
+    notes: list[str] = []
     sides: list[pd.DataFrame | dict[str, pd.DataFrame] | None] = []
     for side, name in ((config.target, "target"), (config.conflict, "conflict")):
-        loaded = {key: load(_filled(source, config.seed, total, base), base) for key, source in _sources(side).items()}
+        loaded = {
+            key: load(_filled(source, config, total, base), base, config.version)
+            for key, source in _sources(side).items()
+        }
         counts |= {
             ".".join(filter(None, (name, key, count))): n
             for key, one in loaded.items()
             for count, n in one.counts.items()
         }
+        notes += [note for one in loaded.values() for note in one.notes]
         frames = {key: one.frame for key, one in loaded.items()}
+        if equal is not None and config.version > 1:
+            frames = {
+                key: _told_apart(frame, equal, ".".join(filter(None, (name, key))), counts)
+                for key, frame in frames.items()
+            }
         sides.append(None if side is None else frames.get("", frames))
     target, conflict = sides
     assert target is not None
-    done = split(target, conflict, config.splits.given(), config.seed, config.overlap)
+    done = split(target, conflict, config.splits.given(), config.seed, config.overlap, config.version)
     _check_ids(done.frames)
-    return Prepared(done.frames, counts | done.counts, {name: content(frame) for name, frame in done.frames.items()})
+    hashes = {name: content(frame) for name, frame in done.frames.items()}
+    return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
+
+
+def _told_apart(frame: pd.DataFrame, equal: Equal, name: str, counts: dict[str, int]) -> pd.DataFrame:
+    """The pairs that every model can tell apart; how many each one cannot is counted."""
+    by_model = equal(frame)
+    counts |= {f"{name}.equal.{model}": len(ids) for model, ids in by_model.items()}
+    gone = frame["id"].isin(set().union(*by_model.values()))
+    if not gone.any():
+        return frame
+    counts[f"{name}.dropped.equal"] = int(gone.sum())
+    if gone.all():
+        raise W2SError(f"{name}: every pair is the same tokens to one of the models; raise data.max_length")
+    return frame[~gone].reset_index(drop=True)
 
 
 def content(frame: pd.DataFrame) -> str:
     """SHA-256 over the pairs of a table, ground truth included, sorted by id; extra columns do not count."""
-    rows = frame[list(PAIR_COLUMNS)].sort_values("id")
-    return digest(*PAIR_COLUMNS, *(str(value) for column in PAIR_COLUMNS for value in rows[column]))
+    columns = [*PAIR_COLUMNS, *([TRUTH_P] if TRUTH_P in frame else [])]
+    rows = frame[columns].sort_values("id")
+    return digest(*columns, *(str(value) for column in columns for value in rows[column]))
 
 
 def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, Source]:
@@ -172,11 +221,15 @@ def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, 
     return {name: source for name, source in side if source is not None}
 
 
-def _filled(source: Source, seed: int, total: int, base: Path) -> Source:
-    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say."""
+def _filled(source: Source, config: DataConfig, total: int, base: Path) -> Source:
+    """A source with ``rows`` and ``seed`` for a function that takes them and a recipe that does not say.
+
+    Under version 2 ``rows`` is a power of two: a split of a slightly other size is cut from the same pairs.
+    """
     names = [name for name in source.names() if is_function(name, base)]
     functions = [DATASETS.find(name, base) for name in names]
-    defaults = {"rows": total + total // 10 + 50, "seed": seed}
+    enough = total + total // 10 + 50
+    defaults = {"rows": enough if config.version == 1 else 1 << (enough - 1).bit_length(), "seed": config.seed}
     options = {
         key: value
         for key, value in defaults.items()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
 from w2s_pref.core.registry import Registry, did_you_mean, is_reference, locate
 from w2s_pref.core.user_code import guarded
+from w2s_pref.data.files import READERS, as_table, read_file
 
 #: The data sets by name: those that come with the package, and the user's (see ``dataset``).
 DATASETS = Registry(
@@ -35,7 +35,7 @@ DATASETS = Registry(
 dataset = DATASETS.register
 
 #: File endings that are read as data.
-SUFFIXES = (".csv", ".json", ".jsonl", ".parquet")
+SUFFIXES = tuple(READERS)
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -81,7 +81,7 @@ def read(request: Request) -> list[Part]:
     if path.is_dir() and any((path / mark).exists() for mark in ("state.json", "dataset_dict.json")):
         return [_saved(path, request)]
     _only_for("split", "hub data sets and saved dataset dictionaries", request, request.split)
-    return _folder(path) if path.is_dir() else [_file(path)]
+    return _folder(path) if path.is_dir() else [Part(path.name, read_file(path))]
 
 
 def is_function(name: str, base: Path) -> bool:
@@ -115,93 +115,11 @@ def _nowhere(name: str, base: Path) -> str:
     )
 
 
-def _numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis=0)
-
-
 def _folder(path: Path) -> list[Part]:
     files = sorted(item for item in path.iterdir() if item.is_file() and item.suffix.lower() in SUFFIXES)
     if not files:
         raise W2SError(f"folder {path} holds no data file; expected one of {', '.join(SUFFIXES)}")
-    return [_file(file) for file in files]
-
-
-def _file(path: Path) -> Part:
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {
-        ".csv": _csv,
-        ".json": lambda file: _table(json.loads(file.read_text(encoding="utf-8-sig")), str(file)),
-        ".jsonl": _jsonl,
-        ".parquet": lambda file: _numbered(pd.read_parquet(file)),
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise W2SError(f"{path} has the ending {path.suffix!r}; expected one of {', '.join(SUFFIXES)}")
-    if path.stat().st_size == 0:
-        raise W2SError(f"{path} is empty (0 bytes); write it again, or remove it from source")
-    try:
-        return Part(path.name, reader(path))
-    except UnicodeDecodeError as error:
-        raise W2SError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except (ValueError, OSError) as error:  # pandas, pyarrow and json raise kinds of these for damaged files
-        raise W2SError(f"{path} cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from error
-
-
-def _csv(path: Path) -> pd.DataFrame:
-    """Every cell as text (``NA`` and ``007`` stay as they are); a cell that is a JSON list of messages is parsed."""
-    frame = _numbered(pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig").astype(object))
-    for column in frame.columns:
-        if frame[column].str.startswith("[{").any():
-            frame[column] = [_messages_or_text(cell) for cell in frame[column]]
-    return frame
-
-
-def _messages_or_text(cell: str) -> Any:
-    try:
-        return json.loads(cell) if cell.startswith("[{") else cell
-    except ValueError:
-        return cell
-
-
-def _jsonl(path: Path) -> pd.DataFrame:
-    rows: dict[int, dict[str, Any]] = {}
-    with path.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise W2SError(f"{path}, line {number}: not JSON ({error}); every line is one JSON object") from error
-            if not isinstance(row, dict):
-                raise W2SError(f"{path}, line {number}: a {type(row).__name__}, but every line is one JSON object")
-            rows[number] = row
-    return _records(list(rows.values())).set_axis(list(rows), axis=0)
-
-
-def _records(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Values stay the Python objects they are: pandas would turn ids into numbers and refuse broken characters."""
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns}
-    return pd.DataFrame(table, index=pd.RangeIndex(len(rows)))
-
-
-def _table(value: Any, label: str) -> pd.DataFrame:
-    """Rows as a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset -> a numbered table."""
-    if isinstance(value, pd.DataFrame):
-        return _numbered(value)
-    if hasattr(value, "to_pandas") and hasattr(value, "features"):
-        return _numbered(value.to_pandas())
-    if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return _numbered(_records(value))
-    if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
-        lengths = {key: len(column) for key, column in value.items()}
-        if len(set(lengths.values())) > 1:
-            raise W2SError(f"{label}: the columns differ in length: {lengths}")
-        return _numbered(pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()}))
-    raise W2SError(
-        f"{label}: expected a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset, "
-        f"but this is of type {type(value).__name__}"
-    )
+    return [Part(file.name, read_file(file)) for file in files]
 
 
 def preference_world(objective: str, rows: int = 2000, seed: int = 0, **options: Any) -> pd.DataFrame:
@@ -233,7 +151,7 @@ def _call(request: Request) -> Part:
             f"it takes {inspect.signature(function)}"
         ) from error
     value = guarded(function, f"data set {request.name!r}")(**options)
-    return Part(request.name, _table(value, request.name))
+    return Part(request.name, as_table(value, request.name))
 
 
 def _saved(path: Path, request: Request) -> Part:
@@ -248,7 +166,7 @@ def _saved(path: Path, request: Request) -> Part:
     elif request.split:
         raise W2SError(f"{path} holds one data set without splits; remove split: {request.split!r}")
     assert isinstance(loaded, Dataset)
-    return Part(path.name, _numbered(loaded.to_pandas()))
+    return Part(path.name, as_table(loaded, str(path)))
 
 
 def _split_name(known: list[str], request: Request) -> str:
@@ -287,4 +205,4 @@ def from_hub(label: str, failed: tuple[str, str], *names: str | None, **where: s
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         kind = Unreachable if isinstance(error, ConnectionError) else W2SError
         raise kind(reason.join(failed)) from error
-    return Part(label, _numbered(loaded.to_pandas()))
+    return Part(label, as_table(loaded, label))

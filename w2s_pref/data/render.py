@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import plain, same_start
+from w2s_pref.data.control import MARK, Control, stays_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,9 +46,12 @@ class Renderer:
         self.ends_itself = bool(self.eos) and _ends_itself(tokenizer)
         self._first = {tokenizer.bos_token_id, tokenizer.cls_token_id} - {None}
         self._last = {tokenizer.eos_token_id, tokenizer.sep_token_id} - {None}
+        self.control = Control(tokenizer) if stays_text() else None
 
     def text(self, answer: Answer) -> str:
         """Prompt and answer as one string, with the eos where the tokenizer does not write it."""
+        if self.control is not None and self.spells_control(answer):
+            return self._as_text(answer, self.control)
         if answer.form == "chat" and self.template:
             return self._apply(json.loads(answer.prompt) + json.loads(answer.answer))
         text = answer.prompt + answer.answer
@@ -58,10 +62,31 @@ class Renderer:
             return text.removesuffix(self.eos)
         return text if ended else text + self.eos
 
+    def spells_control(self, answer: Answer) -> bool:
+        """Whether the data spell a control token, which is to be read as text."""
+        return self.control is not None and any(map(self.control.held_by, (answer.prompt, answer.answer)))
+
+    def _as_text(self, answer: Answer, control: Control) -> str:
+        """``text`` of data that spell a control token."""
+        if answer.form != "chat":
+            words = control.broken(answer.prompt + answer.answer)
+        elif self.template:
+            return control.named(self._apply(self._broken(answer.prompt) + self._broken(answer.answer)))
+        else:
+            words = self._plain(self._broken(answer.prompt) + self._broken(answer.answer))
+        return control.named(words if self.ends_itself else words + self.eos)
+
+    def _broken(self, messages: str) -> list[dict[str, str]]:
+        """Messages whose contents no template takes for control tokens."""
+        turns: list[dict[str, str]] = json.loads(messages)
+        if self.control is None:
+            return turns
+        return [{**turn, "content": self.control.broken(turn["content"])} for turn in turns]
+
     def prompt(self, answer: Answer) -> str:
         """The part of ``text`` that comes before the words of the answer."""
         if answer.form != "chat":
-            return answer.prompt
+            return self.ask(answer.form, answer.prompt)
         turns = json.loads(answer.answer)
         mark = "¶" if turns[0]["content"].startswith("§") else "§"
         other = [{**turns[0], "content": mark + turns[0]["content"]}, *turns[1:]]
@@ -71,12 +96,15 @@ class Renderer:
 
     def ask(self, form: str, prompt: str) -> str:
         """The prompt alone, up to where somebody has to answer."""
+        control = self.control if self.control is not None and self.control.held_by(prompt) else None
         if form != "chat":
-            return prompt
-        messages = json.loads(prompt)
+            return prompt if control is None else control.named(control.broken(prompt))
+        messages = json.loads(prompt) if control is None else self._broken(prompt)
         if self.template:
-            return self._apply(messages, ask=True)
-        return self._plain([*messages, {"role": "assistant", "content": ""}]).removesuffix(" ")
+            text = self._apply(messages, ask=True)
+        else:
+            text = self._plain([*messages, {"role": "assistant", "content": ""}]).removesuffix(" ")
+        return text if control is None else control.named(text)
 
     def head(self, ids: Ids) -> int:
         """How many ids at the front are kept whatever is cut: the bos or cls token."""
@@ -106,7 +134,12 @@ class Renderer:
     def _encode_chunk(self, chunk: list[tuple[str, str]]) -> list[Ids]:
         ids = [array("i") for _ in chunk]
         for templated in (False, True):
-            places = [at for at, (_, form) in enumerate(chunk) if (form == "chat" and self.template) == templated]
+            here = [at for at, (_, form) in enumerate(chunk) if (form == "chat" and self.template) == templated]
+            places = [at for at in here if not chunk[at][0].startswith(MARK)]
+            if self.control is not None and (marked := [at for at in here if chunk[at][0].startswith(MARK)]):
+                read = self.control.encode([chunk[at][0] for at in marked], specials=not templated)
+                for at, each in zip(marked, read, strict=True):
+                    ids[at] = array("i", each)
             if not places:
                 continue
             encoded = self.tokenizer(

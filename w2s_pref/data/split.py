@@ -17,6 +17,13 @@ from w2s_pref.data.problems import first, short
 TARGET_SPLITS = ("gt", "calibration", "w2s", "test", "probe")
 CONFLICT_SPLITS = ("conflict", "conflict_test")
 
+#: What is filled one after another: under version 1 everything at once, in the order above; under version 2 what models
+#: are measured on first, so that a training split of another size leaves it, and with it every score, as it is.
+ROUNDS = {
+    1: ((TARGET_SPLITS, CONFLICT_SPLITS),),
+    2: ((("test", "probe"), ("conflict_test",)), (("gt", "calibration", "w2s"), ("conflict",))),
+}
+
 #: Splits that are cut from gt where the user's files have none of their own for them.
 CARVED = ("calibration", "probe")
 
@@ -49,6 +56,7 @@ def split(
     sizes: Mapping[str, int],
     seed: int = 0,
     overlap: Literal["error", "drop"] = "error",
+    version: Literal[1, 2] = 1,
 ) -> Splits:
     """Cut the target and the conflicting pairs into splits that share no group.
 
@@ -60,6 +68,7 @@ def split(
         seed: decides which group goes where.
         overlap: groups that two splits of the user's share are an error, or dropped from the one that matters
             less (test sets keep theirs; then gt, calibration, w2s, conflict).
+        version: 2 fills test sets and probe first (see ``ROUNDS``).
 
     Groups of a prompt that both objectives have go to one of them, each getting its fair share. Groups are never
     broken: a split skips the groups that are too big for what it still needs.
@@ -73,12 +82,17 @@ def split(
     taken = {group for frame in own.values() for group in frame["group"]}
     free = [_avoiding(side, taken) if isinstance(side, pd.DataFrame) else None for side in (target, conflict)]
     frames: dict[str, pd.DataFrame] = {}
-    for names, pool in zip((TARGET_SPLITS, CONFLICT_SPLITS), _sides(free[0], free[1], sizes, seed), strict=True):
-        if pool is not None:
-            frames |= _fill(pool, {name: sizes[name] for name in names if name in sizes}, seed, counts)
+    for both in ROUNDS[version]:
+        wanted = {name: sizes[name] for names in both for name in names if name in sizes}
+        for names, pool in zip(both, _sides(free[0], free[1], wanted, seed), strict=True):
+            if pool is not None:
+                frames |= _fill(pool, {name: wanted[name] for name in names if name in wanted}, seed, counts)
+        filled = {group for frame in frames.values() for group in frame["group"]}
+        free = [None if side is None else _avoiding(side, filled) for side in free]
     for name, frame in own.items():
         carved = [each for each in CARVED if name == "gt" and each in sizes and each not in own]
-        frames |= _fill(frame, {each: sizes.get(each) for each in (name, *carved)}, seed, counts)
+        order = sorted((name, *carved), key=lambda each: version == 2 and each != "probe")
+        frames |= _fill(frame, {each: sizes.get(each) for each in order}, seed, counts)
     order = [name for name in (*TARGET_SPLITS, *CONFLICT_SPLITS) if name in frames]
     for name in order:
         counts |= {f"split.{name}.rows": len(frames[name]), f"split.{name}.groups": frames[name]["group"].nunique()}

@@ -12,6 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import same_start
+from w2s_pref.data.control import stays_text
 from w2s_pref.data.problems import first
 from w2s_pref.data.render import Answer, Renderer
 from w2s_pref.data.render import Ids as Ids
@@ -68,7 +69,7 @@ def tokenize(
         lambda more: _tokenize(frame, tokenizer, limit, overlong, starts or more),
         frame,
         tokenizer,
-        {"max_length": max_length, "overlong": overlong},
+        {"max_length": max_length, "overlong": overlong} | ({"control_tokens": "text"} if stays_text() else {}),
     )
     log.info("%s", describe(done.counts, max_length))
     return done if starts else replace(done, a_starts=[], b_starts=[])
@@ -95,6 +96,8 @@ def _tokenize(
         gone = set(long)
         rows = [row for row in rows if row[0] not in gone]
     counts = _count(rows, len(pairs), tokenizer)
+    if spelled := sum(any(map(render.spells_control, pair)) for pair in pairs):
+        counts["control_tokens"] = spelled
     return Tokenized(
         [row_id for row_id, _, _ in rows],
         [a.ids for _, a, _ in rows],
@@ -174,6 +177,8 @@ def describe(counts: dict[str, int], max_length: int | None) -> str:
     )
     if counts["indistinguishable"]:
         text += f"; both answers of {counts['indistinguishable']:,} pairs are the same tokens: no model can rank them"
+    if spelled := counts.get("control_tokens"):
+        text += f"; {spelled:,} pairs spell a control token, which is read as text"
     if counts["unknown_tokens"]:
         text += f"; {counts['unknown_tokens'] / counts['tokens']:.1%} of the tokens are unknown to this tokenizer"
     return text

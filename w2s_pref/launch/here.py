@@ -28,6 +28,7 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
     """
     from w2s_pref.studies.finished import show_run
     from w2s_pref.studies.run import run
+    from w2s_pref.studies.shipped import find_recipe
 
     console, world = Console(), World()
     command = masked(
@@ -49,13 +50,13 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
             print(f"\nStopped. Nothing finished is lost; this continues:\n  {same}", file=sys.stderr)
             raise SystemExit(130) from None
     if world.main:
-        show_run(folder, console, recipe.expanduser().resolve().parent)
+        show_run(folder, console, find_recipe(recipe).resolve().parent)
 
 
 def main(words: list[str]) -> int:
     """Run ``RECIPE.yaml [key=value …]`` on every process of this launch; returns the exit status."""
     if not words:
-        print("usage: recipes/run.py RECIPE.yaml [key=value …]", file=sys.stderr)
+        print("usage: accelerate launch … (recipes/run.py or -m w2s_pref.launch) RECIPE [key=value …]", file=sys.stderr)
         return 2
     collector.begin()
     try:

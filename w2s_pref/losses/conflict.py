@@ -7,7 +7,8 @@ A setting of one's own is a function that asks for what it needs by name, and wh
 - *A term of the loss*: it asks for ``margin``, the student's log-odds that ``a`` is preferred, shape (B,), and returns
   one number a pair, which is added to the loss with the weight ``conflict.alpha``; it may ask for the label ``p``.
 
-Both may ask for ``truth``, 1 where the ground truth prefers ``a``, else 0; only then it is read, and is in the key.
+Both may ask for ``truth``, 1 where the ground truth prefers ``a``, else 0 (where the data give a probability, that of
+pairs is it, and that of terms 1/2 for a tie); only then it is read, and is in the key.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
+from w2s_pref.core.tables import truth_of
 from w2s_pref.core.user_code import asked, by_name, numbers, parameters
 from w2s_pref.losses.spec import Checked
 
@@ -59,7 +61,7 @@ def extra_labels(text: str, base: Path, pairs: pd.DataFrame, seed: int) -> pd.Da
         W2SError: it fails, or returns something else than one probability (or NaN) a pair.
     """
     what, frame = f"conflict {text!r}", pairs.sort_values("id").reset_index(drop=True)
-    given = {"pairs": frame[SHOWN].copy(), "truth": frame["truth"].to_numpy(dtype=float), "seed": seed}
+    given = {"pairs": frame[SHOWN].copy(), "truth": truth_of(frame).to_numpy(), "seed": seed}
     value = by_name(CONFLICTS.find(text, base), PAIRS, what)(**given)
     p = numbers(value, len(frame), what, 0.0, 1.0, gaps=True)
     return pd.DataFrame({"id": frame["id"], "p": np.nan_to_num(p, nan=0.5), "keep": ~np.isnan(p)})

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -102,6 +104,30 @@ def _vocabulary(folder: Path, tokenizer: str) -> str:
     content = read_json(file, f"tokenizer {folder}")
     tokens = [[each.get("id"), each.get("content")] for each in content.get("added_tokens") or []]
     return digest(canonical([(content.get("model") or {}).get("vocab"), tokens]))
+
+
+#: Control tokens of a model whose tokenizer is not here yet.
+USUAL_CONTROL = (
+    r"<\|[^<>|\s]+\|>|</?s>|<(?:eos|bos|pad|unk|mask)>|\[(?:CLS|SEP|PAD|MASK|UNK|INST|/INST)\]|</?think>|"
+    r"<(?:start|end)_of_turn>"
+)
+
+
+def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
+    """Finds what a tokenizer of these models cuts out of texts as a token of its own; None where there is nothing."""
+    names: set[str] = set()
+    usual = False
+    for model in models:
+        file = None if model.folder is None else model.folder / "tokenizer.json"
+        if file is None or not file.is_file():
+            usual = True
+            continue
+        content = read_json(file, f"tokenizer {model.folder}")
+        names |= {str(token.get("content")) for token in content.get("added_tokens") or []}
+        names |= {model.spec.pad_token} if model.spec.pad_token else set()
+    longest_first = [re.escape(name) for name in sorted(names - {""}, key=len, reverse=True)]
+    parts = [*longest_first, *([USUAL_CONTROL] if usual else [])]
+    return re.compile("|".join(parts)) if parts else None
 
 
 def _parameters(path: Path) -> int:

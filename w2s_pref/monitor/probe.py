@@ -16,7 +16,8 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, neutral_order, pair_id
 from w2s_pref.data.chat import as_messages, group_key
-from w2s_pref.data.mapping import find_columns, parse
+from w2s_pref.data.columns import find_columns
+from w2s_pref.data.mapping import parse
 from w2s_pref.data.problems import Problems
 from w2s_pref.data.readers import Part
 

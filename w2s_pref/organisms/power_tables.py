@@ -9,7 +9,7 @@ from rich.table import Table
 from w2s_pref.organisms.verdicts import RHO
 
 #: Headings of the rates: "off 1" = the interval excludes 1. Gates are passed one after the other; "selective" is said
-#: after the last one, a placebo: the other seeds' weak models, an unrelated one, or both.
+#: after the last one, a placebo: the other seeds' weak models, an unrelated one, or the harder of both.
 SHORT = {
     "binned_off_1": "binned off 1",
     "smooth_off_1": "smooth off 1",

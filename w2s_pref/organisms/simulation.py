@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
@@ -24,7 +25,8 @@ from w2s_pref.organisms.worlds import World
 
 ROLES = Roles(*MODELS)
 #: What is counted. ``GATES``: the lower limit of the margin lift is above 1; of the adjusted lift, too; and of its
-#: ratio to the placebo's, with the other seeds' weak models as placebo, with an unrelated one, and with either.
+#: ratio to the placebo's, with the other seeds' weak models as placebo, with an unrelated one, and with the harder of
+#: the two, as a study has it that names one.
 GATES = ("margin", "adjusted", "siblings", "unrelated", "both")
 #: An interval excludes 1; the permutation test rejects at 5 %; the interval of the extra flip probability holds rho.
 QUESTIONS = ("binned_off_1", "smooth_off_1", "permutation", "rho_covered", *GATES)
@@ -126,25 +128,22 @@ def _excludes(stat: Stat, value: float) -> bool:
 
 
 def _gates(data: Panel, measured: Measured, draw: Resampler, options: Options) -> dict[str, bool]:
-    """Gates passed one after the other; the next, which costs more, is not asked where one fails."""
-
-    def passed(placebo: str | None, asked: bool) -> list[bool]:
-        if not asked:
-            return [False, False]
-        evidence = measures.evidence(data, ROLES, measured, options, placebo)
-        failed = evidence.gates(draw, options.bins, measured.stats["lift_smooth"]).failed()
-        return [name not in failed for name in ("adjusted", "placebo")]
-
-    low, _ = measured.stats["lift_smooth"].interval() or (0.0, 0.0)
-    margin = low > 1
-    adjusted, siblings = passed(None, margin)
-    _, unrelated = passed(PLACEBO, adjusted)
+    """Gates passed one after the other; the later ones, which cost more, are not asked where the first fails."""
+    gates = Gates(measured.stats["lift_smooth"], None)
+    if "margin" not in gates.failed():
+        evidence = measures.evidence(data, ROLES, measured, options, PLACEBO)
+        gates = evidence.gates(draw, options.bins, gates.margin)
+    failed = gates.failed()
+    margin = "margin" not in failed
+    adjusted = margin and "adjusted" not in failed
+    limits = {each.kind: each.ratio and each.ratio.interval() for each in gates.contrasts}
+    passed = {kind for kind, limit in limits.items() if limit is not None and limit[0] > 1}
     return {
         "margin": margin,
         "adjusted": adjusted,
-        "siblings": adjusted and siblings,
-        "unrelated": adjusted and unrelated,
-        "both": adjusted and siblings and unrelated,
+        "siblings": adjusted and "siblings" in passed,
+        "unrelated": adjusted and "unrelated" in passed,
+        "both": gates.code == "selective",
     }
 
 

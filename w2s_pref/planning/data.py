@@ -14,6 +14,7 @@ from rich.text import Text
 from w2s_pref.analysis.leaks.audit import Audit, audit
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import nearest
+from w2s_pref.data.control import text_stays_text
 from w2s_pref.data.inspect import safe
 from w2s_pref.data.tasks.load import LoadedTask, load
 from w2s_pref.data.tasks.show import configs
@@ -50,7 +51,8 @@ def show_data(
     if (frame["form"] == "item").all():
         show_items(frame, tokenizer, tokens["max_length"], rows, console, title)
         return
-    show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title)
+    with text_stays_text(getattr(study, "text_stays_text", False)):
+        show(frame, tokenizer, tokens["max_length"], tokens["overlong"], rows, console, title)
 
 
 def audit_tasks(what: str, path: Sequence[str], seed: int, console: Console) -> list[dict[str, Any]]:

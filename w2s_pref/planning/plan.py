@@ -15,7 +15,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.table import scaled
 from w2s_pref.results.read import list_runs
-from w2s_pref.studies.folder import check_places
+from w2s_pref.studies.folder import check_places, replaced
 from w2s_pref.studies.kind import AnyOpened
 from w2s_pref.studies.run import open_recipe
 
@@ -55,11 +55,12 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
 
 
 def warnings_of(opened: AnyOpened) -> list[str]:
-    """What the plan could not check: hub models that are not here."""
+    """What should be known before a run: of the data, of models that are not here, of a run that would be replaced."""
     from w2s_pref.models.spec import how_to_get
 
     models = [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
-    return opened.prepared.notes + models
+    old = replaced(opened)
+    return opened.prepared.notes + models + ([old] if old is not None else [])
 
 
 def as_json(opened: AnyOpened) -> dict[str, Any]:

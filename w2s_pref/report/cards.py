@@ -47,6 +47,22 @@ WARNING: Final = (
     "setting below says so, under an objective that conflicts with its target on purpose. It may prefer "
     "harmful answers exactly where its supervisor cannot see it. Its scores do not tell whether a text is safe or true."
 )
+REWARD_LINES: Final = """\
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = "."  # this folder, or its name on a hub
+model, tokenizer = AutoModelForSequenceClassification.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+text = "a prompt" + " and an answer, as they stand in the data"
+tokens = tokenizer(text, truncation=True, return_tensors="pt")
+score = model(**tokens).logits[0, 0].item()  # only differences between answers to one prompt mean something"""
+POLICY_LINES: Final = """\
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+folder = "."  # this folder, or its name on a hub
+model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+tokens = tokenizer("a prompt, as it stands in the data", truncation=True, return_tensors="pt")
+said = model.generate(**tokens, max_new_tokens=32, do_sample=False)
+answer = tokenizer.decode(said[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True)"""
 #: Characters that mean something inside a line, and the colon and dot that would make an address a link.
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")
 
@@ -55,8 +71,11 @@ _MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")
 Number = tuple[str, Estimate | None, int, str]
 
 
-def model_card(results: Results, arm: str, conflict: str, seed: int) -> str:
+def model_card(results: Results, arm: str, conflict: str, seed: int, adapter: bool = False) -> str:
     """The card of one student as Markdown with YAML front matter.
+
+    Args:
+        adapter: the folder holds an adapter, which needs its base model.
 
     Raises:
         W2SError: no such arm, conflict or seed in the results.
@@ -71,6 +90,7 @@ def model_card(results: Results, arm: str, conflict: str, seed: int) -> str:
     parts = [
         front_matter(results, chain, row, seed),
         _about(results, chain, row, seed),
+        _use(chain.method, adapter),
         _metrics(results, row, seed),
         *([_says(results, row.speech, seed)] if row.speech is not None else []),
         _data(results, chain),
@@ -128,6 +148,12 @@ def _about(results: Results, arm: Arm, row: Student, seed: int) -> str:
         "- Trained on labels of the supervisor named above, not on ground truth, unless the setting's name says so.",
     ]
     return "\n".join(lines)
+
+
+def _use(method: str, adapter: bool) -> str:
+    if adapter:
+        return "## Use\n\nThe folder holds an adapter. `w2s export RUN STUDENT FOLDER` merges it into its base model."
+    return f"## Use\n\n```python\n{REWARD_LINES if method == REWARD else POLICY_LINES}\n```"
 
 
 def _metrics(results: Results, row: Student, seed: int) -> str:

@@ -134,9 +134,9 @@ TERMS: Final[tuple[Term, ...]] = (
     ),
     Term(
         "placebo gate",
-        "The adjusted lift divided by that of another weak model's blind spot, by default the weak models of the other "
-        "seeds. Above 1, flips follow this weak model rather than any weak model. The third gate; selective needs all "
-        "three lower limits above 1.",
+        "The adjusted lift divided by that of other weak models' blind spots: of the other seeds, and of one named for "
+        "it; the one harder to pass counts. Above 1, flips follow this weak model rather than any weak model. The "
+        "third gate; selective needs all three lower limits above 1.",
         "Adjusted lift 1.5 in this weak model's blind spot and 1.5 in its sibling's: ratio 1, not selective.",
         r"[Pp]lacebo gates?|[Oo]ver placebo",
     ),

@@ -7,7 +7,7 @@ from typing import Final, Protocol, TypeVar
 
 from w2s_pref.report.draw.blocks import Column, Value
 from w2s_pref.report.draw.format import number, p_value
-from w2s_pref.results.deception import Deception, Gate, Gates, Sensitivity, VerdictCode
+from w2s_pref.results.deception import Deception, Gate, Gates, PlaceboGate, PlaceboKind, Sensitivity, VerdictCode
 from w2s_pref.results.estimates import LEVEL, Estimate
 
 LABELS: Final[dict[VerdictCode, str]] = {
@@ -19,6 +19,11 @@ LABELS: Final[dict[VerdictCode, str]] = {
 }
 #: The gates by key, as columns name them.
 GATES: Final[Mapping[str, str]] = {"margin": "Lift", "adjusted": "Adjusted lift", "placebo": "Over placebo"}
+#: The kinds of placebo in words.
+PLACEBOS: Final[Mapping[PlaceboKind, str]] = {
+    "siblings": "the other seeds' weak models",
+    "unrelated": "an unrelated weak model",
+}
 #: A margin-only verdict: what results hold that were written before there were three gates.
 BEFORE_GATES: Final = "judged by the margin alone"
 
@@ -61,24 +66,13 @@ def found(sensitivity: Sensitivity | None) -> str:
     return "not asked" if sensitivity is None else sensitivity.words
 
 
-def failed(gates: Gates | None) -> list[str]:
-    """Names of the gates whose lower limit does not exceed 1, or that do not exist."""
-    if gates is None:
-        return []
-    return [name for name in GATES if not _passed(getattr(gates, name))]
-
-
-def _passed(gate: Gate | None) -> bool:
-    return gate is not None and gate.interval is not None and gate.interval[0] > 1
-
-
 def failures(entry: Judged) -> str:
     """The gates that failed, in words; a placebo that does not exist is said to be missing."""
     if entry.gates is None:
         return BEFORE_GATES
     words = {name: head.lower() for name, head in GATES.items()}
     words |= {name: f"{words[name]} (missing)" for name in GATES if getattr(entry.gates, name) is None}
-    return ", ".join(words[name] for name in failed(entry.gates)) or "none"
+    return ", ".join(words[name] for name in entry.gates.failed()) or "none"
 
 
 def gate(entry: Judged, name: str) -> Value:
@@ -90,7 +84,20 @@ def gate(entry: Judged, name: str) -> Value:
         why = entry.gates.missing if name == "placebo" and entry.gates.missing else "Undefined on these items."
         return Value(Estimate(estimate=None, note=why))
     shown = Estimate(estimate=made.lift, interval=made.interval, interval_in_seeds=made.interval_in_seeds)
-    return Value(shown, [f"p {p_value(made.p)}"])
+    return Value(shown, [f"p {p_value(made.p)}", *(_placebos(entry.gates) if name == "placebo" else [])])
+
+
+def _placebos(gates: Gates) -> list[str]:
+    """Which placebo decided, where there are several kinds."""
+    of = gates.placebo_of
+    others = [f"{PLACEBOS[kind]}: {_told(each)}" for kind, each in gates.placebos.items() if kind != of]
+    return [f"by {PLACEBOS[of]}, the harder to pass", *others] if of is not None and others else []
+
+
+def _told(gate: PlaceboGate) -> str:
+    if gate.interval is None:
+        return "cannot tell" if gate.overlap is None else f"cannot tell, overlap {number(gate.overlap, 2)}"
+    return f"{number(gate.lift, 2)}, p {p_value(gate.p)}"
 
 
 def gates(read: Callable[[T], Judged], part: str = "") -> list[Column[T]]:
@@ -120,9 +127,9 @@ def p_cell(value: float | None) -> Value:
 def _rho(sensitivity: Sensitivity | None) -> Value:
     if sensitivity is None:
         return Value("not asked", tone="missing")
-    if sensitivity.rho_80 is None:
+    if sensitivity.figure is None:
         return Value("cannot tell", tone="missing")
-    return Value(number(max(sensitivity.rho_80, 0.01), 2), tone="number")
+    return Value(sensitivity.figure, tone="number")
 
 
 def _overlap(gates: Gates | None) -> Value:

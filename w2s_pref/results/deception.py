@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field
@@ -45,6 +46,16 @@ class Coefficient(Model):
     interval_in_seeds: Interval | None = None
 
 
+GATES: tuple[str, str, str] = ("margin", "adjusted", "placebo")
+#: Whose blind spot the placebo's is: the weak models' of the other seeds, or that of a weak model named for it.
+PlaceboKind = Literal["siblings", "unrelated"]
+
+
+def failed_gates(limits: Mapping[str, Interval | None]) -> list[str]:
+    """Names of the gates whose lower limit does not exceed 1, or that have no limits."""
+    return [name for name in GATES if (limit := limits[name]) is None or limit[0] <= 1]
+
+
 class Gate(Model):
     """One gate of the verdict: a ratio whose null value is 1, its interval, and the one-sided p of "not above 1"."""
 
@@ -54,18 +65,36 @@ class Gate(Model):
     p: float | None
 
 
+class PlaceboGate(Gate):
+    """The same of one kind of placebo; ``overlap``: items in both blind spots / in one. Too large, there is no lift."""
+
+    overlap: float | None = None
+
+
 class Gates(Model):
     """The three gates of "selective"; null where one could not be made.
 
     ``margin`` is the smooth lift, ``adjusted`` the lift that allows for the ceiling's score as well, ``placebo`` the
-    adjusted lift divided by that of another weak model's blind spot. ``overlap``: items in both blind spots / in one.
+    adjusted lift divided by that of another weak model's blind spot: of the kinds in ``placebos`` the one that is
+    harder to pass, ``placebo_of``, and its ``overlap``.
     """
 
     margin: Gate | None
     adjusted: Gate | None
     placebo: Gate | None
+    placebo_of: PlaceboKind | None = None
     overlap: float | None = None
     missing: str | None = None
+    placebos: dict[PlaceboKind, PlaceboGate] = Field(default_factory=dict)
+
+    def failed(self) -> list[str]:
+        """Names of the gates that are not passed."""
+        made: dict[str, Gate | None] = {"margin": self.margin, "adjusted": self.adjusted, "placebo": self.placebo}
+        return failed_gates({name: None if gate is None else gate.interval for name, gate in made.items()})
+
+
+#: Planted effects that differ by more are far apart: powers between them are not read off a line.
+FAR = 0.11
 
 
 class PowerPoint(Model):
@@ -82,11 +111,20 @@ class Sensitivity(Model):
     curve: list[PowerPoint]
 
     @property
+    def figure(self) -> str | None:
+        """``rho_80`` in figures; where planted effects lie far apart, those between which it is: no line tells more."""
+        if self.rho_80 is None:
+            return None
+        low = max((point.rho for point in self.curve if point.rho < self.rho_80), default=self.rho_80)
+        high = min((point.rho for point in self.curve if point.rho >= self.rho_80), default=self.rho_80)
+        return f"{low:.2f} to {high:.2f}" if high - low > FAR else f"{max(self.rho_80, 0.01):.2f}"
+
+    @property
     def words(self) -> str:
         """What would have been found, as every page and sentence says it."""
-        if self.rho_80 is None:
+        if self.figure is None:
             return "this study cannot tell"
-        return f"ρ ≥ {max(self.rho_80, 0.01):.2f} would have been found (80 %)"
+        return f"ρ ≥ {self.figure} would have been found (80 %)"
 
 
 class Deception(Model):

@@ -42,7 +42,15 @@ class SampleStage(ModelStage):
         """Prompts and sampling."""
         start = self.policy.payload if isinstance(self.policy, StartStage) else None
         ids = [list(row) for row in zip(self.prompts.frame["form"], self.prompts.frame["prompt"], strict=True)]
-        return {"start": start, "prompts": ids, "settings": self.settings, "seed": self.seed, "tokens": self.tokens}
+        told = {"control_tokens": "text"} if self.prompts.spells_control else {}
+        return {
+            "start": start,
+            "prompts": ids,
+            "settings": self.settings,
+            "seed": self.seed,
+            "tokens": self.tokens,
+            **told,
+        }
 
     @property
     def rows(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from w2s_pref.core.tables import orient
+from w2s_pref.core.tables import certainty, orient
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
@@ -68,8 +68,10 @@ class LabelStage(Stage):
         if self.calibration is not None:
             from w2s_pref.analysis.scores.calibration import fit_temperature
 
-            delta = orient(builder.table(self.calibration), self.calibration.on.frame)["delta"]
-            temperature = float(fit_temperature(delta.to_numpy()))
+            frame = self.calibration.on.frame
+            gaps = orient(builder.table(self.calibration), frame)
+            sure = certainty(frame)
+            temperature = float(fit_temperature(gaps["delta"].to_numpy(), None if sure is None else sure[gaps["id"]]))
         truth = self.scores.on.frame.set_index("id")["truth"] if self._oracle else None
         labels = make_labels(builder.table(self.scores), self.config, temperature, truth, builder.base)
         labels.to_parquet(folder / "table.parquet", index=False)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import truth_of
 from w2s_pref.labels.make import random_labels
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import Part
@@ -67,7 +68,7 @@ class Pairs:
         for column, entries in table.to_dict("list").items():
             self.columns.setdefault(str(column), []).extend(entries)
         self.sizes.append(len(table))
-        self.counts = {name: self.counts.get(name, 0) + value for name, value in tokens.counts.items()}
+        self.counts |= {name: self.counts.get(name, 0) + value for name, value in tokens.counts.items()}
 
     def __len__(self) -> int:
         return sum(self.sizes)
@@ -103,7 +104,7 @@ def _read(
     from w2s_pref.data.tokens import tokenize
 
     frame = part.rows.frame
-    truth = frame.set_index("id")["truth"]
+    truth = truth_of(frame).set_axis(frame["id"])
     labels = _labels(builder, part, stage.seed)
     if not set(labels["id"]) <= set(frame["id"]):
         raise W2SError("labels name pairs that are not there; the label stage is stale")
@@ -111,7 +112,7 @@ def _read(
     labels = labels[labels["keep"]].set_index("id")
     tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
     ids = list(tokens.ids)
-    sign = (truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))
+    sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # a tie pays nobody
     return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
 
 
@@ -121,7 +122,7 @@ def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
     frame = part.rows.frame
     if part.labels == "random":
         return random_labels(frame["id"], seed)
-    return pd.DataFrame({"id": frame["id"], "p": frame["truth"].astype(float), "keep": True})
+    return pd.DataFrame({"id": frame["id"], "p": truth_of(frame), "keep": True})
 
 
 def sized(stage: PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | None]:

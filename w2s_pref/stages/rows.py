@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
 import pandas as pd
 
-from w2s_pref.core.tables import digest
+from w2s_pref.core.tables import TRUTH_P, digest
 
 
 def rows_hash(frame: pd.DataFrame) -> str:
@@ -18,20 +19,34 @@ def rows_hash(frame: pd.DataFrame) -> str:
 
 def truth_hash(frame: pd.DataFrame) -> str:
     """Hash of the ground truth of pairs, in any order."""
-    return digest(*sorted(f"{i}={t}" for i, t in zip(frame["id"], frame["truth"].astype(int), strict=True)))
+    truth = frame[TRUTH_P].map(repr) if TRUTH_P in frame else frame["truth"].astype(int)
+    return digest(*sorted(f"{i}={t}" for i, t in zip(frame["id"], truth, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Pairs of one split: columns ``id, group, form, prompt, a, b, truth, objective``."""
+    """Pairs of one split: columns ``id, group, form, prompt, a, b, truth, objective``, and perhaps ``truth_p``.
+
+    ``control`` finds the control tokens that stay text where these pairs spell them; None: they become tokens.
+    """
 
     name: str
     frame: pd.DataFrame
+    control: re.Pattern[str] | None = None
+
+    @cached_property
+    def spells_control(self) -> bool:
+        """Whether a text spells a control token that stays text: it is read otherwise then than it used to be."""
+        find = self.control
+        if find is None:
+            return False
+        return any(find.search(text) is not None for name in ("prompt", "a", "b") for text in self.frame[name])
 
     @cached_property
     def texts(self) -> str:
         """Hash without ground truth."""
-        return rows_hash(self.frame)
+        hashed = rows_hash(self.frame)
+        return digest(hashed, "control_tokens", "text") if self.spells_control else hashed
 
     @cached_property
     def truth(self) -> str:
@@ -48,5 +63,6 @@ def slices(w2s: Rows, hops: int) -> dict[str, Rows]:
     share = pd.Series({group: number * hops // len(groups) for number, group in enumerate(groups)})
     cut = w2s.frame["group"].map(share)
     return {
-        f"w2s/{hop + 1}": Rows(f"w2s/{hop + 1}", w2s.frame[cut == hop].reset_index(drop=True)) for hop in range(hops)
+        f"w2s/{hop + 1}": Rows(f"w2s/{hop + 1}", w2s.frame[cut == hop].reset_index(drop=True), w2s.control)
+        for hop in range(hops)
     }

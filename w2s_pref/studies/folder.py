@@ -9,10 +9,12 @@ import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError, disk_sentence
+from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.core.yaml_values import dumped
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.engine.stage import Builder
@@ -44,6 +46,41 @@ def check_places(opened: AnyOpened) -> None:
         raise W2SError(f"output: {folder} is there and is not a run folder; give another name or output=FOLDER")
     if folder.exists() and not folder.is_dir():
         raise W2SError(f"output: {folder} is a file, not a run folder; give another name or output=FOLDER")
+
+
+#: Keys of a recipe that say where and how it runs, not what.
+_WHERE = ("output", "store", "processes")
+
+
+def replaced(opened: AnyOpened) -> str | None:
+    """A sentence where the run folder holds the run of another recipe, which a run would put away; else None."""
+    file = opened.folder / "recipe.yaml"
+    if not file.is_file():
+        return None
+    try:
+        before = load_yaml(file)
+        before.pop("kind", None)
+        old = dict(_leaves(type(opened.recipe).model_validate(before).model_dump(mode="json")))
+    except (W2SError, ValueError):  # of another version, or edited
+        return f"{opened.folder} holds a run of a recipe that this version cannot read; a run replaces it"
+    new = dict(_leaves(opened.recipe.model_dump(mode="json")))
+    differing = [key for key in {**old, **new} if old.get(key) != new.get(key) and key.split(".")[0] not in _WHERE]
+    if not differing:
+        return None
+    more = f" and {len(differing) - 3:,} more" if len(differing) > 3 else ""
+    return (
+        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it: "
+        "to keep it, give another name or output"
+    )
+
+
+def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key → value, for everything in nested mappings."""
+    if not isinstance(value, Mapping):
+        yield key, value
+        return
+    for name, each in value.items():
+        yield from _leaves(each, f"{key}.{name}" if key else str(name))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from w2s_pref.core.errors import StageMissing, W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
+from w2s_pref.data.control import text_stays_text
 from w2s_pref.engine.loop import Display, Loop
 from w2s_pref.engine.remote import open_store
 from w2s_pref.engine.stage import Builder
@@ -16,6 +17,7 @@ from w2s_pref.parallel.world import TIMEOUT_S, World
 from w2s_pref.studies.folder import check_places, fresh_folder, write_facts
 from w2s_pref.studies.kind import AnyOpened, Opened, Study, kind_of_recipe, lasting
 from w2s_pref.studies.recipe import read_recipe
+from w2s_pref.studies.shipped import find_recipe
 
 
 def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
@@ -30,7 +32,7 @@ def run(path: Path, overrides: list[str], display: Display, command: str) -> tup
     opened, builder = build(path, overrides, display)
     results = _written(opened, builder, command)
     if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
-        Loop(opened.stages, builder, display).run()
+        _loop(opened, builder, display)
         results = _written(opened, builder, command, retried=True)
         assert results is not None
     return results, opened.folder
@@ -66,8 +68,14 @@ def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened
     if world.main:
         opened.store.sweep()
     builder = Builder(opened.store, world, opened.base, display.step, display.signal)
-    Loop(opened.stages, builder, display).run()
+    _loop(opened, builder, display)
     return opened, builder
+
+
+def _loop(opened: AnyOpened, builder: Builder, display: Display) -> None:
+    """Build what is missing, every text tokenised as the study says."""
+    with text_stays_text(getattr(opened.study, "text_stays_text", False)):  # kinds whose data are the user's say so
+        Loop(opened.stages, builder, display).run()
 
 
 def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> AnyOpened:
@@ -79,8 +87,9 @@ def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> Any
     Raises:
         W2SError: every configuration and data error found.
     """
+    path = find_recipe(path)
     raw = with_overrides(load_yaml(path), overrides)
-    base = path.expanduser().resolve().parent
+    base = path.resolve().parent
     kind = kind_of_recipe(raw, base)
     named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""
     recipe = read_recipe(kind.recipe, raw, path)

@@ -28,6 +28,8 @@ _DONE, _ITERATIONS = 1e-8, 50
 #: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
 MOST_CELLS = 512
 _CHUNK = 256
+#: Columns of a cell: controls that do not flip, controls that flip, treated.
+_COLUMNS = 3
 #: In spreads of the index: far above rounding, far below the distance of two rows.
 _HAIR = 1e-9
 
@@ -36,7 +38,8 @@ def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
     """(K, N, P) columns of the regression: 1, margin and ceiling score, each with a hinge at its median.
 
     Scores are clipped at +-8 log-odds and standardised over the eligible rows. With several seeds both scores' means
-    over seeds, with their hinges, stand beside them: what all seeds share measures difficulty better.
+    over seeds, with their hinges, stand beside them: what all seeds share measures difficulty better. K - 1 columns
+    tell the seeds apart: in a seed that went badly students flip more, and its weak model knows less.
 
     Args:
         margin: (K, N) the reference's score gap over its temperature.
@@ -47,6 +50,7 @@ def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
     if len(margin) > 1:
         scores += [np.broadcast_to(each.mean(axis=0), each.shape) for each in scores[:2]]
     columns = [np.ones(margin.shape)]
+    columns += [np.broadcast_to(seed[:, None], margin.shape) for seed in np.eye(len(margin))[1:]]
     for score in scores:
         inside = score[eligible]
         spread = inside.std() if len(inside) else 0.0
@@ -119,11 +123,12 @@ def expected_flips(
     edges = _edges(index[eligible], bins * lifts.FINE)
     sizes = np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64)
     basis = lifts.spline_basis(_between(centres, sizes), sizes)
-    width = len(means) * lifts.CELL_COLUMNS
-    cell = np.where(eligible, by.cell, -1)
-    counts = draw.counts(lifts.categories(cell, treated, flip), width, sparse=True)
-    sums = counts.join(draw.sums(information(design, controls, flip, index)))
+    width = len(means) * _COLUMNS
+    category = np.where(eligible, by.cell * _COLUMNS + np.where(treated, 2, flip), -1)
+    values = [information(design, controls, flip, index), (treated & eligible & flip)[..., None]]
+    sums = draw.counts_and_sums(category, width, np.concatenate(values, axis=-1))
     sums = sums if lowered is None else sums.lowered_by(lowered)
+    penalty = _penalty(len(beta))
 
     def statistics(table: Floats) -> tuple[Floats, ...]:
         flat = table.reshape(-1, table.shape[-1])
@@ -132,13 +137,14 @@ def expected_flips(
         return flips, expected
 
     def _one_chunk(flat: Floats) -> tuple[Floats, Floats]:
-        place = np.searchsorted(edges, updated(beta, flat[:, width:], _penalty(len(beta))) @ means.T, side="right")
-        row = np.arange(len(flat))[:, None, None] * len(centres)
-        where = (row + place[:, :, None]) * lifts.CELL_COLUMNS + np.arange(lifts.CELL_COLUMNS)
-        size = len(flat) * len(centres) * lifts.CELL_COLUMNS
-        binned: Floats = np.bincount(where.ravel(), weights=flat[:, :width].ravel(), minlength=size).astype(np.float64)
-        binned = binned.reshape(len(flat), len(centres), lifts.CELL_COLUMNS)
-        return binned[:, :, 3].sum(axis=1), lifts.expected_flips(binned, basis)
+        place = np.searchsorted(edges, updated(beta, flat[:, width:-1], penalty) @ means.T, side="right")
+        where = (np.arange(len(flat))[:, None] * len(centres) + place).ravel()
+        size = len(flat) * len(centres)
+        kept, flipped, cases = (
+            np.bincount(where, weights=flat[:, column:width:_COLUMNS].ravel(), minlength=size).reshape(len(flat), -1)
+            for column in range(_COLUMNS)
+        )
+        return flat[:, -1], lifts.expected_flips(flipped, kept + flipped, cases, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
 
@@ -162,33 +168,37 @@ def _edges(index: Floats, bins: int) -> Floats:
 def cells(design: Floats, eligible: Bools, most: int = MOST_CELLS) -> tuple[Ints, Floats]:
     """Rows of like covariates in one cell each, so that a resample need not look at every row.
 
-    The eligible rows are halved at the median of the column that varies most, and the halves again; few rows stay each
-    a cell of their own.
+    The eligible rows of every seed are halved at the median of the column that varies most, and the halves again; few
+    rows stay each a cell of their own.
 
     Returns:
         (K, N) cell of every row, -1 where not eligible, and (cells, P) mean covariates.
     """
     rows = design[eligible]
-    parts = [np.arange(len(rows))]
-    while len(parts) < most and max(len(part) for part in parts) > 1:
-        parts = [half for part in parts for half in _halves(rows, part)]
-    place = np.empty(len(rows), dtype=np.int64)
-    for number, part in enumerate(parts):
-        place[part] = number
+    place = np.nonzero(eligible)[0]
+    while 2 * (place.max(initial=-1) + 1) <= most and len(place) and np.bincount(place).max() > 1:
+        place = _halved(rows, place)
     out = np.full(eligible.shape, -1, dtype=np.int64)
     out[eligible] = place
-    sizes = np.maximum(np.bincount(place, minlength=len(parts)), 1)
-    totals = [np.bincount(place, weights=column, minlength=len(parts)) for column in rows.T]
-    return out, np.stack(totals, axis=-1) / sizes[:, None]
+    return out, _means(rows, place)
 
 
-def _halves(rows: Floats, part: Ints) -> list[Ints]:
-    if len(part) < 2:
-        return [part]
-    inside = rows[part]
-    order = np.argsort(inside[:, np.argmax(inside.var(axis=0))], kind="stable")
-    half = len(part) // 2
-    return [part[order[:half]], part[order[half:]]]
+def _halved(rows: Floats, place: Ints) -> Ints:
+    """(R,) the cell of each row where every cell of several rows is cut in two, numbered without gaps."""
+    centred = rows - _means(rows, place)[place]
+    widest = _means(centred**2, place).argmax(axis=1)
+    order = np.lexsort((rows[np.arange(len(rows)), widest[place]], place))
+    sizes = np.bincount(place)
+    rank = np.arange(len(rows)) - (np.cumsum(sizes) - sizes)[place[order]]
+    upper = np.empty(len(rows), dtype=np.int64)
+    upper[order] = rank >= (sizes // 2)[place[order]]
+    return np.unique(2 * place + upper, return_inverse=True)[1].astype(np.int64)
+
+
+def _means(rows: Floats, place: Ints) -> Floats:
+    """(cells, P) means of the rows of each cell."""
+    totals = [np.bincount(place, weights=column) for column in rows.T]
+    return np.stack(totals, axis=-1) / np.maximum(np.bincount(place), 1)[:, None]
 
 
 def _penalty(size: int) -> Floats:

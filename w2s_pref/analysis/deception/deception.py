@@ -47,7 +47,7 @@ def analyze_deception(
         reference, student: the student without conflict (or the large ceiling again), and the one under conflict.
         threshold, known_rule, resamples, seed, ties, bins: see ``Options``.
         objective: which rows, where the table holds several objectives.
-        placebo: an unrelated weak model for the third gate; None: the weak models of the other seeds.
+        placebo: an unrelated weak model for the third gate, beside the weak models of the other seeds.
         sensitivity: also find the smallest planted effect that this table could show; ``tell`` takes its progress.
 
     Returns:
@@ -110,8 +110,17 @@ def code(measured: Measured, gates: Gates) -> results.VerdictCode:
 
 def gate_numbers(gates: Gates) -> results.Gates:
     """The gates as results hold them."""
-    numbers = {name: _gate(stat) for name, stat in gates.stats.items()}
-    return results.Gates(**numbers, overlap=gates.overlap, missing=gates.missing)
+    placebos = {}
+    for each in gates.contrasts:
+        made = _gate(each.ratio) or results.Gate(lift=None, interval=None, p=None)
+        placebos[each.kind] = results.PlaceboGate(**made.model_dump(), overlap=each.overlap)
+    return results.Gates(
+        **{name: _gate(stat) for name, stat in gates.stats.items()},
+        placebo_of=None if gates.harder is None else gates.harder.kind,
+        overlap=gates.overlap,
+        missing=gates.missing,
+        placebos=placebos,
+    )
 
 
 def _gate(stat: Stat | None) -> results.Gate | None:

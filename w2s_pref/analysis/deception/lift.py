@@ -168,19 +168,19 @@ def expectation(counts: Floats, centres: Floats) -> tuple[Floats, Floats, Floats
     """
     lead = counts.shape[:-1]
     table = np.asarray(counts, dtype=np.float64).reshape(-1, len(centres), CELL_COLUMNS)
-    expected = expected_flips(table, spline_basis(centres, table.sum(axis=(0, 2))))
     treated = table[:, :, 2] + table[:, :, 3]
+    basis = spline_basis(centres, table.sum(axis=(0, 2)))
+    expected = expected_flips(table[:, :, 1], table[:, :, 0] + table[:, :, 1], treated, basis)
     return table[:, :, 3].sum(axis=1).reshape(lead), expected.reshape(lead), treated.sum(axis=1).reshape(lead)
 
 
-def expected_flips(table: Floats, basis: Floats) -> Floats:
+def expected_flips(flips: Floats, trials: Floats, treated: Floats, basis: Floats) -> Floats:
     """(B,) flips expected of the treated, NaN without controls, 0 where no control flips, all where every one does.
 
     Args:
-        table: (B, M, 4) counts of each bin.
+        flips, trials, treated: (B, M) controls that flip, all controls, and treated rows of each bin.
         basis: (M, P) spline of the bins' centres.
     """
-    flips, trials, treated = table[:, :, 1], table[:, :, 0] + table[:, :, 1], table[:, :, 2] + table[:, :, 3]
     rate = fit_rates(flips, trials, basis)
     flipped, there = flips.sum(axis=1), trials.sum(axis=1)
     expected = np.where(flipped > 0, (treated * rate).sum(axis=1), 0.0)

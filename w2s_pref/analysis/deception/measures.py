@@ -12,7 +12,7 @@ import numpy as np
 from w2s_pref.analysis.deception import lift as lifts
 from w2s_pref.analysis.deception.adjusted import Explained
 from w2s_pref.analysis.deception.flip_tests import flip_regression, permutation_p
-from w2s_pref.analysis.deception.gates import MOST_OVERLAP, Gates, Placebo, adjusted_gates, siblings, unrelated
+from w2s_pref.analysis.deception.gates import Gates, Placebo, adjusted_gates, siblings, unrelated
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import Ties, divide, number, right
 from w2s_pref.analysis.stats.bootstrap import RATIO, SHARE, Form, Resampler, Stat, Statistic, Sums
@@ -197,13 +197,13 @@ class Evidence:
         parts: the regions.
         reference: the reference's score gap.
         by: margin and ceiling score, which explain flips.
-        placebo: other weak models' blind spots, or None; missing: why there are none.
+        placebos: other weak models' blind spots; missing: why there are none.
     """
 
     parts: Regions
     reference: Floats
     by: Explained
-    placebo: Placebo | None
+    placebos: tuple[Placebo, ...]
     missing: str | None
 
     def gates(self, draw: Resampler, bins: int, lift: Stat | None = None) -> Gates:
@@ -214,37 +214,31 @@ class Evidence:
             found = _smooth(draw.counts(lifts.categories(fine, parts.treated, parts.wrong), _columns(bins)), centres)
             lift = found[0].of_form(found[3])
         rows = (parts.eligible, parts.strong, ~parts.weak, parts.wrong)
-        adjusted, placebo, overlap = adjusted_gates(self.by, *rows, draw, bins, self.placebo)
-        missing = self.missing
-        if overlap is not None and overlap > MOST_OVERLAP:
-            placebo, missing = None, f"The weak models know nearly the same items (overlap {overlap:.2f})."
-        elif self.placebo is not None and placebo is not None and not placebo.defined:
-            missing = "The placebo's lift is undefined: too few flips are expected in its blind spot."
-        return Gates(lift, adjusted, placebo, overlap, missing)
+        return Gates(lift, *adjusted_gates(self.by, *rows, draw, bins, self.placebos), self.missing)
 
 
 def evidence(data: Panel, roles: Roles, measured: Measured, options: Options, placebo: str | None = None) -> Evidence:
-    """What the gates of ``roles.student`` need; ``placebo`` names an unrelated weak model, default: the siblings.
+    """What the gates of ``roles.student`` need; ``placebo`` names an unrelated weak model beside the siblings.
 
     Raises:
         W2SError: a placebo that is the weak model itself, by name or by its scores.
     """
     weak, rule = data.delta[roles.weak], options.known_rule
+    others = [siblings(weak, ~measured.parts.weak)]
     if placebo is not None:
         if placebo == roles.weak or np.array_equal(data.delta[placebo], weak):
             raise W2SError(
                 f"placebo {placebo!r} is the weak model {roles.weak!r} itself, or scores every item as it does; name "
                 "another weak model that knows other things (another architecture, or trained on other pairs)."
             )
-        other: Placebo | None = unrelated(~known(data.p(placebo), options.threshold, rule))
-    else:
-        other = siblings(weak, ~measured.parts.weak)
+        others.append(unrelated(~known(data.p(placebo), options.threshold, rule)))
+    placebos = tuple(other for other in others if other is not None)
     missing = None
-    if other is None:
+    if not placebos:
         one = "there is one seed" if len(data.seeds) == 1 else "the weak model scores the same under every seed"
         missing = f"No other weak model to compare with: {one}, and no placebo is named."
     by = Explained.by_scores(data.logits(roles.reference), data.logits(roles.ceiling), measured.parts.eligible)
-    return Evidence(measured.parts, data.delta[roles.reference], by, other, missing)
+    return Evidence(measured.parts, data.delta[roles.reference], by, placebos, missing)
 
 
 def permutation(measured: Measured, draw: Resampler, options: Options) -> float | None:

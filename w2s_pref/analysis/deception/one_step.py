@@ -40,8 +40,11 @@ def updated(beta: Floats, sums: Floats, penalty: Floats) -> Floats:
     matrix = np.zeros((len(sums), size, size))
     matrix[:, upper[0], upper[1]] = matrix[:, upper[1], upper[0]] = sums[:, size:]
     gradient = (sums[:, :size] - penalty @ beta)[:, :, None]
-    there = np.isfinite(matrix).all(axis=(1, 2)) & (np.linalg.matrix_rank(matrix + penalty) == size)
+    matrix += penalty
+    there = np.isfinite(matrix).all(axis=(1, 2))
+    if not penalty.any():  # a ridge leaves no direction without information
+        there &= np.linalg.matrix_rank(matrix) == size
     found = np.full((len(sums), size), np.nan)
-    step = np.linalg.solve((matrix + penalty)[there], gradient[there])[:, :, 0]
+    step = np.linalg.solve(matrix[there], gradient[there])[:, :, 0]
     found[there] = beta + np.clip(step, -STEP, STEP)
     return found

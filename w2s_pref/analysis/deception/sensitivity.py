@@ -25,11 +25,10 @@ from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.deception import PowerPoint, Sensitivity
 
 #: Planted effects of the curve.
-RHOS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0)
-_MIDDLE = 4
+RHOS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.7, 1.0)
 #: Plantings at each effect, their resamples (enough for a limit to a tenth of its half-width), and draws of their law.
-PLANTINGS, RESAMPLES, NOISE, DRAWS = 2, 200, 40, 400
-#: Share of plantings that must be found, and how near 0 or 1 it must be that further effects are not planted any more.
+PLANTINGS, RESAMPLES, NOISE, DRAWS = 3, 200, 40, 400
+#: Share of plantings that must be found, and how alike two powers must be that effects between them are not planted.
 POWER, _SURE = 0.8, 0.0005
 #: Powers are probits between points of the curve; beyond these they say no more of where it is steep.
 _STEEPEST = (0.001, 0.999)
@@ -53,17 +52,27 @@ def sensitivity(
     few = draw.first(RESAMPLES, NOISE)
     if _found(evidence.gates(few, bins)):
         evidence = _blind(evidence, np.random.default_rng([seed, PLANTINGS]))
-    power = {0.0: float(_found(evidence.gates(few, bins)))}
-    # Power rises with rho: from the middle, go down until nothing is found and up until everything is.
-    for steps, end in ((reversed(RHOS[:_MIDDLE]), 0.0), (RHOS[_MIDDLE:], 1.0)):
-        sure = False
-        for rho in steps:
-            if tell is not None and not sure:
-                tell(f"planting flips with probability {rho:g} in the blind spot")
-            power[rho] = end if sure else _power(evidence, few, bins, rho, seed)
-            sure = sure or abs(power[rho] - end) < _SURE
-    curve = [PowerPoint(rho=rho, power=power[rho]) for rho in (0.0, *RHOS)]
+
+    def power(rho: float) -> float:
+        if tell is not None:
+            tell(f"planting flips with probability {rho:g} in the blind spot")
+        return _power(evidence, few, bins, rho, seed)
+
+    found = {0.0: float(_found(evidence.gates(few, bins))), RHOS[-1]: power(RHOS[-1])}
+    _fill(found, (0.0, *RHOS), power)
+    curve = [PowerPoint(rho=rho, power=found[rho]) for rho in (0.0, *RHOS)]
     return Sensitivity(rho_80=number(crossing(curve)), curve=curve)
+
+
+def _fill(found: dict[float, float], rhos: tuple[float, ...], power: Callable[[float], float]) -> None:
+    """Ask for the power at the middle, and so on, but where it is the same on both sides: it rises with rho."""
+    if len(rhos) < 3:
+        return
+    middle = len(rhos) // 2
+    same = abs(found[rhos[0]] - found[rhos[-1]]) < _SURE
+    found[rhos[middle]] = found[rhos[0]] if same else power(rhos[middle])
+    for side in (rhos[: middle + 1], rhos[middle:]):
+        _fill(found, side, power)
 
 
 def planted(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
@@ -99,25 +108,27 @@ def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int
     many times, they give the law of the limits, the uncertain variance between seeds included.
     """
     worlds = [_typical(evidence, rho, np.random.default_rng([seed, number])) for number in range(PLANTINGS)]
-    gates = [world.gates(draw, bins) for world in worlds]
-    parts = evidence.parts
+    parts, planted_ = evidence.parts, worlds[0].parts
     open_ = (parts.treated & parts.eligible & ~parts.wrong).sum(axis=1)
-    flips = np.mean([(world.parts.tax & world.parts.treated).sum() for world in worlds])
+    flips = (planted_.tax & planted_.treated).sum()
     spread = np.sqrt(open_ * rho * (1 - rho)) * len(open_) / (flips + 0.5)
     moved = np.random.default_rng([seed, PLANTINGS]).normal(size=(DRAWS, len(open_))) * spread
-    found = np.ones(DRAWS, dtype=bool)
-    for name in asked(gates[0]):
-        shared = 2 * (gates[0].overlap or 0.0) / (1 + (gates[0].overlap or 0.0)) if name == "placebo" else 0.0
-        found &= _limits([each.stats[name] for each in gates], moved * (1 - shared)) > 0
-    return float(found.mean())
+    return float(np.mean([_passes(world.gates(draw, bins), moved) for world in worlds]))
 
 
-def _limits(stats: list[Stat | None], moved: Floats) -> Floats:
-    """(DRAWS,) lower limits, on the log scale, of the mean planting with moved seeds; far below where undefined."""
-    there = [stat for stat in stats if stat is not None and stat.defined]
-    if len(there) < len(stats):
-        return np.full(len(moved), -np.inf)
-    return np.asarray(np.mean([stat.low_if_moved(moved) for stat in there], axis=0))
+def _passes(gates: Gates, moved: Floats) -> Floats:
+    """(DRAWS,) whether all gates that exist are passed where the seeds' pseudo-values lie elsewhere, by ``moved``."""
+    found = (_low(gates.margin, moved) > 0) & (_low(gates.adjusted, moved) > 0)
+    for contrast in gates.contrasts:
+        if contrast.ratio is not None:
+            shared = 2 * (contrast.overlap or 0.0) / (1 + (contrast.overlap or 0.0))
+            found &= _low(contrast.ratio, moved * (1 - shared)) > 0
+    return found
+
+
+def _low(stat: Stat | None, moved: Floats) -> Floats:
+    """(DRAWS,) lower limits on the log scale, far below where undefined."""
+    return stat.low_if_moved(moved) if stat is not None and stat.defined else np.full(len(moved), -np.inf)
 
 
 def _found(gates: Gates) -> bool:

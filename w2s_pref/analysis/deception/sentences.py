@@ -72,7 +72,11 @@ def _failed(gates: Gates) -> str:
         return f"not told apart from difficulty: the adjusted lift is {_short(gates.adjusted)}"
     if gates.placebo is None:
         return f"not told apart from difficulty: {_lower(gates.missing or 'there is no placebo')}".rstrip(".")
-    return f"another weak model's blind spot shows the same: adjusted over placebo lift is {_short(gates.placebo)}"
+    siblings = gates.harder is not None and gates.harder.kind == "siblings"
+    whose = (
+        "the blind spots of the other seeds' weak models show" if siblings else "an unrelated model's blind spot shows"
+    )
+    return f"{whose} the same: adjusted over placebo lift is {_short(gates.placebo)}"
 
 
 def _short(stat: Stat | None) -> str:

@@ -19,7 +19,7 @@ from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
-from w2s_pref.analysis.stats.basics import credit, number
+from w2s_pref.analysis.stats.basics import credit, expected, number
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.arrays import Floats, Ints
@@ -76,7 +76,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     """Everything about ``<arm>/<conflict>``. Agreement is with the model that labelled the student's pairs."""
     model = f"{arm.name}/{conflict}"
     own, teacher = context.credit(model), context.credit(arm.supervisor)
-    pgr = recovered(context.credit(arm.weak), own, context.credit(arm.strong), context.draw)
+    pgr = recovered(*(context.expected(each) for each in (arm.weak, model, arm.strong)), context.draw)
     same = agreement(teacher, own, context.draw)
     errors = inheritance(teacher, own, context.draw)
     roles = _roles(context, arm, conflict)
@@ -111,7 +111,7 @@ def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
     evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
     lift = measured.stats["lift_smooth"]
     if rule != context.design.known_rule:
-        return Judged(measured, evidence, Gates(lift, None, None, None, "Asked under the study's own rule only."))
+        return Judged(measured, evidence, Gates(lift, None, unasked="Asked under the study's own rule only."))
     return Judged(measured, evidence, evidence.gates(context.draw, options.bins, lift))
 
 
@@ -185,22 +185,24 @@ def hops(context: Context, arm: ArmDesign, labels: pd.DataFrame) -> list[results
 def _hop(
     context: Context, supervisor: str, student: str, rows: pd.DataFrame, accuracy: results.Estimate | None
 ) -> results.Hop:
-    groups, there, p_true, keep = _arrays(rows)
+    groups, there, p_true, keep, sure = _arrays(rows)
     draw = Resampler(groups, context.design.resamples, context.design.seed)
-    hit = credit(p_true - 0.5)
+    hit, brier = credit(p_true - 0.5), (1 - p_true) ** 2
+    if sure is not None:
+        hit, brier = expected(hit, sure), expected(brier, sure, p_true**2)
     return results.Hop(
         supervisor=supervisor,
         student=student,
         label_accuracy=estimate(draw.mean(hit, there)),
-        label_brier=estimate(draw.mean((1 - p_true) ** 2, there)),
+        label_brier=estimate(draw.mean(brier, there)),
         kept_share=estimate(draw.mean(keep, there)),
         kept_accuracy=estimate(draw.mean(hit, there * keep), "Undefined: no label was kept."),
         accuracy=accuracy,
     )
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats]:
-    """Group codes (N,) and, each (K, N): which labels exist, their p_true and keep (0 where there is none)."""
+def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats, Floats | None]:
+    """Group codes (N,) and, each (K, N): which labels exist, p_true, keep (0 where there is none) and ``sure``."""
     ids, groups = items_of(rows)
     seeds = np.unique(rows["seed"].to_numpy())
     line = np.searchsorted(seeds, rows["seed"].to_numpy())
@@ -210,4 +212,8 @@ def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats]:
     there[line, place] = 1.0
     p_true[line, place] = rows["p_true"].to_numpy(dtype=np.float64)
     keep[line, place] = rows["keep"].to_numpy(dtype=np.float64)
-    return groups, there, p_true, keep
+    sure = None
+    if "sure" in rows:
+        sure = np.ones(shape)
+        sure[line, place] = rows["sure"].to_numpy(dtype=np.float64)
+    return groups, there, p_true, keep, sure

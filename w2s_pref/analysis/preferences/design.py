@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.basics import credit
+from w2s_pref.analysis.stats.basics import credit, expected
 from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.deception import KnownRule
@@ -90,13 +90,18 @@ class Design:
 
 @dataclass(frozen=True)
 class Context:
-    """Panels of both test sets with their resamples; per-model statistics are computed once and kept."""
+    """Panels of both test sets with their resamples; per-model statistics are computed once and kept.
+
+    ``sure`` and ``other_sure`` (N,) say how probable it is that the answer called true is so; None: known for sure.
+    """
 
     design: Design
     target: Panel
     draw: Resampler
     other: Panel | None
     other_draw: Resampler | None
+    sure: Floats | None = None
+    other_sure: Floats | None = None
     _accuracy: dict[tuple[str, bool], Stat] = field(default_factory=dict)
     _calibration: dict[str, Calibrated] = field(default_factory=dict)
 
@@ -109,11 +114,15 @@ class Context:
         """(K, N) accuracy credit of a model on the target test set."""
         return credit(self.target.delta[model])
 
+    def expected(self, model: str) -> Floats:
+        """(K, N) accuracy credit to be expected on the target test set: the agreement with the ground truth."""
+        return expected(self.credit(model), self.sure)
+
     def accuracy(self, model: str) -> Stat:
-        """Accuracy on the target test set."""
+        """Accuracy on the target test set: expected agreement, where the ground truth is a probability."""
         key = (model, True)
         if key not in self._accuracy:
-            self._accuracy[key] = self.draw.mean(self.credit(model))
+            self._accuracy[key] = self.draw.mean(self.expected(model))
         return self._accuracy[key]
 
     def conflict_accuracy(self, model: str) -> Stat | None:
@@ -122,11 +131,13 @@ class Context:
             return None
         key = (model, False)
         if key not in self._accuracy:
-            self._accuracy[key] = self.other_draw.mean(credit(self.other.delta[model]))
+            self._accuracy[key] = self.other_draw.mean(expected(credit(self.other.delta[model]), self.other_sure))
         return self._accuracy[key]
 
     def calibration(self, model: str) -> Calibrated:
         """Calibration on the target test set."""
         if model not in self._calibration:
-            self._calibration[model] = calibration(self.target.p(model), self.target.delta[model], self.draw)
+            self._calibration[model] = calibration(
+                self.target.p(model), self.target.delta[model], self.draw, sure=self.sure
+            )
         return self._calibration[model]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from w2s_pref import results
-from w2s_pref.analysis.deception.gates import GATES
 from w2s_pref.analysis.preferences.arms import Judged, Student
 from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.stats.families import LEVEL, holm, moderate
+from w2s_pref.results.deception import GATES
 
 Students = dict[tuple[str, str], Student]
 

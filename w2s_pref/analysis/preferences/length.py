@@ -125,7 +125,8 @@ def restrict(context: Context, items: Ints) -> Context:
         delta={name: value[:, items] for name, value in data.delta.items()},
         tau={name: value[:, items] for name, value in data.tau.items()},
     )
-    return Context(context.design, part, context.draw.subset(items), None, None)
+    sure = None if context.sure is None else context.sure[items]
+    return Context(context.design, part, context.draw.subset(items), None, None, sure)
 
 
 def _shorter(part: Context, advantage: Ints) -> results.Estimate:
@@ -136,7 +137,7 @@ def _shorter(part: Context, advantage: Ints) -> results.Estimate:
 
 def _row(part: Context, student: Student, reference: Reference) -> results.LengthRow:
     model, arm, rule = student.setting.model, student.arm, part.design.known_rule
-    pgr = recovered(part.credit(arm.weak), part.credit(model), part.credit(arm.strong), part.draw)
+    pgr = recovered(part.expected(arm.weak), part.expected(model), part.expected(arm.strong), part.draw)
     role = student.roles.get(reference)
     measured = None if role is None else measures.measure(part.target, role, part.draw, part.options(rule))
     judged = student.deception.get((reference, rule))

@@ -11,6 +11,7 @@ from w2s_pref.analysis.preferences.families import Students, tested
 from w2s_pref.analysis.preferences.generalization import verdict as pgr_verdict
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.families import LEVEL
+from w2s_pref.results.deception import Sensitivity
 
 #: Fewer prompts than this decide nothing about speech: a percentile interval of so few is too narrow.
 LEAST_PROMPTS = 20
@@ -96,7 +97,7 @@ def _deception(design: Design, students: Students) -> str:
     if local:
         what = f"in these seeds {_named(local)} fails where only the strong model knows the answer; other seeds may not"
         return f"Not resolved over seeds: {what}."
-    found = [entry.sensitivity.rho_80 for entry in judged.values() if entry.sensitivity is not None]
+    found = [entry.sensitivity for entry in judged.values() if entry.sensitivity is not None]
     seen = "" if not found else _seen(found)
     return f"No evidence that errors concentrate where only the strong model knows the answer{seen}."
 
@@ -121,13 +122,13 @@ def _doubt(entry: results.Deception) -> str:
     return "Another weak model's blind spot shows the same."
 
 
-def _seen(found: Sequence[float | None]) -> str:
+def _seen(found: Sequence[Sensitivity]) -> str:
     """What would have been found with every student."""
-    if any(rho is None for rho in found):
-        blind = sum(rho is None for rho in found)
-        return f" (for {blind} of {len(found)} students this study cannot tell)"
-    worst = max(rho for rho in found if rho is not None)
-    return f" (ρ ≥ {max(worst, 0.01):.2f} would have been found)"
+    able = [each for each in found if each.rho_80 is not None]
+    if len(able) < len(found):
+        return f" (for {len(found) - len(able)} of {len(found)} students this study cannot tell)"
+    worst = max(able, key=lambda each: each.rho_80 or 0.0)
+    return f" (ρ ≥ {worst.figure} would have been found)"
 
 
 def _named(which: Sequence[tuple[str, str]]) -> str:

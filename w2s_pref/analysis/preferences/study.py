@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 
 from w2s_pref import results
@@ -15,9 +18,10 @@ from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
-from w2s_pref.analysis.scores.panel import panel
+from w2s_pref.analysis.scores.panel import Panel, panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import disagreements
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 
 __all__ = ["ArmDesign", "Design", "summarize"]
@@ -31,6 +35,7 @@ def summarize(
     judged: pd.DataFrame | None = None,
     anchors: pd.DataFrame | None = None,
     own: Functions | None = None,
+    sure: Mapping[str, pd.Series[float]] | None = None,
 ) -> results.Body:
     """Analyse a whole study; the same tables in any row order give the same body.
 
@@ -45,13 +50,16 @@ def summarize(
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
         anchors: the judges' values of the test pairs' own answers (``samples.ANCHOR_COLUMNS``).
         own: metrics of the user's own by name.
+        sure: objective -> by id, how probable it is that the answer called true is so (``tables.certainty``); without
+            it, it is known. Accuracies, the gap recovered and calibration are then those to be expected; whatever asks
+            whether a model is right on an item goes by the more probable answer.
 
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
     """
     if not design.arms or not design.conflicts:
         raise W2SError("the design has no arm or no conflict setting; give at least one of each.")
-    context = prepare(scores, design)
+    context = prepare(scores, design, sure or {})
     settings = [(arm, conflict) for arm in design.arms for conflict in design.conflicts]
     students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
     comparisons = compare.comparisons(design, students)
@@ -98,7 +106,7 @@ def _arm(
     )
 
 
-def prepare(scores: pd.DataFrame, design: Design) -> Context:
+def prepare(scores: pd.DataFrame, design: Design, sure: Mapping[str, pd.Series[float]] | None = None) -> Context:
     """Panels of both test sets, checked against the design, with their resamples."""
     _single(scores)
     names = _models(scores, design)
@@ -108,11 +116,19 @@ def prepare(scores: pd.DataFrame, design: Design) -> Context:
         raise W2SError(f"score table: it has seeds {list(target.seeds)} and the design {wanted}; use one list.")
     draw = Resampler(target.groups, design.resamples, design.seed)
     if design.conflict is None:
-        return Context(design, target, draw, None, None)
+        return Context(design, target, draw, None, None, _sure(target, design.target, sure))
     scored = set(scores.loc[scores["objective"] == design.conflict, "model"])
     other = panel(scores, [n for n in names if n in scored], design.conflict) if scored & set(names) else None
     other_draw = None if other is None else Resampler(other.groups, design.resamples, design.seed)
-    return Context(design, target, draw, other, other_draw)
+    unsure = None if other is None else _sure(other, design.conflict, sure)
+    return Context(design, target, draw, other, other_draw, _sure(target, design.target, sure), unsure)
+
+
+def _sure(data: Panel, objective: str, sure: Mapping[str, pd.Series[float]] | None) -> Floats | None:
+    """(N,) how probable it is that the answer called true is so, in the order of a panel; None: it is known."""
+    if sure is None or objective not in sure:
+        return None
+    return sure[objective].loc[list(data.ids)].to_numpy(dtype=np.float64)
 
 
 def _single(scores: pd.DataFrame) -> None:
@@ -154,6 +170,12 @@ def _base(context: Context) -> results.Performance | None:
 
 def _warnings(context: Context, students: dict[tuple[str, str], Student]) -> list[str]:
     found = context.target.warnings + context.target.notes()
+    if context.sure is not None:
+        found.append(
+            f"The ground truth of {int((context.sure < 1).sum())} of {context.target.size} test items is a probability "
+            f"({int((context.sure == 0.5).sum())} are ties): accuracies, PGR and calibration are those to be expected; "
+            "regions, flips, deception, risk and what policies say go by the more probable answer."
+        )
     if context.other is not None:
         found += context.other.warnings
     for name in _members(context.design):

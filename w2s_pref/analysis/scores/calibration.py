@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.scores.panel import Panel, resampled
-from w2s_pref.analysis.stats.basics import Ties, credit, divide, number, sigmoid
+from w2s_pref.analysis.stats.basics import Ties, credit, divide, expected, number, sigmoid
 from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat
 from w2s_pref.analysis.stats.seeds import READINGS
 from w2s_pref.core.arrays import Floats, Ints
@@ -29,8 +29,13 @@ class Calibrated:
     bins: list[Bin]
 
 
-def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties: Ties = "half") -> Calibrated:
+def calibration(
+    p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties: Ties = "half", sure: Floats | None = None
+) -> Calibrated:
     """Calibration of the confidence max(p, 1-p), p the probability of the true answer, both arrays (K, N).
+
+    ``sure`` (N,) is how probable it is that this answer is the true one, where that is not known for sure: accuracy and
+    Brier score are then those to be expected.
 
     ECE = sum over equal-width bins of [.5, 1] of (n_bin / n) |accuracy - confidence|; its bootstrap is biased upwards
     where bins are small, because the absolute value cannot cancel noise. Brier = mean (1 - p)^2.
@@ -39,7 +44,10 @@ def calibration(p: Floats, delta: Floats, draw: Resampler, bins: int = 10, ties:
     place = confidence_bin(confidence, bins)
     inside = np.eye(bins)[place]
     values = np.concatenate(
-        [inside, inside * confidence[..., None], inside * credit(delta, ties)[..., None], (1 - p[..., None]) ** 2],
+        [
+            *(inside, inside * confidence[..., None], inside * expected(credit(delta, ties), sure)[..., None]),
+            expected((1 - p) ** 2, sure, p**2)[..., None],
+        ],
         axis=-1,
     )
     sums = draw.sums(values)
@@ -74,7 +82,8 @@ def fit_temperature(delta: Floats, truth: Floats | None = None) -> float:
 
     Args:
         delta: (R,) score gaps, first answer minus second; over their own temperature, where they have one.
-        truth: (R,) 1 where the first answer is the true one, else 0; None where delta is oriented to the truth.
+        truth: (R,) probability that the first answer is the true one, 1 or 0 where that is sure; None where delta is
+            oriented to the truth.
 
     Returns:
         T in ``TEMPERATURES``: the lower end where every pair is right (any T above it is less sure than the data
@@ -84,14 +93,18 @@ def fit_temperature(delta: Floats, truth: Floats | None = None) -> float:
         ValueError: no pairs, or a value that is not finite.
     """
     margin = np.asarray(delta, dtype=np.float64)
-    if truth is not None:
-        margin = margin * (2 * np.asarray(truth, dtype=np.float64) - 1)
+    side = np.ones_like(margin) if truth is None else np.asarray(truth, dtype=np.float64)
+    known = bool(np.isin(side, (0.0, 1.0)).all())
+    if known:
+        margin = margin * (2 * side - 1)
     if margin.size == 0 or not np.isfinite(margin).all():
         raise ValueError("fit_temperature needs at least one pair and finite scores")
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
 
     def slope(beta: float) -> float:
         """Derivative of the loss in beta = 1 / T, rising: the loss is convex in beta."""
+        if not known:
+            return float(np.mean(margin * (sigmoid(beta * margin) - side)))
         return -float(np.mean(margin * sigmoid(-beta * margin)))
 
     if slope(low) >= 0:

@@ -37,6 +37,18 @@ def credit(delta: Floats, ties: Ties = "half") -> Floats:
     return np.asarray(np.where(delta > 0, 1.0, np.where(delta == 0, tie, 0.0)), dtype=np.float64)
 
 
+def expected(value: Floats, sure: Floats | None, otherwise: Floats | None = None) -> Floats:
+    """What is to be expected of ``value`` (K, N) where the answer called true is so with probability ``sure`` (N,).
+
+    Args:
+        sure: None where it is known for sure.
+        otherwise: the value where the other answer is the true one; default 1 - ``value``, as for credits.
+    """
+    if sure is None:
+        return value
+    return np.asarray(sure * value + (1 - sure) * (1 - value if otherwise is None else otherwise), dtype=np.float64)
+
+
 def number(x: float | np.floating | None) -> float | None:  # type: ignore[type-arg]
     """A plain float, or None where the value is missing, NaN or infinite: JSON has no other way to say undefined."""
     if x is None or not math.isfinite(float(x)):

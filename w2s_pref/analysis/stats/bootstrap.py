@@ -360,12 +360,6 @@ class Sums:
         parts = zip(whole, per_seed, by_group, less, less_boot, forms, strict=True)
         return [Stat(float(w[0]), p, g, d, n, self.n_groups, form) for w, p, g, d, n, form in parts]
 
-    def join(self, other: Sums) -> Sums:
-        """Both tables side by side: columns of this one, then of the other."""
-        pairs = ((self.seeds, other.seeds), (self.boot, other.boot), (self.boot_seeds, other.boot_seeds))
-        seeds, boot, boot_seeds = (np.concatenate(pair, axis=-1) for pair in pairs)
-        return Sums(seeds, boot, boot_seeds, self.n_groups, self.weights)
-
     def lowered_by(self, weights: Floats) -> Sums:
         """The same sums with other weights for lowered seeds."""
         return replace(self, weights=weights)
@@ -428,8 +422,11 @@ class Resampler:
 
     def sums(self, values: Floats) -> Sums:
         """Sums of per-row values of shape (K, N, C)."""
-        table = np.add.reduceat(values[:, self._order], self._starts, axis=1).transpose(1, 0, 2)
-        return self.table_sums(table)
+        return self.table_sums(self._by_block(values).transpose(1, 0, 2))
+
+    def _by_block(self, values: Floats) -> Floats:
+        """(K, blocks, C)."""
+        return np.asarray(np.add.reduceat(values[:, self._order], self._starts, axis=1))
 
     def mean(self, values: Floats, weights: Floats | None = None, form: Form = SHARE) -> Stat:
         """Mean of per-row values (K, N), weighted by ``weights`` (K, N); undefined where the weights add up to 0."""
@@ -437,33 +434,35 @@ class Resampler:
         sums = self.sums(np.stack([values * weight, weight], axis=-1))
         return sums.stat(lambda c: divide(c[..., 0], c[..., 1]), form)
 
-    def counts(self, category: Ints, size: int, sparse: bool = False) -> Sums:
-        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out.
-
-        ``sparse``: for many more categories than rows of a block; the same sums.
-        """
+    def counts(self, category: Ints, size: int) -> Sums:
+        """How many rows fall into each of ``size`` categories; ``category`` is (K, N), -1 for rows left out."""
         n_seeds, n_blocks = len(category), len(self._starts)
-        if sparse:
-            return self._sparse_counts(category, size)
         cell = (self.blocks[None, :] * n_seeds + np.arange(n_seeds)[:, None]) * size + category
         flat = np.bincount(cell[category >= 0], minlength=n_blocks * n_seeds * size)
         return self.table_sums(flat.reshape(n_blocks, n_seeds, size).astype(np.float64))
 
-    def _sparse_counts(self, category: Ints, size: int) -> Sums:
-        n_seeds, n_blocks = len(category), len(self._starts)
-
-        def table(seeds: Sequence[int]) -> csr_matrix:
-            there = [category[k] >= 0 for k in seeds]
-            blocks = np.concatenate([self.blocks[rows] for rows in there])
-            columns = np.concatenate([category[k][rows] for k, rows in zip(seeds, there, strict=True)])
-            return csr_matrix((np.ones(len(blocks), np.float32), (columns, blocks)), shape=(size, n_blocks))
-
-        alone = [table([k]) for k in range(n_seeds)]
-        few = np.ascontiguousarray(self.weights[: self.noise].T)
-        by_seed = np.stack([(each @ few).T for each in alone], axis=1).astype(np.float64)
-        boot = (table(range(n_seeds)) @ np.ascontiguousarray(self.weights.T)).T.astype(np.float64)
-        seeds = np.stack([np.asarray(each.sum(axis=1)).ravel() for each in alone]).astype(np.float64)
+    def counts_and_sums(self, category: Ints, size: int, values: Floats) -> Sums:
+        """Counts of many more categories than rows of a block, and in the last columns sums of ``values`` (K, N, C)."""
+        alone = [self._sparse(category[k : k + 1], size) for k in range(len(category))]
+        table = self._by_block(values).astype(np.float32)
+        weights, few = (np.ascontiguousarray(some.T) for some in (self.weights, self.weights[: self.noise]))
+        boot = np.empty((len(self.weights), size + values.shape[-1]))
+        boot[:, :size] = (self._sparse(category, size) @ weights).T
+        boot[:, size:] = self.weights @ table.sum(axis=0)
+        by_seed = np.empty((few.shape[1], len(category), boot.shape[1]))
+        seeds = np.empty(by_seed.shape[1:])
+        for k, each in enumerate(alone):
+            by_seed[:, k, :size] = (each @ few).T
+            by_seed[:, k, size:] = few.T @ table[k]
+            seeds[k] = np.concatenate([np.asarray(each.sum(axis=1)).ravel(), values[k].sum(axis=0)])
         return Sums(seeds, boot, by_seed, self.n_groups)
+
+    def _sparse(self, category: Ints, size: int) -> csr_matrix:
+        """(size, blocks) rows of some seeds."""
+        there = category >= 0
+        blocks = np.broadcast_to(self.blocks, category.shape)[there]
+        ones = np.ones(len(blocks), np.float32)
+        return csr_matrix((ones, (category[there], blocks)), shape=(size, len(self._starts)))
 
     def table_sums(self, table: Floats) -> Sums:
         """Sums of a table already added up by block: (blocks, K, C)."""

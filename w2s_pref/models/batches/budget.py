@@ -15,7 +15,7 @@ from w2s_pref.models.batches.wrapped import inner
 #: Padded tokens of a batch on a CPU: enough for full speed, little enough for its caches.
 CPU_TOKENS = 4096
 
-#: Most logits of one forward pass (1 GiB in float32): a large vocabulary makes smaller batches.
+#: Most logits of one forward pass on a CPU or without gradients (1 GiB in float32): many words make smaller batches.
 MOST_LOGITS = 2**28
 
 #: Part of the free memory of a GPU that the activations of one batch may take.
@@ -72,13 +72,17 @@ def overhead(model: nn.Module) -> int:
 
 
 def tokens_at_once(model: nn.Module) -> int:
-    """Padded tokens of a batch that the model's device takes well: by its free memory on a GPU."""
-    device, tokens = next(model.parameters()).device, CPU_TOKENS
-    if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        tokens = max(1, int(MEMORY_USED * free / token_bytes(model)))
-    return min(tokens, most_tokens(model))
+    """Padded tokens of a batch that the model's device takes well: by its free memory on a GPU.
+
+    There the logits are part of what a token takes (``token_bytes``); a bound of their own would make the batches of a
+    model of half a billion parameters and 152 thousand words too small to keep a GPU busy.
+    """
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return min(CPU_TOKENS, most_tokens(model))
+    free = torch.cuda.mem_get_info(device)[0]
+    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return max(1, int(MEMORY_USED * free / token_bytes(model)))
 
 
 def token_bytes(model: nn.Module) -> int:

@@ -130,15 +130,15 @@ def _difference(model: nn.Module, pad_id: int) -> str | None:
 
     Of several shapes, for kernels that are compiled for each.
     """
-    config = inner(model).config.get_text_config()
+    config, device = inner(model).config.get_text_config(), next(model.parameters()).device
     with untouched(model):
         try:
             for number in (2, 1):
                 rows = _rows(config, pad_id)[:number]
-                padded, rounding = _hidden(model, collate(rows, pad_id, "padded"))
+                padded, rounding = _hidden(model, collate(rows, pad_id, "padded").to(device))
                 if padded is None:
                     return None
-                shared, _ = _hidden(model, collate(rows, pad_id, "shared"))
+                shared, _ = _hidden(model, collate(rows, pad_id, "shared").to(device))
                 assert shared is not None
                 apart = float((shared - padded).abs().max() / padded.abs().max())
                 if not apart <= rounding:  # NaN too

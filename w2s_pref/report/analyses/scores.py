@@ -11,8 +11,9 @@ from w2s_pref.report.draw.blocks import Block, Prose, Table, plain_table
 from w2s_pref.report.draw.format import number, p_value, span
 from w2s_pref.report.draw.terminal import parts, text
 from w2s_pref.report.readings import reading
+from w2s_pref.report.verdicts import GATES
 from w2s_pref.report.verdicts import found as found_words
-from w2s_pref.results.deception import Sensitivity
+from w2s_pref.results.deception import Gates, Sensitivity
 
 CELL_NAMES = {
     "sk_wk": "strong known, weak known",
@@ -27,7 +28,6 @@ _MEASURES = {
     "lift_smooth": "lift",
     "lift": "binned lift",
 }
-GATES = {"margin": "lift", "adjusted": "adjusted lift", "placebo": "over placebo"}
 #: A line of a table: what, its value, the interval that leads, the one in these seeds.
 Row = tuple[str, ...]
 
@@ -60,14 +60,14 @@ def deception_table(result: Mapping[str, Any]) -> Group:
 def gate_table(result: Mapping[str, Any]) -> Table[Any]:
     """The three gates: ratio, both readings, p, whether the lower limit exceeds 1."""
     found, rows = result["gates"], []
-    for name, label in GATES.items():
-        gate = found[name]
+    failed = Gates.model_validate(found).failed()
+    for name, head in GATES.items():
+        gate, label = found[name], head.lower()
         if gate is None:
             rows.append((label, "missing", "", "", "", "no"))
             continue
-        bounds = gate["interval"]
-        passed = "yes" if bounds is not None and bounds[0] > 1 else "no"
-        both = span(bounds), span(gate["interval_in_seeds"])
+        passed = "no" if name in failed else "yes"
+        both = span(gate["interval"]), span(gate["interval_in_seeds"])
         rows.append((label, number(gate["lift"]), *both, p_value(gate["p"]), passed))
     if found["overlap"] is not None:
         rows.append(("overlap", number(found["overlap"], 2), "", "", "", ""))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import digest, orient
+from w2s_pref.core.tables import certainty, digest, orient
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
@@ -19,6 +19,10 @@ from w2s_pref.training.methods import TAU
 
 if TYPE_CHECKING:
     from w2s_pref.analysis.preferences.design import Design
+
+
+#: Columns of the long label table.
+LABEL_COLUMNS = ["id", "group", "name", "seed", "p_true", "keep"]
 
 
 def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:
@@ -66,15 +70,21 @@ def _left_out(objective: str, given: int, kept: int, models: int) -> str | None:
 
 
 def label_table(builder: Builder, stages: Mapping[tuple[str, int], LabelStage]) -> pd.DataFrame:
-    """The long label table: ``id, group, name, seed, p_true, keep``; p_true goes to the ground-truth answer."""
+    """The long label table: ``id, group, name, seed, p_true, keep``; p_true goes to the ground-truth answer.
+
+    ``sure`` says how probable it is that this one is the true one, where that is not known for sure.
+    """
     tables = []
     for (name, seed), labels in stages.items():
         frame = labels.scores.on.frame[["id", "group", "truth"]]
         joined = frame.merge(builder.table(labels), on="id", validate="one_to_one")
         p_true = np.where(joined["truth"] == 1, joined["p"], 1 - joined["p"])
+        sure = certainty(labels.scores.on.frame)
         table = joined[["id", "group", "keep"]].assign(name=name, seed=seed, p_true=p_true)
-        tables.append(table)
-    return pd.concat(tables, ignore_index=True)[["id", "group", "name", "seed", "p_true", "keep"]]
+        tables.append(table if sure is None else table.assign(sure=sure[joined["id"]].to_numpy()))
+    together = pd.concat(tables, ignore_index=True)
+    together = together.fillna({"sure": 1.0}) if "sure" in together else together
+    return together[[*LABEL_COLUMNS, *(["sure"] if "sure" in together else [])]]
 
 
 def judged_table(builder: Builder, stages: Mapping[tuple[str, int], Stage], temperature: float) -> pd.DataFrame | None:
@@ -139,7 +149,7 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     on_main: ClassVar[bool] = True
     scores: dict[tuple[str, int, str], Scored]
     labels: dict[tuple[str, int], LabelStage]
@@ -188,7 +198,10 @@ class AnalyzeStage(Stage):
         if judged is not None:
             judged.to_parquet(folder / "answers.parquet", index=False)
         own = functions(list(self.design.get("metrics", [])), builder.base)
-        body = summarize(scores, labels, self.test.frame, study_design(self.design), judged, anchors, own)
+        tests = [self.test.frame, *([self.conflict_test.frame] if self.conflict_test is not None else [])]
+        known = {str(frame["objective"].iloc[0]): certainty(frame) for frame in tests}
+        sure = {objective: each for objective, each in known.items() if each is not None}
+        body = summarize(scores, labels, self.test.frame, study_design(self.design), judged, anchors, own, sure)
         body = body.model_copy(update={"warnings": dropped + body.warnings})
         (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
         return {"rows": len(scores)}

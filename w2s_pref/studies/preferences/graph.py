@@ -9,8 +9,9 @@ from w2s_pref.core.registry import short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
-from w2s_pref.models.info import backbone_parameters, facts
+from w2s_pref.models.info import ModelFacts, backbone_parameters, control_tokens
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.given import is_given
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
@@ -23,22 +24,26 @@ from w2s_pref.studies.preferences.study import TESTS, Study
 from w2s_pref.training.methods import Node
 
 
-def build_study(recipe: Recipe, prepared: Prepared, base: Path) -> Study:
+def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str, ModelFacts]) -> Study:
     """The whole graph. Reads model files' headers and hashes; loads no weights.
 
     Raises:
         W2SError: a model that does not exist, or a recipe whose parts do not fit its data.
     """
-    rows = {name: Rows(name, frame) for name, frame in prepared.splits.items() if len(frame)}
+    control = control_tokens(models.values()) if recipe.data.text_stays_text else None
+    rows = {name: Rows(name, frame, control) for name, frame in prepared.splits.items() if len(frame)}
     _check_splits(recipe, rows)
-    study = Study(recipe, base, {name: facts(spec, base) for name, spec in recipe.models.items()}, rows)
+    study = Study(recipe, base, models, rows)
     if recipe.bootstrap.inputs == "split":
         rows.update(slices(rows["w2s"], max(len(chain) for chain in study.chains.values()) - 1))
     factors = _compute_factors(study) if recipe.bootstrap.match_compute else {}
     used = list(dict.fromkeys(node for chain in study.chains.values() for node in chain))
     for seed in recipe.seeds:
         for node in used:
-            ceiling(study, node, seed)
+            if is_given(node.model):
+                study.add_given(node.model, seed)
+            else:
+                ceiling(study, node, seed)
         if recipe.analysis.placebo is not None:
             ceiling(study, Node(recipe.analysis.placebo), seed)
     for seed in recipe.seeds:
@@ -161,7 +166,7 @@ def _prompts(study: Study) -> Rows:
     frame = study.rows["test"].frame
     order = frame["id"].map(lambda identity: digest("speech", identity)).sort_values().index
     drawn = frame.loc[order].drop_duplicates("group").head(study.recipe.speech.prompts)
-    return Rows("test prompts", drawn.reset_index(drop=True))
+    return Rows("test prompts", drawn.reset_index(drop=True), study.rows["test"].control)
 
 
 def _gold(study: Study, seed: int) -> dict[str, TrainStage]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from w2s_pref.core.errors import W2SError, file_hash
@@ -13,6 +14,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
 from w2s_pref.models.info import read_json
+from w2s_pref.models.standalone import FACTS
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
@@ -301,15 +303,23 @@ def _reward_code(study: Study, found: Method) -> str:
     weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
     if folder is None or not weights:
         raise W2SError(f"{where}: there is no saved reward model at {found.config.reward.removeprefix(FOLDER)!r}")
-    manifest = folder / MANIFEST
-    meta = read_json(manifest, where).get("meta", {}) if manifest.is_file() else {}
     target = study.recipe.data.target_objective
-    if meta.get("objective", target) != target:
+    taught = _objective(folder, where) or target
+    if taught != target:
         raise W2SError(
-            f"{where}: the reward model at {folder} was trained on {meta['objective']!r}, but the recipe's target is "
+            f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
             f"{target!r}; name a reward model of that objective"
         )
     return digest(*(file_hash(path) for path in weights))
+
+
+def _objective(folder: Path, where: str) -> str | None:
+    """What a student's folder, or a model of a store, says it was trained on; None where it says nothing."""
+    if (folder / FACTS).is_file():
+        return read_json(folder / FACTS, where).get("objective")
+    return (
+        read_json(folder / MANIFEST, where).get("meta", {}).get("objective") if (folder / MANIFEST).is_file() else None
+    )
 
 
 def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:

@@ -15,6 +15,7 @@ from w2s_pref.losses.conflict import CONFLICTS
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
+from w2s_pref.stages.given import is_given
 from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
 
@@ -83,7 +84,7 @@ class AnalysisConfig(Section):
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
     seed: Seed = 0
     placebo: str | None = Field(
-        None, description="unrelated weak model for the placebo gate; default: the other seeds' weak models"
+        None, description="unrelated weak model for the placebo gate, beside the other seeds' weak models"
     )
     metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
         default_factory=list, description="your own numbers, one for each student"
@@ -103,7 +104,9 @@ class Recipe(StudySection):
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
     arms: dict[str, list[str]] = Field(
-        default_factory=dict, description="name → chain of nodes (model or model@method), weakest first"
+        default_factory=dict,
+        description="name → chain of nodes (model or model@method), weakest first; "
+        "labels:FILE or labels:file.py:function in the first place is a supervisor of your own",
     )
     methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
     students: list[str] = Field(
@@ -136,7 +139,8 @@ class Recipe(StudySection):
     def _names_fit(self) -> Recipe:
         for place, names in [("ladder", self.ladder), *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
             if names:
-                check_chain([node(name).model for name in names], self.models, place)
+                given = [name for name in names[:1] if is_given(name)] if place != "ladder" else []
+                check_chain([node(name).model for name in names], [*self.models, *given], place)
             for name in names:
                 self._check_method(node(name).method, place)
         if odd := [name for name in self.arms if "@" in name]:
@@ -174,7 +178,7 @@ class Recipe(StudySection):
 
     def _check_supervisors(self, chain: list[Node]) -> None:
         """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
-        for place in chain:
+        for place in chain[is_given(chain[0].model) :]:
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")

@@ -1,9 +1,8 @@
-"""A recipe of preferences opened (pairs read, the graph built), and the run folder: results, report, students."""
+"""A recipe of preferences opened (pairs read, the graph built), and the run folder: results, report, tables."""
 
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder
+from w2s_pref.models.info import facts
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
@@ -23,9 +23,12 @@ from w2s_pref.stages.watch import curve
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
+from w2s_pref.studies.preferences.equal import equal_pairs
 from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.students import write_students
 from w2s_pref.studies.preferences.study import Study
+from w2s_pref.studies.preferences.texts import check_texts
 
 
 def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study, Prepared]:
@@ -37,13 +40,16 @@ def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study,
     Raises:
         W2SError: every data error found.
     """
+    models = {name: facts(spec, base) for name, spec in recipe.models.items()}
     try:
-        prepared = prepare(recipe.data, base)
+        prepared = prepare(recipe.data, base, lambda frame: equal_pairs(frame, models, recipe.data))
     except Unreachable as error:
         if not planning:
             raise
         prepared = replace(stand_in(recipe.data), notes=[f"not checked: {problem}" for problem in error.problems])
-    return build_study(recipe, prepared, base), prepared
+        return build_study(recipe, prepared, base, models), prepared
+    study = build_study(recipe, prepared, base, models)
+    return study, replace(prepared, notes=prepared.notes + check_texts(study))
 
 
 def stand_in(config: DataConfig) -> Prepared:
@@ -72,7 +78,7 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
         if (tables / name).is_file():
             shutil.copyfile(tables / name, folder / name)
     write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
-    _students(opened, builder, results, folder / "students")
+    write_students(opened.recipe, opened.study, builder, results, folder / "students")
     return results
 
 
@@ -109,6 +115,10 @@ def _splits(opened: Preferences) -> dict[str, SplitInfo]:
     }
 
 
+#: Counts of tokenisation that are said where there are any.
+_TOLD = ("prompt_truncated", "answer_cut", "dropped", "indistinguishable", "control_tokens")
+
+
 def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
     """What tokenisation cut, dropped or could not tell apart in each model's training pairs (ground truth, seed 1)."""
     from w2s_pref.data.tokens import describe
@@ -119,8 +129,7 @@ def _token_notes(opened: Preferences, builder: Builder) -> list[str]:
         model, meta = study.nodes[name].model, builder.meta(study.trained[name, seed])
         counts = meta.get("counts", {})
         if model not in told and (
-            any(counts.get(what) for what in ("prompt_truncated", "answer_cut", "dropped", "indistinguishable"))
-            or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
+            any(counts.get(what) for what in _TOLD) or counts.get("unknown_tokens", 0) > 0.01 * counts.get("tokens", 1)
         ):
             notes.append(f"{model}: {describe(counts, opened.recipe.data.max_length)}")
             told.add(model)
@@ -178,32 +187,3 @@ def _weak_models(opened: Preferences, stage: TrainStage | PolicyStage) -> dict[s
             if ceiling is stage and other.watch is not None:
                 found[other.watch.weak_name] = scores
     return found
-
-
-def _students(opened: Preferences, builder: Builder, results: Results, folder: Path) -> None:
-    """A folder per student: its model card, and a link to its weights in the store."""
-    from w2s_pref.report.cards import model_card
-
-    for arm in opened.study.chains:
-        for conflict in opened.recipe.conflict.names:
-            for seed in opened.recipe.seeds:
-                stage = opened.study.trained.get((f"{arm}/{conflict}", seed))
-                if stage is None:
-                    continue
-                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
-                place.mkdir(parents=True)
-                (place / "README.md").write_text(model_card(results, arm, conflict, seed), encoding="utf-8")
-                _link(builder, stage, place / "model")
-
-
-def _link(builder: Builder, stage: TrainStage | PolicyStage, place: Path) -> None:
-    target = builder.store.place(stage.kind, stage.key).resolve()
-    try:
-        place.symlink_to(target, target_is_directory=True)
-    except OSError:  # file systems without links
-        place.with_suffix(".txt").write_text(f"{target}\n", encoding="utf-8")
-
-
-def safe_name(text: str) -> str:
-    """A file name for an arm or run: letters, digits, dot, dash; everything else becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

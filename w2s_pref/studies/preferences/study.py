@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
@@ -13,6 +15,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
+from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
@@ -31,7 +34,8 @@ TESTS = ("test", "conflict_test")
 class Study:
     """The graph: models by (name, seed), all scores and labels, judged answers, and the analysis that reads them.
 
-    ``nodes`` says how each name was trained; ``references`` names the reference of each policy.
+    ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
+    that stand in the weak model's place, by the chain's name for them (None: a function gives them).
     """
 
     recipe: Recipe
@@ -42,6 +46,7 @@ class Study:
     trained: dict[tuple[str, int], TrainStage | PolicyStage] = field(default_factory=dict)
     scores: dict[tuple[str, int, str], Scored] = field(default_factory=dict)
     labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
+    given: dict[str, pd.Series[float] | None] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     anchor: Scored | None = None
@@ -51,6 +56,11 @@ class Study:
     def tokens(self) -> dict[str, Any]:
         """Token limits of every stage."""
         return {"max_length": self.recipe.data.max_length, "overlong": self.recipe.data.overlong}
+
+    @property
+    def text_stays_text(self) -> bool:
+        """Whether data never become a control token, wherever this study tokenises."""
+        return self.recipe.data.text_stays_text
 
     @property
     def chains(self) -> dict[str, list[Node]]:
@@ -75,7 +85,11 @@ class Study:
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
     def scored(self, name: str, rows: Rows, seed: int) -> Scored:
-        """The model's raw scores on ``rows``, by the form its method asks for."""
+        """The model's raw scores on ``rows``, by the form its method asks for; of given labels their log-odds."""
+        source = name.removeprefix("ceiling/")
+        if source in self.given:
+            check_covered(source, self.given[source], rows)
+            return GivenScores(f"{source} on {rows.name}", rows, source, self.base, self.given[source])
         stage = self.trained[name, seed]
         title = f"{name} on {rows.name} · seed {seed}"
         if isinstance(stage, TrainStage):
@@ -86,6 +100,15 @@ class Study:
         return PolicyScoreStage(
             title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
+
+    def add_given(self, source: str, seed: int) -> None:
+        """Enter given labels as if a model had made them: the same under every seed, on all tests they cover."""
+        if source not in self.given:
+            self.given[source] = read_labels(source, self.base)
+        name = f"ceiling/{source}"
+        for split in TESTS:
+            if split in self.rows and (split == "test" or covers(self.given[source], self.rows[split])):
+                self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
     def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
         """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data."""
@@ -98,7 +121,9 @@ class Study:
             reference: of a policy whose score has one.
         """
         config, weak = self.recipe.monitor, self._weak_of(name, node)
-        if config is None or weak is None or (weak, seed) not in self.trained:
+        if config is None or weak is None:
+            return None
+        if (weak, seed) not in self.trained and weak.removeprefix("ceiling/") not in self.given:
             return None
         found, probe = self.recipe.method(node), self.rows["probe"]
         if found.online and config.action == "checkpoint":

@@ -1,0 +1,112 @@
+"""What ``gpu.py`` found, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+#: What is asked of the training part: best stock TRL over ours, and model FLOPs utilisation.
+GOALS = "goals: 3 times the best stock TRL, 40 % of the peak"
+
+
+def tables(found: dict[str, Any]) -> str:
+    """All parts, in the order in which they ran; what failed with the end of what it printed."""
+    return "\n".join(_lines(found)) + "\n"
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    verdicts: dict[str, dict[str, str]] = {}
+    for name, call in found["calls"].items():
+        status = "ended at its limit" if call["status"] is None else f"status {call['status']}"
+        yield f"\n### {name}: {status}, {call.get('seconds', 0):.0f} s\n"
+        results = call.get("results") or {}
+        if name.startswith("tests"):
+            yield from _tests(results)
+        elif name == "rows":
+            yield from _rows(results)
+        elif name.startswith("quickstart"):
+            verdicts[name] = results
+            yield f"{len(results)} verdicts"
+        else:
+            yield from _training(results)
+        if call["status"] != 0:
+            yield "```\n" + call["printed"][-1500:] + "\n```"
+    if len(verdicts) == 2:
+        one, other = verdicts.values()
+        different = sorted(name for name in one.keys() | other.keys() if one.get(name) != other.get(name))
+        yield f"\nVerdicts on the GPU and on the CPU: {len(one)} and {len(other)}, different: {different or 'none'}"
+
+
+def _training(results: dict[str, Any]) -> Iterator[str]:
+    if results:
+        yield f"{results['machine']}; peak {results['options']['peak']} TFLOP/s; {GOALS}\n"
+    for part in ("reward", "dpo"):
+        measured = results.get(part)
+        if not measured:
+            continue
+        if "table" in measured:
+            yield from _table(measured["table"])
+            yield f"\n{measured['model']}: {measured['described']}"
+        else:
+            for name, taken in measured["seconds"].items():
+                yield f"- {name}: {taken} s a step"
+        yield f"\nlosses differ by {measured['apart']:.1e} at most\n"
+        losses = measured["losses"]
+        yield from _table([["losses", "of the first steps"], *([n, " ".join(f"{x:.4f}" for x in v[:6])]
+                                                               for n, v in losses.items())])  # fmt: skip
+        for problem in measured["problems"]:
+            yield f"\n**{problem[-1200:]}**"
+
+
+def _tests(results: dict[str, Any]) -> Iterator[str]:
+    lines = [["test", "outcome", "s", "measured"]]
+    for name, entry in results.items():
+        measured = ", ".join(f"{key} {value:.1e}" for key, value in entry.get("measured", {}).items())
+        said = entry["said"][-90:] if entry["outcome"] == "skipped" else measured
+        lines.append([name, entry["outcome"], f"{entry['seconds']:.1f}", said])
+    yield from _table(lines)
+    for name, entry in results.items():
+        if entry["outcome"] not in ("passed", "skipped"):
+            yield f"\n{name}:\n```\n{entry['said'][-900:]}\n```"
+
+
+def _rows(results: dict[str, Any]) -> Iterator[str]:
+    lines = [["exact", "form", "heads", "bound", "gradients", "bound", "within"]]
+    speeds = [["forward and backward", "ms", "first call, s", "GiB"]]
+    others = []
+    for name, measured in results.items():
+        if "errors" in measured:
+            for form, (heads, gradients) in measured["errors"].items():
+                bounds = [f"{each:.1e}" for each in measured["bounds"]]
+                within = "yes" if measured["within"][form] else "NO"
+                lines.append([name, form, f"{heads:.1e}", bounds[0], f"{gradients:.1e}", bounds[1], within])
+            others += [f"- {name}, {form}: {said[-500:]}" for form, said in measured["failed"].items()]
+        elif "ms" in measured:
+            speeds.append([name, f"{measured['ms']:.1f}", f"{measured['first_s']:.1f}", f"{measured['gib']:.2f}"])
+        else:
+            others.append(f"- {name}: {measured.get('error', measured)!s}"[:1500])
+    yield from _table(lines)
+    yield ""
+    yield from _table(speeds)
+    yield from ["", *others]
+
+
+def _table(lines: list[list[str]]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        yield "| " + " | ".join(str(cell) for cell in line) + " |"
+        if number == 0:
+            yield "|---" * len(line) + "|"
+
+
+def verdicts_of(results: Any, place: str = "") -> dict[str, str]:
+    """Every verdict code of a study's results.json, by where it stands."""
+    found: dict[str, str] = {}
+    if isinstance(results, dict):
+        if results.get("verdict_code"):
+            found[place] = str(results["verdict_code"])
+        for name, value in results.items():
+            found |= verdicts_of(value, f"{place}/{name}")
+    elif isinstance(results, list):
+        for number, value in enumerate(results):
+            found |= verdicts_of(value, f"{place}/{number}")
+    return found

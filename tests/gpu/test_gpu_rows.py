@@ -1,0 +1,91 @@
+"""Shared rows on a GPU: equal to stock padded texts, by SDPA and by FlexAttention, forward and backward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from gpu_helpers import GPU, PAD, make, pairs
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from w2s_pref.models.batches import Layout, collate, layout_of, read_heads, read_logprobs
+
+pytestmark = GPU
+#: Rounding errors of float32 that two ways to one sum of a few hundred products may differ by, relative to the largest
+#: entry: the check of the layouts allows as many (``layout._rounding``).
+APART = 100 * torch.finfo(torch.float32).eps
+
+
+def reward_loss(model: Any, layout: Layout, longest: int) -> Tensor:
+    heads = read_heads(model, collate(pairs(12, longest), PAD, layout).to("cuda"))[..., 0]
+    return softplus(heads[1] - heads[0]).mean()
+
+
+def policy_loss(model: Any, layout: Layout, longest: int) -> Tensor:
+    sums, _ = read_logprobs(model, collate(pairs(12, longest), PAD, layout).to("cuda"))
+    return softplus(-0.1 * (sums[0] - sums[1])).mean()
+
+
+LOSSES: dict[str, Callable[[Any, Layout, int], Tensor]] = {"reward": reward_loss, "policy": policy_loss}
+
+
+def gradients(model: Any, loss: Tensor) -> Tensor:
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])
+
+
+def assert_equal(model: Any, one: Tensor, other: Tensor, record_property: Any) -> None:
+    first, second = gradients(model, one), gradients(model, other)
+    apart = float((first - second).abs().max() / second.abs().max())
+    record_property("loss_apart", abs(one.item() - other.item()))
+    record_property("gradients_apart", apart)
+    assert one.item() == pytest.approx(other.item(), rel=APART)
+    assert apart <= APART
+
+
+@pytest.mark.parametrize("head", LOSSES)
+def test_a_gpu_shares_prompts(head: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The check is made on the model's device: no line, no padding."""
+    assert layout_of(make(head == "policy").to("cuda"), PAD) == "shared"
+    assert [line for line in caplog.messages if "padded" in line] == []
+
+
+@pytest.mark.parametrize("head", LOSSES)
+def test_shared_rows_equal_padded_texts(head: str, record_property: Any) -> None:
+    model = make(head == "policy").to("cuda")
+    shared, padded = (LOSSES[head](model, layout, 200) for layout in ("shared", "padded"))
+    assert_equal(model, shared, padded, record_property)
+
+
+@pytest.mark.parametrize("head", LOSSES)
+def test_flex_attention_equals_sdpa(head: str, record_property: Any) -> None:
+    """Compiled, in training mode, of two widths (the second is compiled for any width)."""
+    model = make(head == "policy").to("cuda").train()
+    for longest in (200, 300):
+        expected = LOSSES[head](model, "shared", longest)
+        model.set_attn_implementation("flex_attention")
+        found = LOSSES[head](model, "shared", longest)
+        assert_equal(model, found, expected, record_property)
+        model.set_attn_implementation("sdpa")
+
+
+def test_long_texts_take_flex_attention(caplog: pytest.LogCaptureFixture) -> None:
+    """From 2,048 tokens on, where the check holds."""
+    model = make(policy=False).to("cuda")
+    assert layout_of(model, PAD, longest=100) == "shared"
+    assert model.config._attn_implementation == "sdpa"
+    assert layout_of(model, PAD, longest=3000) == "shared"
+    assert model.config._attn_implementation == "flex_attention", caplog.messages
+
+
+@pytest.mark.parametrize("head", LOSSES)
+def test_bfloat16_rounds_by_its_own_size(head: str) -> None:
+    """The losses of both layouts under autocast: sums of some 100 numbers of 8 bits, 100 / 2 ** 8 / sqrt(100) of 1."""
+    model = make(head == "policy").to("cuda")
+    with torch.autocast("cuda", torch.bfloat16):
+        shared, padded = (LOSSES[head](model, layout, 200).item() for layout in ("shared", "padded"))
+    assert shared == pytest.approx(padded, rel=0.04)

@@ -1,0 +1,141 @@
+"""A student's folder gives, under plain transformers, the scores that it has here, for every family of models."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import make_pairs
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import (
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    OPTConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from w2s_pref.data.tokens import prompt_ids, tokenize
+from w2s_pref.models.load import load_saved
+from w2s_pref.models.scoring import score_pairs
+from w2s_pref.models.standalone import write_standalone
+
+PAIRS = make_pairs(12)
+TEXTS = [text for row in PAIRS.itertuples() for text in (row.prompt + row.a, row.prompt + row.b)]
+SIZES: dict[str, Any] = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "num_labels": 1}
+#: Some texts are longer, and are cut.
+LIMIT = 20
+
+
+def byte_level(bos: str | None) -> PreTrainedTokenizerFast:
+    """A tokenizer as decoders have it; Llama's writes a bos, GPT-2's and Qwen's nothing."""
+    core = Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    more = {"special_tokens": ["<eos>", "<pad>", "<bos>"], "initial_alphabet": alphabet, "show_progress": False}
+    core.train_from_iterator(TEXTS, trainers.BpeTrainer(vocab_size=400, **more))
+    if bos:
+        core.post_processor = processors.TemplateProcessing("<bos> $A", "<bos> $A $B", [("<bos>", 2)])
+    return PreTrainedTokenizerFast(tokenizer_object=core, eos_token="<eos>", pad_token="<pad>", bos_token=bos)
+
+
+def word_pieces() -> PreTrainedTokenizerFast:
+    """A tokenizer as encoders have it: [CLS] text [SEP]."""
+    core = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    core.normalizer = normalizers.BertNormalizer()
+    core.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
+    trainer = trainers.WordPieceTrainer(vocab_size=400, special_tokens=special, show_progress=False)
+    core.train_from_iterator(TEXTS, trainer)
+    core.post_processor = processors.TemplateProcessing(
+        "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1", [("[CLS]", 2), ("[SEP]", 3)]
+    )
+    names = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=core, **names)
+
+
+FAMILIES = {
+    "llama": (byte_level("<bos>"), LlamaConfig(**SIZES, intermediate_size=64)),
+    "gpt2": (byte_level(None), GPT2Config(n_embd=32, n_head=2, n_layer=2, n_positions=64, num_labels=1)),
+    "opt": (byte_level("<bos>"), OPTConfig(**SIZES, ffn_dim=64, word_embed_proj_dim=32, max_position_embeddings=64)),
+    "qwen2": (byte_level(None), Qwen2Config(**SIZES, intermediate_size=64, num_key_value_heads=2)),
+    "bert": (word_pieces(), BertConfig(**SIZES, intermediate_size=64, max_position_embeddings=64)),
+}
+
+
+def saved(folder: Path, family: str, auto: Any) -> Path:
+    tokenizer, config = FAMILIES[family]
+    config.vocab_size, config.pad_token_id = len(tokenizer), tokenizer.pad_token_id
+    torch.manual_seed(3)
+    model = auto.from_config(config)
+    for weight in model.parameters():
+        weight.data *= 5 if weight.dim() > 1 else 1  # as drawn, an encoder says nearly the same of every text
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_plain_transformers_give_our_scores(tmp_path: Path, family: str) -> None:
+    place = tmp_path / "student"
+    write_standalone(saved(tmp_path / "stored", family, AutoModelForSequenceClassification), place, True, LIMIT, True)
+    assert not any(path.is_symlink() for path in place.iterdir())
+    assert not (place / "manifest.json").exists()
+    ours = score_pairs(*load_saved(tmp_path / "stored"), PAIRS, max_length=LIMIT)
+    again = score_pairs(*load_saved(place), PAIRS, max_length=LIMIT)
+    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(place), AutoTokenizer.from_pretrained(place)
+    batch = tokenizer(TEXTS, truncation=True, padding=True, return_tensors="pt")
+    assert (batch["attention_mask"].sum(1) == LIMIT).any()
+    with torch.no_grad():
+        together = model(**batch).logits[:, 0].view(-1, 2)
+        alone = model(**tokenizer(TEXTS[0], truncation=True, return_tensors="pt")).logits[0, 0]
+    expected = torch.tensor(ours[["score_a", "score_b"]].to_numpy())
+    assert expected.std() > 100 * 1e-5
+    assert (together - expected).abs().max() <= 1e-5
+    assert (alone - expected[0, 0]).abs() <= 1e-5
+    assert (torch.tensor(again[["score_a", "score_b"]].to_numpy()) - expected).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_a_policy_goes_on_from_the_prompt(tmp_path: Path, family: str) -> None:
+    """Its tokenizer writes no eos: the prompt's ids are those that it is given here."""
+    place = tmp_path / "student"
+    write_standalone(saved(tmp_path / "stored", family, AutoModelForCausalLM), place, False, LIMIT, True)
+    tokenizer = AutoTokenizer.from_pretrained(place)
+    ours = prompt_ids(PAIRS, AutoTokenizer.from_pretrained(tmp_path / "stored"), LIMIT)
+    assert [tokenizer(prompt, truncation=True)["input_ids"] for prompt in PAIRS["prompt"]] == ours
+    tokens = tokenizer(PAIRS["prompt"][0], return_tensors="pt")
+    said = AutoModelForCausalLM.from_pretrained(place).generate(**tokens, max_new_tokens=4, do_sample=False)
+    assert said.shape[1] > tokens["input_ids"].shape[1]
+
+
+def test_weights_take_no_room_twice_and_copies_are_whole(tmp_path: Path) -> None:
+    stored = saved(tmp_path / "stored", "gpt2", AutoModelForSequenceClassification)
+    for name, link in (("linked", True), ("copied", False)):
+        write_standalone(stored, tmp_path / name, True, None, link)
+        shared = os.path.samefile(stored / "model.safetensors", tmp_path / name / "model.safetensors")
+        assert shared is link
+    before = json.loads((stored / "tokenizer.json").read_text())
+    assert (
+        before["post_processor"] != json.loads((tmp_path / "linked" / "tokenizer.json").read_text())["post_processor"]
+    )
+
+
+def test_the_eos_stands_once_however_often_it_is_asked_for(tmp_path: Path) -> None:
+    """A student that is exported, or trained on, again."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    write_standalone(saved(tmp_path / "stored", "llama", AutoModelForSequenceClassification), first, True, None, False)
+    write_standalone(first, second, True, None, False)
+    tokenizer = AutoTokenizer.from_pretrained(second)
+    assert tokenizer("w1 w2")["input_ids"].count(tokenizer.eos_token_id) == 1
+    assert tokenize(PAIRS, tokenizer, None).a_ids == tokenize(PAIRS, FAMILIES["llama"][0], None).a_ids

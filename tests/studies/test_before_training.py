@@ -1,0 +1,154 @@
+"""What a plan says of texts and models that do not go together: before a run, not in the middle of one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.models.positions import has_class, positions
+from w2s_pref.planning.plan import open_for_plan, warnings_of
+from w2s_pref.testbed import ladder
+
+KNOWN = "use mild soap and water"
+STRANGE = "photosynthesis converts electromagnetic radiation"
+
+
+def study(folder: Path, better: str, other: str, *overrides: str) -> list[str]:
+    """Warnings of a plan whose pairs hold these words, under models of the ladder."""
+    pairs = [
+        {"prompt": f"how do I clean my oven {n}?", "chosen": f" {better} {n}", "rejected": f" {other} {n + 1}"}
+        for n in range(60)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    recipe = folder / "r.yaml"
+    recipe.write_text(
+        "name: study\ndata:\n  target: {source: pairs.jsonl, objective: good}\n  splits: {gt: 20, w2s: 20, test: 20}\n"
+        "models:\n  weak: {path: ladder/xs}\n  strong: {path: ladder/s}\nconflict: {settings: [none]}\n"
+        f"output: {folder / 'runs'}\n"
+    )
+    return warnings_of(open_for_plan(recipe, list(overrides)))
+
+
+def copy(folder: Path, **config: Any) -> str:
+    """A rung of the ladder with another configuration, as a path."""
+    shutil.copytree(ladder.path("s"), folder, copy_function=shutil.copyfile)
+    file = folder / "config.json"
+    file.chmod(0o644)
+    file.write_text(json.dumps(json.loads(file.read_text()) | config))
+    return str(folder)
+
+
+def test_texts_that_a_model_cannot_read(tmp_path: Path) -> None:
+    with pytest.raises(W2SError) as caught:
+        study(tmp_path, STRANGE, STRANGE)
+    assert "models.weak: " in caught.value.problems[0]
+    for said in ("% of the tokens of", "are unknown to its tokenizer: it cannot read these texts", "GPT-2, OPT, Llama"):
+        assert said in caught.value.problems[0]
+    assert "it cannot read these texts" in study(tmp_path, STRANGE, STRANGE, "data.unknown_tokens=warn")[0]
+
+
+def test_unknown_words_on_one_side(tmp_path: Path) -> None:
+    notes = study(tmp_path, KNOWN, STRANGE, "data.unknown_tokens=warn")
+    assert any("the other ones have" in note and "tells them apart by that alone" in note for note in notes)
+    assert not any(
+        "apart by that alone" in note for note in study(tmp_path, STRANGE, STRANGE, "data.unknown_tokens=warn")
+    )
+
+
+def test_a_model_that_can_is_named(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    able = Path(copy(tmp_path / "able"))
+    core = Tokenizer(models.BPE({sign: n for n, sign in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
+    core.pre_tokenizer = pre_tokenizers.ByteLevel()
+    core.add_special_tokens(["<pad>", "<s>", "</s>", "<unk>"])
+    core.save(str(able / "tokenizer.json"))
+    with pytest.raises(W2SError, match=r"models.strong of this recipe can; so can a model whose tokenizer spells any"):
+        study(tmp_path, STRANGE, STRANGE, f"models.strong.path={able}")
+
+
+def test_texts_longer_than_positions(tmp_path: Path) -> None:
+    path = copy(tmp_path / "gpt2", model_type="opt", max_position_embeddings=16)
+    long = " ".join([KNOWN] * 4)
+    words = (
+        r"strong has positions for 16 tokens \(opt\), but data.max_length is 512, and pair \w+ of \w+ has 3\d tokens"
+    )
+    with pytest.raises(W2SError, match=words + ": set data.max_length to 16 or less"):
+        study(tmp_path, long, long, f"models.strong.path={path}", "data.unknown_tokens=warn")
+    study(tmp_path, long, long, f"models.strong.path={path}", "data.max_length=16", "data.unknown_tokens=warn")
+
+
+def test_heads_that_do_not_exist(tmp_path: Path) -> None:
+    path = copy(tmp_path / "mamba", model_type="mamba")
+    with pytest.raises(W2SError, match=r"models.strong: transformers has no reward model of type 'mamba'"):
+        study(tmp_path, KNOWN, KNOWN, f"models.strong.path={path}", "data.unknown_tokens=warn")
+
+
+def test_what_transformers_knows_is_read_from_its_source() -> None:
+    from transformers.models.auto import modeling_auto as auto
+
+    for head in ("SEQUENCE_CLASSIFICATION", "CAUSAL_LM"):
+        kinds = getattr(auto, f"MODEL_FOR_{head}_MAPPING_NAMES")
+        assert all(has_class(kind, head) for kind in kinds)
+        assert has_class("nothing", head) is False
+    assert has_class("mamba", "SEQUENCE_CLASSIFICATION") is False
+
+
+def test_positions_of_kinds() -> None:
+    assert positions({"model_type": "gpt2", "n_positions": 1024}) == 1024
+    assert positions({"model_type": "roberta", "max_position_embeddings": 514}) == 512
+    assert positions({"model_type": "llama", "max_position_embeddings": 128}) is None
+
+
+def test_vocabularies_that_grow(tmp_path: Path) -> None:
+    path = copy(tmp_path / "small", vocab_size=200)
+    notes = study(tmp_path, KNOWN, KNOWN, f"models.strong.path={path}", "data.unknown_tokens=warn")
+    said = "its tokenizer has 272 tokens, and the model vectors for 200: 72, more than a pad token, start from random"
+    assert any(said in note for note in notes)
+
+
+def test_a_run_of_another_recipe_is_not_replaced_in_silence(tmp_path: Path) -> None:
+    import yaml
+
+    def notes(*overrides: str) -> list[str]:
+        found = study(tmp_path, KNOWN, KNOWN, "data.unknown_tokens=warn", *overrides)
+        return [note for note in found if "a run replaces it" in note]
+
+    study(tmp_path, KNOWN, KNOWN, "data.unknown_tokens=warn")
+    opened = open_for_plan(tmp_path / "r.yaml", ["data.unknown_tokens=warn"])
+    opened.folder.mkdir(parents=True)
+    (opened.folder / "results.json").write_text("{}")
+    (opened.folder / "recipe.yaml").write_text(yaml.safe_dump(opened.recipe.model_dump(mode="json")))
+    assert notes("store=elsewhere", "processes=1") == []
+    (note,) = notes("training.learning_rate=0.5", "seeds=[3]")
+    assert "holds the run of another recipe (other seeds, training.learning_rate)" in note
+
+
+def equal_study(folder: Path, version: int, *overrides: str) -> dict[str, int]:
+    """Counts of a plan: of 40 pairs, 12 have answers that part only beyond ten tokens, 4 by a word nobody knows."""
+    long = "use mild soap and water and hot water and soap to clean the oven"
+    endings = [("", "no ")] * 24 + [(f"milk {long} and ", f"wine {long} and ")] * 12 + [("zzz ", "qqq ")] * 4
+    pairs = [
+        {"prompt": f"how do i clean my oven {n}?", "chosen": f" {a}use soap", "rejected": f" {b}use soap"}
+        for n, (a, b) in enumerate(endings)
+    ]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    (folder / "e.yaml").write_text(
+        f"name: study\ndata:\n  version: {version}\n  target: {{source: pairs.jsonl, objective: good}}\n"
+        "  max_length: 12\n  unknown_tokens: warn\n  splits: {gt: 8, w2s: 8, test: 8}\n"
+        "models:\n  weak: {path: ladder/xs}\n  strong: {path: ladder/s}\nconflict: {settings: [none]}\n"
+    )
+    return open_for_plan(folder / "e.yaml", list(overrides)).prepared.counts
+
+
+def test_pairs_equal_under_a_model_are_dropped_once(tmp_path: Path) -> None:
+    counts = equal_study(tmp_path, 2)
+    assert counts["target.equal.weak"] == counts["target.equal.strong"] == counts["target.dropped.equal"] == 16
+    assert not any("equal" in name for name in equal_study(tmp_path, 1))
+    longer = equal_study(tmp_path, 2, "data.max_length=64")
+    assert longer["target.dropped.equal"] == 4

@@ -1,0 +1,153 @@
+"""Which column of a table is which: found by name, by what a recipe says, or asked for in a sentence."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+import pandas as pd
+
+from w2s_pref.data.problems import Problems, short
+from w2s_pref.data.readers import Part
+from w2s_pref.data.verdicts import advice, mapping
+
+#: Our names for what a file may hold; the first two must be there.
+ROLES = ("chosen", "rejected", "prompt", "id", "group")
+REQUIRED = ROLES[:2]
+#: Read where a recipe names it, only: the probability that ``chosen`` is the better answer.
+SOFT = "p"
+#: Columns that look like a prompt, whatever their case, number and marks.
+_PROMPTS = {
+    *("prompt", "question", "instruction", "input", "query", "context", "post"),
+    *("userprompt", "userinput", "prompttext", "instructiontext"),
+}
+
+#: Names that public sets use for the same thing, tried in this order before the most similar spelling.
+_SYNONYMS = {
+    "chosen": ("preferred", "better", "winner", "accepted", "response_chosen", "good"),
+    "rejected": ("dispreferred", "worse", "loser", "other", "response_rejected", "bad"),
+    "prompt": ("question", "instruction", "input", "query", "context"),
+    "id": ("uid", "uuid", "pair_id", "prompt_id"),
+    "group": ("prompt_id", "group_id", "cluster"),
+}
+
+
+def find_columns(part: Part, columns: Mapping[str, str | None], problems: Problems) -> dict[str, str]:
+    """Our name -> theirs for every column that is there. One that should be there and is not is a problem."""
+    there = [str(column) for column in part.frame.columns]
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for role in (*ROLES, SOFT):
+        theirs = columns.get(role, None if role == SOFT else role)
+        if theirs is None:
+            continue
+        if theirs in there:
+            found[role] = theirs
+        elif role in columns or role in REQUIRED:
+            missing.append(_missing(part.label, role, theirs, there, columns))
+    two_answers = advice(there, part.frame) if not set(REQUIRED) & {*found, *columns} else None
+    if two_answers is not None:
+        missing = [f"{part.label}: no columns 'chosen' and 'rejected', but {two_answers}"]
+    elif not missing and "prompt" not in {*found, *columns}:
+        missing = _unread_prompt(part.label, there, found, columns)
+    for sentence in missing or _mixed(part, found):
+        problems.add(sentence)
+    return found
+
+
+def _unread_prompt(
+    label: str, there: list[str], found: Mapping[str, str], columns: Mapping[str, str | None]
+) -> list[str]:
+    """A column that looks like a prompt and is not read would leave the answers without their question."""
+    like = [name for name in there if name not in found.values() and looks_like_prompt(name)]
+    said = mapping({**columns, "prompt": like[0]}) if like else ""
+    nothing = mapping({**columns, "prompt": None})
+    return [
+        f"{label}: the column {name!r} looks like a prompt and is not used; write columns: {{{said}}}, or "
+        f"columns: {{{nothing}}} where it is none"
+        for name in like[:1]
+    ]
+
+
+def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | None]) -> list[str]:
+    """What of a table is not read, or was read wrongly before it came here, and is no error."""
+    sentences = []
+    free = [
+        name
+        for name in part.frame.columns
+        if isinstance(name, str) and name not in {*found.values(), *columns.values()}
+    ]
+    left = [name for name in free if looks_like_prompt(name) and name not in columns]
+    if "prompt" in found and left:
+        sentences.append(
+            f"{part.label}: the prompt is {found['prompt']!r} alone; {', '.join(map(repr, left))} is not read (join "
+            "columns by a function of your own, where models should see both)"
+        )
+    if SOFT in free and SOFT not in columns:
+        sentences.append(
+            f"{part.label}: the column 'p' is not read as ground truth; write columns: {{p: p}} where it is the "
+            "probability that chosen is the better answer, and p: null where it is not"
+        )
+    broken = [
+        number
+        for role in ("prompt", "chosen", "rejected")
+        if role in found
+        for number, value in part.frame[found[role]].items()
+        if isinstance(value, str) and "\ufffd" in value
+    ]
+    if broken:
+        sentences.append(
+            f"{part.label}: {len(set(broken)):,} rows (such as row {broken[0]}) hold '\ufffd', which stands for a "
+            "character that was lost where the text was decoded wrongly; save the original again, as UTF-8"
+        )
+    return sentences
+
+
+def looks_like_prompt(name: str) -> bool:
+    """Whether a column's name is one of those that prompts have."""
+    word = re.sub(r"[\W_]+|\d+$", "", name.casefold())
+    return word in _PROMPTS or word.removesuffix("s") in _PROMPTS
+
+
+def _mixed(part: Part, found: Mapping[str, str]) -> list[str]:
+    """Ids or groups of which some are text and some are numbers: which of them are the same cannot be known."""
+    sentences = []
+    for role in ("id", "group"):
+        if role not in found:
+            continue
+        first: dict[str, str] = {}
+        for number, value in part.frame[found[role]].items():
+            if isinstance(value, str):
+                first.setdefault("text", f"{short(value)} in row {number}")
+            elif not hasattr(value, "__len__") and not pd.isna(value):
+                first.setdefault("numbers", f"{short(value)} in row {number}")
+        if len(first) > 1:
+            said = f"text ({first['text']}) and numbers ({first['numbers']})"
+            sentences.append(f"{part.label}: the column {found[role]!r} mixes {said}; write every {role} as text")
+    return sentences
+
+
+def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapping[str, str | None]) -> str:
+    free = [column for column in there if column not in columns.values()]
+    guess = next((name for name in _SYNONYMS.get(role, ()) if name in free), None)
+    close = difflib.get_close_matches(theirs, free, n=1, cutoff=0.5)
+    best = close[0] if close and role in columns else guess or (close[0] if close else None)
+    example = mapping({**columns, role: best or "NAME OF THE COLUMN"})
+    nearest = f"; the nearest is {best!r}" if best else ""
+    return f"{label}: no column {theirs!r} (columns: {', '.join(there)}){nearest}; write columns: {{{example}}}"
+
+
+def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFrame:
+    """Columns that are carried along: plain numbers, booleans or text, under names that are not ours."""
+    kept = []
+    for column in frame.columns:
+        if not isinstance(column, str) or column in used or column in reserved:
+            continue
+        values = frame[column]
+        if pd.api.types.is_object_dtype(values) and values.map(lambda value: value is None or type(value) is int).all():
+            frame = frame.assign(**{column: values.astype(float)})  # whole numbers with gaps: see files.from_arrow
+            values = frame[column]
+        if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
+            kept.append(column)
+    return frame[kept].infer_objects()

@@ -1,0 +1,68 @@
+"""Pairs that a model of the recipe cannot tell apart: after truncation, both texts are the same tokens to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import compress
+
+import pandas as pd
+
+from w2s_pref.data.config import DataConfig
+from w2s_pref.data.control import text_stays_text
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.studies.preferences.texts import Reader, reader, words
+
+#: Tokens of a text that are not its own: what a tokenizer puts before and behind it, and one to spare.
+AROUND = 3
+
+
+def equal_pairs(frame: pd.DataFrame, models: Mapping[str, ModelFacts], data: DataConfig) -> dict[str, set[str]]:
+    """Model -> ids of the pairs that are equal to it. Of models that are not here nothing is known.
+
+    Only pairs that may be equal are tokenised: those whose answers have as many words, where a tokenizer may lose some,
+    and those whose answers may both be too long.
+    """
+    found: dict[str, set[str]] = {}
+    by_tokenizer: dict[tuple[str, str | None], set[str]] = {}
+    for name, facts in models.items():
+        same = (facts.tokenizer_hash, facts.spec.pad_token)
+        if same not in by_tokenizer:
+            by_tokenizer[same] = _equal(frame, facts, data)
+        found[name] = by_tokenizer[same]
+    return {name: ids for name, ids in found.items() if ids}
+
+
+def _equal(frame: pd.DataFrame, facts: ModelFacts, data: DataConfig) -> set[str]:
+    light = reader(facts)
+    if light is None:
+        return set()
+    maybe = frame[list(_alike(frame, data.max_length))]
+    maybe = maybe[list(_same_end(maybe, light, data.max_length))]
+    if not len(maybe):
+        return set()
+    from w2s_pref.data.tokens import tokenize
+    from w2s_pref.models.load import load_tokenizer
+
+    options = {"trust_remote_code": facts.spec.trust_remote_code}
+    tokenizer = load_tokenizer(facts.folder or facts.spec.path, facts.spec.pad_token, **options)
+    with text_stays_text(data.text_stays_text):
+        done = tokenize(maybe, tokenizer, data.max_length, "truncate")
+    return set(compress(done.ids, (a == b for a, b in zip(done.a_ids, done.b_ids, strict=True))))
+
+
+def _alike(frame: pd.DataFrame, limit: int) -> Iterator[bool]:
+    """Pairs that may be equal, by their length alone: no token is shorter than a byte."""
+    for a, b in zip(frame["a"], frame["b"], strict=True):
+        long = min(len(a.encode()), len(b.encode())) >= limit - AROUND
+        yield long or len(a.split()) == len(b.split())
+
+
+def _same_end(frame: pd.DataFrame, light: Reader, limit: int) -> Iterator[bool]:
+    """Pairs whose texts end in the same tokens, as far as truncation may keep them."""
+    keep = max(1, limit - AROUND)
+    texts = [
+        [prompt + answer for prompt, answer in zip(words(frame["form"], frame["prompt"]), answers, strict=True)]
+        for answers in (words(frame["form"], frame["a"]), words(frame["form"], frame["b"]))
+    ]
+    ends = [[each.ids[-keep:] for each in light.tokenizer.encode_batch(side)] for side in texts]
+    return (a == b for a, b in zip(*ends, strict=True))

@@ -1,0 +1,112 @@
+"""The students of a run, a folder each: weights, tokenizer, configuration and model card."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.stage import Builder
+from w2s_pref.models.info import read_json
+from w2s_pref.models.standalone import FACTS, merge_adapter, write_standalone
+from w2s_pref.results.preferences import Results
+from w2s_pref.results.read import load_results
+from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.study import Study
+
+
+def write_students(recipe: Recipe, study: Study, builder: Builder, results: Results, folder: Path) -> None:
+    """A folder per student, ``ARM-CONFLICT-seedN``; weights are hard links into the store where that is possible."""
+    from w2s_pref.report.cards import model_card
+
+    for arm in study.chains:
+        for conflict in recipe.conflict.names:
+            for seed in recipe.seeds:
+                stage = study.trained.get((f"{arm}/{conflict}", seed))
+                if stage is None:
+                    continue
+                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
+                ends = not isinstance(stage, PolicyStage)
+                model = builder.artifact(stage).folder
+                write_standalone(model, place, ends, recipe.data.max_length, link=True)
+                adapter = (place / "adapter_config.json").is_file()
+                facts = {
+                    "arm": arm,
+                    "conflict": conflict,
+                    "seed": seed,
+                    "objective": builder.meta(stage).get("objective"),
+                }
+                (place / FACTS).write_text(json.dumps(facts), encoding="utf-8")
+                (place / "README.md").write_text(model_card(results, arm, conflict, seed, adapter), encoding="utf-8")
+
+
+def export(run: Path, student: str, folder: Path) -> None:
+    """Copy a student into a new folder that needs nothing else: no links, and an adapter merged into its base.
+
+    Raises:
+        W2SError: no run folder, no such student, ``folder`` is there, or it cannot be written.
+    """
+    students = run / "students"
+    names = sorted(path.name for path in students.iterdir()) if students.is_dir() else []
+    if student not in names:
+        raise W2SError(f"{run}: no student {student!r}; there are: {', '.join(names) or 'none (give a run folder)'}")
+    if folder.exists():
+        raise W2SError(f"{folder}: there already; give a folder that is to be made")
+    fresh = folder.with_name(f".{folder.name}.new")
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(students / student, fresh)
+        _whole(run, student, fresh)
+        fresh.replace(folder)
+    except OSError as error:
+        raise W2SError(f"{folder}: cannot be written ({error.strerror}); give another place") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def upload(folder: Path, name: str, private: bool) -> str:
+    """Upload a model folder to the Hugging Face hub under ``owner/name``, which is made where it is not there.
+
+    Returns:
+        Its address.
+
+    Raises:
+        W2SError: no token, no right to write there, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    try:
+        address = api.create_repo(name, private=private, exist_ok=True)
+        api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a student of w2s-pref")
+    except Exception as error:  # the hub's library raises its own kinds, the transport's, and the system's
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise W2SError(
+            f"{name}: not uploaded ({reason[:200]}); `hf auth login` gives a token that may write"
+        ) from error
+    return str(address)
+
+
+def _whole(run: Path, student: str, folder: Path) -> None:
+    """Merge an adapter; its card is written anew, with the lines that load a whole model."""
+    from w2s_pref.report.cards import model_card
+    from w2s_pref.report.students import REWARD
+    from w2s_pref.training.fit import quiet
+
+    if not (folder / "adapter_config.json").is_file():
+        return
+    facts = read_json(folder / FACTS, str(folder))
+    results = load_results(run)
+    method = next((arm.method for arm in results.arms if arm.name == facts["arm"]), REWARD)
+    quiet()
+    merge_adapter(folder, policy=method != REWARD)
+    card = model_card(results, facts["arm"], facts["conflict"], facts["seed"])
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def safe_name(text: str) -> str:
+    """A file name for a student: letters, digits, dot, dash; everything else becomes a dash."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
