@@ -30,6 +30,8 @@ data:
 models: {weak: {path: ladder/xs}, strong: {path: ladder/s}}
 conflict: {settings: [none]}
 """
+#: What commands make of the files themselves.
+BASES: dict[tuple[str, Path], Any] = {}
 ENDINGS = ["jsonl", "json", "csv", "parquet"]
 
 
@@ -119,7 +121,9 @@ def check(
     """
     with judged(kind, mutant):
         (place / f"mutant.{ending}").write_bytes(mutant)
-        base, found = run(f"{name}.{ending}"), run(f"mutant.{ending}")
+        if (kind, place) not in BASES:
+            BASES[kind, place] = run(f"{name}.{ending}")
+        base, found = BASES[kind, place], run(f"mutant.{ending}")
         if found is None:
             counted(kind, "refused")
         elif found != base:
