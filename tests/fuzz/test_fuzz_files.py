@@ -81,7 +81,9 @@ def test_manifests(place: Path, draw: st.DataObject) -> None:
             except W2SError:
                 meta, found = None, None
         if found is not None:
-            assert found.manifest == json.loads(good.read_text())
+            before = json.loads(good.read_text())
+            # An older manifest has no hash of itself.
+            assert found.manifest in (before, {key: value for key, value in before.items() if key != "hash"})
             assert meta == found.meta
         counted("manifests", "refused" if found is None else "without effect")
 
