@@ -14,7 +14,7 @@ from . import fixture
 
 def test_many_arms_make_a_short_report_and_pages_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arms = {f"direct:m{at}" for at in range(8)}
-    monkeypatch.setattr(fixture, "CHAINS", dict.fromkeys(sorted(arms), ["tiny", "large"]))
+    monkeypatch.setattr(fixture, "CHAINS", {name: ["tiny", "large"] for name in sorted(arms)})
     results = fixture.build(with_ladder=False)
     whole = len(html.render(results))
     monkeypatch.setattr(paging, "SHOWN", 6)
