@@ -112,7 +112,7 @@ def commands(draw: st.DrawFn) -> list[str]:
     return line
 
 
-@fuzzed(25)
+@fuzzed(15)
 @given(line=commands())
 def test_command_lines(place: Path, line: list[str]) -> None:
     with judged("command lines", line):

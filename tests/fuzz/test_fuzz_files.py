@@ -64,7 +64,7 @@ def changed(file: Path) -> st.SearchStrategy[str]:
     return texts(text) | trees(json.loads(text)).map(json.dumps)
 
 
-@fuzzed(120)
+@fuzzed(60)
 @given(draw=st.data())
 def test_manifests(place: Path, draw: st.DataObject) -> None:
     """What is served is what was written, whatever its manifest says by now."""
@@ -89,7 +89,7 @@ def test_manifests(place: Path, draw: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("kind", ["preferences", "generalization", "chess"])
-@fuzzed(12)
+@fuzzed(6)
 @given(draw=st.data())
 def test_results(place: Path, kind: str, draw: st.DataObject) -> None:
     """A run that was edited is shown, as what it says now, or refused."""

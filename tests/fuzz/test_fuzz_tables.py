@@ -139,7 +139,7 @@ def check(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-@fuzzed(8)
+@fuzzed(4)
 @given(draw=st.data())
 def test_preference_files(place: Path, ending: str, draw: st.DataObject) -> None:
     mutant = draw.draw(mutants(place, "pairs", ending))
@@ -153,7 +153,7 @@ def test_preference_files(place: Path, ending: str, draw: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "csv", "parquet"])
-@fuzzed(15)
+@fuzzed(8)
 @given(draw=st.data())
 def test_score_tables(place: Path, ending: str, draw: st.DataObject) -> None:
     mutant = draw.draw(mutants(place, "scores", ending))
