@@ -224,3 +224,9 @@ def test_tables_from_memory_are_checked_too():
     bad = table({"weak": [1.0, np.nan]})
     with pytest.raises(W2SError, match="score table, row 2, id 'i0001'"):
         validate_scores(bad)
+
+
+def test_a_boolean_is_no_seed(tmp_path):
+    (tmp_path / "s.jsonl").write_text('{"id": "a", "group": "g", "model": "m", "seed": true, "delta": 1}\n')
+    with pytest.raises(W2SError, match="seed is not a whole number"):
+        read_scores(tmp_path / "s.jsonl")

@@ -124,7 +124,7 @@ def differ(one: Any, other: Any, where: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize("kind", BASES)
-@fuzzed(25)
+@fuzzed(12)
 @given(draw=st.data())
 def test_a_mutant_is_refused_or_without_effect_or_seen(plans: Path, kind: str, draw: st.DataObject) -> None:
     if not (plans / f"{kind}.base").exists():

@@ -251,3 +251,12 @@ def test_write_text_is_whole_or_absent(tmp_path: Path) -> None:
     with pytest.raises(W2SError, match="cannot be written"):
         write_text(tmp_path / "nowhere" / "a.json", "{}")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json"]
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    end = os.open(tmp_path / "pipe", os.O_RDWR)
+    write_text(tmp_path / "pipe", "{}")
+    assert os.read(end, 9) == b"{}"
+    os.close(end)
+    assert (tmp_path / "pipe").is_fifo()

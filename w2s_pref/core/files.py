@@ -23,7 +23,13 @@ def own_name(name: str) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise."""
+    """A temporary file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+
+    What is no file (``/dev/stdout``, a pipe) is written to as it stands.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     temporary = path.with_name(own_name(path.name))
     try:
         yield temporary

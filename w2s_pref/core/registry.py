@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from w2s_pref.core.aliases import new_name
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, shown
 from w2s_pref.core.paths import local_path
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -244,8 +244,8 @@ class Registry:
             return text
         known, why = self.names(), load_plugins()
         raise ValueError(
-            f"unknown {self.kind} {text!r}{did_you_mean(text, known)} (known: {', '.join(known)}; a function of your "
-            f"own is file.py:name or module:name){''.join(f'; {problem}' for problem in why)}"
+            f"unknown {self.kind} {shown(text)}{did_you_mean(text, known)} (known: {', '.join(known)}; a function of "
+            f"your own is file.py:name or module:name){''.join(f'; {problem}' for problem in why)}"
         )
 
     def find(self, text: str, base: Path) -> Callable[..., Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.problems import first, short
@@ -36,7 +37,13 @@ def read_file(path: Path) -> pd.DataFrame:
         return reader(path)
     except UnicodeDecodeError as error:
         raise W2SError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except (ValueError, OSError, RecursionError) as error:  # what pandas, pyarrow and json raise for damaged files
+    except (
+        ValueError,
+        LookupError,
+        OSError,
+        RecursionError,
+        ArrowException,
+    ) as error:  # what readers raise for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise W2SError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
 
@@ -90,7 +97,9 @@ def from_arrow(table: Any) -> pd.DataFrame:
 def _parquet(path: Path) -> pd.DataFrame:
     import pyarrow.parquet
 
-    return numbered(from_arrow(pyarrow.parquet.ParquetFile(path).read()))
+    table = pyarrow.parquet.ParquetFile(path, page_checksum_verification=True).read()
+    table.validate(full=True)
+    return numbered(from_arrow(table))
 
 
 def _csv(path: Path) -> pd.DataFrame:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from w2s_pref.core.errors import file_hash, shown
 from w2s_pref.core.files import refused
 from w2s_pref.core.json_io import NotJSON, json_values
+from w2s_pref.core.tables import digest
 
 MANIFEST = "manifest.json"
 
@@ -40,7 +42,20 @@ def manifest_of(data: bytes, kind: str, key: str) -> dict[str, Any]:
         parts = PurePosixPath(name).parts
         if not isinstance(value, str) or not parts or parts[0] == "/" or ".." in parts or "\0" in name:
             raise Damaged(f"has a manifest with a file that it cannot hold: {shown(name)}")
+    if "hash" in found and found["hash"] != _hash(found):  # older ones have none
+        raise Damaged("has a manifest that did not match its hash")
     return found
+
+
+def sealed(manifest: dict[str, Any]) -> dict[str, Any]:
+    """A manifest with the hash of all that it says."""
+    return {**manifest, "hash": _hash(manifest)}
+
+
+def _hash(manifest: dict[str, Any]) -> str:
+    """SHA-256 over everything but the hash itself, as it reads when it comes back from JSON."""
+    said = {name: value for name, value in manifest.items() if name != "hash"}
+    return digest(json.dumps(json.loads(json.dumps(said)), sort_keys=True))
 
 
 def verified(folder: Path, root: Path, kind: str, key: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from w2s_pref.core.errors import W2SError, file_hash, masked
 from w2s_pref.core.paths import local_path
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.locks import Lease, Locks
-from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of
+from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, sealed
 from w2s_pref.engine.store import Artifact, Store, move_in
 
 #: Extras of this package by protocol.
@@ -250,7 +250,7 @@ class RemoteStore(Store):
             if file_hash(folder / name) != value:
                 raise Damaged("did not match its hashes")
         # Times of change are of this machine's files, not of those that were hashed first.
-        (folder / MANIFEST).write_text(json.dumps({**manifest, "stamps": {}}, indent=1), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(sealed({**manifest, "stamps": {}}), indent=1), encoding="utf-8")
 
     def _set_aside_remote(self, kind: str, key: str, data: bytes, why: str) -> None:
         """Move the manifest first: without it nothing stands; then the files it names, for who wants to look."""

@@ -22,7 +22,7 @@ from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_erro
 from w2s_pref.core.files import by_umask, refused
 from w2s_pref.engine.identity import Identity, alive, myself
 from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
-from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, stamp, verified
+from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, sealed, stamp, verified
 
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
 LARGE = 256_000_000
@@ -163,11 +163,11 @@ class Store:
         if not files:
             raise W2SError(f"stage {kind} wrote no file; a stage leaves at least one, also where it has nothing to say")
         stamps = {name: stamp(temporary / name) for name in files if (temporary / name).stat().st_size > LARGE}
-        manifest = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
+        said = {"kind": kind, "key": key, "files": files, "stamps": stamps, "payload": payload, "meta": meta}
         for name in files:
             _fsync(temporary / name)
         with (temporary / MANIFEST).open("w", encoding="utf-8") as text:
-            json.dump(manifest, text, indent=1)
+            json.dump(sealed(said), text, indent=1)
             text.flush()
             os.fsync(text.fileno())
         move_in(temporary, self.place(kind, key))

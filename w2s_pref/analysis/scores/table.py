@@ -136,17 +136,17 @@ def _csv(file: Path) -> pd.DataFrame:
 
 
 def _parquet(file: Path) -> pd.DataFrame:
-    """Whole numbers with gaps stay whole: as floats, 64-bit ids would run together."""
-    frame: pd.DataFrame = (
-        pq.ParquetFile(file, page_checksum_verification=True).read().to_pandas(integer_object_nulls=True)
-    )
+    """Whole numbers with gaps stay whole: as floats, 64-bit ids would run together. What pandas noted is not read."""
+    table = pq.ParquetFile(file, page_checksum_verification=True).read()
+    table.validate(full=True)
+    frame: pd.DataFrame = table.to_pandas(integer_object_nulls=True, ignore_metadata=True)
     return frame
 
 
 def _load_jsonl(file: Path) -> pd.DataFrame:
     rows: list[dict[str, Any]] = []
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeError) as error:
         raise W2SError(f"{file}: cannot be read as UTF-8 text ({error}); write it again.") from None
     for number, line in enumerate(lines, start=1):
@@ -204,8 +204,9 @@ def _seeds(frame: pd.DataFrame, clean: pd.DataFrame, source: str, problems: list
 def whole_numbers(column: pd.Series[Any]) -> tuple[Ints, Bools]:
     """A column as whole numbers, and where it holds something else (0 in the numbers)."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+    truth = np.array([isinstance(value, bool | np.bool_) for value in column], dtype=bool)
     with np.errstate(invalid="ignore"):
-        bad = ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+        bad = truth | ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
     return np.where(bad, 0, values).astype(np.int64), bad
 
 
