@@ -201,7 +201,10 @@ def _told_apart(frame: pd.DataFrame, equal: Equal, name: str, counts: dict[str, 
         return frame
     counts[f"{name}.dropped.equal"] = int(gone.sum())
     if gone.all():
-        raise W2SError(f"{name}: every pair is the same tokens to one of the models; raise data.max_length")
+        raise W2SError(
+            f"{name}: every pair is the same tokens to {' or '.join(f'models.{model}' for model in by_model)}, which "
+            "does not know its words (take another model), or has them cut off (raise data.max_length)"
+        )
     return frame[~gone].reset_index(drop=True)
 
 
