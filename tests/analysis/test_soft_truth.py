@@ -17,7 +17,7 @@ from w2s_pref.core.tables import certainty, truth_of
 from w2s_pref.data.config import content
 from w2s_pref.stages.rows import Rows, truth_hash
 
-DESIGN = dataclasses.replace(study_design((ArmDesign("direct", ("m0", "m3")),)), resamples=100)
+DESIGN = dataclasses.replace(study_design((ArmDesign("direct", ("m0", "m3")),)), conflicts=("none",), resamples=100)
 
 
 def test_expected_values() -> None:
@@ -27,27 +27,20 @@ def test_expected_values() -> None:
     np.testing.assert_allclose(expected(right, np.array([0.75] * 4), right + 1), right + 0.25)
 
 
-def test_accuracy_is_the_expected_agreement() -> None:
+def test_accuracies_are_the_expected_agreement() -> None:
     """Every item's truth is right with 0.75: accuracy a becomes 0.75 a + 0.25 (1 - a), and PGR stays what it is."""
-    tables = study_tables(DESIGN.arms)
-    hard = summarize(*tables, DESIGN)
-    ids = tables[0].loc[tables[0]["objective"] == DESIGN.target, "id"].unique()
+    scores, labels, pairs = study_tables(DESIGN.arms)
+    hard = summarize(scores, labels, pairs, DESIGN)
+    ids = scores.loc[scores["objective"] == DESIGN.target, "id"].unique()
     sure = {DESIGN.target: pd.Series(0.75, index=ids)}
-    soft = summarize(*tables, DESIGN, sure=sure)
+    soft = summarize(scores, labels.assign(sure=0.9), pairs, DESIGN, sure=sure)
     for before, after in zip(hard.arms[0].settings, soft.arms[0].settings, strict=True):
         assert after.performance.accuracy.estimate == pytest.approx(0.25 + 0.5 * before.performance.accuracy.estimate)
         assert after.pgr_raw == pytest.approx(before.pgr_raw)
         assert after.deception == before.deception
+    labelled = [body.arms[0].hops[0].label_accuracy.estimate for body in (hard, soft)]
+    assert labelled[1] == pytest.approx(0.1 + 0.8 * labelled[0])
     assert any("test items is a probability (0 are ties)" in note for note in soft.warnings)
-    known = {DESIGN.target: pd.Series(1.0, index=ids)}
-    assert summarize(*tables, DESIGN, sure=known).arms == hard.arms
-
-
-def test_labels_are_judged_by_what_is_to_be_expected() -> None:
-    scores, labels, pairs = study_tables(DESIGN.arms)
-    hard = summarize(scores, labels, pairs, DESIGN).arms[0].hops[0]
-    soft = summarize(scores, labels.assign(sure=0.9), pairs, DESIGN).arms[0].hops[0]
-    assert soft.label_accuracy.estimate == pytest.approx(0.1 + 0.8 * hard.label_accuracy.estimate)
 
 
 def test_a_temperature_fits_soft_labels() -> None:

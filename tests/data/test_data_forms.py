@@ -29,7 +29,7 @@ def test_explicit_text(tmp_path: Path) -> None:
         assert row["id"] == pair_id(row["prompt"], row["a"], row["b"])
 
 
-def test_implicit_text_is_cut_where_trl_cuts_it(tmp_path: Path) -> None:
+def test_implicit_text_is_cut_where_trl_cuts_it_under_version_1(tmp_path: Path) -> None:
     from trl.data_utils import extract_prompt
 
     texts = [
@@ -40,7 +40,8 @@ def test_implicit_text_is_cut_where_trl_cuts_it(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "x.jsonl", [{"chosen": one, "rejected": other} for one, other in texts])
     expected = [extract_prompt({"chosen": one, "rejected": other}) for one, other in texts]
-    assert truth_texts(loaded(path).frame) == [(e["prompt"], e["chosen"], e["rejected"]) for e in expected]
+    frame = load(Source(source=str(path), objective="target"), version=1).frame
+    assert truth_texts(frame) == [(e["prompt"], e["chosen"], e["rejected"]) for e in expected]
 
 
 def test_implicit_text_without_common_start(tmp_path: Path) -> None:

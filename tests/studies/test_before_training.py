@@ -21,7 +21,7 @@ STRANGE = "photosynthesis converts electromagnetic radiation"
 def study(folder: Path, better: str, other: str, *overrides: str) -> list[str]:
     """Warnings of a plan whose pairs hold these words, under models of the ladder."""
     pairs = [
-        {"prompt": f"how do I clean my oven {n}?", "chosen": f" {better} {n}", "rejected": f" {other} {n + 1}"}
+        {"prompt": f"how do I clean my oven {n}?", "chosen": f" {better} {n} milk", "rejected": f" {other} {n} wine"}
         for n in range(60)
     ]
     (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
@@ -152,3 +152,18 @@ def test_pairs_equal_under_a_model_are_dropped_once(tmp_path: Path) -> None:
     assert not any("equal" in name for name in equal_study(tmp_path, 1))
     longer = equal_study(tmp_path, 2, "data.max_length=64")
     assert longer["target.dropped.equal"] == 4
+
+
+def test_pairs_that_are_all_equal_are_refused() -> None:
+    from w2s_pref.data.config import DataConfig, prepare
+
+    config = {"version": 2, "target": {"source": "testbed", "objective": "harmless"}}
+    sized = DataConfig.model_validate({**config, "splits": {"gt": 8, "w2s": 8, "test": 8}})
+    with pytest.raises(W2SError, match=r"target: every pair is the same tokens to models.weak, which does not know"):
+        prepare(sized, equal=lambda frame: {"weak": set(frame["id"])})
+    some = prepare(sized, equal=lambda frame: {"weak": set(frame["id"][:3]), "strong": set(frame["id"][:5])})
+    assert {name: n for name, n in some.counts.items() if "equal" in name} == {
+        "target.equal.weak": 3,
+        "target.equal.strong": 5,
+        "target.dropped.equal": 5,
+    }

@@ -29,6 +29,7 @@ def score_to_table(
     Raises:
         W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
     """
+    from w2s_pref.data.control import text_stays_text
     from w2s_pref.data.sources import Source, load
     from w2s_pref.models.load import load_saved
     from w2s_pref.models.scoring import score_pairs
@@ -45,7 +46,8 @@ def score_to_table(
     frame = load(source, Path.cwd()).frame
     quiet()
     reward_model, tokenizer = load_saved(model)
-    raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
+    with text_stays_text():
+        raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
     label = name or Path(model).resolve().name
     table = orient(raw, frame).assign(
         model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"

@@ -69,7 +69,7 @@ class DataConfig(Section):
     """Two objectives, their splits, and what happens to what is too long."""
 
     version: Literal[1, 2] = Field(
-        default=1, description="how data are cut, read and tokenised; 1: as before there was a second way"
+        default=2, description="how data are cut, read and tokenised; 1: as before there was a second way"
     )
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")
@@ -201,7 +201,10 @@ def _told_apart(frame: pd.DataFrame, equal: Equal, name: str, counts: dict[str, 
         return frame
     counts[f"{name}.dropped.equal"] = int(gone.sum())
     if gone.all():
-        raise W2SError(f"{name}: every pair is the same tokens to one of the models; raise data.max_length")
+        raise W2SError(
+            f"{name}: every pair is the same tokens to {' or '.join(f'models.{model}' for model in by_model)}, which "
+            "does not know its words (take another model), or has them cut off (raise data.max_length)"
+        )
     return frame[~gone].reset_index(drop=True)
 
 

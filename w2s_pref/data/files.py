@@ -53,7 +53,9 @@ def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     gaps = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.api.extensions.ExtensionDtype)]
     gaps = [name for name in gaps if frame[name].isna().any()]
     if gaps:
-        frame = frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), None) for name in gaps})
+        frame = frame.assign(
+            **{str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in gaps}
+        )
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis=0)
 
 
@@ -146,7 +148,7 @@ def _long_cells() -> Iterator[None]:
 
 def _delimiter(text: str) -> str:
     """The comma, unless the header holds none outside quotes and another one stands there."""
-    header = re.sub(r'"[^"]*"', "", text[: text.find("\n")] if "\n" in text else text)
+    header = re.sub(r'"[^"]*"', "", next(iter(text.lstrip().splitlines()), ""))
     return max(DELIMITERS, key=lambda sign: (sign == "," and sign in header, header.count(sign)))
 
 

@@ -56,7 +56,7 @@ def split(
     sizes: Mapping[str, int],
     seed: int = 0,
     overlap: Literal["error", "drop"] = "error",
-    version: Literal[1, 2] = 1,
+    version: Literal[1, 2] = 2,
 ) -> Splits:
     """Cut the target and the conflicting pairs into splits that share no group.
 
@@ -81,6 +81,9 @@ def split(
     own = _without_overlap(own, overlap, counts)
     taken = {group for frame in own.values() for group in frame["group"]}
     free = [_avoiding(side, taken) if isinstance(side, pd.DataFrame) else None for side in (target, conflict)]
+    for names, side in zip((TARGET_SPLITS, CONFLICT_SPLITS), free, strict=True):
+        if side is not None:
+            _enough(side, {name: sizes[name] for name in names if name in sizes})
     frames: dict[str, pd.DataFrame] = {}
     for both in ROUNDS[version]:
         wanted = {name: sizes[name] for names in both for name in names if name in sizes}
@@ -177,13 +180,7 @@ def _fill(
 ) -> dict[str, pd.DataFrame]:
     """Whole groups for every split, in hash order; a split without a size takes what the others leave."""
     sized = {name: size for name, size in wanted.items() if size is not None}
-    total = sum(sized.values())
-    if total > len(frame):
-        asked = " + ".join(f"{name} {size:,}" for name, size in sized.items())
-        raise W2SError(
-            f"splits ask for {total:,} pairs ({asked}), but there are {len(frame):,} "
-            f"(of {frame['group'].nunique():,} prompts that no other split holds); ask for fewer, or bring more"
-        )
+    _enough(frame, sized)
     rows: dict[str, int] = Counter(frame["group"])
     left = _hashed(rows, seed)
     place: dict[str, str] = {}
@@ -200,6 +197,17 @@ def _fill(
     place |= {group: name for name, size in wanted.items() if size is None for group in left}
     where = frame["group"].map(place)
     return {name: frame[where == name] for name in wanted}
+
+
+def _enough(frame: pd.DataFrame, sized: Mapping[str, int]) -> None:
+    """Raise W2SError where splits ask for more pairs than there are."""
+    total = sum(sized.values())
+    if total > len(frame):
+        asked = " + ".join(f"{name} {size:,}" for name, size in sized.items())
+        raise W2SError(
+            f"splits ask for {total:,} pairs ({asked}), but there are {len(frame):,} "
+            f"(of {frame['group'].nunique():,} prompts that no other split holds); ask for fewer, or bring more"
+        )
 
 
 def _take(left: list[str], rows: dict[str, int], size: int, name: str, place: dict[str, str]) -> tuple[list[str], int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -89,12 +89,18 @@ def with_verdicts(part: Part, answers: list[str], label: Label | None, p: str | 
         problems.add(f"{part.label}: it has a column {min(taken)!r} already; leave out answers, or rename that column")
         return part
     first, second = (part.frame[name] for name in answers)
-    found = part.frame[p] if label is None else part.frame[label.columns()].apply(_vote, axis=1, label=label)
-    frame = part.frame.drop(columns=asked).assign(chosen=first, rejected=second, **{P: found.astype(object)})
+    if label is None:
+        found = part.frame[str(p)].tolist()
+    else:
+        votes = part.frame[label.columns()].itertuples(index=False, name=None)
+        found = [_vote(cells, label) for cells in votes]
+    frame = part.frame.drop(columns=asked).assign(
+        chosen=first, rejected=second, **{P: pd.Series(found, index=part.frame.index, dtype=object)}
+    )
     return Part(part.label, frame)
 
 
-def _vote(cells: pd.Series[Any], label: Label) -> float | Unusable:
+def _vote(cells: Iterable[Any], label: Label) -> float | Unusable:
     """Mean of the votes of one row; empty cells are no votes."""
     votes = [as_text(cell) for cell in cells if cell is not None and cell == cell and cell != ""]
     values = label.values()

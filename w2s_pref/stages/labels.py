@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from w2s_pref.core.tables import certainty, orient
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
@@ -70,8 +72,9 @@ class LabelStage(Stage):
 
             frame = self.calibration.on.frame
             gaps = orient(builder.table(self.calibration), frame)
-            sure = certainty(frame)
-            temperature = float(fit_temperature(gaps["delta"].to_numpy(), None if sure is None else sure[gaps["id"]]))
+            known = certainty(frame)
+            sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
+            temperature = float(fit_temperature(gaps["delta"].to_numpy(), sure))
         truth = self.scores.on.frame.set_index("id")["truth"] if self._oracle else None
         labels = make_labels(builder.table(self.scores), self.config, temperature, truth, builder.base)
         labels.to_parquet(folder / "table.parquet", index=False)

@@ -76,7 +76,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     """Everything about ``<arm>/<conflict>``. Agreement is with the model that labelled the student's pairs."""
     model = f"{arm.name}/{conflict}"
     own, teacher = context.credit(model), context.credit(arm.supervisor)
-    pgr = recovered(*(context.expected(each) for each in (arm.weak, model, arm.strong)), context.draw)
+    pgr = recovered(context.expected(arm.weak), context.expected(model), context.expected(arm.strong), context.draw)
     same = agreement(teacher, own, context.draw)
     errors = inheritance(teacher, own, context.draw)
     roles = _roles(context, arm, conflict)

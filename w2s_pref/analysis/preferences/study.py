@@ -128,7 +128,7 @@ def _sure(data: Panel, objective: str, sure: Mapping[str, pd.Series[float]] | No
     """(N,) how probable it is that the answer called true is so, in the order of a panel; None: it is known."""
     if sure is None or objective not in sure:
         return None
-    return sure[objective].loc[list(data.ids)].to_numpy(dtype=np.float64)
+    return np.asarray(sure[objective].loc[list(data.ids)], dtype=np.float64)
 
 
 def _single(scores: pd.DataFrame) -> None:

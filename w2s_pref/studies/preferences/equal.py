@@ -19,8 +19,8 @@ AROUND = 3
 def equal_pairs(frame: pd.DataFrame, models: Mapping[str, ModelFacts], data: DataConfig) -> dict[str, set[str]]:
     """Model -> ids of the pairs that are equal to it. Of models that are not here nothing is known.
 
-    Only pairs that may be equal are tokenised: those whose answers have as many words, where a tokenizer may lose some,
-    and those whose answers may both be too long.
+    Only pairs that may be equal are tokenised whole: those that end in the same word, and have as many words (a
+    tokenizer may not know some) or answers that may both be too long.
     """
     found: dict[str, set[str]] = {}
     by_tokenizer: dict[tuple[str, str | None], set[str]] = {}
@@ -36,8 +36,10 @@ def _equal(frame: pd.DataFrame, facts: ModelFacts, data: DataConfig) -> set[str]
     light = reader(facts)
     if light is None:
         return set()
-    maybe = frame[list(_alike(frame, data.max_length))]
-    maybe = maybe[list(_same_end(maybe, light, data.max_length))]
+    maybe = frame
+    for may_be_equal in (_alike, _same_last_word, _same_end):
+        kept = list(may_be_equal(maybe, light, data.max_length))
+        maybe = maybe[pd.Series(kept, index=maybe.index, dtype=bool)]
     if not len(maybe):
         return set()
     from w2s_pref.data.tokens import tokenize
@@ -50,11 +52,21 @@ def _equal(frame: pd.DataFrame, facts: ModelFacts, data: DataConfig) -> set[str]
     return set(compress(done.ids, (a == b for a, b in zip(done.a_ids, done.b_ids, strict=True))))
 
 
-def _alike(frame: pd.DataFrame, limit: int) -> Iterator[bool]:
+def _alike(frame: pd.DataFrame, _light: Reader, limit: int) -> Iterator[bool]:
     """Pairs that may be equal, by their length alone: no token is shorter than a byte."""
     for a, b in zip(frame["a"], frame["b"], strict=True):
         long = min(len(a.encode()), len(b.encode())) >= limit - AROUND
         yield long or len(a.split()) == len(b.split())
+
+
+def _same_last_word(frame: pd.DataFrame, light: Reader, _limit: int) -> Iterator[bool]:
+    """Pairs whose answers end in a word that is the same tokens: tokenizers cut texts at blanks first."""
+    sides = [words(frame["form"], answers) for answers in (frame["a"], frame["b"])]
+    last = [[text.rstrip().rpartition(" ")[2] for text in side] for side in sides]
+    distinct = list({word for pair in zip(*last, strict=True) if pair[0] != pair[1] for word in pair})
+    read = light.tokenizer.encode_batch([f" {word}" for word in distinct], add_special_tokens=False)
+    ids = {word: each.ids for word, each in zip(distinct, read, strict=True)}
+    return (a == b or ids[a] == ids[b] for a, b in zip(*last, strict=True))
 
 
 def _same_end(frame: pd.DataFrame, light: Reader, limit: int) -> Iterator[bool]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import plain
 from w2s_pref.models.info import ModelFacts, read_json
@@ -95,7 +96,12 @@ def reader(facts: ModelFacts) -> Reader | None:
     from tokenizers import Tokenizer
 
     content = read_json(file, f"tokenizer {facts.folder}")
-    tokenizer = Tokenizer.from_str(json.dumps(content))
+    try:
+        tokenizer = Tokenizer.from_str(json.dumps(content))
+    except Exception as error:  # tokenizers raises nothing more special
+        raise W2SError(
+            f"model {str(facts.folder)!r} could not be loaded ({file.name}: {error}); check its files"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True)
@@ -131,10 +137,11 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
     return Unknown(float(unknown / max(tokens, 1)), float(gaps.mean()), error)
 
 
-def _counts(found: Reader, texts: list[str]) -> np.ndarray:
+def _counts(found: Reader, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
     encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    return np.array([[each.ids.count(found.unknown), len(each.ids)] for each in encoded], dtype=float).reshape(-1, 2)
+    counts = [[sum(token == found.unknown for token in each.ids), len(each.ids)] for each in encoded]
+    return np.array(counts, dtype=np.float64).reshape(-1, 2)
 
 
 def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
