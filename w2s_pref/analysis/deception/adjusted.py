@@ -138,17 +138,18 @@ def expected_flips(
 
     def _one_chunk(flat: Floats) -> tuple[Floats, Floats]:
         place = np.searchsorted(edges, updated(beta, flat[:, width:-1], penalty) @ means.T, side="right")
-        where = (np.arange(len(flat))[:, None] * len(centres) + place).ravel()
-        size = len(flat) * len(centres)
-
-        def placed(column: int) -> Floats:
-            weights = flat[:, column:width:_COLUMNS].ravel()
-            return np.asarray(np.bincount(where, weights, size), dtype=np.float64).reshape(len(flat), -1)
-
-        kept, flipped, cases = map(placed, range(_COLUMNS))
+        kept, flipped, cases = _placed(flat[:, :width], place, len(centres))
         return flat[:, -1], lifts.expected_flips(flipped, kept + flipped, cases, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
+
+
+def _placed(counts: Floats, place: Ints, bins: int) -> list[Floats]:
+    """(B, bins) of every column from the counts (B, cells * columns) of cells that lie in the bins ``place``."""
+    where = (np.arange(len(counts))[:, None] * bins + place).ravel()
+    columns = [counts[:, column::_COLUMNS].ravel() for column in range(_COLUMNS)]
+    tables = [np.bincount(where, column, len(counts) * bins) for column in columns]
+    return [np.asarray(table, dtype=np.float64).reshape(len(counts), bins) for table in tables]
 
 
 def _between(centres: Floats, sizes: Floats) -> Floats:
