@@ -120,11 +120,13 @@ def test_command_lines(place: Path, line: list[str]) -> None:
         counted("command lines", {0: "done", 1: "refused", 2: "no command line"}[done.code])
 
 
-def test_known_traps_are_sentences(place: Path) -> None:
-    for value in ("a\0b", "x" * 5000, "x" * 300, "~nobody-here/x"):
-        for words in TRAPPED:
-            line = [word.replace("VALUE", value) for word in words.split()]
-            done = w2s(*line)
-            assert done.code == 1, line
-            assert done.err.startswith("error: "), line
-            assert len(done.err) < 3000, line
+TRAPS = ["a\0b", "x" * 5000, "x" * 300, "~nobody-here/x"]
+
+
+@pytest.mark.parametrize("words", [*TRAPPED, *["plan VALUE"] * 3])
+def test_known_traps_are_sentences(place: Path, words: str, request: pytest.FixtureRequest) -> None:
+    value = TRAPS[request.node.callspec.indices["words"] % len(TRAPS)]
+    done = w2s(*(word.replace("VALUE", value) for word in words.split()))
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert len(done.err) < 3000
