@@ -11,8 +11,10 @@ from w2s_pref.core.files import replacing
 from w2s_pref.core.paths import local_path
 from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import orient
+from w2s_pref.data.control import text_stays_text
 
 
+@text_stays_text()
 def score_to_table(
     model: str,
     pairs: str,
@@ -29,7 +31,6 @@ def score_to_table(
     Raises:
         W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
     """
-    from w2s_pref.data.control import text_stays_text
     from w2s_pref.data.sources import Source, load
     from w2s_pref.models.load import load_saved
     from w2s_pref.models.scoring import score_pairs
@@ -46,8 +47,7 @@ def score_to_table(
     frame = load(source, Path.cwd()).frame
     quiet()
     reward_model, tokenizer = load_saved(model)
-    with text_stays_text():
-        raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
+    raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
     label = name or Path(model).resolve().name
     table = orient(raw, frame).assign(
         model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
