@@ -73,6 +73,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     quiet()
     config = {
+        "version": 1,  # docs/monitor.md shows the numbers of these pairs
         "target": {"source": "testbed", "objective": "harmless"},
         "splits": {"gt": 100, "w2s": options.rows, "test": max(100, options.pairs)},
         "max_length": MAX_LENGTH,

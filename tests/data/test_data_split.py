@@ -96,7 +96,7 @@ def test_too_few_pairs() -> None:
 def test_groups_that_do_not_fit() -> None:
     done = split(table([f"g{i // 2}" for i in range(200)]), None, {"gt": 41, "w2s": 40, "test": 40})
     assert (len(done.frames["gt"]), done.counts["split.gt.short"]) == (40, 1)
-    with pytest.raises(W2SError, match="split gt asks for 50 pairs but gets 0 without breaking a group"):
+    with pytest.raises(W2SError, match="split test asks for 50 pairs but gets 0 without breaking a group"):
         split(table(["g0"] * 200), None, {"gt": 50, "w2s": 50, "test": 50})
 
 

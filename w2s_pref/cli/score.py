@@ -10,8 +10,10 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import orient
+from w2s_pref.data.control import text_stays_text
 
 
+@text_stays_text()
 def score_to_table(
     model: str,
     pairs: str,

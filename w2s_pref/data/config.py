@@ -69,7 +69,7 @@ class DataConfig(Section):
     """Two objectives, their splits, and what happens to what is too long."""
 
     version: Literal[1, 2] = Field(
-        default=1, description="how data are cut, read and tokenised; 1: as before there was a second way"
+        default=2, description="how data are cut, read and tokenised; 1: as before there was a second way"
     )
     target: Target = Field(description="the objective that is supervised: one source, or one for each split")
     conflict: Conflict | None = Field(default=None, description="the conflicting objective, if there is one")

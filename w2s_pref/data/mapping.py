@@ -40,7 +40,7 @@ class PairRow(NamedTuple):
     p: float = 1.0
 
 
-def parse(part: Part, found: Mapping[str, str], problems: Problems, version: Literal[1, 2] = 1) -> list[PairRow]:
+def parse(part: Part, found: Mapping[str, str], problems: Problems, version: Literal[1, 2] = 2) -> list[PairRow]:
     """The valid rows of one raw table, in its order. Invalid ones go to ``problems``. ``version``: see ``load``."""
     frame = part.frame
     nothing = [None] * len(frame)

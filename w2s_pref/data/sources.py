@@ -104,7 +104,7 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
 
 
-def load(source: Source, base: Path = Path(), version: Literal[1, 2] = 1) -> Loaded:
+def load(source: Source, base: Path = Path(), version: Literal[1, 2] = 2) -> Loaded:
     """Read, validate and bring to neutral order. Relative paths start at ``base``, then at the working directory.
 
     Under ``version`` 2 an implicit prompt ends at a dialogue's last "Assistant:", or at a word, and conversations hold

@@ -56,7 +56,7 @@ def split(
     sizes: Mapping[str, int],
     seed: int = 0,
     overlap: Literal["error", "drop"] = "error",
-    version: Literal[1, 2] = 1,
+    version: Literal[1, 2] = 2,
 ) -> Splits:
     """Cut the target and the conflicting pairs into splits that share no group.
 

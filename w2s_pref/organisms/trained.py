@@ -114,6 +114,7 @@ def _scores(seed: int, rho: float, rows: int) -> pd.DataFrame:
 def make_setup(seed: int, rows: int) -> Setup:
     """Pairs of the testbed: 1,000 of ground truth, ``rows`` for the organisms' training, 1,000 of the test."""
     config = {
+        "version": 1,  # docs/organisms.md shows the numbers of these pairs
         "target": {"source": "testbed", "objective": "harmless"},
         "splits": {"gt": 1000, "w2s": rows, "test": 1000},
         "max_length": 64,

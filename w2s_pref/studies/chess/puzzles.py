@@ -184,7 +184,8 @@ def cut(frame: pd.DataFrame, sizes: dict[str, int], hops: int, seed: int) -> dic
     Raises:
         W2SError: too few puzzles.
     """
-    parts = split(frame, None, {"gt": sizes["gt"], "w2s": sizes["hop"] * hops, "test": sizes["test"]}, seed).frames
+    wanted = {"gt": sizes["gt"], "w2s": sizes["hop"] * hops, "test": sizes["test"]}
+    parts = split(frame, None, wanted, seed, version=1).frames  # puzzles are cut as they always were
     groups = parts["w2s"].groupby("group", sort=False).ngroup()  # in the order of a hash, so any slice is a random one
     hop = groups * hops // (groups.max() + 1) + 1
     frames = {
