@@ -17,7 +17,7 @@ from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.core.yaml_values import values_of
 from w2s_pref.studies.kind import find, kind_of_recipe
 from w2s_pref.studies.recipe import read_recipe
-from w2s_pref.training.arguments import NOT_IN_KEY
+from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY
 
 __all__ = ["summary"]
 
@@ -104,11 +104,9 @@ def planned(folder: Path, text: bytes) -> dict[str, Any] | None:
     value = load_yaml(folder / "r.yaml")
     kind = kind_of_recipe(value, folder)
     value.pop("kind", None)
-    return {
-        "plan": json.loads((folder / "plan.json").read_text()),
-        "said": done.out,
-        "recipe": read_recipe(kind.recipe, value, folder / "r.yaml").model_dump(mode="json"),
-    }
+    read = read_recipe(kind.recipe, value, folder / "r.yaml").model_dump(mode="json")
+    read["training"] = {**DEFAULTS, **read.get("training", {})}  # what is left out is as if it was written
+    return {"plan": json.loads((folder / "plan.json").read_text()), "said": done.out, "recipe": read}
 
 
 def differ(one: Any, other: Any, where: str = "") -> list[str]:
