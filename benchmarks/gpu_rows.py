@@ -184,7 +184,7 @@ def plan(tiny: bool) -> dict[str, Callable[[], dict[str, Any]]]:
     calls: dict[str, Callable[[], dict[str, Any]]] = {}
     for shape, bf16 in product(["tiny"] if tiny else ["0.5B", "1.5B"], (True, False)):
         calls[f"exact {shape} {'bf16' if bf16 else 'fp32'}"] = partial(exact, shape, bf16)
-    calls["choice"] = partial(choice, [60, 64] if tiny else [2100, 2600, 2601, 3000, 3333, 4000, 2100])
+    calls["choice"] = partial(choice, [60, 64] if tiny else [4100, 4600, 4601, 5000, 5333, 6000, 4100])
     widths = [32] if tiny else [4096, 2048, 8192, 1024]
     for shape, width, form in product(["tiny"] if tiny else ["1.5B", "0.5B"], widths, reversed(forms())):
         calls[f"speed {shape} {width} {form}"] = partial(speed, shape, width, form, 64 if tiny else 16384)

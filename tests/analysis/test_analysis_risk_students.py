@@ -103,7 +103,7 @@ def test_predictors_are_those_of_the_study_of_the_same_settings(tables, body):
     for one in body.risk:
         for model, role in ((one.weak, "weak"), (one.strong, "strong")):
             parts.append(scores[scores["model"] == model].assign(model=role, setting=one.strong))
-    found = predictor_study(pd.concat(parts), "weak", "strong", resamples=200)
+    found = predictor_study(pd.concat(parts), "weak", "strong", resamples=100)
     assert body.predictors.settings == [one.strong for one in body.risk]
     assert body.predictors.headline == found["verdict"]
     assert body.predictors.sentences[1:] == found["sentences"]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from w2s_pref.models.batches import Layout, collate, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches.layout import FLEX_FROM
 
 pytestmark = GPU
 #: Rounding errors of float32 that two ways to one sum of a few hundred products may differ by, relative to the largest
@@ -74,11 +75,11 @@ def test_flex_attention_equals_sdpa(head: str, record_property: Any) -> None:
 
 
 def test_long_texts_take_flex_attention(caplog: pytest.LogCaptureFixture) -> None:
-    """From 2,048 tokens on, where the check holds."""
+    """From ``FLEX_FROM`` tokens on, where the check holds."""
     model = make(policy=False).to("cuda")
     assert layout_of(model, PAD, longest=100) == "shared"
     assert model.config._attn_implementation == "sdpa"
-    assert layout_of(model, PAD, longest=3000) == "shared"
+    assert layout_of(model, PAD, longest=FLEX_FROM) == "shared"
     assert model.config._attn_implementation == "flex_attention", caplog.messages
 
 

@@ -17,7 +17,7 @@ from w2s_pref.models.batches.wrapped import head, inner, untouched
 log = logging.getLogger(__name__)
 
 #: Texts from this length on are worth FlexAttention; in shorter ones attention is a small part of the work.
-FLEX_FROM = 2048
+FLEX_FROM = 4096
 
 
 @dataclass
