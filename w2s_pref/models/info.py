@@ -189,9 +189,9 @@ def check_pad(spec: ModelSpec, folder: Path) -> None:
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if (folder / name).is_file():
             named |= read_json(folder / name, f"model {spec.path!r}")
-    pad, eos = (_text(named.get(key)) for key in ("pad_token", "eos_token"))
-    pad = spec.pad_token or pad
-    if pad is not None and eos is not None and pad != eos:
+    pad, eos, sep = (_text(named.get(key)) for key in ("pad_token", "eos_token", "sep_token"))
+    pad, last = spec.pad_token or pad, eos or sep  # an encoder's tokenizer ends with sep and names no eos
+    if pad is not None and last is not None and pad != last:
         return
     from w2s_pref.models.load import load_tokenizer
 
