@@ -102,6 +102,8 @@ def plain(text: str) -> str:
     Direction overrides (category Cf, bidi classes RLO, LRO, RLE, LRE, PDF and the isolates) go as well; letters that
     are themselves right-to-left stay.
     """
+    if text.isprintable():  # nothing of the kind is
+        return text
     return "".join("\ufffd" if _harmful(character) else character for character in text)
 
 
