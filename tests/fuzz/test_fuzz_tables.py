@@ -66,7 +66,7 @@ def rows_of(data: bytes, ending: str) -> list[dict[str, str]] | None:
             text = data.decode("utf-8-sig")
             sign = ";" if "," not in text.partition("\n")[0] else ","
             rows = list(csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=sign))
-            return [dict(zip(rows[0], row, strict=True)) for row in rows[1:] if any(row)]
+            return [dict(zip(rows[0], map(str.strip, row), strict=True)) for row in rows[1:] if any(row)]
         if ending == "parquet":
             found = pd.read_parquet(io.BytesIO(data)).to_dict("records")
         elif ending == "json":
