@@ -86,7 +86,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "of no file": (manifest(lambda said: said | {"files": {}}), "has a manifest that names no file"),
     "climbs": (manifest(lambda said: said | {"files": {"../x": "0"}}), "a file that it cannot hold: '../x'"),
-    "says other things": (manifest(lambda said: said | {"meta": {"rows": 9}}), "a manifest that did not match its hash"),
+    "lies": (manifest(lambda said: said | {"meta": {"rows": 9}}), "a manifest that did not match its hash"),
     "seal renamed": (
         manifest(lambda said: {"" if name == "hash" else name: value for name, value in said.items()}),
         "a manifest that did not match its hash",
