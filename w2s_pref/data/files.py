@@ -87,7 +87,7 @@ def _parquet(path: Path) -> pd.DataFrame:
 
 
 def _csv(path: Path) -> pd.DataFrame:
-    """Cells as text (``NA``, ``007``), None where a row stops short; cells that are JSON lists of messages are parsed."""
+    """Cells as text (``NA``, ``007``), None where a row stops short; a JSON list of messages in a cell is parsed."""
     names, lines = csv_rows(path.read_bytes())
     rows = [[*cells, *[None] * (len(names) - len(cells))] for cells in lines.values()]
     table: dict[str, pd.Series] = {}
