@@ -36,11 +36,11 @@ def fit(successes: Floats, trials: Floats, design: Floats, penalty: Floats, done
     Args:
         successes, trials: (B, M) of each of M rows, some trials above 0.
         design: (M, P) shared columns, the first all 1.
-        penalty: (P, P), see ``ridge``; with none a table whose outcomes are separated ends somewhere far out.
+        penalty: (P, P), see ``ridge``.
         done: a fit ends when no rate moves by more than a quarter of this.
 
     Raises:
-        numpy.linalg.LinAlgError: without a ridge, columns that depend on each other.
+        numpy.linalg.LinAlgError: without a ridge, columns that depend on each other, or outcomes that are separated.
     """
     start = np.zeros((1, design.shape[1]))
     share = (successes.sum() + 0.5) / (trials.sum() + 1.0)
