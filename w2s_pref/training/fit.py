@@ -99,7 +99,7 @@ def fit(
     trainer = make_trainer(
         SoftRewardTrainer,
         job,
-        configuration(RewardConfig, job, batch, work, **batch.whole),
+        configuration(RewardConfig, job, batch, work, max_length=None, **batch.whole),
         tokenizer,
         adapter(job, "SEQ_CLS", _whole_modules(getattr(model, "new_weights", set()))),
         model=model,
@@ -156,7 +156,6 @@ def configuration(
         "data_seed": job.seed,
         "per_device_train_batch_size": batch.per_device,
         "gradient_accumulation_steps": batch.accumulation,
-        "max_length": None,
         "eval_strategy": "no",
         "save_strategy": "steps",
         "disable_tqdm": True,

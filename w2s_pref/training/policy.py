@@ -121,7 +121,7 @@ def fit_policy(
     trainer = make_trainer(
         PolicyTrainer,
         job,
-        configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole),
+        configuration(DPOConfig, job, batch, work, max_length=None, precompute_ref_log_probs=True, **batch.whole),
         tokenizer,
         None if hasattr(model, "get_base_model") else adapter(job, "CAUSAL_LM", set()),
         model=model,
