@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError, model_validator
 from w2s_pref.core.registry import Registry, is_reference
 from w2s_pref.core.strict import Section, nearest, sentences
 from w2s_pref.labels.make import LabelerName
-from w2s_pref.training.arguments import Kind, check, drawn, merged
+from w2s_pref.training.arguments import check, drawn, merged
+from w2s_pref.training.fields import Kind
 
 ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
 

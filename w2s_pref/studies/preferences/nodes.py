@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
-from w2s_pref.core.errors import W2SError, file_hash
-from w2s_pref.core.registry import locate, short_name
-from w2s_pref.core.tables import digest
-from w2s_pref.engine.manifest import MANIFEST
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import short_name
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
-from w2s_pref.models.info import read_json
-from w2s_pref.models.standalone import FACTS
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
+from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
+from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
-from w2s_pref.training.methods import FOLDER, REWARDS, Method, Node
+from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
+from w2s_pref.training.fields import Kind
+from w2s_pref.training.methods import Method, Node
 
 
 @dataclass(frozen=True)
@@ -279,7 +276,7 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
         check_supervisor(source)
         first = Reward("target", source)
     else:
-        first = Reward("target", found.config.reward, code=_reward_code(study, found))
+        first = Reward("target", found.config.reward, code=reward_code(study, found))
     if setting == "explicit":
         return (first, Reward("paid", truth, study.recipe.conflict.alpha))
     if setting == "placebo":
@@ -287,39 +284,6 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
     if setting in {"implicit", "gold"}:
         return (first, Reward("conflict", _helpful(study, node.model, rows, seed), weight))
     return (first,)
-
-
-def _reward_code(study: Study, found: Method) -> str:
-    """Hash of the code or of the weights behind a reward that the recipe names.
-
-    Raises:
-        W2SError: a folder that holds no saved reward model, or one of another objective than the recipe's target.
-    """
-    where = f"methods.{found.name}.reward"
-    if not found.config.reward.startswith(FOLDER):
-        check_reward(study, found)
-        return REWARDS.code(found.config.reward, study.base)
-    folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
-    weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
-    if folder is None or not weights:
-        raise W2SError(f"{where}: there is no saved reward model at {found.config.reward.removeprefix(FOLDER)!r}")
-    target = study.recipe.data.target_objective
-    taught = _objective(folder, where) or target
-    if taught != target:
-        raise W2SError(
-            f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
-            f"{target!r}; name a reward model of that objective"
-        )
-    return digest(*(file_hash(path) for path in weights))
-
-
-def _objective(folder: Path, where: str) -> str | None:
-    """What a student's folder, or a model of a store, says it was trained on; None where it says nothing."""
-    if (folder / FACTS).is_file():
-        return read_json(folder / FACTS, where).get("objective")
-    return (
-        read_json(folder / MANIFEST, where).get("meta", {}).get("objective") if (folder / MANIFEST).is_file() else None
-    )
 
 
 def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:
