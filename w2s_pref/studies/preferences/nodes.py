@@ -147,7 +147,7 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     base = StartStage(f"{node.model} as it is", model, seed)
     if not found.pre_stage:
         return base
-    part = Part(task.target.rows, _hard(study, task.target.labels))
+    part = Part(task.target.rows, _hard(task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
     arguments = _pair_arguments(study, node, found.config.sft, task)
     return PairPolicyStage(
@@ -171,7 +171,7 @@ def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage
     return StartStage(f"{name} as it is", other, seed)
 
 
-def _hard(study: Study, labels: Stage | str) -> Stage | str:
+def _hard(labels: Stage | str) -> Stage | str:
     """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
     if not isinstance(labels, LabelStage) or labels.config.form != "soft":
         return labels
@@ -227,7 +227,7 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         )
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
-    labels = _hard(study, task.target.labels) if filtered else None
+    labels = _hard(task.target.labels) if filtered else None
     arguments, key = _online_arguments(found)
     other = _reference(study, node, seed, found)
     return OnlinePolicyStage(
