@@ -38,14 +38,14 @@ class SoftRewardTrainer(EffectiveBatch, RewardTrainer):  # type: ignore[misc]
         with _one_output(model):
             super().__init__(*args, model=model, **kwargs)
 
-    def _margin(self, model: nn.Module, batch: RowBatch) -> Tensor:
+    def _margin(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         outputs = read_heads(model, batch)
         if len(outputs) == 1:
             return outputs[0, :, 1] - outputs[0, :, 0]
         return outputs[0, :, 0] - outputs[1, :, 0]
 
     def _losses(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
-        margin = self._margin(model, batch)
+        margin = self._margin(model, batch, numbers)
         loss = self._labelled(margin, numbers)
         if self.pair_loss.alpha > 0:
             loss = loss + self.pair_loss.alpha * self._conflict(margin, numbers)
