@@ -24,11 +24,12 @@ if TYPE_CHECKING:
     from w2s_pref.studies.kind import AnyOpened
 
 
-def launch(recipe: Path, overrides: list[str], workers: int | None = None) -> None:
+def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone: bool = True) -> None:
     """Build what is missing, write the run folder, print its tables: what ``w2s run`` and recipes/run.py both do.
 
     Args:
         workers: processes beside this one that build; None: as many as the machine and the recipe have room for.
+        alone: nobody else started this process to train; else it starts no workers by itself.
 
     Raises:
         W2SError: the recipe, the data, the models or the machine cannot do it.
@@ -51,7 +52,7 @@ def launch(recipe: Path, overrides: list[str], workers: int | None = None) -> No
         try:
             opened = open_recipe(recipe, overrides)
             if workers is None:
-                workers = _allocated(opened, display) if world.size == 1 else 1
+                workers = _allocated(opened, display) if alone and world.size == 1 else 1
             if workers > 1:
                 build_together(recipe, overrides, workers, display)
             _, folder = run(recipe, overrides, display, command, opened)
@@ -83,7 +84,7 @@ def main(words: list[str]) -> int:
         return 2
     collector.begin()
     try:
-        launch(Path(words[0]), words[1:])
+        launch(Path(words[0]), words[1:], alone=False)
     except W2SError as error:
         heartbeat.stop("failed")
         for problem in error.problems:
