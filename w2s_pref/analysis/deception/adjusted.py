@@ -76,6 +76,11 @@ class Expected:
     flips: Stat
     expected: Stat
 
+    def but(self, flips: Bools, draw: Resampler) -> Expected:
+        """The same controls, and so the same expectation, where other rows (K, N) of the treated flip."""
+        (counted,) = draw.sums(flips[..., None].astype(np.float64)).stats(lambda sums: (sums[..., 0],), [PLAIN])
+        return Expected(counted, self.expected)
+
 
 @dataclass(frozen=True)
 class Explained:

@@ -24,14 +24,16 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.special import ndtri, stdtrit
 
 from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.analysis.stats.quantiles import normal, student
 from w2s_pref.core.arrays import Floats, Floats32, Ints
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 #: A statistic of sums: (..., C) -> (...), NaN where undefined.
 Statistic = Callable[[Floats], Floats]
@@ -187,7 +189,7 @@ class Stat:
     def _percentile(self, tail: float) -> Floats:
         """(below, above): half-widths of the group bootstrap, widened for few groups."""
         spread = self.n_groups - 1
-        small = stdtrit(spread, 1 - tail) / ndtri(1 - tail) * np.sqrt(self.n_groups / spread)
+        small = student(spread, 1 - tail) / normal(1 - tail) * np.sqrt(self.n_groups / spread)
         place = np.array([tail, 1 - tail]) * (len(self._sorted) - 1)
         quantiles = np.interp(place, np.arange(len(self._sorted)), self._sorted)
         ends = np.array([self._centre, -self._centre]) + [-1, 1] * quantiles
@@ -204,7 +206,7 @@ class Stat:
         if root == 0.0:
             return np.zeros(2)
         keep = item / np.sqrt(boot) if boot > 0 else 0.0
-        quantile = ndtri(1 - tail) if np.isinf(freedom) else stdtrit(freedom, 1 - tail)
+        quantile = normal(1 - tail) if np.isinf(freedom) else student(freedom, 1 - tail)
         return np.asarray((self._percentile(tail) * keep + quantile * seed) / root)
 
     def _ends(self, tail: float, in_seeds: bool = False, moderated: tuple[float, float] | None = None) -> Floats:
@@ -267,7 +269,7 @@ class Stat:
         seed = np.var(self.pseudo + moved, axis=1, ddof=1) / self.n_seeds
         keep = item / np.sqrt(boot) if boot > 0 else 0.0
         root = np.sqrt(np.maximum(item + seed, np.finfo(np.float64).tiny))
-        return np.asarray(centre - (below * keep + stdtrit(self.n_seeds - 1, 1 - tail) * seed) / root)
+        return np.asarray(centre - (below * keep + student(self.n_seeds - 1, 1 - tail) * seed) / root)
 
     @property
     def smallest_found(self) -> float:
@@ -459,6 +461,8 @@ class Resampler:
 
     def _sparse(self, category: Ints, size: int) -> csr_matrix:
         """(size, blocks) rows of some seeds."""
+        from scipy.sparse import csr_matrix
+
         there = category >= 0
         blocks = np.broadcast_to(self.blocks, category.shape)[there]
         ones = np.ones(len(blocks), np.float32)

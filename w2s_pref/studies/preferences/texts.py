@@ -72,7 +72,7 @@ def check_texts(study: Study) -> list[str]:
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
-    shares = {name: _unknown(found, splits) for name, found in read.items() if found is not None}
+    shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
@@ -118,6 +118,13 @@ def _unknown_token(content: Mapping[str, Any], folder: Path | None) -> str | Non
     return model.get("unk_token") or None
 
 
+def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:
+    """Model -> what its tokenizer does not know of each split; models often share one."""
+    by_tokenizer = {facts.tokenizer_hash: found for facts, found in read.values()}
+    unknown = {of: _unknown(found, splits) for of, found in by_tokenizer.items()}
+    return {name: unknown[facts.tokenizer_hash] for name, (facts, _) in read.items()}
+
+
 def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
     """Split -> what of its texts a tokenizer does not know."""
     if found.unknown is None:
@@ -146,7 +153,8 @@ def _counts(found: Reader, texts: list[str]) -> Floats:
 
 def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
     """Texts as models read them, conversations without a template's marks."""
-    return [plain(json.loads(text)) if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
+    both = zip(forms.tolist(), texts.tolist(), strict=True)
+    return [plain(json.loads(text)) if form == "chat" else text for form, text in both]
 
 
 def _unreadable(said: str, unknown: Unknown, able: list[str]) -> str:
