@@ -217,4 +217,5 @@ def _fit(design: Floats, flip: Bools) -> Floats:
     """(P,) coefficients of the regression of flip on (rows, P) columns; zeros where there are no rows."""
     if not len(flip):
         return np.zeros(design.shape[-1])
-    return fit(flip[None].astype(np.float64), np.ones((1, len(flip))), design, _penalty(design), _DONE)[0]
+    outcome, once = flip[None].astype(np.float64), np.ones((1, len(flip)))
+    return np.asarray(fit(outcome, once, design, _penalty(design), _DONE)[0])

@@ -96,7 +96,9 @@ def _quantities(
     weak, strong, ceiling = models.values()
     measured, blind = raw.stats()
     after, after_blind = _calibrated(scaled, raw, weak, strong)
-    kl = None if ceiling is None else reverse_kl(*(data.logits(each) for each in (ceiling, strong, weak)), raw.draw)
+    kl = None
+    if ceiling is not None:
+        kl = reverse_kl(data.logits(ceiling), data.logits(strong), data.logits(weak), raw.draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
         **_measured(raw, measured, blind),
