@@ -168,7 +168,7 @@ def test_what_cannot_be_added_is_refused(tmp_path: Path, base: Path) -> None:
 def test_a_base_that_is_gone_is_named(tmp_path: Path, base: Path) -> None:
     save_adapter(tmp_path / "adapter", base)
     os.rename(base, tmp_path / "elsewhere")
-    sentence = f"is an adapter over '{base}', which is neither a folder here nor in the local hub cache; download or copy the base"
+    sentence = f"is an adapter over '{base}', which is neither a folder here nor in the local hub cache; download or "
     for read in (
         lambda: facts(ModelSpec(path=str(tmp_path / "adapter")), HERE),
         lambda: load_policy(ModelSpec(path=str(tmp_path / "adapter")), HERE, 0),
