@@ -13,6 +13,7 @@ from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.models import adapters
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -33,12 +34,18 @@ class ModelFacts:
     revision: str | None
     vocabulary_hash: str = ""
 
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """Where the files of its tokenizer are."""
+        return None if self.folder is None else adapters.tokenizer_folder(self.folder)
+
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     """Read a model's configuration, parameter count and content hash.
 
     Raises:
-        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token.
+        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token; an
+            adapter whose base is not at hand.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -48,18 +55,38 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     if folder is None:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
-    config = _config(spec, folder)
-    weights = sorted(folder.glob("*.safetensors"))
+    whole, *added = adapters.layers_of(folder)
+    if added:
+        _check_adapter(spec)
+    config = _config(spec, whole)
+    weights = sorted(whole.glob("*.safetensors"))
     if not weights and spec.from_config is None:
         raise W2SError(
-            f"model {spec.path!r}: {folder} has no .safetensors weights (pickled .bin files are not read); "
+            f"model {spec.path!r}: {whole} has no .safetensors weights (pickled .bin files are not read); "
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
     parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
+    parts += [part for each in added for part in adapters.content(each)]
     count = None if spec.from_config is not None else sum(_parameters(path) for path in weights)
-    tokenizer = _tokenizer_hash(spec, folder)
-    check_pad(spec, folder)
-    return ModelFacts(spec, folder, count, config, digest(*parts), tokenizer, revision, _vocabulary(folder, tokenizer))
+    tokens = adapters.tokenizer_folder(folder)
+    tokenizer = _tokenizer_hash(spec, tokens)
+    check_pad(spec, tokens)
+    return ModelFacts(spec, folder, count, config, digest(*parts), tokenizer, revision, _vocabulary(tokens, tokenizer))
+
+
+def _check_adapter(spec: ModelSpec) -> None:
+    """An adapter is added to the weights of its base before anything else happens.
+
+    Raises:
+        W2SError: the recipe asks for weights that nothing can be added to.
+    """
+    if spec.from_config is not None:
+        raise W2SError(f"model {spec.path!r} is an adapter, which has no random weights; drop from_config")
+    if spec.quantization is not None:
+        raise W2SError(
+            f"model {spec.path!r} is an adapter, which is added to weights of 16 or 32 bits; drop quantization, or "
+            "make a whole model of it first (`w2s export`, or merge_and_unload of peft) and give that folder's path"
+        )
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
@@ -118,11 +145,11 @@ def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
     names: set[str] = set()
     usual = False
     for model in models:
-        file = None if model.folder is None else model.folder / "tokenizer.json"
+        file = None if model.tokenizer_folder is None else model.tokenizer_folder / "tokenizer.json"
         if file is None or not file.is_file():
             usual = True
             continue
-        content = read_json(file, f"tokenizer {model.folder}")
+        content = read_json(file, f"tokenizer {file.parent}")
         names |= {str(token.get("content")) for token in content.get("added_tokens") or []}
         names |= {model.spec.pad_token} if model.spec.pad_token else set()
     longest_first = [re.escape(name) for name in sorted(names - {""}, key=len, reverse=True)]
