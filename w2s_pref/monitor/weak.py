@@ -105,7 +105,7 @@ def _one_model(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _by_id(pairs: pd.DataFrame, table: pd.DataFrame, given: bool) -> Floats:
-    """p in the order of the pairs. ``given``: the table was made elsewhere, so that its ids must be more than places."""
+    """p in the order of the pairs. ``given``: the table was made elsewhere, so its ids must be more than places."""
     ids = table["id"].map(key_of)
     if given and _are_row_numbers(ids):
         raise W2SError(
