@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,13 @@ SHOWN_SIGNALS = ("var", "disagreement", "misfit")
 
 
 class StageDisplay:
-    """Rich bars in a terminal; plain lines elsewhere (logs, CI). Only the main process shows anything."""
+    """Rich bars in a terminal and, with ipywidgets, in a notebook; plain lines there and elsewhere (logs, CI).
+
+    Only the main process shows anything.
+    """
 
     def __init__(self, console: Console, main: bool = True) -> None:
-        self.console = console
+        self.console = Console(force_jupyter=False) if console.is_jupyter else console  # else a box for every line
         self.main = main
         self.total = 0
         self.finished: set[int] = set()
@@ -44,7 +48,8 @@ class StageDisplay:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and console.is_terminal))
+        bars = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and bars))
         self.stages = self.bars.add_task("stages", total=None)
         self.trainings: dict[str, TaskID] = {}
 

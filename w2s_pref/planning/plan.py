@@ -17,7 +17,7 @@ from w2s_pref.planning.cost.table import scaled
 from w2s_pref.results.read import list_runs
 from w2s_pref.studies.folder import check_places, replaced
 from w2s_pref.studies.kind import AnyOpened
-from w2s_pref.studies.run import open_recipe
+from w2s_pref.studies.run import Given, open_recipe
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def show_plan(opened: AnyOpened, console: Console, only_missing: bool = False) -
         console.print(f"[yellow]{escape(warning)}[/]")
 
 
-def open_for_plan(path: Path, overrides: list[str]) -> AnyOpened:
+def open_for_plan(given: Given, overrides: list[str]) -> AnyOpened:
     """Like ``open_recipe``, but data that cannot be reached from here may be stood in for."""
-    opened = open_recipe(path, overrides, planning=True)
+    opened = open_recipe(given, overrides, planning=True)
     check_places(opened)
     return opened
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, orient
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
@@ -41,7 +41,7 @@ def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored])
     models: dict[str, set[tuple[str, int]]] = {}
     given: dict[str, set[str]] = {}
     for (model, seed, _), score in scores.items():
-        oriented = orient(builder.table(score), score.on.frame)
+        oriented = truth_first(builder.table(score), score.on.frame)
         objective, form = str(score.on.frame["objective"].iloc[0]), score.form
         models.setdefault(objective, set()).add((model, seed))
         given.setdefault(objective, set()).update(score.on.frame["id"])
