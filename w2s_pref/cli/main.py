@@ -72,7 +72,8 @@ def run(
 def plan(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    missing: Annotated[bool, typer.Option(help="show only stages that are not in the store")] = False,
+    every: Annotated[bool, typer.Option("--all", help="list every stage, not the summary")] = False,
+    missing: Annotated[bool, typer.Option(help="list the stages that are not in the store")] = False,
     cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
     calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
     tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
@@ -87,7 +88,7 @@ def plan(
     flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
     json_file: JsonOut = None,
 ) -> None:
-    """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
+    """Say what a run would do (--all: stage by stage), and every configuration and data error. Loads no weights."""
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
@@ -107,7 +108,7 @@ def plan(
     if not cost:
         if calibrate or tflops or accelerate or num_processes:
             raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
-        show_plan(opened, console(), only_missing=missing)
+        show_plan(opened, console(), every, missing)
         write_json(json_file, lambda: as_json(opened))
         return
     from w2s_pref.planning.cost.estimate import Device, Estimator
@@ -144,12 +145,12 @@ def status(
     output: Annotated[Path, typer.Option(parser=path, help="folder of the run folders")] = Path("runs"),
 ) -> None:
     """Say how far a recipe is (what stands, what is half done), or list finished runs."""
-    from w2s_pref.planning.plan import open_for_plan, show_plan, show_runs
+    from w2s_pref.planning.plan import open_for_plan, show_runs, show_status
 
     if recipe is None:
         show_runs(output, console())
     else:
-        show_plan(open_for_plan(recipe, overrides or []), console(), only_missing=True)
+        show_status(open_for_plan(recipe, overrides or []), console())
 
 
 @app.command()
