@@ -192,10 +192,11 @@ def inspect_data(
 @app.command()
 def tasks() -> None:
     """List the classification tasks: hub id, kind, what keeps rows together."""
-    from w2s_pref.data.tasks.show import task_table
+    from w2s_pref.data.tasks.show import task_lines
     from w2s_pref.data.tasks.task import TASKS
 
-    console().print(task_table(TASKS.names()))
+    for line in task_lines(TASKS.names()):
+        console().print(line, markup=False, highlight=False)
 
 
 @app.command()

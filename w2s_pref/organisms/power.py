@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.organisms.flips import SeedEffect
 from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS
 from w2s_pref.organisms.power_tables import tables
@@ -108,13 +108,13 @@ def _row(head: dict[str, Any], tally: Tally, questions: Sequence[str]) -> dict[s
     return {**row, **tally.rates(questions)}
 
 
-def main_table(**options: Any) -> tuple[list[Table], dict[str, Any]]:
+def main_table(**options: Any) -> tuple[list[TextTable], dict[str, Any]]:
     """``control_study`` as rich tables to print and as the dictionary to write."""
     found = control_study(**options)
     return tables(found), found
 
 
-def command(simulations: int | None, workers: int | None) -> tuple[list[Table], dict[str, Any]]:
+def command(simulations: int | None, workers: int | None) -> tuple[list[TextTable], dict[str, Any]]:
     """The same on all cores where no number is given, saying on the error stream how far it is."""
     options = {"simulations": simulations} if simulations else {}
     return main_table(workers=workers or os.cpu_count() or 1, said=_Progress(), **options)

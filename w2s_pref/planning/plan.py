@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.table import scaled
@@ -120,8 +120,8 @@ def show_status(opened: AnyOpened, console: Console) -> None:
     console.print(_totals(rows), markup=False)
 
 
-def _stage_table(opened: AnyOpened, rows: list[Row], of: int) -> Table:
-    table = Table("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {of} stages", box=None)
+def _stage_table(opened: AnyOpened, rows: list[Row], of: int) -> TextTable:
+    table = TextTable("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {of} stages", box=None)
     for row in rows:
         state = f"[{COLOURS[row.state]}]{row.state}[/]"
         memory = scaled(row.memory, "B")
@@ -137,9 +137,9 @@ def _kinds(rows: list[Row]) -> dict[str, list[Row]]:
     return found
 
 
-def _kind_table(opened: AnyOpened, rows: list[Row]) -> Table:
+def _kind_table(opened: AnyOpened, rows: list[Row]) -> TextTable:
     states = _states(rows)
-    table = Table("stages", *states, "rows to do", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
+    table = TextTable("stages", *states, "rows to do", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
     for column in table.columns[1:]:
         column.justify = "right"
     for kind, own in _kinds(rows).items():
