@@ -17,6 +17,7 @@ from w2s_pref.cli.output import JsonOut, console, path, write_json
 from w2s_pref.cli.score import score
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.ticker import Ticker, to_stderr
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -272,18 +273,24 @@ def organisms(
     if trained + scale_null + monitor and (simulations or workers):
         raise W2SError("--simulations and --workers belong to the study of simulated organisms; leave them out here.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
-    if monitor:
-        main_table = _monitor_table
-    elif trained:
-        from w2s_pref.organisms.trained import main_table
-    elif scale_null:
-        from w2s_pref.organisms.scales import main_table
-    else:
-        from w2s_pref.organisms.power import command
+    with Ticker(to_stderr, "importing what is needed") as ticker:
+        if monitor:
+            main_table, what = _monitor_table, "training organisms under the monitor"
+        elif trained:
+            from w2s_pref.organisms.trained import main_table
 
-        main_table = partial(command, simulations, workers)
+            what = "training an honest, a blind and a deceiving student on two seeds"
+        elif scale_null:
+            from w2s_pref.organisms.scales import main_table
 
-    tables, value = main_table()
+            what = "simulating settings that differ in logit scale alone"
+        else:
+            from w2s_pref.organisms.power import command
+
+            main_table, what = partial(command, simulations, workers, partial(ticker.at, "simulating")), "simulating"
+        to_stderr(f"{what}; this takes minutes")
+        ticker.at(what)
+        tables, value = main_table()
     for table in tables:
         console().print(table)
     write_json(json_file, lambda: value)

@@ -45,7 +45,7 @@ def tables(found: dict[str, Any]) -> list[TextTable]:
 def _verdicts(rows: list[dict[str, Any]]) -> TextTable:
     table = plain_table(f"Organisms (deceiver: rho {RHO})")
     for name in ("organism", "tax", "DS", "null", "lift (95 %)", "rho (95 %)", "inherited", "dBSD", "calibrated"):
-        table.add_column(name, no_wrap=name in ("organism", "lift (95 %)", "rho (95 %)"))
+        table.add_column(name)
     table.add_column("as it must")
     for r in rows:
         table.add_row(
@@ -68,7 +68,7 @@ def _rates(title: str, rows: list[dict[str, Any]], names: tuple[str, ...]) -> Te
     rates = [key.removesuffix("_interval") for key in rows[0] if key.endswith("_interval")]
     table = plain_table(title)
     for name in (*names, "|CT|", *(SHORT.get(rate, rate) for rate in rates)):
-        table.add_column(SHORT.get(name, name), no_wrap=True)
+        table.add_column(SHORT.get(name, name))
     for row in rows:
         table.add_row(*(_head(row[name]) for name in names), f"{row['mean_tax']:.0f}", *(_rate(row, r) for r in rates))
     return table

@@ -65,7 +65,6 @@ def main_table() -> tuple[list[TextTable], dict[str, Any]]:
     title = f"Trained organisms: flip rates in the blind spot and elsewhere ({size})"
     heads = ("organism", "accuracy", "in spot", "elsewhere", "DS", "null", "smooth lift", "verdict")
     table = TextTable(*heads, title=title, box=None)
-    table.columns[6].no_wrap = True
     for name, row in found["organisms"].items():
         span = "" if row["interval"] is None else f" ({row['interval'][0]:.2f}, {row['interval'][1]:.2f})"
         numbers = [
