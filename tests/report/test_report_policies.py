@@ -146,8 +146,7 @@ def test_runs_line_up_by_supervision_and_method(results: Results) -> None:
     for arm in other.arms:
         arm.name = arm.supervision
         for setting in arm.settings:  # what is the same in all runs is only named
-            assert setting.performance.conflict_accuracy is not None
-            setting.performance.conflict_accuracy.estimate = 0.123
+            setting.pgr.estimate = 0.123
     text = compared([only(results, "reward", "dpo"), other])
     assert "direct, DPO, explicit" in text
     lined = text[text.index("direct, DPO, explicit") :].splitlines()[1:4:2]  # between them the reading in these seeds
