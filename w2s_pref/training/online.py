@@ -141,7 +141,7 @@ def fit_online(
 
 
 def _vllm(arguments: dict[str, Any]) -> dict[str, Any]:
-    """vLLM in the same process generates where a GPU and a version that TRL supports are there, unless the recipe decides.
+    """vLLM in the same process generates where a GPU and a supported version are there, unless the recipe decides.
 
     Raises:
         W2SError: the recipe asks for vLLM, and it is not installed, or in a version that TRL does not support.
