@@ -162,7 +162,10 @@ class Recipe(StudySection):
             self._check_supervisors(chain)
         needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
         if needs and self.data.conflict is None:
-            raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
+            raise ValueError(
+                f"conflict.settings: {', '.join(sorted(needs))}: pairs of data.conflict are mixed in, and there are "
+                "none; name them, or write conflict: {settings: [none]} for a study without conflicting data"
+            )
         return self
 
     def _check_placebo(self, name: str) -> None:
