@@ -13,6 +13,7 @@ from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.models import gguf
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -21,7 +22,7 @@ class ModelFacts:
     """What planning knows of a model.
 
     ``folder`` is None for a hub model that is not in the local cache: then ``parameters`` is None and ``hash`` stands
-    for the name and revision only.
+    for the name and revision only. ``precision`` says in what form a GGUF file holds the weights, such as "GGUF Q4_1".
     """
 
     spec: ModelSpec
@@ -32,6 +33,7 @@ class ModelFacts:
     tokenizer_hash: str
     revision: str | None
     vocabulary_hash: str = ""
+    precision: str | None = None
 
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
@@ -49,17 +51,31 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
     config = _config(spec, folder)
+    opened = gguf.source(folder)
+    if opened is not None and spec.from_config is None:
+        # By the file and how it is opened: what this version of a library writes into the folder may differ.
+        content = digest("gguf", str(opened["version"]), opened["sha256"])
+        count, tokenizer = int(opened["parameters"]), content
+    else:
+        content, count = _weights(spec, folder, config)
+        tokenizer = _tokenizer_hash(spec, folder)
+    check_pad(spec, folder)
+    precision = None if opened is None or spec.from_config is not None else f"GGUF {opened['precision']}"
+    vocabulary = _vocabulary(folder, tokenizer)
+    return ModelFacts(spec, folder, count, config, content, tokenizer, revision, vocabulary, precision)
+
+
+def _weights(spec: ModelSpec, folder: Path, config: dict[str, Any]) -> tuple[str, int | None]:
+    """Hash of configuration and weights, and how many values they are; of random weights the configuration's alone."""
+    if spec.from_config is not None:
+        return digest(canonical(config)), None
     weights = sorted(folder.glob("*.safetensors"))
-    if not weights and spec.from_config is None:
+    if not weights:
         raise W2SError(
             f"model {spec.path!r}: {folder} has no .safetensors weights (pickled .bin files are not read); "
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
-    parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
-    count = None if spec.from_config is not None else sum(_parameters(path) for path in weights)
-    tokenizer = _tokenizer_hash(spec, folder)
-    check_pad(spec, folder)
-    return ModelFacts(spec, folder, count, config, digest(*parts), tokenizer, revision, _vocabulary(folder, tokenizer))
+    return digest(canonical(config), *map(file_hash, weights)), sum(map(_parameters, weights))
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def load_spec(
     Raises:
         W2SError: it cannot be found or read.
     """
-    folder = resolve(spec.path, base)
+    folder = resolve(spec.path, base, weights=spec.from_config is None)
     path = str(folder or spec.path)
     hub: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
     if folder is None:
