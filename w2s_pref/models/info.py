@@ -52,6 +52,7 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
     config = _config(spec, folder)
     opened = gguf.source(folder)
+    count: int | None
     if opened is not None and spec.from_config is None:
         # By the file and how it is opened: what this version of a library writes into the folder may differ.
         content = digest("gguf", str(opened["version"]), opened["sha256"])
