@@ -92,7 +92,7 @@ def load_spec(
 
 def _folder(spec: ModelSpec, base: Path) -> Path | None:
     """A model's folder; None for a hub model, which transformers looks up by itself, unless it is an adapter."""
-    folder = resolve(spec.path, base)
+    folder = resolve(spec.path, base, weights=spec.from_config is None)
     cached = hub_snapshot(spec.path, spec.revision) if folder is None else None
     return cached if is_adapter(cached) else folder
 
