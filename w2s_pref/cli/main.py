@@ -14,6 +14,7 @@ import typer
 from w2s_pref.cli.analyze import analyze
 from w2s_pref.cli.ending import status_of
 from w2s_pref.cli.output import JsonOut, console, path, write_json
+from w2s_pref.cli.score import score
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 
@@ -50,7 +51,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested k
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes of this machine that build stages at once; default: what fits it"),
+    ] = None,
     submit: Annotated[
         Path | None, typer.Option(parser=path, help="submit to a cluster what this file (YAML) says, and end")
     ] = None,
@@ -226,32 +230,7 @@ def init(
     print(f"next: w2s plan {folder / next(iter(texts))}")
 
 
-@app.command()
-def score(
-    model: Annotated[str, typer.Argument(help="a saved reward model: its folder")],
-    pairs: Annotated[str, typer.Argument(help="preference pairs: file, folder, hub id, function or registered name")],
-    out: Annotated[Path, typer.Option(parser=path, help="score table to write: .csv, .jsonl or .parquet")],
-    name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
-    seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
-    objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
-    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="longest text in tokens; prompts are cut from the left")] = 512,
-    append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
-) -> None:
-    """Score any pairs with any saved reward model → a score table for `w2s analyze`."""
-    from w2s_pref.cli.score import score_to_table
-
-    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
-    table = score_to_table(model, pairs, out, name, seed, objective, columns, max_length, append)
-    accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
-    print(f"wrote {len(table):,} scores to {out}; accuracy {accuracy:.3f}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
-    return ours, theirs
+app.command()(score)
 
 
 @app.command()

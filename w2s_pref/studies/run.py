@@ -20,16 +20,19 @@ from w2s_pref.studies.recipe import read_recipe
 from w2s_pref.studies.shipped import find_recipe
 
 
-def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
+def run(
+    path: Path, overrides: list[str], display: Display, command: str, opened: AnyOpened | None = None
+) -> tuple[BaseModel, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
 
     Args:
         command: what the user typed, for the provenance.
+        opened: the same recipe, where it was opened before.
 
     Returns:
         The results and the run folder.
     """
-    opened, builder = build(path, overrides, display)
+    opened, builder = build(path, overrides, display, opened)
     results = _written(opened, builder, command)
     if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
         _loop(opened, builder, display)
@@ -52,11 +55,13 @@ def _written(opened: AnyOpened, builder: Builder, command: str, retried: bool = 
     return builder.world.broadcast(builder.world.on_main(write))
 
 
-def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened, Builder]:
+def build(
+    path: Path, overrides: list[str], display: Display, opened: AnyOpened | None = None
+) -> tuple[AnyOpened, Builder]:
     """Build every stage that is missing, and write no run folder."""
     world = World()
     # First everything that can be refused: the recipe and its data, the launch, models out of reach, places.
-    opened = open_recipe(path, overrides)
+    opened = opened or open_recipe(path, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
     check_places(opened)

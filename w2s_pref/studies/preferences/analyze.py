@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import certainty, digest, orient
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, orient
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
@@ -28,8 +28,8 @@ LABEL_COLUMNS = ["id", "group", "name", "seed", "p_true", "keep"]
 def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:
     """The long score table, and a sentence for every objective that lost items on the way.
 
-    Columns ``id, group, model, seed, delta, tau, objective, kind``. It holds the items that every model scored:
-    ``overlong: drop`` leaves out those that are too long for one of the tokenizers.
+    Columns ``id, group, model, seed, delta, tau, objective, kind, score_chosen, score_rejected``. It holds the items
+    that every model scored: ``overlong: drop`` leaves out those that are too long for one of the tokenizers.
 
     Args:
         scores: (model, seed, split) to the stage.
@@ -46,7 +46,7 @@ def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored])
         models.setdefault(objective, set()).add((model, seed))
         given.setdefault(objective, set()).update(score.on.frame["id"])
         tables.append(oriented.assign(model=model, seed=seed, tau=TAU[form], objective=objective, kind=form))
-    columns = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
+    columns = [*SCORE_COLUMNS, *SCORE_OPTIONAL, *RAW_SCORES]
     table = pd.concat(tables, ignore_index=True)[columns]
     times = table.groupby(["objective", "id"])["delta"].transform("size")
     common = table[times == table["objective"].map({name: len(each) for name, each in models.items()})]
