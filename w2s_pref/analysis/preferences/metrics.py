@@ -58,16 +58,12 @@ def own_measures(context: Context, own: Functions) -> list[results.Measure]:
     """
     design = context.design
     return [
-        results.Measure(metric=name, about=_about(function), arm=arm.name, conflict=conflict,
-                        value=_measure(context, arm, conflict, name, function))
+        results.Measure(metric=name, about=(function.__doc__ or "").strip().partition("\n")[0], arm=arm.name,
+                        conflict=conflict, value=_measure(context, arm, conflict, name, function))
         for name, function in own.items()
         for arm in design.arms
         for conflict in design.conflicts
     ]  # fmt: skip
-
-
-def _about(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0]
 
 
 def _measure(
