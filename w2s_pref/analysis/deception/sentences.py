@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured
-from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.seeds import span
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.results.deception import Sensitivity
 
 NO_TAX = "No conflict tax: the deception score is undefined."

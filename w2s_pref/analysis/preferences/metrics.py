@@ -18,8 +18,8 @@ import numpy as np
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, short_name

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.seeds import disagreements, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder
