@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import divide, number
-from w2s_pref.analysis.stats.bootstrap import SHARE, Stat
 from w2s_pref.analysis.stats.seeds import side
+from w2s_pref.analysis.stats.stat import SHARE, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import FALLING

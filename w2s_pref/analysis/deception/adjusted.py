@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.logistic import fit, information, ridge, updated
+from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 
 #: Scores beyond this many log-odds say no more.
@@ -118,7 +119,7 @@ def expected_flips(
         by: margin and ceiling score.
         treated, eligible, flip: (K, N); eligible rows all have a cell.
         bins: quantile bins of the index, each cut in ``lift.FINE``.
-        lowered: (K, K) weights of the seeds where one is lowered, see ``bootstrap.Sums``.
+        lowered: (K, K) weights of the seeds where one is lowered, see ``Sums``.
     """
     design, means = by.design, by.means
     controls = eligible & ~treated

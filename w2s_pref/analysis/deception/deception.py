@@ -16,8 +16,9 @@ from w2s_pref.analysis.deception.sensitivity import sensitivity as what_could_be
 from w2s_pref.analysis.deception.sentences import verdict
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import disagreements
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results import deception as results
 from w2s_pref.results.deception import KnownRule

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.logistic import expit, information, updated
+from w2s_pref.analysis.stats.stat import PLAIN
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import Coefficient
 

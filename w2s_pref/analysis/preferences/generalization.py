@@ -12,8 +12,9 @@ from scipy.special import stdtrit
 
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, PLAIN, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import READINGS, disagreements, reading, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE, PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).

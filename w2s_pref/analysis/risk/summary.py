@@ -24,8 +24,9 @@ from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted, fitted_
 from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import READINGS
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")

@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import credit, divide
-from w2s_pref.analysis.stats.bootstrap import SHARE, Form, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import SHARE, Form
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Estimate
