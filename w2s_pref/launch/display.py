@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from w2s_pref.engine.stage import Stage
 
 
+#: Seconds between two drawings of the bars in a notebook.
+PAUSE = 0.2
 #: Signals of the monitor that stand beside the bar.
 SHOWN_SIGNALS = ("var", "disagreement", "misfit")
 
@@ -48,8 +50,13 @@ class StageDisplay:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        bars = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
-        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and bars))
+        terminal = console.is_terminal
+        bars = terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        # Without a thread in a notebook, which would take a line printed meanwhile into the box of the bars.
+        self.bars = Progress(
+            *columns, console=console, transient=terminal, auto_refresh=terminal, disable=not (main and bars)
+        )
+        self.drawn = 0.0
         self.stages = self.bars.add_task("stages", total=None)
         self.trainings: dict[str, TaskID] = {}
 
@@ -85,6 +92,7 @@ class StageDisplay:
             self.line(f"[{number}/{total}] {what}  {seconds:.1f} s" + (f"  ({worker})" if worker else ""))
         if event == "left":
             self.line(f"[{number}/{total}] {what}  left to the run that took it over while this one was suspended")
+        self._draw()
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
@@ -105,6 +113,14 @@ class StageDisplay:
         """A training made progress."""
         if self.main:
             self.bars.update(self._training(worker), visible=True, total=total, completed=done)
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the bars where nobody else does."""
+        live = self.bars.live
+        if not (live.auto_refresh or self.bars.disable) and time.perf_counter() - self.drawn >= PAUSE:
+            self.drawn = time.perf_counter()
+            self.bars.refresh()
 
     def _training(self, worker: str) -> TaskID:
         if worker not in self.trainings:
