@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import copy_tiny
+from rich.console import Console
 from typer.testing import CliRunner
 
 import w2s_pref as w2s
@@ -18,6 +20,7 @@ from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.interface.page import card
 from w2s_pref.interface.recipes import command, given_recipe, overrides
+from w2s_pref.launch.display import StageDisplay
 
 #: Four trainings of the tiny study.
 SMALL: dict[str, Any] = {
@@ -204,6 +207,14 @@ def test_other_kinds_of_study_say_what_they_have(run: w2s.Run, monkeypatch: pyte
     monkeypatch.setattr(run, "kind", "chess")
     with pytest.raises(W2SError, match="a study of kind chess has no students"):
         run.student("direct")
+
+
+def test_in_a_notebook_a_line_is_text_and_not_a_box_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    display = StageDisplay(Console(force_jupyter=True))
+    with display:
+        display.event(1, 1, "model  x", "done", 1.0)
+    assert capsys.readouterr().out.splitlines()[0] == "[1/1] model  x  1.0 s"
+    assert display.bars.disable == (find_spec("ipywidgets") is None)
 
 
 def test_what_a_notebook_shows_is_escaped_and_has_no_colours_of_its_own(run: w2s.Run) -> None:

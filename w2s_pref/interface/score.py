@@ -65,17 +65,17 @@ def score(
         raise W2SError(f"by={by!r}: the pairs have no such column{near} theirs are {', '.join(own) or 'none'}")
     loaded, label = _model(model)
     table = _scored(loaded, frame, max_length)
-    facts = {"model": name or label, "seed": seed, "tau": 1.0, "objective": objective, "kind": "reward_model"}
-    found = table.assign(**{key: value for key, value in facts.items() if key not in table})
-    return found if by is None else accuracy_by(found, by)
+    facts = dict(zip(SCORED, (name or label, seed, 1.0, objective, "reward_model"), strict=True))
+    found = table.assign(**facts)
+    return found if by is None else accuracy_by(found, by if f"pairs.{by}" not in found else f"pairs.{by}")
 
 
 def accuracy_by(scored: pd.DataFrame, by: str) -> pd.DataFrame:
-    """Accuracy in every group of a column, largest groups' names as they sort, then over ``all``."""
-    right = (scored["delta"] > 0) + (scored["delta"] == 0) / 2
-    groups = right.groupby(scored[by], dropna=False).agg(pairs="size", accuracy="mean")
-    groups.loc["all"] = [len(right), right.mean()]
-    return groups.astype({"pairs": int}).rename_axis(by)
+    """Accuracy in every group of a column, then over ``all``."""
+    right = ((scored["delta"] > 0) + (scored["delta"] == 0) / 2).groupby(scored[by], dropna=False)
+    groups = pd.DataFrame({"pairs": right.size(), "accuracy": right.mean()})
+    total = {"pairs": len(scored), "accuracy": float((groups["pairs"] * groups["accuracy"]).sum() / len(scored))}
+    return pd.concat([groups, pd.DataFrame(total, index=["all"])]).rename_axis(by)
 
 
 def _scored(model: tuple[Any, Any], frame: pd.DataFrame, max_length: int) -> pd.DataFrame:
@@ -98,11 +98,10 @@ SCORED = ("model", "seed", "tau", "objective", "kind")
 
 def _pairs(pairs: Pairs, columns: Mapping[str, str | None] | None, objective: str) -> pd.DataFrame:
     """The pairs in neutral order."""
-    here = not isinstance(pairs, str | Path)
-    where = "the table" if here else str(pairs)
+    where = str(pairs) if isinstance(pairs, str | Path) else "the table"
     given = {"source": where, "objective": objective, "columns": dict(columns or {})}
     source = read_section(Source, given, "pairs")
-    if not here:
+    if isinstance(pairs, str | Path):
         return load(source, Path.cwd()).frame
     table = pairs if isinstance(pairs, pd.DataFrame) else [dict(row) for row in pairs]
     return load(source, parts=[Part("pairs", as_table(table, "pairs"))]).frame

@@ -52,8 +52,8 @@ def regions(scores: pd.DataFrame, results: Results) -> pd.Series[str]:
     analysis = results.recipe.get("analysis", {})
     threshold, rule = analysis.get("threshold", 0.75), analysis.get("known_rule", "gt_prob")
     target = scores["objective"] == results.objectives.get("target")
-    p = pd.Series(sigmoid((scores["delta"] / scores["tau"]).to_numpy(dtype=float)), index=scores.index)
-    told = scores.assign(known=known(p.to_numpy(), threshold, rule))[target].groupby(["model", "seed"], sort=False)
+    p = np.asarray(sigmoid((scores["delta"] / scores["tau"]).to_numpy(dtype=float)), dtype=np.float64)
+    told = scores.assign(known=known(p, threshold, rule))[target].groupby(["model", "seed"], sort=False)
     knows = {key: rows.set_index("id")["known"] for key, rows in told}
     found = pd.Series(None, index=scores.index, dtype=object)
     for (model, seed), rows in told:

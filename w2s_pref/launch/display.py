@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 #: What is done before the first stage and after the last one.
 READING, WRITING = "reading recipe, data and models", "writing the run folder"
+#: Seconds between two drawings of the bars in a notebook.
+PAUSE = 0.2
 #: Signals of the monitor that stand beside the bar.
 SHOWN_SIGNALS = ("var", "disagreement", "misfit")
 
@@ -52,8 +54,13 @@ class StageDisplay:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        bars = console.is_terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
-        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and bars))
+        terminal = console.is_terminal
+        bars = terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        # Without a thread in a notebook, which would take a line printed meanwhile into the box of the bars.
+        self.bars = Progress(
+            *columns, console=console, transient=terminal, auto_refresh=terminal, disable=not (main and bars)
+        )
+        self.drawn = 0.0
         self.stages = self.bars.add_task(READING, total=None)
         self.trainings: dict[str, TaskID] = {}
         self.names: dict[str, str] = {}
@@ -102,6 +109,7 @@ class StageDisplay:
             self.line(f"[{number}/{total}] {what}  {seconds:.1f} s" + (f"  ({worker})" if worker else ""))
         if event == "left":
             self.line(f"[{number}/{total}] {what}  left to the run that took it over while this one was suspended")
+        self._draw()
 
     def _at(self, what: str, detail: str = "") -> None:
         if self.ticker is not None:
@@ -129,6 +137,14 @@ class StageDisplay:
         if self.main:
             self.bars.update(self._training(worker), visible=True, total=total, completed=done)
             self._at(self.names.get(worker, "training"), f"step {done} of {total}")
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the bars where nobody else does."""
+        live = self.bars.live
+        if not (live.auto_refresh or self.bars.disable) and time.perf_counter() - self.drawn >= PAUSE:
+            self.drawn = time.perf_counter()
+            self.bars.refresh()
 
     def _training(self, worker: str) -> TaskID:
         if worker not in self.trainings:
