@@ -122,6 +122,12 @@ def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
                 f"({config.get('model_type')}) does not have; known: {', '.join(sorted(config))}"
             )
         _check_types(spec, config)
+    layers = config.get("num_hidden_layers") or config.get("n_layer")
+    if spec.freeze_layers is not None and layers is not None and spec.freeze_layers >= layers:
+        raise W2SError(
+            f"model {spec.path!r}: freeze_layers is {spec.freeze_layers}, and it has {layers} layers; freeze fewer, or "
+            "take freeze_backbone to train a head alone"
+        )
     return {**config, **(spec.from_config or {})}
 
 

@@ -50,6 +50,9 @@ class ModelSpec(Section):
         None, description="QLoRA: transformers.BitsAndBytesConfig arguments by their own names; needs lora"
     )
     freeze_backbone: bool = Field(False, description="train only newly added weights (linear probe)")
+    freeze_layers: int | None = Field(
+        None, ge=1, description="embeddings and this many first layers stay as they are; what is behind them is trained"
+    )
     from_config: dict[str, Any] | None = Field(
         None, description="random weights: the configuration at path with these fields changed"
     )
@@ -61,6 +64,10 @@ class ModelSpec(Section):
             raise ValueError("lora and from_config: an adapter does not hold the random weights under it; drop one")
         if self.lora is not None and self.freeze_backbone:
             raise ValueError("lora and freeze_backbone: an adapter changes the backbone; drop one")
+        if self.freeze_layers is not None and self.freeze_backbone:
+            raise ValueError("freeze_layers and freeze_backbone: the second freezes all layers; drop one")
+        if self.freeze_layers is not None and self.from_config is not None:
+            raise ValueError("freeze_layers and from_config: the frozen layers would stay random; drop one")
         if self.quantization is not None:
             if self.lora is None:
                 raise ValueError("quantization: weights of 4 or 8 bits cannot be trained; add lora")

@@ -178,10 +178,13 @@ class PairPolicyStage(PairTraining, PolicyStage):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
+        from w2s_pref.models.frozen import freeze
         from w2s_pref.training.policy import fit_policy
 
         builder.forget_models()
         model, tokenizer = self.start.load(builder, trainable=True)
+        if self.model.spec.freeze_layers is not None:  # of a start that was trained here, too
+            freeze(model, self.model.spec.freeze_layers)
         job, counts = self._job(builder, tokenizer)
         work, rows = work_folder(builder, self), [part.rows for part in self.parts]
         job.monitor = monitor(builder, self.watch, rows, tokenizer, self.tokens["max_length"], work)

@@ -123,7 +123,7 @@ def fit_online(
         job,
         config,
         tokenizer,
-        adapter(job, "CAUSAL_LM", set()) if isinstance(model, str) else None,
+        adapter(job.lora, "CAUSAL_LM", set()) if isinstance(model, str) else None,
         model=model,
         reward_funcs=_reward(job, tokenizer, ids),
         train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),

@@ -185,6 +185,10 @@ class Recipe(StudySection):
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
+            if found.online and self.models[place.model].freeze_layers is not None:
+                raise ValueError(
+                    f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
+                )
             if found.online and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
