@@ -45,6 +45,18 @@ class Monitor(Protocol):
         """Add it to the trainer's callbacks."""
 
 
+class Together:
+    """Several of them."""
+
+    def __init__(self, *each: Monitor | None) -> None:
+        self._each = [one for one in each if one is not None]
+
+    def attach(self, trainer: Trainer) -> None:
+        """Add each to the trainer's callbacks."""
+        for one in self._each:
+            one.attach(trainer)
+
+
 @dataclass(kw_only=True)
 class Job:
     """What every training with a trainer of TRL has, whatever it trains.
