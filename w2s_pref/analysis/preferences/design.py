@@ -27,16 +27,19 @@ class ArmDesign:
         chain: nodes, weakest first, at least two; a node is ``model`` or ``model@method``.
         method: what trains the final student; "reward" for a reward model.
         supervision: the name without the method; arms that share it differ by method alone. Default: the name.
+        ends: what the weak and the strong end are called where arms are compared. Default: the chain's own.
     """
 
     name: str
     chain: tuple[str, ...]
     method: str = "reward"
     supervision: str = ""
+    ends: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
-        """The default of ``supervision``."""
+        """The defaults of ``supervision`` and ``ends``."""
         object.__setattr__(self, "supervision", self.supervision or self.name)
+        object.__setattr__(self, "ends", self.ends if any(self.ends) else (self.chain[0], self.chain[-1]))
 
     @property
     def kind(self) -> str:

@@ -8,7 +8,6 @@ from typing import Any, Literal, cast
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import short_name
 from w2s_pref.engine.stage import Stage
-from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -16,6 +15,7 @@ from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.stop import Stop
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
@@ -94,10 +94,11 @@ def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) ->
         seed,
         arguments,
         keyed(arguments),
-        _loss(study, task),
+        _loss(study, task, recipe.method(node)),
         study.tokens,
         recipe.conflict.match_updates,
         study.watch(name, node, seed, None) if parts else None,
+        _stop(study, node, task, seed) if parts else None,
     )
 
 
@@ -117,11 +118,11 @@ def _own_parts(study: Study, task: Task, setting: str, seed: int) -> tuple[Part,
     )
 
 
-def _loss(study: Study, task: Task) -> dict[str, Any]:
+def _loss(study: Study, task: Task, used: Method) -> dict[str, Any]:
     """Terms of the student's loss beside the method's own; ceilings have none."""
     if not task.student:
         return {}
-    recipe, student = study.recipe, study.recipe.loss.keyed(study.base)
+    recipe, student = study.recipe, (used.config.loss or study.recipe.loss).keyed(study.base)
     found: dict[str, Any] = {"student": student} if student else {}
     if task.conflict == "explicit":
         return found | {"alpha": recipe.conflict.alpha}
@@ -129,6 +130,23 @@ def _loss(study: Study, task: Task) -> dict[str, Any]:
         term = {"name": task.conflict, "code": conflict.CONFLICTS.code(task.conflict, study.base)}
         return found | {"alpha": recipe.conflict.alpha, "term": term}
     return found
+
+
+def _stop(
+    study: Study, node: Node, task: Task, seed: int, reference: StartStage | PolicyStage | None = None
+) -> Stop | None:
+    """When the training of a student ends; None: at its end, as ceilings do.
+
+    Args:
+        reference: of a policy whose score has one.
+    """
+    found = study.recipe.method(node)
+    if found.config.patience is None or not task.student:
+        return None
+    labels, held = study.held_out(task.supervisor, node, seed), study.rows["calibration"]
+    implicit = reference is not None and found.score == "implicit_reward"
+    logprobs = study.logprobs(reference, held, f"reference of {node}", seed) if implicit and reference else None
+    return Stop(labels, found.config.patience, found.score if found.policy else "reward_model", found.beta, logprobs)
 
 
 def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -175,8 +193,10 @@ def _hard(labels: Stage | str) -> Stage | str:
     """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
     if not isinstance(labels, LabelStage) or labels.config.form != "soft":
         return labels
-    config = LabelConfig(**{**labels.config.model_dump(), "form": "hard"})
-    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code)
+    config = labels.config.model_copy(update={"form": "hard"})
+    second = _hard(labels.second) if labels.second is not None else None
+    assert second is None or isinstance(second, LabelStage)
+    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code, second)
 
 
 def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -198,7 +218,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         )
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
-    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task)}
+    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task, found)}
     if found.algorithm != "sft":
         objective |= {"beta": found.beta, "gamma": found.gamma}
     if task.conflict == "explicit":
@@ -213,7 +233,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
         title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
-        study.recipe.conflict.match_updates, watch=watch,
+        study.recipe.conflict.match_updates, _stop(study, node, task, seed, other or start), watch=watch,
     )  # fmt: skip
 
 
