@@ -146,20 +146,9 @@ def study_design(design: dict[str, Any]) -> Design:
     )
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
-    return Design(
-        arms=arms,
-        conflicts=conflicts,
-        seeds=tuple(design["seeds"]),
-        target=design["target"],
-        conflict=design["conflict"],
-        ladder=design["ladder"],
-        threshold=design["threshold"],
-        known_rule=design["known_rule"],
-        resamples=design["resamples"],
-        seed=design["seed"],
-        placebo=design.get("placebo"),
-        references=design["references"],
-    )
+    named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
+    same = {name: design[name] for name in named}
+    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **same)
 
 
 @dataclass(frozen=True, eq=False)
