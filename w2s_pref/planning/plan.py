@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
-from rich.console import Console
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
@@ -31,6 +33,13 @@ class Row:
     rows: int
     memory: int | None
     note: str
+
+
+#: Stages from which on the plan is no table that fits itself to the terminal.
+LONG = 200
+COLOURS = {"hit": "green", "building": "magenta", "partial": "yellow", "miss": "cyan"}
+Cells: TypeAlias = "tuple[str, str, str, str, str]"
+HEAD: Cells = ("stage", "", "rows", "memory", "")
 
 
 def rows_of(opened: AnyOpened) -> list[Row]:
@@ -74,18 +83,34 @@ def as_json(opened: AnyOpened) -> dict[str, Any]:
     }
 
 
+def _table(title: str, cells: list[Cells]) -> list[RenderableType]:
+    table = Table(*HEAD, title=title, box=None)
+    for row in cells:
+        table.add_row(*(Text(cell, COLOURS.get(cell, "") if at == 1 else "") for at, cell in enumerate(row)))
+    return [table]
+
+
+def _lines(title: str, cells: list[Cells]) -> list[RenderableType]:
+    """The same as one text: a table of three thousand rows takes Rich six seconds to measure and wrap."""
+    widths = [max(cell_len(row[at]) for row in [HEAD, *cells]) for at in range(len(HEAD))]
+    text = Text(f"{title}\n")
+    for row in [HEAD, *cells]:
+        first, state, *others = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        text.append(f"{first}  ").append(state, COLOURS.get(row[1], "")).append(f"  {'  '.join(others).rstrip()}\n")
+    text.rstrip()
+    return [text]
+
+
 def show_plan(opened: AnyOpened, console: Console, only_missing: bool = False) -> None:
     """Print the stage table, the splits, and totals."""
     rows = rows_of(opened)
-    table = Table("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
-    colours = {"hit": "green", "building": "magenta", "partial": "yellow", "miss": "cyan"}
-    for row in rows:
-        if only_missing and row.state == "hit":
-            continue
-        state = f"[{colours[row.state]}]{row.state}[/]"
-        memory = scaled(row.memory, "B")
-        table.add_row(f"{row.kind}: {escape(row.name)}", state, f"{row.rows:,}", memory, escape(row.note))
-    console.print(table)
+    cells = [
+        (f"{row.kind}: {row.name}", row.state, f"{row.rows:,}", scaled(row.memory, "B"), row.note)
+        for row in rows
+        if not (only_missing and row.state == "hit")
+    ]
+    title = f"{opened.recipe.name}: {len(rows)} stages"
+    console.print(*(_table(title, cells) if len(cells) <= LONG else _lines(title, cells)), soft_wrap=len(cells) > LONG)
     splits = ", ".join(f"{name} {len(split):,}" for name, split in opened.study.rows.items())
     console.print(f"splits (rows): {escape(splits)}")
     said = ", ".join(f"{what} {number:,}" for what, number in opened.prepared.counts.items() if number)
