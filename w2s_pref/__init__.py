@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from w2s_pref.interface.score import score as score
     from w2s_pref.labels.make import label_filter as label_filter
     from w2s_pref.labels.make import labeler as labeler
+    from w2s_pref.labels.supervisors import combine as combine
     from w2s_pref.losses.conflict import conflict as conflict
     from w2s_pref.losses.margins import margin as margin
     from w2s_pref.losses.spec import loss as loss
@@ -47,6 +48,7 @@ _DECORATORS = {
     "task": "w2s_pref.data.tasks.task",
     "labeler": "w2s_pref.labels.make",
     "label_filter": "w2s_pref.labels.make",
+    "combine": "w2s_pref.labels.supervisors",
     "loss": "w2s_pref.losses.spec",
     "margin": "w2s_pref.losses.margins",
     "conflict": "w2s_pref.losses.conflict",

@@ -47,6 +47,13 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def records(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Values stay the Python objects they are: pandas would turn ids into numbers and refuse broken characters."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns}
+    return pd.DataFrame(table, index=pd.RangeIndex(len(rows)))
+
+
 def truth_of(frame: pd.DataFrame) -> pd.Series[float]:
     """Probability that ``a`` is preferred, 0 or 1 where the ground truth is known for sure."""
     return frame[TRUTH_P if TRUTH_P in frame else "truth"].astype(float)

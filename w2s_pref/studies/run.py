@@ -25,16 +25,19 @@ from w2s_pref.studies.shipped import find_recipe
 Given = Path | Mapping[str, Any]
 
 
-def run(given: Given, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
+def run(
+    given: Given, overrides: list[str], display: Display, command: str, opened: AnyOpened | None = None
+) -> tuple[BaseModel, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
 
     Args:
         command: what the user typed, for the provenance.
+        opened: the same recipe, where it was opened before.
 
     Returns:
         The results and the run folder.
     """
-    opened, builder = build(given, overrides, display)
+    opened, builder = build(given, overrides, display, opened)
     results = _written(opened, builder, command)
     if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
         _loop(opened, builder, display)
@@ -57,11 +60,13 @@ def _written(opened: AnyOpened, builder: Builder, command: str, retried: bool = 
     return builder.world.broadcast(builder.world.on_main(write))
 
 
-def build(given: Given, overrides: list[str], display: Display) -> tuple[AnyOpened, Builder]:
+def build(
+    given: Given, overrides: list[str], display: Display, opened: AnyOpened | None = None
+) -> tuple[AnyOpened, Builder]:
     """Build every stage that is missing, and write no run folder."""
     world = World()
     # First everything that can be refused: the recipe and its data, the launch, models out of reach, places.
-    opened = open_recipe(given, overrides)
+    opened = opened or open_recipe(given, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
     check_places(opened)
