@@ -146,6 +146,7 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
 
 def _counts(found: Reader, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
+    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
     counts = [[each.ids.count(found.unknown), len(each.ids)] for each in encoded]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
@@ -219,6 +220,7 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
         )
         if len((prompt + answer).encode()) >= limit - 2  # no token is shorter than a byte; two are the tokenizer's own
     ]
+    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text for _, text in texts])
     lengths = [(row_id, len(each.ids) + 1) for (row_id, _), each in zip(texts, encoded, strict=True)]
     return max(lengths, key=lambda item: item[1], default=("", 0))
