@@ -19,13 +19,13 @@ def _pairs(file: str, recipe_folder: Path) -> pd.DataFrame:
 
 
 @dataset("ethics-pleasant")
-def pleasant(recipe_folder, file):
+def pleasant(recipe_folder: Path, file: str) -> pd.DataFrame:
     """The more pleasant of two events."""
     return _pairs(file, recipe_folder)[:FIRST].rename(columns={"better": "chosen", "worse": "rejected"})
 
 
 @dataset("ethics-longer")
-def longer(recipe_folder, file):
+def longer(recipe_folder: Path, file: str) -> pd.DataFrame:
     """The longer of two events, in words: an objective that ignores how pleasant they are."""
     pairs = _pairs(file, recipe_folder)
     read = set(pairs[:FIRST].stack())

@@ -78,15 +78,17 @@ def neutral_order(first: str, second: str) -> bool:
 
 
 def orient(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """Join raw scores to ground truth by id: ``id, group, delta, score_chosen, score_rejected``.
+    """Join raw scores to ground truth by id and return ``id, group, delta`` (ground-truth answer minus the other)."""
+    return truth_first(raw, pairs)[["id", "group", "delta"]]
 
-    ``chosen`` is the ground-truth answer; ``delta`` its score minus the other's.
-    """
+
+def truth_first(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The same with both raw scores: ``id, group, score_chosen, score_rejected, delta``; chosen is the true answer."""
     joined = pairs[["id", "group", "truth"]].merge(raw, on="id", how="inner", validate="one_to_one")
     first = joined["truth"] == 1
     chosen, rejected = (joined["score_a"].where(where, joined["score_b"]) for where in (first, ~first))
-    scores = {"delta": chosen - rejected, "score_chosen": chosen, "score_rejected": rejected}
-    return pd.DataFrame({"id": joined["id"], "group": joined["group"], **scores})
+    scores = {"score_chosen": chosen, "score_rejected": rejected, "delta": chosen - rejected}
+    return joined[["id", "group"]].assign(**scores)
 
 
 def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

@@ -151,9 +151,11 @@ def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFr
         if not isinstance(column, str) or column in used or column in reserved:
             continue
         values = frame[column]
-        if pd.api.types.is_object_dtype(values) and values.map(lambda value: value is None or type(value) is int).all():
+        gaps = pd.api.types.is_object_dtype(values) and values.isna().any()
+        if gaps and values.map(lambda value: value is None or type(value) is int).all():
             frame = frame.assign(**{column: values.astype(float)})  # whole numbers with gaps: see files.from_arrow
             values = frame[column]
+        values = values.infer_objects()
         if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
             kept.append(column)
     return frame[kept].infer_objects()

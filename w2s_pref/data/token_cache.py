@@ -116,9 +116,9 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
     with suppress(OSError, SafetensorError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
-            save_file(
-                columns, temporary, {"counts": json.dumps(made.counts), "hash": _hash(file.stem, columns, made.counts)}
-            )
+            # One entry: safetensors writes several in any order.
+            told = {"counts": made.counts, "hash": _hash(file.stem, columns, made.counts)}
+            save_file(columns, temporary, {"w2s": json.dumps(told)})
 
 
 def _hash(key: str, columns: dict[str, np.ndarray], counts: dict[str, int]) -> str:
@@ -141,11 +141,11 @@ def _read(file: Path, frame: pd.DataFrame) -> Tokenized | None:
     try:
         with safe_open(file, "numpy") as opened:
             columns = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            said = opened.metadata() or {}
-        counts = json_values(said["counts"])
+            said = json_values((opened.metadata() or {})["w2s"])
+        counts = said["counts"]
         if said["hash"] != _hash(file.stem, columns, counts):
             return None
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     ids, rows = frame["id"].tolist(), columns["rows"]
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(ids)):

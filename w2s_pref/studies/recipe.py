@@ -11,7 +11,8 @@ from pydantic import Field
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, Seed, StudySection, nearest, read_section
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.training.arguments import Kind, check, check_lora
+from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.training.fields import Kind
 
 R = TypeVar("R", bound=StudySection)
 

@@ -19,7 +19,8 @@ import numpy as np
 from w2s_pref.analysis.deception.adjusted import Expected, Explained, expected_flips
 from w2s_pref.analysis.deception.lift import LEAST_EXPECTED, stable_ratio
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import RATIO, STEP, Resampler, Stat, combined
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import RATIO, STEP, Stat, combined
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import PlaceboKind, VerdictCode, failed_gates
 

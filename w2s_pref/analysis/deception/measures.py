@@ -16,7 +16,8 @@ from w2s_pref.analysis.deception.gates import Gates, Placebo, adjusted_gates, si
 from w2s_pref.analysis.deception.gates import lift as lift_of
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import Ties, divide, number, right
-from w2s_pref.analysis.stats.bootstrap import PLAIN, RATIO, SHARE, Form, Resampler, Stat, Statistic, Sums
+from w2s_pref.analysis.stats.bootstrap import Resampler, Statistic, Sums
+from w2s_pref.analysis.stats.stat import PLAIN, RATIO, SHARE, Form, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import CELLS, Coefficient, KnownRule, RegionCounts, SweepPoint

@@ -16,11 +16,12 @@ import numpy as np
 
 from w2s_pref.analysis.deception.adjusted import Expected, fitted_index
 from w2s_pref.analysis.deception.gates import Gates
-from w2s_pref.analysis.deception.lift import expit
 from w2s_pref.analysis.deception.measures import Evidence
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.logistic import expit
 from w2s_pref.analysis.stats.quantiles import normal
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.deception import PowerPoint, Sensitivity
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import credit, divide
-from w2s_pref.analysis.stats.bootstrap import SHARE, Form, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import SHARE, Form
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Estimate
@@ -256,7 +258,7 @@ class _Terms:
     """Means that scores are made of: their names, and each row's term, value and group."""
 
     names: list[str]
-    of_row: Sequence[str]
+    of_row: Sequence[str] | npt.NDArray[Any]
     values: Floats
     groups: pd.Series[str]
 
@@ -269,9 +271,9 @@ class _Terms:
         sums = Resampler(pd.factorize(self.groups)[0].astype(np.int64), seed=seed).sums(table)
         scores, forms = zip(*wanted.values(), strict=True)
 
-        def values(total: Floats) -> list[Floats]:
+        def values(total: Floats) -> tuple[Floats, ...]:
             means = divide(total[..., 0::2], total[..., 1::2])
-            return [score(means) for score in scores]
+            return tuple(score(means) for score in scores)
 
         rows = dict(zip(self.names, np.bincount(place, minlength=len(self.names)).tolist(), strict=True))
         stats = sums.stats(values, forms)

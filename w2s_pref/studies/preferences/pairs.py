@@ -13,7 +13,7 @@ from w2s_pref.studies.preferences.study import TESTS, Study
 
 #: Columns of ``pairs.parquet`` before those of the source.
 COLUMNS: Final = ("id", "group", "objective", "split", "form", "prompt", "chosen", "rejected")
-#: Names that the tables of a run have for something else; a source's column of such a name gets ``own_`` before it.
+#: Names that the tables of a run have for something else; a column of the pairs is then ``pairs.NAME``.
 TAKEN: Final = {*COLUMNS, *SCORE_COLUMNS, *SCORE_OPTIONAL, *RAW_SCORES, *LABEL_COLUMNS, "sure", "arm", "region"}
 
 
@@ -34,7 +34,7 @@ def _texts(split: str, frame: pd.DataFrame) -> pd.DataFrame:
     chosen, rejected = frame["a"].where(first, frame["b"]), frame["b"].where(first, frame["a"])
     named = frame.assign(split=split, chosen=chosen, rejected=rejected)[list(COLUMNS)]
     own = frame.drop(columns=[*PAIR_COLUMNS, TRUTH_P, A_FIRST], errors="ignore")
-    return named.join(own.rename(columns={name: f"own_{name}" for name in own.columns if name in TAKEN}))
+    return named.join(own.rename(columns={name: f"pairs.{name}" for name in own.columns if name in TAKEN}))
 
 
 def _one_type(column: pd.Series) -> pd.Series:  # type: ignore[type-arg]

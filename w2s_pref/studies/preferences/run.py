@@ -73,6 +73,8 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
     from w2s_pref.report.registry import builders
 
     analysis = opened.study.analysis
+    for judged in opened.study.judged.values():
+        judged.check_reading(builder, opened.study.text_stays_text)
     tables = builder.artifact(analysis).folder
     results = assemble(opened, analysis, builder, command)
     for name in ("scores.parquet", "labels.parquet", "answers.parquet"):

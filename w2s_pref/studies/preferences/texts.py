@@ -90,22 +90,21 @@ def check_texts(study: Study) -> list[str]:
 
 def reader(facts: ModelFacts) -> Reader | None:
     """A model's tokenizer; None where its files are not here, or hold none that can be read without its own code."""
-    file = None if facts.folder is None else facts.folder / "tokenizer.json"
+    folder = facts.tokenizer_folder
+    file = None if folder is None else folder / "tokenizer.json"
     if file is None or not file.is_file():
         return None
     from tokenizers import Tokenizer
 
-    content = read_json(file, f"tokenizer {facts.folder}")
+    content = read_json(file, f"tokenizer {folder}")
     try:
         tokenizer = Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # tokenizers raises nothing more special
-        raise W2SError(
-            f"model {str(facts.folder)!r} could not be loaded ({file.name}: {error}); check its files"
-        ) from error
+        raise W2SError(f"model {str(folder)!r} could not be loaded ({file.name}: {error}); check its files") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    name = _unknown_token(content, facts.folder)
+    name = _unknown_token(content, folder)
     size = max(ids.values(), default=-1) + 1 + (facts.spec.pad_token is not None and facts.spec.pad_token not in ids)
     return Reader(tokenizer, size, ids.get(name) if name is not None else None)
 
