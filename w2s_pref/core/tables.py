@@ -99,7 +99,8 @@ def truth_first(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     first = pairs["truth"].to_numpy()[there] == 1
     chosen, rejected = np.where(first, a, b), np.where(first, b, a)
     scores = {"score_chosen": chosen, "score_rejected": rejected, "delta": chosen - rejected}
-    return pairs.loc[there, ["id", "group"]].reset_index(drop=True).assign(**scores)
+    found: pd.DataFrame = pairs.loc[there, ["id", "group"]].reset_index(drop=True).assign(**scores)
+    return found
 
 
 def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:
