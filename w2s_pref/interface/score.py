@@ -65,7 +65,7 @@ def score(
         raise W2SError(f"by={by!r}: the pairs have no such column{near} theirs are {', '.join(own) or 'none'}")
     loaded, label = _model(model)
     table = _scored(loaded, frame, max_length)
-    facts = dict(zip(SCORED, (name or label, seed, 1.0, objective, "reward_model"), strict=True))
+    facts: dict[str, Any] = dict(zip(SCORED, (name or label, seed, 1.0, objective, "reward_model"), strict=True))
     found = table.assign(**facts)
     return found if by is None else accuracy_by(found, by if f"pairs.{by}" not in found else f"pairs.{by}")
 
