@@ -238,10 +238,10 @@ class Body(Model):
     warnings: list[str] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
-    def _without_empty_metrics(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of recipes that name no metric are written as they were before there were any."""
+    def _without_empty(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results of recipes that name no metric, and those of which all is there, are written as they always were."""
         found: dict[str, Any] = write(self)
-        return found if found.get("metrics") else {name: value for name, value in found.items() if name != "metrics"}
+        return {name: value for name, value in found.items() if value or name not in ("metrics", "summarised")}
 
 
 class Results(Body):
@@ -255,5 +255,6 @@ class Results(Body):
     models: dict[str, ModelInfo]
     curves: list[Curve]
     monitors: list[MonitorCurve] = Field(default_factory=list)
+    summarised: list[str] = Field(default_factory=list, description="only there in studies of very many arms")
     recipe: dict[str, Any]
     provenance: Provenance
