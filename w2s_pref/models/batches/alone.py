@@ -11,6 +11,7 @@ from math import sqrt
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.batches.batch import Row, RowBatch, collate
@@ -82,7 +83,7 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max())
 
 
-def _rounding(model: nn.Module, device: str) -> float:
+def _rounding(model: PreTrainedModel, device: str) -> float:
     """How far rounding alone may move a number that the last layer is given, 10 % at most.
 
     A layer rounds some ten times on the way (projections, attention, MLP, norms, sums). A matrix product of width d

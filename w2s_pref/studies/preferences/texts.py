@@ -129,13 +129,13 @@ def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
     """Split -> what of its texts a tokenizer does not know."""
     if found.unknown is None:
         return {rows.name: Unknown(0.0, 0.0, 0.0) for rows in splits}
-    return {rows.name: _unknown_of(found, rows.frame.head(PAIRS)) for rows in splits}
+    return {rows.name: _unknown_of(found.tokenizer, found.unknown, rows.frame.head(PAIRS)) for rows in splits}
 
 
-def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
+def _unknown_of(tokenizer: Tokenizer, token: int, frame: pd.DataFrame) -> Unknown:
     first = frame["truth"] == 1
     chosen, rejected = frame["a"].where(first, frame["b"]), frame["b"].where(first, frame["a"])
-    counts = [_counts(found, words(frame["form"], texts)) for texts in (frame["prompt"], chosen, rejected)]
+    counts = [_counts(tokenizer, token, words(frame["form"], texts)) for texts in (frame["prompt"], chosen, rejected)]
     together = sum(counts)
     shares = [count[:, 0] / np.maximum(count[:, 1], 1) for count in counts[1:]]
     gaps = shares[0] - shares[1]
@@ -144,10 +144,10 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
     return Unknown(float(unknown / max(tokens, 1)), float(gaps.mean()), error)
 
 
-def _counts(found: Reader, texts: list[str]) -> Floats:
+def _counts(tokenizer: Tokenizer, unknown: int, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
-    encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    counts = [[each.ids.count(found.unknown), len(each.ids)] for each in encoded]
+    encoded = tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
+    counts = [[each.ids.count(unknown), len(each.ids)] for each in encoded]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
 
 
