@@ -5,25 +5,23 @@ from __future__ import annotations
 import contextlib
 import copy
 import functools
-import io
 import json
 import os
 import resource
 import signal
-import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from fault_helpers import Done
+from fault_helpers import w2s as run
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-from w2s_pref.cli import main as cli
 from w2s_pref.core.yaml_values import dumped
 
 #: Mutants of every kind; 0: the fixed few of the test suite.
@@ -77,33 +75,12 @@ def watched() -> Iterator[None]:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 < MEMORY
 
 
-@dataclass
-class Done:
-    """Exit status and both streams of one command."""
-
-    code: int
-    out: str
-    err: str
-
-
 def w2s(*words: str) -> Done:
     """Run ``w2s WORDS``. An exception that is no exit is a fault, as is a failure without a sentence or a flood."""
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-        watched(),
-    ):
-        patch.setattr(sys, "argv", ["w2s", *words])
+    with pytest.MonkeyPatch.context() as patch, watched():
         patch.setenv("COLUMNS", "400")
         patch.setattr("typer.main.get_command", COMMANDS)
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    done = Done(code if isinstance(code, int) else int(code is not None), out.getvalue(), err.getvalue())
+        done = run(*words)
     assert done.code in {0, 1, 2}, done
     assert done.code == 0 or done.err.strip(), done
     assert "Traceback" not in done.err

@@ -92,7 +92,7 @@ def cached(
 
 def _key(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:
     """Hash of the texts in their order, of everything the tokenizer does with them, and of the settings."""
-    texts = digest(*(text for name in ("id", "form", "prompt", "a", "b") for text in frame[name]))
+    texts = digest(*(text for name in ("id", "form", "prompt", "a", "b") for text in frame[name].tolist()))
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("padding", None)  # left over from whoever padded last
     state.pop("truncation", None)
@@ -105,7 +105,7 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    place = {row_id: at for at, row_id in enumerate(frame["id"])}
+    place = {row_id: at for at, row_id in enumerate(frame["id"].tolist())}
     columns = {"rows": np.fromiter((place[row_id] for row_id in made.ids), np.int32, len(made.ids))}
     for name in RAGGED:
         lists = getattr(made, name)

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models import quantized
+from w2s_pref.models import frozen, quantized
 from w2s_pref.models.adapters import is_adapter, layers_of, read_layers, tokenizer_folder
 from w2s_pref.models.spec import ModelSpec, how_to_get, hub_snapshot, resolve
 
@@ -92,7 +92,7 @@ def load_spec(
 
 def _folder(spec: ModelSpec, base: Path) -> Path | None:
     """A model's folder; None for a hub model, which transformers looks up by itself, unless it is an adapter."""
-    folder = resolve(spec.path, base)
+    folder = resolve(spec.path, base, weights=spec.from_config is None)
     cached = hub_snapshot(spec.path, spec.revision) if folder is None else None
     return cached if is_adapter(cached) else folder
 
@@ -132,6 +132,8 @@ def load_base(
     model.new_weights = fresh
     if spec.freeze_backbone:
         _freeze(model, fresh)
+    if spec.freeze_layers is not None:
+        frozen.freeze(model, spec.freeze_layers)
     return model, tokenizer
 
 
@@ -276,6 +278,8 @@ def load_policy(spec: ModelSpec, base: Path, seed: int) -> tuple[PreTrainedModel
     if spec.from_config is None:
         _refuse_missing(model.config.name_or_path, missing)
     _fit_policy_vocabulary(model, tokenizer)
+    if spec.freeze_layers is not None:
+        frozen.freeze(model, spec.freeze_layers)
     return model, tokenizer
 
 

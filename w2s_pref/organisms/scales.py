@@ -118,7 +118,7 @@ def main_table(draws: int = 100, items: int = 1000, seed: int = 0) -> tuple[list
     title = f"Settings that differ in logit scale alone ({draws} draws a row, {items} items a setting)"
     table = plain_table(title)
     for head in ("n", "scores", "rho(Var, BSD)", "% p<=.05: Var", "any other", "any other, Holm"):
-        table.add_column(head, no_wrap=True)
+        table.add_column(head)
     for row in found["rows"]:
         low, high = row["rho_range"]
         shares = (_percent(row, name) for name in ("var", "any", "any_holm"))

@@ -111,4 +111,17 @@ def compare_runs(paths: Sequence[Path]) -> Iterable[RenderableType]:
     ((name, kind),) = kinds.items()
     if kind.compare is None:
         raise W2SError(f"compare: studies of kind {name} have no comparison; `w2s show {paths[0]}` prints one run")
-    return kind.compare([run.results for run in runs])
+    return kind.compare([_with_defaults(run) for run in runs])
+
+
+def _with_defaults(run: Finished) -> Any:
+    """The results, their recipe with every key that this version has: what an older one did not know differs not."""
+    recipe = getattr(run.results, "recipe", None)
+    if not isinstance(recipe, dict):
+        return run.results
+    model: type[BaseModel] = run.kind.recipe
+    try:
+        whole = model.model_validate({key: value for key, value in recipe.items() if key != "kind"})
+    except (W2SError, ValueError):  # of another version, or edited: as it is
+        return run.results
+    return run.results.model_copy(update={"recipe": whole.model_dump(mode="json")})
