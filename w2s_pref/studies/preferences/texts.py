@@ -67,9 +67,7 @@ def check_texts(study: Study) -> list[str]:
     used = {stage.model.spec.path for stage in study.trained.values()}
     named = {name: facts for name, facts in study.models.items() if facts.spec.path in used}
     splits = [rows for name, rows in study.rows.items() if "/" not in name]
-    readers = {_read_alike(facts): facts for facts in named.values()}  # models of one tokenizer read alike
-    each = {how: reader(facts) for how, facts in readers.items()}
-    read = {name: each[_read_alike(facts)] for name, facts in named.items()}
+    read = {name: reader(facts) for name, facts in named.items()}
     for name, facts in named.items():
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
@@ -89,11 +87,6 @@ def check_texts(study: Study) -> list[str]:
     if problems:
         raise W2SError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notes))
-
-
-def _read_alike(facts: ModelFacts) -> tuple[str, str | None]:
-    """The same for models whose tokenizers read every text alike."""
-    return facts.tokenizer_hash, facts.spec.pad_token
 
 
 def reader(facts: ModelFacts) -> Reader | None:
@@ -146,9 +139,9 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
 
 def _counts(found: Reader, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
-    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    counts = [[each.ids.count(found.unknown), len(each.ids)] for each in encoded]
+    unknown = -1 if found.unknown is None else found.unknown
+    counts = [[each.ids.count(unknown), len(each.ids)] for each in encoded]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
 
 
@@ -220,7 +213,6 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
         )
         if len((prompt + answer).encode()) >= limit - 2  # no token is shorter than a byte; two are the tokenizer's own
     ]
-    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text for _, text in texts])
     lengths = [(row_id, len(each.ids) + 1) for (row_id, _), each in zip(texts, encoded, strict=True)]
     return max(lengths, key=lambda item: item[1], default=("", 0))
