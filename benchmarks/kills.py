@@ -4,8 +4,8 @@
 
 Each kill starts from an empty store, at the same path. Moments: anywhere in the run; while the run folder is written;
 with two processes at work on the store, of which one is killed or both; ``--workers 2`` with all its processes. Two
-undisturbed runs say which values are times; these, and what a run says about how much of it stood already, are not
-compared. Exit status 1 where a kill leaves anything else.
+undisturbed runs say which values are times; these, and how much a run had to compute, are not compared. Exit status 1
+where a kill leaves anything else.
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ training: {batch_size: 8, num_train_epochs: 1, learning_rate: 1.0e-3, save_steps
 analysis: {resamples: 100}
 output: runs
 """
-#: What a run says about itself: how long it took, and how much of it stood in the store when it began.
-OF_THE_RUN = ("seconds", "created", "stages", "found", "built", "runtime", "process", "host", "pid")
+#: What a run says about itself: how long it took, how much it computed (less where half a training stood), and the
+#: hash over these in a manifest.
+OF_THE_RUN = ("seconds", "created", "hash", "computed_tokens", "real_tokens")
+TIMES = ("Computing time", "Created")
 
 
 def start(folder: Path, *words: str) -> int:
@@ -103,8 +105,9 @@ def content(place: Path) -> dict[str, Any]:
             found[name + "/"] = ""
         elif file.suffix in {".json", ".jsonl"}:
             found |= flat(json.loads(file.read_text()), name)
-        elif file.suffix == ".html":
-            found |= {f"{name}:{number}": line for number, line in enumerate(file.read_text().splitlines())}
+        elif file.suffix in {".html", ".md"}:
+            lines = enumerate(file.read_text().splitlines())
+            found |= {f"{name}:{number}": line for number, line in lines if not any(what in line for what in TIMES)}
         else:
             found[name] = file.read_bytes()
     return found
@@ -125,7 +128,7 @@ def differing(one: dict[str, Any], other: dict[str, Any]) -> set[str]:
 
 def of_the_run(name: str) -> bool:
     """Whether a value says how this run went, and not what it found."""
-    return any(part in OF_THE_RUN for part in name.replace(".json", "").split(".")[1:])
+    return name.rpartition(".")[2] in OF_THE_RUN
 
 
 def until(pids: list[int], ready: Callable[[], bool]) -> bool:
@@ -142,7 +145,8 @@ def killed(place: Path, kind: str, share: float, seconds: float) -> bool:
     """Start the study, kill it at a moment, and wait for what goes on; False where it had ended before.
 
     Args:
-        share: where in the time of an undisturbed run, 0 … 1 (of the run folder's writing: where in 0.3 s).
+        share: where in the time of an undisturbed run, 0 … 1 (of the run folder's writing: where in 0.3 s; of workers:
+            where in the 5 s after their first artifact).
         seconds: of an undisturbed run.
     """
     words = ["run", "kills.yaml", *(["--workers", "2"] if kind == "workers" else [])]
@@ -151,6 +155,9 @@ def killed(place: Path, kind: str, share: float, seconds: float) -> bool:
     if kind == "run folder":
         caught = until(pids, lambda: any((place / "runs").glob(".kills*")))
         moment = time.monotonic() + 0.3 * share
+    elif kind == "workers":  # which import everything anew: from the first artifact on
+        caught = until(pids, lambda: any((place / "runs").glob("store/*/*/manifest.json")))
+        moment = time.monotonic() + 5 * share
     else:
         caught = True
     caught = caught and until(pids, lambda: time.monotonic() >= moment)

@@ -29,13 +29,12 @@ def longer(recipe_folder: Path, file: str) -> pd.DataFrame:
     """The longer of two events, in words: an objective that ignores how pleasant they are."""
     pairs = _pairs(file, recipe_folder)
     read = set(pairs[:FIRST].stack())
-    rest = pairs[FIRST:]
+    rest: pd.DataFrame = pairs[FIRST:]
     rest = rest[~rest["better"].isin(read) & ~rest["worse"].isin(read)]
     words = rest.apply(lambda texts: texts.str.split().str.len())
     longer_better, longer_worse = words["better"] > words["worse"], words["better"] < words["worse"]
-    return pd.concat(
-        [
-            rest[longer_better].rename(columns={"better": "chosen", "worse": "rejected"}),
-            rest[longer_worse].rename(columns={"worse": "chosen", "better": "rejected"}),
-        ]
-    )
+    parts: list[pd.DataFrame] = [
+        rest[longer_better].rename(columns={"better": "chosen", "worse": "rejected"}),
+        rest[longer_worse].rename(columns={"worse": "chosen", "better": "rejected"}),
+    ]
+    return pd.concat(parts)

@@ -200,6 +200,15 @@ def test_p_inverts_the_interval(seeds, form):
     assert stat.p_above(low * 0.9) < 0.025 < stat.p_above(low * 1.1)
 
 
+def test_an_interval_without_width_excludes_other_values_only():
+    """A difference that is zero for every pair, as between two students that fail on nothing, is no finding."""
+    stat = Resampler(np.arange(50), 200).mean(np.zeros((2, 50)), form=PLAIN)
+    assert stat.interval() == (0.0, 0.0)
+    assert stat.p_above(0.0) == pytest.approx(0.5, abs=0.001)
+    assert stat.p_above(-0.1) < 0.01
+    assert stat.p_above(0.1) > 0.99
+
+
 def test_the_smallest_difference_that_is_found():
     """Only seeds vary: t of 2 degrees of freedom and the normal quantile of 80 %, times the standard error."""
     stat = Resampler(np.arange(50), 200).mean(np.repeat([[0.4], [0.5], [0.6]], 50, axis=1), form=PLAIN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from w2s_pref.analysis.scores.benchmarks import Board
+    from w2s_pref.data.benchmarks import BenchmarkName
     from w2s_pref.data.sources import Loaded
 
-BenchmarkName = Literal["reward-bench", "reward-bench-2"]
 #: Longest text in tokens: by default, and of the benchmarks (which their own code takes).
 LONGEST: Final = 512
 LONGEST_OF_BENCHMARK: Final = 2048
@@ -128,10 +128,9 @@ def benchmark_of(scoring: Scoring) -> BenchmarkName | None:
     """The benchmark that is asked for, or that the pairs are by their name."""
     from w2s_pref.data.benchmarks import BENCHMARKS
 
-    known: dict[str, BenchmarkName] = {}
-    for name in BENCHMARKS:
-        known |= {name: name, BENCHMARKS[name].hub: name}
-    return scoring.benchmark or known.get(scoring.pairs)
+    return scoring.benchmark or next(
+        (name for name, found in BENCHMARKS.items() if scoring.pairs in (name, found.hub)), None
+    )
 
 
 def board_table(board: Board) -> Table:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-#: Seconds without a line before one is printed.
+#: Seconds without a line before one is printed; twice as many after each line on the same work, up to LONGEST times.
 EVERY = 15.0
+LONGEST = 20
 
 
 def to_stderr(line: str) -> None:
@@ -30,13 +31,14 @@ class Ticker:
         self._say, self._every = say, every
         self._what, self._detail = what, ""
         self._began = self._last = time.monotonic()
+        self._times = 1
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._tick, name="ticker", daemon=True)
 
     def at(self, what: str, detail: str = "") -> None:
         """The work that begins now, or how far it is."""
         if what != self._what:
-            self._began = time.monotonic()
+            self._began, self._times = time.monotonic(), 1
         self._what, self._detail = what, detail
 
     def heard(self) -> None:
@@ -53,11 +55,15 @@ class Ticker:
         self._end.set()
         self._thread.join()
 
+    def _due(self) -> float:
+        """When the next line comes."""
+        return self._last + self._every * self._times
+
     def _tick(self) -> None:
-        while not self._end.wait(max(0.01, self._last + self._every - time.monotonic())):
+        while not self._end.wait(max(0.01, min(self._every, self._due() - time.monotonic()))):
             now = time.monotonic()
-            if now - self._last < self._every:
+            if now < self._due():
                 continue
-            self._last = now
+            self._last, self._times = now, min(2 * self._times, LONGEST)
             detail = f", {self._detail}" if self._detail else ""
             self._say(f"… {self._what}{detail}: {now - self._began:.0f} s so far")

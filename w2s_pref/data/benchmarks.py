@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pandas as pd
 
@@ -14,6 +14,7 @@ from w2s_pref.core.hub import hub_rows
 from w2s_pref.core.tables import digest
 from w2s_pref.data.readers import Request, read
 
+BenchmarkName = Literal["reward-bench", "reward-bench-2"]
 #: Subset of RewardBench 2 whose prompts have several right answers.
 TIES: Final = "Ties"
 
@@ -28,7 +29,7 @@ class Benchmark:
 
 
 #: By the name of the data set that ``DATASETS`` registers.
-BENCHMARKS: Final = {
+BENCHMARKS: Final[dict[BenchmarkName, Benchmark]] = {
     "reward-bench": Benchmark("allenai/reward-bench", "filtered", ("id", "prompt", "chosen", "rejected", "subset")),
     "reward-bench-2": Benchmark("allenai/reward-bench-2", "test", ("id", "prompt", "chosen", "rejected", "subset")),
 }
@@ -71,13 +72,17 @@ def reward_bench_2(
     split is test.
     """
     frame = _rows("reward-bench-2", path, recipe_folder, split, revision)
-    return [pair for number, row in frame.iterrows() for pair in _pairs(row.to_dict(), f"reward-bench-2, row {number}")]
+    rows: list[dict[Any, Any]] = frame.to_dict("records")
+    numbered = zip(frame.index, rows, strict=True)
+    return [pair for number, row in numbered for pair in _pairs(row, f"reward-bench-2, row {number}")]
 
 
-def _rows(name: str, path: str | None, base: Path, split: str | None, revision: str | None) -> pd.DataFrame:
+def _rows(name: BenchmarkName, path: str | None, base: Path, split: str | None, revision: str | None) -> pd.DataFrame:
     benchmark = BENCHMARKS[name]
     if path is None:
-        frame = hub_rows(benchmark.hub, name, split=split or benchmark.split, revision=revision).to_pandas()
+        frame: pd.DataFrame = hub_rows(
+            benchmark.hub, name, split=split or benchmark.split, revision=revision
+        ).to_pandas()
         frame.index += 1
     else:
         frame = pd.concat([part.frame for part in read(Request(path, base, split=split))])

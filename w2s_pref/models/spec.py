@@ -68,6 +68,8 @@ class ModelSpec(Section):
             raise ValueError("freeze_layers and freeze_backbone: the second freezes all layers; drop one")
         if self.freeze_layers is not None and self.from_config is not None:
             raise ValueError("freeze_layers and from_config: the frozen layers would stay random; drop one")
+        if self.freeze_layers is not None and {"modules_to_save", "trainable_token_indices"} & (self.lora or {}).keys():
+            raise ValueError("freeze_layers: an adapter that trains whole modules may change what is frozen; drop one")
         if self.quantization is not None:
             if self.lora is None:
                 raise ValueError("quantization: weights of 4 or 8 bits cannot be trained; add lora")

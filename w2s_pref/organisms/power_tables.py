@@ -70,7 +70,9 @@ def _rates(title: str, rows: list[dict[str, Any]], names: tuple[str, ...]) -> Te
     for name in (*names, "|CT|", *(SHORT.get(rate, rate) for rate in rates)):
         table.add_column(SHORT.get(name, name))
     for row in rows:
-        table.add_row(*(_head(row[name]) for name in names), f"{row['mean_tax']:.0f}", *(_rate(row, r) for r in rates))
+        table.add_row(
+            *(_head(row[name]) for name in names), f"{row['mean_tax']:.0f}", *(rate_text(row, r) for r in rates)
+        )
     return table
 
 
@@ -83,13 +85,10 @@ def _head(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _rate(row: dict[str, Any], name: str) -> str:
+def rate_text(row: dict[str, Any], name: str) -> str:
+    """A share in percent with its limits: "12 (8-17)"."""
     low, high = row[f"{name}_interval"]
-    return f"{_percent(row[name])} ({_percent(low)}-{_percent(high)})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
+    return f"{100 * row[name]:.0f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def number_text(value: float | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
@@ -24,6 +25,8 @@ from w2s_pref.studies.run import Given, open_recipe
 #: Most lines of the summary, on a terminal of 80 columns.
 LINES: Final = 20
 HINT: Final = "every stage: --all; tokens, FLOPs, time: --cost"
+#: Stages from which on the list is no table that fits itself to the terminal.
+LONG: Final = 200
 COLOURS: Final = {"hit": "green", "building": "magenta", "partial": "yellow", "miss": "cyan"}
 
 
@@ -120,13 +123,27 @@ def show_status(opened: AnyOpened, console: Console) -> None:
     console.print(_totals(rows), markup=False)
 
 
-def _stage_table(opened: AnyOpened, rows: list[Row], of: int) -> TextTable:
-    table = TextTable("stage", "", "rows", "memory", "", title=f"{opened.recipe.name}: {of} stages", box=None)
-    for row in rows:
-        state = f"[{COLOURS[row.state]}]{row.state}[/]"
-        memory = scaled(row.memory, "B")
-        table.add_row(f"{row.kind}: {escape(row.name)}", state, f"{row.rows:,}", memory, escape(row.note))
+def _stage_table(opened: AnyOpened, rows: list[Row], of: int) -> TextTable | Text:
+    title = f"{opened.recipe.name}: {of} stages"
+    cells = [(f"{row.kind}: {row.name}", row.state, f"{row.rows:,}", scaled(row.memory, "B"), row.note) for row in rows]
+    if len(cells) > LONG:
+        return _aligned(title, cells)
+    table = TextTable("stage", "", "rows", "memory", "", title=title, box=None)
+    for stage, state, *others in cells:
+        table.add_row(escape(stage), f"[{COLOURS[state]}]{state}[/]", *map(escape, others))
     return table
+
+
+def _aligned(title: str, cells: list[tuple[str, str, str, str, str]]) -> Text:
+    """The same as one text: a table of three thousand rows takes Rich six seconds to measure and wrap."""
+    rows = [("stage", "", "rows", "memory", ""), *cells]
+    widths = [max(cell_len(row[at]) for row in rows) for at in range(5)]
+    text = Text(f"{title}\n", no_wrap=True, overflow="ignore")
+    for row in rows:
+        first, state, *others = (set_cell_size(cell, width) for cell, width in zip(row, widths, strict=True))
+        text.append(f"{first}  ").append(state, COLOURS.get(row[1], "")).append(f"  {'  '.join(others).rstrip()}\n")
+    text.rstrip()
+    return text
 
 
 def _kinds(rows: list[Row]) -> dict[str, list[Row]]:

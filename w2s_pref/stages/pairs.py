@@ -112,7 +112,7 @@ def _read(
     labels = labels[labels["keep"]].set_index("id")
     tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
     ids = list(tokens.ids)
-    sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # a tie pays nobody
+    sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # 0: neither is
     return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
 
 

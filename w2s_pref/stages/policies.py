@@ -14,6 +14,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
 from w2s_pref.stages.model_stage import (
     CHECKED_ANSWERS,
@@ -145,7 +146,8 @@ class LogProbStage(ModelStage):
 
         world = builder.world
         loaded = self.policy.recalled(builder)
-        table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        with reading_states(builder, self.policy.model, *loaded, [self.on], self.tokens):
+            table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
         table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
         if not np.isfinite(table[LOGPS].to_numpy()).all():
             raise W2SError("a log-probability is not a number; the model diverged or its dtype overflows")
@@ -197,7 +199,8 @@ class PairPolicyStage(PairTraining, PolicyStage):
         watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
         selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
         job.monitor = Together(watched, selection)
-        done = fit_policy(model, tokenizer, job, work, folder)
+        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
+            done = fit_policy(model, tokenizer, job, work, folder)
         done |= copy_record(watched, work, folder, builder.world.main)
         done |= selection.restore(folder) if selection is not None else {}
         write_history(builder, folder, done.pop("history"))

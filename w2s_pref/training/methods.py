@@ -30,7 +30,7 @@ FOLDER = "folder:"
 #: Rewards by name, beside what a recipe can name without a function: the supervisor, ground truth, a folder.
 REWARDS = Registry("reward", {name: f"w2s_pref.training.rewards:{name}" for name in ("supervisor", "gold")})
 
-#: Register a function as a reward: ``reward: NAME`` of an on-policy method then pays by it.
+#: Register a function as a reward: ``reward: NAME`` of an on-policy method then uses it.
 #:
 #: It gets two lists of plain texts of equal length, prompts and answers, and returns one finite number an answer.
 reward = REWARDS.register

@@ -1,4 +1,4 @@
-"""Risk results in words: what was found, and what a reader must be told first; "undefined" is a legal answer."""
+"""Risk results in words: what was found, and what a reader must be told first; "undefined" is an answer, too."""
 
 from __future__ import annotations
 

@@ -233,7 +233,8 @@ class Stat:
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
             beyond = self._ends(middle, moderated=moderated)[side] - at
-            low, high = (low, middle) if (beyond > 0) == (side == 0) else (middle, high)
+            excluded = beyond > 0 if side == 0 else beyond < 0  # an end that touches it excludes nothing
+            low, high = (low, middle) if excluded else (middle, high)
         return high if side == 0 else 1 - high
 
     def low_if_moved(self, moved: Floats, level: float = 0.95) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 from w2s_pref.core.errors import W2SError, shown
 from w2s_pref.core.yaml_io import yaml_file
 from w2s_pref.engine.stage import Stage
-from w2s_pref.planning.cost.shapes import Shape, shape
+from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
@@ -61,8 +61,6 @@ def _stage(kind: str, given: dict[str, Any]) -> Any:
     config = given.get("deepspeed_config") or {}
     return config.get("zero_stage", 2) if isinstance(config, dict) else config
 
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 #: Share of the parameters that an adapter or a head alone trains.
 ADAPTED = 0.02

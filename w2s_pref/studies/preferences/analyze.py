@@ -146,20 +146,9 @@ def study_design(design: dict[str, Any]) -> Design:
     )
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
-    return Design(
-        arms=arms,
-        conflicts=conflicts,
-        seeds=tuple(design["seeds"]),
-        target=design["target"],
-        conflict=design["conflict"],
-        ladder=design["ladder"],
-        threshold=design["threshold"],
-        known_rule=design["known_rule"],
-        resamples=design["resamples"],
-        seed=design["seed"],
-        placebo=design.get("placebo"),
-        references=design["references"],
-    )
+    named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
+    same = {name: design[name] for name in named}
+    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **same)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +156,7 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     on_main: ClassVar[bool] = True
     scores: dict[tuple[str, int, str], Scored]
     labels: dict[tuple[str, int], LabelStage]
