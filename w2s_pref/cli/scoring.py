@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import pandas as pd
 
@@ -132,10 +132,10 @@ def benchmark_of(scoring: Scoring) -> BenchmarkName | None:
     """The benchmark that is asked for, or that the pairs are by their name."""
     from w2s_pref.data.benchmarks import BENCHMARKS
 
-    known: dict[str, BenchmarkName] = {}
-    for name in BENCHMARKS:
-        known |= {name: name, BENCHMARKS[name].hub: name}
-    return scoring.benchmark or known.get(scoring.pairs)
+    if scoring.benchmark is not None:
+        return scoring.benchmark
+    names: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
+    return next((name for name in names if scoring.pairs in (name, BENCHMARKS[name].hub)), None)
 
 
 def board_table(board: Board) -> Table:

@@ -71,13 +71,17 @@ def reward_bench_2(
     split is test.
     """
     frame = _rows("reward-bench-2", path, recipe_folder, split, revision)
-    return [pair for number, row in frame.iterrows() for pair in _pairs(row.to_dict(), f"reward-bench-2, row {number}")]
+    rows: list[dict[Any, Any]] = frame.to_dict("records")
+    numbered = zip(frame.index, rows, strict=True)
+    return [pair for number, row in numbered for pair in _pairs(row, f"reward-bench-2, row {number}")]
 
 
 def _rows(name: str, path: str | None, base: Path, split: str | None, revision: str | None) -> pd.DataFrame:
     benchmark = BENCHMARKS[name]
     if path is None:
-        frame = hub_rows(benchmark.hub, name, split=split or benchmark.split, revision=revision).to_pandas()
+        frame: pd.DataFrame = hub_rows(
+            benchmark.hub, name, split=split or benchmark.split, revision=revision
+        ).to_pandas()
         frame.index += 1
     else:
         frame = pd.concat([part.frame for part in read(Request(path, base, split=split))])
@@ -99,7 +103,7 @@ def _conversation(prompt: Any, chosen: Any, rejected: Any) -> dict[str, Any]:
     return {"prompt": asked, "chosen": answers[0], "rejected": answers[1]}
 
 
-def _pairs(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+def _pairs(row: dict[Any, Any], where: str) -> Iterator[dict[str, Any]]:
     correct, incorrect = (_texts(row[name], name, where) for name in ("chosen", "rejected"))
     ties = row["subset"] == TIES
     if len(correct) > 1 and not ties:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from w2s_pref.analysis.stats.basics import credit, divide
 from w2s_pref.analysis.stats.bootstrap import SHARE, Form, Resampler
@@ -256,7 +257,7 @@ class _Terms:
     """Means that scores are made of: their names, and each row's term, value and group."""
 
     names: list[str]
-    of_row: Sequence[str]
+    of_row: Sequence[str] | NDArray[Any]
     values: Floats
     groups: pd.Series[str]
 
@@ -269,9 +270,9 @@ class _Terms:
         sums = Resampler(pd.factorize(self.groups)[0].astype(np.int64), seed=seed).sums(table)
         scores, forms = zip(*wanted.values(), strict=True)
 
-        def values(total: Floats) -> list[Floats]:
+        def values(total: Floats) -> tuple[Floats, ...]:
             means = divide(total[..., 0::2], total[..., 1::2])
-            return [score(means) for score in scores]
+            return tuple(score(means) for score in scores)
 
         rows = dict(zip(self.names, np.bincount(place, minlength=len(self.names)).tolist(), strict=True))
         stats = sums.stats(values, forms)
