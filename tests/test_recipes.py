@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from recipe_helpers import load_recipe
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.data.config import prepare
 from w2s_pref.planning.plan import open_for_plan, rows_of
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.preferences.recipe import Recipe
-from w2s_pref.studies.recipe import load_recipe
 
 #: Those of the laboratory have tests of their own.
 RECIPES = sorted(path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "generalization")

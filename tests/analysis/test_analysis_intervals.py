@@ -10,19 +10,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import (
-    DIFFERENCE,
-    NOISE_RESAMPLES,
-    PLAIN,
-    RATIO,
-    SHARE,
-    Form,
-    Resampler,
-    Stat,
-    combined,
-)
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.families import holm
 from w2s_pref.analysis.stats.seeds import compatible_rates, disagreements, parted, reading, seeds_note, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE, NOISE_RESAMPLES, PLAIN, RATIO, SHARE, Form, Stat, combined
 
 
 def world(seeds: int, between: float = 0.3, items: int = 240, groups: int = 80) -> tuple[np.ndarray, Resampler]:

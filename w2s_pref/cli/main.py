@@ -52,7 +52,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested k
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes of this machine that build stages at once; default: what fits it"),
+    ] = None,
     submit: Annotated[
         Path | None, typer.Option(parser=path, help="submit to a cluster what this file (YAML) says, and end")
     ] = None,

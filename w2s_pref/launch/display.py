@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,20 @@ if TYPE_CHECKING:
 
 #: What is done before the first stage and after the last one.
 READING, WRITING = "reading recipe, data and models", "writing the run folder"
+#: Seconds between two drawings of the bars in a notebook.
+PAUSE = 0.2
 #: Signals of the monitor that stand beside the bar.
 SHOWN_SIGNALS = ("var", "disagreement", "misfit")
 
 
 class StageDisplay:
-    """Rich bars in a terminal; plain lines elsewhere (logs, CI). Only the main process shows anything."""
+    """Rich bars in a terminal and, with ipywidgets, in a notebook; plain lines there and elsewhere (logs, CI).
+
+    Only the main process shows anything.
+    """
 
     def __init__(self, console: Console, main: bool = True) -> None:
-        self.console = console
+        self.console = Console(force_jupyter=False) if console.is_jupyter else console  # else a box for every line
         self.main = main
         self.total = 0
         self.finished: set[int] = set()
@@ -48,11 +54,17 @@ class StageDisplay:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        self.bars = Progress(*columns, console=console, transient=True, disable=not (main and console.is_terminal))
+        terminal = console.is_terminal
+        bars = terminal or (console.is_jupyter and find_spec("ipywidgets") is not None)
+        # Without a thread in a notebook, which would take a line printed meanwhile into the box of the bars.
+        self.bars = Progress(
+            *columns, console=console, transient=terminal, auto_refresh=terminal, disable=not (main and bars)
+        )
+        self.drawn = 0.0
         self.stages = self.bars.add_task(READING, total=None)
         self.trainings: dict[str, TaskID] = {}
         self.names: dict[str, str] = {}
-        self.ticker = Ticker(self.line, READING) if main and not console.is_terminal else None
+        self.ticker = Ticker(self.line, READING) if main and not bars else None
 
     def __enter__(self) -> StageDisplay:
         self.bars.start()
@@ -97,6 +109,7 @@ class StageDisplay:
             self.line(f"[{number}/{total}] {what}  {seconds:.1f} s" + (f"  ({worker})" if worker else ""))
         if event == "left":
             self.line(f"[{number}/{total}] {what}  left to the run that took it over while this one was suspended")
+        self._draw()
 
     def _at(self, what: str, detail: str = "") -> None:
         if self.ticker is not None:
@@ -124,6 +137,14 @@ class StageDisplay:
         if self.main:
             self.bars.update(self._training(worker), visible=True, total=total, completed=done)
             self._at(self.names.get(worker, "training"), f"step {done} of {total}")
+            self._draw()
+
+    def _draw(self) -> None:
+        """Draw the bars where nobody else does."""
+        live = self.bars.live
+        if not (live.auto_refresh or self.bars.disable) and time.perf_counter() - self.drawn >= PAUSE:
+            self.drawn = time.perf_counter()
+            self.bars.refresh()
 
     def _training(self, worker: str) -> TaskID:
         if worker not in self.trainings:

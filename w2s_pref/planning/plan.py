@@ -19,7 +19,7 @@ from w2s_pref.report.draw.format import one_line
 from w2s_pref.results.read import list_runs
 from w2s_pref.studies.folder import check_places, replaced
 from w2s_pref.studies.kind import AnyOpened
-from w2s_pref.studies.run import open_recipe
+from w2s_pref.studies.run import Given, open_recipe
 
 #: Most lines of the summary, on a terminal of 80 columns.
 LINES: Final = 20
@@ -191,9 +191,9 @@ def _shortened(sentences: list[str], console: Console, room: int) -> list[str]:
     return shown
 
 
-def open_for_plan(path: Path, overrides: list[str]) -> AnyOpened:
+def open_for_plan(given: Given, overrides: list[str]) -> AnyOpened:
     """Like ``open_recipe``, but data that cannot be reached from here may be stood in for."""
-    opened = open_recipe(path, overrides, planning=True)
+    opened = open_recipe(given, overrides, planning=True)
     check_places(opened)
     return opened
 

@@ -33,6 +33,7 @@ from w2s_pref.report.students import (
     absent,
     find,
     method_word,
+    model_source,
     node_info,
 )
 from w2s_pref.report.verdicts import failures, found, outcome
@@ -229,7 +230,7 @@ def _data(results: Results, arm: Arm) -> str:
             lines.append(f"| {escape(name)} | not recorded | not recorded | not recorded |")
         else:
             revision = escape(model.revision) if model.revision else "none given"
-            lines.append(f"| {escape(name)} | {escape(model.path)} | {revision} | {escape(model.hash)} |")
+            lines.append(f"| {escape(name)} | {escape(model_source(model))} | {revision} | {escape(model.hash)} |")
     return "\n".join(lines)
 
 

@@ -61,12 +61,13 @@ class SplitInfo(Model):
 
 
 class ModelInfo(Model):
-    """One model of the recipe. ``parameters`` null where unknown."""
+    """One model of the recipe. ``parameters`` null where unknown; ``precision`` is a file's that was dequantised."""
 
     path: str
     parameters: int | None
     hash: str
     revision: str | None = None
+    precision: str | None = None
 
 
 class Provenance(Model):

@@ -187,7 +187,7 @@ def model_payload(model: ModelFacts) -> dict[str, Any]:
         "tokenizer": model.tokenizer_hash,
         **model.spec.model_dump(include={"dtype", "pad_token", "lora", "freeze_backbone", "trust_remote_code"}),
         "from_config": model.spec.from_config is not None,
-        **({"quantization": model.spec.quantization} if model.spec.quantization is not None else {}),
+        **model.spec.model_dump(include={"quantization", "freeze_layers"}, exclude_none=True),
     }
 
 

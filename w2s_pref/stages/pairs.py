@@ -106,7 +106,7 @@ def _read(
     frame = part.rows.frame
     truth = truth_of(frame).set_axis(frame["id"])
     labels = _labels(builder, part, stage.seed)
-    if not set(labels["id"]) <= set(frame["id"]):
+    if not set(labels["id"].tolist()) <= set(frame["id"].tolist()):
         raise W2SError("labels name pairs that are not there; the label stage is stale")
     # Pairs that were too long for the supervisor have no label and are left out here too.
     labels = labels[labels["keep"]].set_index("id")

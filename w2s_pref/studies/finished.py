@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.results.read import kind_named, read_file, results_file
-from w2s_pref.studies.kind import NAMES, AnyKind, find, known
+from w2s_pref.studies.kind import AnyKind, find, needs_no_path
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -41,7 +41,7 @@ def read_run(path: Path) -> Finished:
 def _kind(path: Path, file: Path) -> AnyKind:
     """By the name that results.json has for it, or as the recipe beside it names it."""
     name = kind_named(file)
-    if NAMES.get(name, name) in known():
+    if needs_no_path(name):
         return find(name, file.parent)
     recipe = file.with_name("recipe.yaml")
     named = load_yaml(recipe).get("kind") if recipe.is_file() else None

@@ -181,6 +181,12 @@ def provenance(opened: AnyOpened, builder: Builder, command: str, stages: Mappin
 def model_infos(models: Mapping[str, ModelFacts]) -> dict[str, ModelInfo]:
     """The recipe's models as results name them."""
     return {
-        name: ModelInfo(path=facts.spec.path, parameters=facts.parameters, hash=facts.hash, revision=facts.revision)
+        name: ModelInfo(
+            path=facts.spec.path,
+            parameters=facts.parameters,
+            hash=facts.hash,
+            revision=facts.revision,
+            precision=facts.precision,
+        )
         for name, facts in models.items()
     }

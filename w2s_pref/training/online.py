@@ -112,14 +112,9 @@ def fit_online(
     batch = _batch(algorithm, job)
     batch.arguments.update(_vllm(batch.arguments))
     model = _start(start_folder, job)
-    loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
     code = job.trust_remote_code
-
-    def without_length(max_length: None, **others: Any) -> Any:
-        """The configuration of an on-policy trainer, which knows no ``max_length``: prompts are cut before."""
-        return config_class(**others)
-
-    config = configuration(without_length, job, batch, work, trust_remote_code=code, **loading)
+    loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
+    config = configuration(config_class, job, batch, work, trust_remote_code=code, **loading)
     own = AutoConfig.from_pretrained(model, trust_remote_code=code) if isinstance(model, str) else model.config
     room = prompt_room(own, job.max_length, config.max_completion_length)
     ids, truncated = fit_prompts(job.prompts, tokenizer, room)
@@ -128,7 +123,7 @@ def fit_online(
         job,
         config,
         tokenizer,
-        adapter(job, "CAUSAL_LM", set()) if isinstance(model, str) else None,
+        adapter(job.lora, "CAUSAL_LM", set()) if isinstance(model, str) else None,
         model=model,
         reward_funcs=_reward(job, tokenizer, ids),
         train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),

@@ -13,6 +13,7 @@ from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
+from w2s_pref.analysis.preferences.disagreement import by_disagreement
 from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
@@ -44,7 +45,8 @@ def summarize(
             (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
             for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
         labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
-            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer.
+            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer. Both tables
+            have ``spread`` where several supervisors are combined: the standard deviation of their probabilities.
         pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
@@ -85,6 +87,7 @@ def summarize(
         risk=risks(laboratory),
         predictors=foretold,
         metrics=own_measures(context, own or {}),
+        supervisor_spread=by_disagreement(context, scores, labels),
         controls=controls(context, design.arms[0]),
         families=families,
         verdict=sentences.verdict(design, students, comparisons, rungs, said),

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from numpy.typing import NDArray
 
 from w2s_pref.analysis.stats.basics import credit, divide
-from w2s_pref.analysis.stats.bootstrap import SHARE, Form, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import SHARE, Form
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Estimate
@@ -257,7 +258,7 @@ class _Terms:
     """Means that scores are made of: their names, and each row's term, value and group."""
 
     names: list[str]
-    of_row: Sequence[str] | NDArray[Any]
+    of_row: Sequence[str] | npt.NDArray[Any]
     values: Floats
     groups: pd.Series[str]
 

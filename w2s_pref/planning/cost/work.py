@@ -10,6 +10,7 @@ import pandas as pd
 
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.spec import ModelSpec
 from w2s_pref.planning.cost.shapes import Shape
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.online import OnlinePolicyStage
@@ -118,12 +119,12 @@ def _train(stage: TrainStage, shape: Shape, size: Lengths) -> Work:
     if not stage.parts:
         return Work()
     pairs = seen_pairs(stage)
-    return _trained(pairs, shape, size, stage.arguments, logits=0.0, frozen=stage.model.spec.freeze_backbone)
+    return _trained(pairs, shape, size, stage, logits=0.0)
 
 
 @work.register
 def _pairs(stage: PairPolicyStage, shape: Shape, size: Lengths) -> Work:
-    return _trained(seen_pairs(stage), shape, size, stage.arguments, logits=size.answers)
+    return _trained(seen_pairs(stage), shape, size, stage, logits=size.answers)
 
 
 @work.register
@@ -188,14 +189,18 @@ def seen_pairs(stage: TrainStage | PairPolicyStage) -> float:
     return float(epochs * first * enlarged(batch, stage.rows / first) / batch)
 
 
-def _trained(
-    pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], logits: float, frozen: bool = False
-) -> Work:
+def _trained(pairs: float, shape: Shape, size: Lengths, stage: TrainStage | PairPolicyStage, logits: float) -> Work:
+    arguments = stage.arguments
     again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
-    passes = 1.0 if frozen else 1.0 + BACKWARD + (1.0 if again else 0.0)
+    passes = 1.0 + (BACKWARD + (1.0 if again else 0.0)) * trained_share(stage.model.spec, shape)
     tokens = pairs * size.row
     flops = passes * shape.forward_flops(tokens, size.context, pairs * logits)
     return Work(pairs, tokens, 0.0, 0.0, flops)
+
+
+def trained_share(spec: ModelSpec, shape: Shape) -> float:
+    """The part of the layers that a backward pass goes through."""
+    return 0.0 if spec.freeze_backbone else 1 - (spec.freeze_layers or 0) / shape.layers
 
 
 def _scored(pairs: float, shape: Shape, size: Lengths, logits: float) -> Work:

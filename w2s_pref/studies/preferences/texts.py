@@ -72,7 +72,7 @@ def check_texts(study: Study) -> list[str]:
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
-    shares = {name: _unknown(found, splits) for name, found in read.items() if found is not None}
+    shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
@@ -90,22 +90,21 @@ def check_texts(study: Study) -> list[str]:
 
 def reader(facts: ModelFacts) -> Reader | None:
     """A model's tokenizer; None where its files are not here, or hold none that can be read without its own code."""
-    file = None if facts.folder is None else facts.folder / "tokenizer.json"
+    folder = facts.tokenizer_folder
+    file = None if folder is None else folder / "tokenizer.json"
     if file is None or not file.is_file():
         return None
     from tokenizers import Tokenizer
 
-    content = read_json(file, f"tokenizer {facts.folder}")
+    content = read_json(file, f"tokenizer {folder}")
     try:
         tokenizer = Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # tokenizers raises nothing more special
-        raise W2SError(
-            f"model {str(facts.folder)!r} could not be loaded ({file.name}: {error}); check its files"
-        ) from error
+        raise W2SError(f"model {str(folder)!r} could not be loaded ({file.name}: {error}); check its files") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    name = _unknown_token(content, facts.folder)
+    name = _unknown_token(content, folder)
     size = max(ids.values(), default=-1) + 1 + (facts.spec.pad_token is not None and facts.spec.pad_token not in ids)
     return Reader(tokenizer, size, ids.get(name) if name is not None else None)
 
@@ -116,6 +115,13 @@ def _unknown_token(content: Mapping[str, Any], folder: Path | None) -> str | Non
     if model.get("type") == "Unigram" and model.get("unk_id") is not None:
         return str(model["vocab"][model["unk_id"]][0])
     return model.get("unk_token") or None
+
+
+def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:
+    """Model -> what its tokenizer does not know of each split; models often share one."""
+    by_tokenizer = {facts.tokenizer_hash: found for facts, found in read.values()}
+    unknown = {of: _unknown(found, splits) for of, found in by_tokenizer.items()}
+    return {name: unknown[facts.tokenizer_hash] for name, (facts, _) in read.items()}
 
 
 def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
@@ -146,7 +152,8 @@ def _counts(found: Reader, texts: list[str]) -> Floats:
 
 def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
     """Texts as models read them, conversations without a template's marks."""
-    return [plain(json.loads(text)) if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
+    both = zip(forms.tolist(), texts.tolist(), strict=True)
+    return [plain(json.loads(text)) if form == "chat" else text for form, text in both]
 
 
 def _unreadable(said: str, unknown: Unknown, able: list[str]) -> str:
