@@ -72,8 +72,7 @@ def check_texts(study: Study) -> list[str]:
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
-    known = {how: _unknown(found, splits) for how, found in each.items() if found is not None}
-    shares = {name: known[how] for name, facts in named.items() if (how := _read_alike(facts)) in known}
+    shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
@@ -116,6 +115,13 @@ def _unknown_token(content: Mapping[str, Any], folder: Path | None) -> str | Non
     if model.get("type") == "Unigram" and model.get("unk_id") is not None:
         return str(model["vocab"][model["unk_id"]][0])
     return model.get("unk_token") or None
+
+
+def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:
+    """Model -> what its tokenizer does not know of each split; models often share one."""
+    by_tokenizer = {facts.tokenizer_hash: found for facts, found in read.values()}
+    unknown = {of: _unknown(found, splits) for of, found in by_tokenizer.items()}
+    return {name: unknown[facts.tokenizer_hash] for name, (facts, _) in read.items()}
 
 
 def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
