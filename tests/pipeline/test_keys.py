@@ -110,6 +110,7 @@ MODEL_CHANGES = {
     "lora": "models.strong.lora={r: 4}",
     "quantization": None,  # needs an adapter with it (test_scale_launch_quantized)
     "freeze_backbone": "models.strong.freeze_backbone=true",
+    "freeze_layers": None,  # these models have one layer (test_models_frozen)
     "from_config": "models.strong.from_config={num_hidden_layers: 2}",
     "training": "models.strong.training.learning_rate=0.1",
 }

@@ -43,6 +43,11 @@ def local_path(text: str | Path, where: str) -> Path:
     return Path(text).expanduser()
 
 
+def cache_root() -> Path:
+    """Where this machine keeps what can be had again: ``W2S_CACHE``, else ``~/.cache/w2s_pref``."""
+    return Path(os.environ.get("W2S_CACHE") or Path("~/.cache/w2s_pref").expanduser())
+
+
 def _checked(text: str) -> str:
     if problem := path_problem(text):
         raise ValueError(f"{shown(text)} cannot be a path: {problem}")

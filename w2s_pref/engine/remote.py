@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash, masked
-from w2s_pref.core.paths import local_path
+from w2s_pref.core.paths import cache_root, local_path
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.locks import Lease, Locks
 from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, sealed
@@ -30,8 +29,7 @@ BEAT = 15.0
 
 def cache_folder(url: str) -> Path:
     """The local cache of a store: under ``W2S_CACHE``, else ``~/.cache/w2s_pref``."""
-    base = os.environ.get("W2S_CACHE") or Path("~/.cache/w2s_pref").expanduser()
-    return Path(base) / "stores" / digest("store", url.rstrip("/"))[:16]
+    return cache_root() / "stores" / digest("store", url.rstrip("/"))[:16]
 
 
 class Remote:

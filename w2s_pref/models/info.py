@@ -13,6 +13,7 @@ from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.models import adapters, gguf
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -21,7 +22,7 @@ class ModelFacts:
     """What planning knows of a model.
 
     ``folder`` is None for a hub model that is not in the local cache: then ``parameters`` is None and ``hash`` stands
-    for the name and revision only.
+    for the name and revision only. ``precision`` says in what form a GGUF file holds the weights, such as "GGUF Q4_1".
     """
 
     spec: ModelSpec
@@ -32,13 +33,20 @@ class ModelFacts:
     tokenizer_hash: str
     revision: str | None
     vocabulary_hash: str = ""
+    precision: str | None = None
+
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """Where the files of its tokenizer are."""
+        return None if self.folder is None else adapters.tokenizer_folder(self.folder)
 
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     """Read a model's configuration, parameter count and content hash.
 
     Raises:
-        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token.
+        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token; an
+            adapter whose base is not at hand.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -48,18 +56,57 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     if folder is None:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
-    config = _config(spec, folder)
-    weights = sorted(folder.glob("*.safetensors"))
+    whole, *added = adapters.layers_of(folder)
+    if added:
+        _check_adapter(spec)
+    config, tokens = _config(spec, whole), adapters.tokenizer_folder(folder)
+    opened = gguf.source(whole)
+    count: int | None
+    if opened is not None and spec.from_config is None:
+        # By the file and how it is opened: what this version of a library writes into the folder may differ.
+        content = digest("gguf", str(opened["version"]), opened["sha256"], *_added(added))
+        count = int(opened["parameters"])
+        tokenizer = content if not added else _tokenizer_hash(spec, tokens)
+    else:
+        content, count = _weights(spec, whole, config, added)
+        tokenizer = _tokenizer_hash(spec, tokens)
+    check_pad(spec, tokens)
+    precision = None if opened is None or spec.from_config is not None else f"GGUF {opened['precision']}"
+    vocabulary = _vocabulary(tokens, tokenizer)
+    return ModelFacts(spec, folder, count, config, content, tokenizer, revision, vocabulary, precision)
+
+
+def _weights(spec: ModelSpec, whole: Path, config: dict[str, Any], added: list[Path]) -> tuple[str, int | None]:
+    """Hash of configuration, weights and adapters, and how many values the weights are; None for random ones."""
+    weights = sorted(whole.glob("*.safetensors"))
     if not weights and spec.from_config is None:
         raise W2SError(
-            f"model {spec.path!r}: {folder} has no .safetensors weights (pickled .bin files are not read); "
+            f"model {spec.path!r}: {whole} has no .safetensors weights (pickled .bin files are not read); "
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
     parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
-    count = None if spec.from_config is not None else sum(_parameters(path) for path in weights)
-    tokenizer = _tokenizer_hash(spec, folder)
-    check_pad(spec, folder)
-    return ModelFacts(spec, folder, count, config, digest(*parts), tokenizer, revision, _vocabulary(folder, tokenizer))
+    count = None if spec.from_config is not None else sum(map(_parameters, weights))
+    return digest(*parts, *_added(added)), count
+
+
+def _added(adapted: list[Path]) -> list[str]:
+    """What decides adapters, in the order of adding."""
+    return [part for each in adapted for part in adapters.content(each)]
+
+
+def _check_adapter(spec: ModelSpec) -> None:
+    """An adapter is added to the weights of its base before anything else happens.
+
+    Raises:
+        W2SError: the recipe asks for weights that nothing can be added to.
+    """
+    if spec.from_config is not None:
+        raise W2SError(f"model {spec.path!r} is an adapter, which has no random weights; drop from_config")
+    if spec.quantization is not None:
+        raise W2SError(
+            f"model {spec.path!r} is an adapter, which is added to weights of 16 or 32 bits; drop quantization, or "
+            "make a whole model of it first (`w2s export`, or merge_and_unload of peft) and give that folder's path"
+        )
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
@@ -75,6 +122,12 @@ def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
                 f"({config.get('model_type')}) does not have; known: {', '.join(sorted(config))}"
             )
         _check_types(spec, config)
+    layers = config.get("num_hidden_layers") or config.get("n_layer")
+    if spec.freeze_layers is not None and layers is not None and spec.freeze_layers >= layers:
+        raise W2SError(
+            f"model {spec.path!r}: freeze_layers is {spec.freeze_layers}, and it has {layers} layers; freeze fewer, or "
+            "take freeze_backbone to train a head alone"
+        )
     return {**config, **(spec.from_config or {})}
 
 
@@ -118,11 +171,11 @@ def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
     names: set[str] = set()
     usual = False
     for model in models:
-        file = None if model.folder is None else model.folder / "tokenizer.json"
+        file = None if model.tokenizer_folder is None else model.tokenizer_folder / "tokenizer.json"
         if file is None or not file.is_file():
             usual = True
             continue
-        content = read_json(file, f"tokenizer {model.folder}")
+        content = read_json(file, f"tokenizer {file.parent}")
         names |= {str(token.get("content")) for token in content.get("added_tokens") or []}
         names |= {model.spec.pad_token} if model.spec.pad_token else set()
     longest_first = [re.escape(name) for name in sorted(names - {""}, key=len, reverse=True)]

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import PathText, local_path
 from w2s_pref.core.strict import Section
-from w2s_pref.models import quantized
+from w2s_pref.models import gguf, quantized
 
 #: Files of a model folder that a tokenizer is made of.
 TOKENIZER_FILES = (
@@ -36,11 +36,11 @@ Head = Literal["zeros", "normal", "unembedding"]
 class ModelSpec(Section):
     """One model of a recipe.
 
-    ``path`` is a hub id, a folder, ``ladder/NAME`` (shipped with the package) or ``package:NAME/FOLDER`` (a folder
-    inside an installed Python package). The other keys are optional.
+    ``path`` is a hub id, a folder, a GGUF file, ``ladder/NAME`` (shipped with the package) or ``package:NAME/PATH`` (a
+    folder or GGUF file inside an installed Python package). The other keys are optional.
     """
 
-    path: PathText = Field(description="hub id, folder, ladder/NAME, or package:NAME/FOLDER")
+    path: PathText = Field(description="hub id, folder, GGUF file, ladder/NAME, or package:NAME/PATH")
     revision: str | None = Field(None, description="hub revision (commit, tag or branch)")
     dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="dtype of the weights")
     trust_remote_code: bool = Field(False, description="run Python code that comes with the model")
@@ -50,6 +50,9 @@ class ModelSpec(Section):
         None, description="QLoRA: transformers.BitsAndBytesConfig arguments by their own names; needs lora"
     )
     freeze_backbone: bool = Field(False, description="train only newly added weights (linear probe)")
+    freeze_layers: int | None = Field(
+        None, ge=1, description="embeddings and this many first layers stay as they are; what is behind them is trained"
+    )
     from_config: dict[str, Any] | None = Field(
         None, description="random weights: the configuration at path with these fields changed"
     )
@@ -61,6 +64,12 @@ class ModelSpec(Section):
             raise ValueError("lora and from_config: an adapter does not hold the random weights under it; drop one")
         if self.lora is not None and self.freeze_backbone:
             raise ValueError("lora and freeze_backbone: an adapter changes the backbone; drop one")
+        if self.freeze_layers is not None and self.freeze_backbone:
+            raise ValueError("freeze_layers and freeze_backbone: the second freezes all layers; drop one")
+        if self.freeze_layers is not None and self.from_config is not None:
+            raise ValueError("freeze_layers and from_config: the frozen layers would stay random; drop one")
+        if self.freeze_layers is not None and {"modules_to_save", "trainable_token_indices"} & (self.lora or {}).keys():
+            raise ValueError("freeze_layers: an adapter that trains whole modules may change what is frozen; drop one")
         if self.quantization is not None:
             if self.lora is None:
                 raise ValueError("quantization: weights of 4 or 8 bits cannot be trained; add lora")
@@ -69,20 +78,35 @@ class ModelSpec(Section):
         return self
 
 
-def resolve(path: str, base: Path) -> Path | None:
+def resolve(path: str, base: Path, weights: bool = False) -> Path | None:
     """The local folder a model path means, or None where it is a hub id.
 
+    Args:
+        weights: they will be read: a GGUF file's are dequantised now, if they were not before.
+
     Raises:
-        W2SError: the path names a ladder rung, a package folder or a local folder that does not exist.
+        W2SError: the path names a ladder rung, a package folder or a local folder that does not exist, or a file that
+            is no GGUF file.
     """
+    found = _found(path, base)
+    if found is None or found.is_dir():
+        return found
+    if not gguf.is_gguf(found):
+        raise W2SError(f"model {path!r} is a file and no GGUF file; give a model folder or a GGUF file")
+    return gguf.dequantised(found) if weights else gguf.opened(found)
+
+
+def _found(path: str, base: Path) -> Path | None:
     if path.startswith("ladder/"):
         return _ladder(path.removeprefix("ladder/"))
     if path.startswith("package:"):
         return _package(path.removeprefix("package:"))
     local = local_path(path, "model")
     for candidate in (base / local, local):
-        if candidate.is_dir():
+        if candidate.exists():
             return candidate.resolve()
+    if path.endswith(gguf.SUFFIX):
+        raise W2SError(f"model {path!r}: no such file (looked in {base} and the working directory)")
     if path.startswith((".", "/", "~")) or path.count("/") > 1:
         raise W2SError(f"model {path!r}: no such folder (looked in {base} and the working directory)")
     return None
@@ -105,8 +129,9 @@ def _package(name: str) -> Path:
     if found is None or not found.submodule_search_locations:
         raise W2SError(f"model 'package:{name}': no Python package {module!r} is installed here; pip install it first")
     path = Path(next(iter(found.submodule_search_locations))) / folder
-    if not path.is_dir():
-        raise W2SError(f"model 'package:{name}': package {module!r} has no folder {folder!r}")
+    if not path.exists():
+        what = "file" if folder.endswith(gguf.SUFFIX) else "folder"
+        raise W2SError(f"model 'package:{name}': package {module!r} has no {what} {folder!r}")
     return path
 
 

@@ -12,8 +12,8 @@ from w2s_pref.core.yaml_values import dumped
 from w2s_pref.report.draw.format import (
     NO_INTERVAL,
     NOT_MEASURED,
+    computing,
     count,
-    duration,
     interval,
     number,
     one_line,
@@ -33,6 +33,7 @@ from w2s_pref.report.students import (
     absent,
     find,
     method_word,
+    model_source,
     node_info,
 )
 from w2s_pref.report.verdicts import failures, found, outcome
@@ -229,7 +230,7 @@ def _data(results: Results, arm: Arm) -> str:
             lines.append(f"| {escape(name)} | not recorded | not recorded | not recorded |")
         else:
             revision = escape(model.revision) if model.revision else "none given"
-            lines.append(f"| {escape(name)} | {escape(model.path)} | {revision} | {escape(model.hash)} |")
+            lines.append(f"| {escape(name)} | {escape(model_source(model))} | {revision} | {escape(model.hash)} |")
     return "\n".join(lines)
 
 
@@ -257,7 +258,7 @@ def _provenance(results: Results) -> str:
             "## Provenance",
             "",
             f"- Command: {escape(source.command)}",
-            f"- Created: {escape(source.created)}, {duration(source.seconds)} of computing, "
+            f"- Created: {escape(source.created)}, {computing(source.seconds, source.processor_seconds)}, "
             f"{source.world_size} process{'es' if source.world_size != 1 else ''}",
             f"- Versions: {versions or 'not recorded'}",
             f"- Machine: {machine or 'not recorded'}",

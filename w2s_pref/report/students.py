@@ -222,6 +222,11 @@ def node_info(results: Results, node: str) -> ModelInfo | None:
     return results.models.get(node) or results.models.get(node.partition("@")[0])
 
 
+def model_source(model: ModelInfo) -> str:
+    """Where a model's weights come from, and in what form they were there if that is not theirs now."""
+    return model.path if model.precision is None else f"{model.path} ({model.precision}, dequantised)"
+
+
 def ceilings(results: Results) -> list[tuple[str, Performance]]:
     """Ceilings in the order of the recipe's models, then the untrained student where there is one."""
     order = list(results.models)

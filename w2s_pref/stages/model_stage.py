@@ -175,9 +175,9 @@ def work_folder(builder: Builder, stage: Stage) -> Path:
 
 
 def write_history(builder: Builder, folder: Path, history: list[dict[str, Any]]) -> None:
-    """``history.json``: one entry a logged step."""
+    """``history.json``: one entry a logged step, its keys in order, as they come back from a checkpoint."""
     if builder.world.main:
-        (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+        (folder / "history.json").write_text(json.dumps(history, sort_keys=True), encoding="utf-8")
 
 
 def model_payload(model: ModelFacts) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def model_payload(model: ModelFacts) -> dict[str, Any]:
         "tokenizer": model.tokenizer_hash,
         **model.spec.model_dump(include={"dtype", "pad_token", "lora", "freeze_backbone", "trust_remote_code"}),
         "from_config": model.spec.from_config is not None,
-        **({"quantization": model.spec.quantization} if model.spec.quantization is not None else {}),
+        **model.spec.model_dump(include={"quantization", "freeze_layers"}, exclude_none=True),
     }
 
 

@@ -14,6 +14,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
 from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import (
@@ -146,7 +147,8 @@ class LogProbStage(ModelStage):
 
         world = builder.world
         loaded = self.policy.recalled(builder)
-        table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        with reading_states(builder, self.policy.model, *loaded, [self.on], self.tokens):
+            table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
         table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
         if not np.isfinite(table[LOGPS].to_numpy()).all():
             raise W2SError("a log-probability is not a number; the model diverged or its dtype overflows")
@@ -188,18 +190,22 @@ class PairPolicyStage(PairTraining, PolicyStage):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
+        from w2s_pref.models.frozen import freeze
         from w2s_pref.training.fit import Together
         from w2s_pref.training.policy import fit_policy
 
         builder.forget_models()
         model, tokenizer = self.start.load(builder, trainable=True)
+        if self.model.spec.freeze_layers is not None:  # of a start that was trained here, too
+            freeze(model, self.model.spec.freeze_layers)
         job, counts = self._job(builder, tokenizer)
         work, rows = work_folder(builder, self), [part.rows for part in self.parts]
         longest = self.tokens["max_length"]
         watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
         selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
         job.monitor = Together(watched, selection)
-        done = fit_policy(model, tokenizer, job, work, folder)
+        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
+            done = fit_policy(model, tokenizer, job, work, folder)
         done |= copy_record(watched, work, folder, builder.world.main)
         done |= selection.restore(folder) if selection is not None else {}
         done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}

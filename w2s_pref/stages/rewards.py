@@ -13,6 +13,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
 from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import (
@@ -101,7 +102,9 @@ class TrainStage(PairTraining):
         watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
         selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
         job.monitor = Together(watched, selection)
-        done = fit(model, tokenizer, job, work, folder) | copy_record(watched, work, folder, builder.world.main)
+        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
+            done = fit(model, tokenizer, job, work, folder)
+        done |= copy_record(watched, work, folder, builder.world.main)
         done |= selection.restore(folder) if selection is not None else {}
         done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
         write_history(builder, folder, done.pop("history"))
@@ -163,7 +166,8 @@ class ScoreStage(ModelStage, Scored):
 
         world = builder.world
         loaded = builder.recall(self.model.key, lambda: self.model.load(builder))
-        raw = score_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        with reading_states(builder, self.model.model, *loaded, [self.on], self.tokens):
+            raw = score_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
         raw[["score_a", "score_b"]] = np.nanmax(np.stack(world.gather(_scores(raw))), axis=0)
         if not np.isfinite(_scores(raw)).all():
             raise W2SError("a score is not a number; the model diverged or its dtype overflows")

@@ -85,7 +85,7 @@ def monitor(
     envelope = _envelope(builder, watch)
     return RiskMonitor(
         watch.probe.frame,
-        weak_scores(builder, watch.weak),
+        lambda _: weak_scores(builder, watch.weak),
         training_groups=pd.concat([each.frame["group"] for each in rows]),
         folder=work,
         every=watch.config["every"],
@@ -142,16 +142,16 @@ def _alarming(watch: Watch, envelope: Envelope | None) -> list[str]:
 
 def curve(builder: Builder, stage: Stage, weak: Scored, probe: Rows) -> pd.DataFrame:
     """What a training looked like on the probe, against the weak model of ``weak``."""
-    scores = weak_scores(builder, weak).set_index("id")["p"].reindex(probe.frame["id"])
+    scores = weak_scores(builder, weak).set_index("id")["p_a"].reindex(probe.frame["id"])
     truth = probe.frame["truth"].to_numpy(dtype=float)
     return against(pd.read_parquet(builder.artifact(stage).folder / FILE), scores.to_numpy(), truth)
 
 
 def weak_scores(builder: Builder, weak: Scored) -> pd.DataFrame:
-    """``id, p`` of a weak model on the probe."""
+    """``id, p_a`` of a weak model on the probe."""
     table = builder.table(weak)
     margin = (table["score_a"] - table["score_b"]).to_numpy(dtype=float) / TAU[weak.form]
-    return pd.DataFrame({"id": table["id"], "p": np.exp(-np.logaddexp(0.0, -margin))})
+    return pd.DataFrame({"id": table["id"], "p_a": np.exp(-np.logaddexp(0.0, -margin))})
 
 
 def _scorer(

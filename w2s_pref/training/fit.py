@@ -24,6 +24,7 @@ from trl import RewardConfig
 
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.frozen import adapted_above
 from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
@@ -114,9 +115,9 @@ def fit(
     trainer = make_trainer(
         SoftRewardTrainer,
         job,
-        configuration(RewardConfig, job, batch, work, **batch.whole),
+        configuration(RewardConfig, job, batch, work, max_length=None, **batch.whole),
         tokenizer,
-        adapter(job, "SEQ_CLS", _whole_modules(getattr(model, "new_weights", set()))),
+        adapter(adapted_above(job.lora, model), "SEQ_CLS", _whole_modules(getattr(model, "new_weights", set()))),
         model=model,
         pair_loss=job.loss,
         rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
@@ -172,7 +173,6 @@ def configuration(
         "data_seed": job.seed,
         "per_device_train_batch_size": batch.per_device,
         "gradient_accumulation_steps": batch.accumulation,
-        "max_length": None,
         "eval_strategy": "no",
         "save_strategy": "steps",
         "disable_tqdm": True,
@@ -233,16 +233,16 @@ def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: B
     return done
 
 
-def adapter(job: Job, task: str, modules: set[str]) -> LoraConfig | None:
+def adapter(lora: dict[str, Any] | None, task: str, modules: set[str]) -> LoraConfig | None:
     """The adapter's configuration, None without one; ``modules`` are trained and saved whole beside it."""
-    if job.lora is None:
+    if lora is None:
         return None
     from peft import LoraConfig
 
-    whole = {*(job.lora.get("modules_to_save") or ()), *modules}
+    whole = {*(lora.get("modules_to_save") or ()), *modules}
     more = {"modules_to_save": sorted(whole)} if whole else {}
     try:
-        return LoraConfig(**{"task_type": task, **job.lora, **more})
+        return LoraConfig(**{"task_type": task, **lora, **more})
     except (ValueError, TypeError) as error:
         raise W2SError(f"lora: {error}") from error
 

@@ -15,7 +15,8 @@ from w2s_pref.core.registry import Registry, is_reference, short_name
 from w2s_pref.core.strict import Section, nearest, sentences
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.arguments import Kind, check, drawn, merged
+from w2s_pref.training.arguments import check, drawn, merged
+from w2s_pref.training.fields import Kind
 
 ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
 
@@ -32,7 +33,7 @@ FOLDER = "folder:"
 #: Rewards by name, beside what a recipe can name without a function: the supervisor, ground truth, a folder.
 REWARDS = Registry("reward", {name: f"w2s_pref.training.rewards:{name}" for name in ("supervisor", "gold")})
 
-#: Register a function as a reward: ``reward: NAME`` of an on-policy method then pays by it.
+#: Register a function as a reward: ``reward: NAME`` of an on-policy method then uses it.
 #:
 #: It gets two lists of plain texts of equal length, prompts and answers, and returns one finite number an answer.
 reward = REWARDS.register

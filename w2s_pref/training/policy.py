@@ -18,6 +18,7 @@ from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.pairs import PairLoss, PairObjective, prefers_a
 from w2s_pref.models.batches import RowBatch, read_logprobs
 from w2s_pref.models.batches.wrapped import inner
+from w2s_pref.models.frozen import adapted_above
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
 from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 from w2s_pref.training.methods import SUPERVISOR
@@ -123,9 +124,9 @@ def fit_policy(
     trainer = make_trainer(
         PolicyTrainer,
         job,
-        configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole),
+        configuration(DPOConfig, job, batch, work, max_length=None, precompute_ref_log_probs=True, **batch.whole),
         tokenizer,
-        None if hasattr(model, "get_base_model") else adapter(job, "CAUSAL_LM", set()),
+        None if hasattr(model, "get_base_model") else adapter(adapted_above(job.lora, model), "CAUSAL_LM", set()),
         model=model,
         objective=job.objective,
         base=job.base,

@@ -20,8 +20,9 @@ from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
 from w2s_pref.analysis.stats.basics import credit, expected, number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule, Reference

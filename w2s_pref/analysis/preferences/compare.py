@@ -8,9 +8,9 @@ from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.design import ArmDesign, Design
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat, combined
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.families import LEVEL, holm
+from w2s_pref.analysis.stats.stat import Stat, combined
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.preferences import Metric
 

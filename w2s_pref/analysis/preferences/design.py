@@ -9,7 +9,8 @@ from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit, expected
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.deception import KnownRule
 

@@ -11,8 +11,9 @@ from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import label_arrays
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.stats.basics import credit, expected
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.results.preferences import Third
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,35 +65,43 @@ def summarize(
     context = prepare(scores, design, sure or {})
     settings = [(arm, conflict) for arm in design.arms for conflict in design.conflicts]
     students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
+    said = [] if judged is None else speech(context, judged, anchors)
+    tested = _families(context, students, said)  # before the arms: it writes corrected p values into the students
+    return results.Body(
+        ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
+        base=_base(context),
+        arms=[_arm(context, arm, labels, students) for arm in design.arms],
+        **tested,
+        region_maps=cases.region_maps(context, students),
+        suspicious=cases.suspicious(context, students, pairs),
+        length_matched=length_matched(context, students, pairs),
+        speech=said,
+        metrics=own_measures(context, own or {}),
+        supervisor_spread=by_disagreement(context, scores, labels),
+        controls=controls(context, design.arms[0]),
+        warnings=_warnings(context, students),
+    )
+
+
+def _families(context: Context, students: dict[tuple[str, str], Student], said: list[results.Speech]) -> dict[str, Any]:
+    """What is tested many times over, corrected for it in families, and the verdict that follows."""
+    design, laboratory = context.design, Laboratory(context)
     comparisons = compare.comparisons(design, students)
     rungs = compare.ladder(design, students) if design.ladder else None
     families = [correct(design, students), family("paired comparisons", [each.p_adjusted for each in comparisons])]
     if rungs is not None:
         families.append(family("ladder slopes", [each.p_adjusted for each in rungs.slopes]))
-    said = [] if judged is None else speech(context, judged, anchors)
-    laboratory = Laboratory(context)
     foretold = predictors(laboratory)
     if foretold is not None:
         families += signals(foretold)
-    return results.Body(
-        ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
-        base=_base(context),
-        arms=[_arm(context, arm, labels, students) for arm in design.arms],
-        comparisons=comparisons,
-        ladder=rungs,
-        region_maps=cases.region_maps(context, students),
-        suspicious=cases.suspicious(context, students, pairs),
-        length_matched=length_matched(context, students, pairs),
-        speech=said,
-        risk=risks(laboratory),
-        predictors=foretold,
-        metrics=own_measures(context, own or {}),
-        supervisor_spread=by_disagreement(context, scores, labels),
-        controls=controls(context, design.arms[0]),
-        families=families,
-        verdict=sentences.verdict(design, students, comparisons, rungs, said),
-        warnings=_warnings(context, students),
-    )
+    return {
+        "comparisons": comparisons,
+        "ladder": rungs,
+        "risk": risks(laboratory),
+        "predictors": foretold,
+        "families": families,
+        "verdict": sentences.verdict(design, students, comparisons, rungs, said),
+    }
 
 
 def _arm(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from w2s_pref.models.batches.batch import Responses, RowBatch
+from w2s_pref.models.batches.states import skipping
 from w2s_pref.models.batches.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
@@ -89,7 +90,8 @@ def forward(model: nn.Module, batch: RowBatch, read: Tensor) -> Any:
     """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished."""
     count_forward(batch.input_ids.numel(), batch.real)
     shape = batch.input_ids.shape
-    with only_read(model, (shape[0], shape[1]), read) if batch.layout == "shared" else nullcontext():
+    narrow = only_read(model, (shape[0], shape[1]), read) if batch.layout == "shared" else nullcontext()
+    with narrow, skipping(model, batch):
         return _call(model, batch)
 
 

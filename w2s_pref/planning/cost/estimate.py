@@ -10,11 +10,12 @@ from typing import Any
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.planning.cost.memory import ADAPTED, BYTES, Sharding, training_memory
-from w2s_pref.planning.cost.shapes import shape
+from w2s_pref.planning.cost.memory import ADAPTED, Sharding, training_memory
+from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.speed import Bench, Speed
-from w2s_pref.planning.cost.work import Lengths, Work, lengths, work
+from w2s_pref.planning.cost.work import Lengths, Work, lengths, states, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.frozen import frozen_layers, states_key
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage
@@ -38,6 +39,8 @@ class Device:
 @dataclass(frozen=True)
 class Cost:
     """One stage: ``memory`` in bytes of one process, ``storage`` in bytes of its artifact, times in seconds.
+
+    States behind frozen layers are counted, in ``storage`` and FLOPs, with the first stage that reads them.
 
     ``memory`` and ``storage`` are None where the model's shape is not known, ``memory`` also where nothing is trained.
     ``seconds`` is the estimate (None where nothing was calibrated for this kind of stage), ``measured`` what building
@@ -68,6 +71,7 @@ class Estimator:
         self.opened, self.sharding, self.device = opened, sharding or Sharding(), device
         self.calibrate = calibrate
         self._lengths: dict[tuple[str, str], Lengths] = {}
+        self._kept: set[str] = set()
         self._speeds: dict[tuple[str, ...], Speed] = {}
 
     def costs(self) -> list[Cost]:
@@ -85,12 +89,14 @@ class Estimator:
 
     def _cost(self, stage: Stage) -> Cost:
         facts, rows = _model(stage), _rows(stage)
-        done = Work()
+        done, kept = Work(), 0.0
         if facts is not None and rows is not None:
             known = shape(facts)
             if known is None:
                 raise W2SError(f"model {facts.spec.path!r}: its shape is not known; download it, or use a local folder")
             done = work(stage, known, self._size(rows, facts))
+            kept, flops = self._states(stage, facts, known)
+            done = done._replace(flops=done.flops + flops)
         store = self.opened.store
         artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
         return Cost(
@@ -99,10 +105,21 @@ class Estimator:
             stage.name,
             done,
             training_memory(stage, self.sharding),
-            _storage(stage),
+            None if (own := _storage(stage)) is None else own + kept,
             self._seconds(stage, facts, rows, done),
             None if artifact is None else float(artifact.meta["seconds"]),
         )
+
+    def _states(self, stage: Stage, facts: ModelFacts, known: Shape) -> tuple[float, float]:
+        """Bytes and FLOPs of states behind frozen layers that no stage before this one reads."""
+        found = (0.0, 0.0)
+        for rows in _reads_states(stage) if frozen_layers(facts) else ():
+            key = states_key(facts, rows, self.opened.study.tokens)
+            if key not in self._kept:
+                self._kept.add(key)
+                more = states(facts, len(rows), known, self._size(rows, facts))
+                found = (found[0] + more[0], found[1] + more[1])
+        return found
 
     def _size(self, rows: Rows, facts: ModelFacts) -> Lengths:
         key = (rows.texts, facts.tokenizer_hash)
@@ -177,6 +194,13 @@ def _rows(stage: Stage) -> Rows | None:
     if isinstance(stage, JudgeStage):
         return stage.samples.prompts
     return stage.on if isinstance(stage, Scored | LogProbStage) else None
+
+
+def _reads_states(stage: Stage) -> list[Rows]:
+    """The pairs that a stage reads states of, where its model has frozen layers."""
+    if isinstance(stage, TrainStage | PairPolicyStage):
+        return [part.rows for part in stage.parts]
+    return [stage.on] if isinstance(stage, ScoreStage | LogProbStage) else []
 
 
 def _storage(stage: Stage) -> float | None:

@@ -10,7 +10,7 @@ from typing import Any
 from w2s_pref.core.errors import W2SError, shown
 from w2s_pref.core.yaml_io import yaml_file
 from w2s_pref.engine.stage import Stage
-from w2s_pref.planning.cost.shapes import Shape, shape
+from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
@@ -62,8 +62,6 @@ def _stage(kind: str, given: dict[str, Any]) -> Any:
     return config.get("zero_stage", 2) if isinstance(config, dict) else config
 
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-
 #: Share of the parameters that an adapter or a head alone trains.
 ADAPTED = 0.02
 
@@ -88,7 +86,8 @@ def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | Non
         return None
     over, size = sharding or Sharding(), BYTES.get(stage.model.spec.dtype, 4)
     adapted = stage.model.spec.lora is not None or stage.model.spec.freeze_backbone
-    trained = known.parameters * (ADAPTED if adapted else 1.0)
+    kept = known.backbone * (stage.model.spec.freeze_layers or 0) / known.layers
+    trained = known.parameters * ADAPTED if adapted else known.parameters - kept
     weights = known.parameters * size / over.parts(3)
     state = trained * (size / over.parts(2) + 8 / over.parts(1))
     if isinstance(stage, OnlinePolicyStage):

@@ -10,6 +10,9 @@ from w2s_pref.models.info import ModelFacts
 #: Families whose MLP has a gate, so three matrices instead of two.
 GATED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3"})
 
+#: Bytes of a number by dtype.
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
 _QWEN = {"model_type": "qwen2", "vocab_size": 151936, "num_key_value_heads": 2, "tie_word_embeddings": True}
 _OPT = {"model_type": "opt", "vocab_size": 50272, "max_position_embeddings": 2048, "tie_word_embeddings": True}
 _GPT2 = {"model_type": "gpt2", "vocab_size": 50257, "max_position_embeddings": 1024, "tie_word_embeddings": True}

@@ -10,8 +10,9 @@ import pandas as pd
 
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.planning.cost.shapes import Shape
+from w2s_pref.planning.cost.shapes import BYTES, Shape
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
@@ -118,22 +119,22 @@ def _train(stage: TrainStage, shape: Shape, size: Lengths) -> Work:
     if not stage.parts:
         return Work()
     pairs = seen_pairs(stage)
-    return _trained(pairs, shape, size, stage.arguments, logits=0.0, frozen=stage.model.spec.freeze_backbone)
+    return _trained(pairs, shape, size, stage, logits=0.0)
 
 
 @work.register
 def _pairs(stage: PairPolicyStage, shape: Shape, size: Lengths) -> Work:
-    return _trained(seen_pairs(stage), shape, size, stage.arguments, logits=size.answers)
+    return _trained(seen_pairs(stage), shape, size, stage, logits=size.answers)
 
 
 @work.register
 def _score(stage: ScoreStage, shape: Shape, size: Lengths) -> Work:
-    return _scored(len(stage.on), shape, size, logits=0.0)
+    return _scored(len(stage.on), stage.model.model, shape, size, logits=0.0)
 
 
 @work.register
 def _logprobs(stage: LogProbStage, shape: Shape, size: Lengths) -> Work:
-    return _scored(len(stage.on), shape, size, logits=size.answers)
+    return _scored(len(stage.on), stage.policy.model, shape, size, logits=size.answers)
 
 
 @work.register
@@ -188,16 +189,28 @@ def seen_pairs(stage: TrainStage | PairPolicyStage) -> float:
     return float(epochs * first * enlarged(batch, stage.rows / first) / batch)
 
 
-def _trained(
-    pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], logits: float, frozen: bool = False
-) -> Work:
+def _trained(pairs: float, shape: Shape, size: Lengths, stage: TrainStage | PairPolicyStage, logits: float) -> Work:
+    arguments = stage.arguments
     again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
-    passes = 1.0 if frozen else 1.0 + BACKWARD + (1.0 if again else 0.0)
+    passes = (1.0 + BACKWARD + (1.0 if again else 0.0)) * computed_share(stage.model, shape)
     tokens = pairs * size.row
     flops = passes * shape.forward_flops(tokens, size.context, pairs * logits)
     return Work(pairs, tokens, 0.0, 0.0, flops)
 
 
-def _scored(pairs: float, shape: Shape, size: Lengths, logits: float) -> Work:
+def computed_share(facts: ModelFacts, shape: Shape) -> float:
+    """The part of the layers that a student computes itself: states behind frozen ones are read."""
+    return 1 - frozen_layers(facts) / shape.layers
+
+
+def _scored(pairs: float, facts: ModelFacts, shape: Shape, size: Lengths, logits: float) -> Work:
     tokens = pairs * size.row
-    return Work(pairs, 0.0, tokens, 0.0, shape.forward_flops(tokens, size.context, pairs * logits))
+    flops = computed_share(facts, shape) * shape.forward_flops(tokens, size.context, pairs * logits)
+    return Work(pairs, 0.0, tokens, 0.0, flops)
+
+
+def states(facts: ModelFacts, pairs: float, shape: Shape, size: Lengths) -> tuple[float, float]:
+    """Bytes and FLOPs of the states behind frozen layers, of so many pairs; computed once, whoever reads them."""
+    tokens = pairs * size.row
+    flops = (1 - computed_share(facts, shape)) * shape.forward_flops(tokens, size.context)
+    return tokens * shape.hidden * BYTES.get(facts.spec.dtype, 4), flops

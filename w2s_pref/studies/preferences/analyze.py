@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import certainty, digest, orient
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
@@ -28,9 +28,9 @@ LABEL_COLUMNS = ["id", "group", "name", "seed", "p_true", "keep"]
 def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:
     """The long score table, and a sentence for every objective that lost items on the way.
 
-    Columns ``id, group, model, seed, delta, tau, objective, kind`` and, where several supervisors are combined,
-    ``spread``, how far apart they are. It holds the items that every model scored: ``overlong: drop`` leaves out those
-    that are too long for one of the tokenizers.
+    Columns ``id, group, model, seed, delta, tau, objective, kind, score_chosen, score_rejected`` and, where several
+    supervisors are combined, ``spread``, how far apart they are. It holds the items that every model scored:
+    ``overlong: drop`` leaves out those that are too long for one of the tokenizers.
 
     Args:
         scores: (model, seed, split) to the stage.
@@ -42,13 +42,13 @@ def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored])
     models: dict[str, set[tuple[str, int]]] = {}
     given: dict[str, set[str]] = {}
     for (model, seed, _), score in scores.items():
-        oriented = orient(builder.table(score), score.on.frame)
+        oriented = truth_first(builder.table(score), score.on.frame)
         objective, form = str(score.on.frame["objective"].iloc[0]), score.form
         models.setdefault(objective, set()).add((model, seed))
         given.setdefault(objective, set()).update(score.on.frame["id"])
         oriented = _with_spread(oriented, builder.table(score))
         tables.append(oriented.assign(model=model, seed=seed, tau=TAU[form], objective=objective, kind=form))
-    columns = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
+    columns = [*SCORE_COLUMNS, *SCORE_OPTIONAL, *RAW_SCORES]
     table = pd.concat(tables, ignore_index=True)
     table = table[[*columns, *(["spread"] if "spread" in table else [])]]
     times = table.groupby(["objective", "id"])["delta"].transform("size")
@@ -146,20 +146,9 @@ def study_design(design: dict[str, Any]) -> Design:
     )
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
-    return Design(
-        arms=arms,
-        conflicts=conflicts,
-        seeds=tuple(design["seeds"]),
-        target=design["target"],
-        conflict=design["conflict"],
-        ladder=design["ladder"],
-        threshold=design["threshold"],
-        known_rule=design["known_rule"],
-        resamples=design["resamples"],
-        seed=design["seed"],
-        placebo=design.get("placebo"),
-        references=design["references"],
-    )
+    named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
+    same = {name: design[name] for name in named}
+    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **same)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +156,7 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     on_main: ClassVar[bool] = True
     scores: dict[tuple[str, int, str], Scored]
     labels: dict[tuple[str, int], LabelStage]

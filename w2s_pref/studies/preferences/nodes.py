@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
-from w2s_pref.core.errors import W2SError, file_hash
-from w2s_pref.core.registry import locate, short_name
-from w2s_pref.core.tables import digest
-from w2s_pref.engine.manifest import MANIFEST
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import short_name
 from w2s_pref.engine.stage import Stage
 from w2s_pref.losses import conflict
-from w2s_pref.models.info import read_json
-from w2s_pref.models.standalone import FACTS
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -23,10 +18,12 @@ from w2s_pref.stages.pooled import PooledScores
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
-from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
+from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
+from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
-from w2s_pref.training.methods import FOLDER, REWARDS, Method, Node
+from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
+from w2s_pref.training.fields import Kind
+from w2s_pref.training.methods import Method, Node
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     base = StartStage(f"{node.model} as it is", model, seed)
     if not found.pre_stage:
         return base
-    part = Part(task.target.rows, _hard(study, task.target.labels))
+    part = Part(task.target.rows, _hard(task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
     arguments = _pair_arguments(study, node, found.config.sft, task)
     return PairPolicyStage(
@@ -205,12 +202,12 @@ def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage
     return StartStage(f"{name} as it is", other, seed)
 
 
-def _hard(study: Study, labels: Stage | str) -> Stage | str:
+def _hard(labels: Stage | str) -> Stage | str:
     """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
     if not isinstance(labels, LabelStage) or labels.config.form != "soft":
         return labels
     config = labels.config.model_copy(update={"form": "hard"})
-    second = _hard(study, labels.second) if labels.second is not None else None
+    second = _hard(labels.second) if labels.second is not None else None
     assert second is None or isinstance(second, LabelStage)
     return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code, second)
 
@@ -264,7 +261,7 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         )
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
-    labels = _hard(study, task.target.labels) if filtered else None
+    labels = _hard(task.target.labels) if filtered else None
     arguments, key = _online_arguments(found)
     other = _reference(study, node, seed, found)
     return OnlinePolicyStage(
@@ -313,7 +310,7 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
         check_supervisor(source)
         first = Reward("target", source)
     else:
-        first = Reward("target", found.config.reward, code=_reward_code(study, found))
+        first = Reward("target", found.config.reward, code=reward_code(study, found))
     if setting == "explicit":
         return (first, Reward("paid", truth, study.recipe.conflict.alpha))
     if setting == "placebo":
@@ -321,39 +318,6 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
     if setting in {"implicit", "gold"}:
         return (first, Reward("conflict", _helpful(study, node.model, rows, seed), weight))
     return (first,)
-
-
-def _reward_code(study: Study, found: Method) -> str:
-    """Hash of the code or of the weights behind a reward that the recipe names.
-
-    Raises:
-        W2SError: a folder that holds no saved reward model, or one of another objective than the recipe's target.
-    """
-    where = f"methods.{found.name}.reward"
-    if not found.config.reward.startswith(FOLDER):
-        check_reward(study, found)
-        return REWARDS.code(found.config.reward, study.base)
-    folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
-    weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
-    if folder is None or not weights:
-        raise W2SError(f"{where}: there is no saved reward model at {found.config.reward.removeprefix(FOLDER)!r}")
-    target = study.recipe.data.target_objective
-    taught = _objective(folder, where) or target
-    if taught != target:
-        raise W2SError(
-            f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
-            f"{target!r}; name a reward model of that objective"
-        )
-    return digest(*(file_hash(path) for path in weights))
-
-
-def _objective(folder: Path, where: str) -> str | None:
-    """What a student's folder, or a model of a store, says it was trained on; None where it says nothing."""
-    if (folder / FACTS).is_file():
-        return read_json(folder / FACTS, where).get("objective")
-    return (
-        read_json(folder / MANIFEST, where).get("meta", {}).get("objective") if (folder / MANIFEST).is_file() else None
-    )
 
 
 def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:

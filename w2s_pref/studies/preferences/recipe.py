@@ -174,7 +174,10 @@ class Recipe(StudySection):
             self._check_supervisors(chain)
         needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
         if needs and self.data.conflict is None:
-            raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
+            raise ValueError(
+                f"conflict.settings: {', '.join(sorted(needs))}: pairs of data.conflict are mixed in, and there are "
+                "none; name them, or write conflict: {settings: [none]} for a study without conflicting data"
+            )
         return self
 
     def _check_placebo(self, name: str) -> None:
@@ -194,6 +197,10 @@ class Recipe(StudySection):
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
+            if found.online and self.models[place.model].freeze_layers is not None:
+                raise ValueError(
+                    f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
+                )
             if found.online and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
