@@ -7,9 +7,11 @@ from typing import Any, Literal, cast
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
+from w2s_pref.stages.pooled import PooledScores
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
@@ -67,6 +69,7 @@ def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) ->
         recipe.conflict.match_updates,
         study.watch(name, node, seed, None) if parts else None,
         _stop(study, node, task, seed) if parts else None,
+        _raven(study, node, task, seed) if parts else None,
     )
 
 
@@ -85,6 +88,16 @@ def _stop(
     implicit = reference is not None and found.score == "implicit_reward"
     logprobs = study.logprobs(reference, held, f"reference of {node}", seed) if implicit and reference else None
     return Stop(labels, found.config.patience, found.score if found.policy else "reward_model", found.beta, logprobs)
+
+
+def _raven(study: Study, node: Node, task: Task, seed: int) -> Raven | None:
+    """How the student weighs its supervisors; None where their combination says it."""
+    config = study.recipe.method(node).config.raven
+    if config is None or not task.student:
+        return None
+    pooled = study.scored(task.supervisor, task.target.rows, seed)
+    assert isinstance(pooled, PooledScores)
+    return Raven(MemberLabels(f"each of {pooled.name}", pooled), config.rate, config.easy)
 
 
 def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -171,7 +184,8 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
         title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
-        study.recipe.conflict.match_updates, _stop(study, node, task, seed, other or start), watch=watch,
+        study.recipe.conflict.match_updates, _stop(study, node, task, seed, other or start),
+        _raven(study, node, task, seed), watch=watch,
     )  # fmt: skip
 
 

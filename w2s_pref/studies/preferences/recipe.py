@@ -18,6 +18,8 @@ from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig,
 from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
 
+#: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
+SUPERVISED = ("labels", "loss", "patience", "raven")
 #: A chain as a recipe writes it: nodes, and lists of nodes that supervise together.
 Chain = list[str | list[str]]
 #: Supervisors below which Dawid and Skene's model has several solutions that fit the votes as well.
@@ -138,12 +140,22 @@ class Recipe(StudySection):
                 )
             if found.online and self.label_config(place).two_stage:
                 raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            self._check_weights(before, place)
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
                 raise ValueError(
                     f"arms: the models of {place} learn the same labels of {before}, in one stage; give them methods "
                     "with the same labels, without two_stage"
                 )
+
+    def _check_weights(self, before: Node, place: Node) -> None:
+        """Where weights over supervisors are learned there are several, and the loss is the plain one."""
+        for found in (self.method(each) for each in place.each if self.method(each).config.raven is not None):
+            where = f"methods.{found.name}.raven"
+            if not before.members:
+                raise ValueError(f"{where}: it weighs several supervisors, but {before} is one; pool some in a list")
+            if (found.config.loss or self.loss).name != "soft_bce" or self.label_config(place).two_stage:
+                raise ValueError(f"{where}: the label it learns is that of loss soft_bce in one stage; drop the other")
 
     def method(self, place: Node) -> Method:
         """How the node is trained."""
@@ -192,7 +204,7 @@ class Recipe(StudySection):
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
             found = method(name, self.methods)
-            return found.algorithm, found.config.model_dump(exclude={"algorithm", "labels", "loss", "patience"})
+            return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
         return next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(name))
 
