@@ -43,7 +43,7 @@ def csv_rows(data: bytes, *, spaces: bool = True) -> tuple[list[str], dict[int, 
             "delimiter in quotes"
         )
     for line, cells in rows.items():
-        if len(names) > 1 and [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
+        if len(names) > 1 and cells[-1] == header[-1] and [cells[0].removeprefix("\ufeff"), *cells[1:]] == header:
             raise NotTable(f"line {line}: the header once more; remove that line (files were put together?)")
     return names, rows
 

@@ -132,7 +132,7 @@ def _csv(file: Path) -> pd.DataFrame:
     if b"\0" in data:
         raise NotTable(f"line {data[: data.index(0)].count(10) + 1}: it holds a NUL character")
     names, lines = csv_rows(data, spaces=False)
-    rows = {line: cells for line, cells in lines.items() if any(cell.strip() for cell in cells)}
+    rows = {line: cells for line, cells in lines.items() if "".join(cells).strip()}
     for line, cells in rows.items():
         if len(cells) < len(names):
             raise NotTable(f"line {line}: {len(cells)} cells, but the header names {len(names)} ({', '.join(names)})")
