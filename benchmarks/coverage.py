@@ -25,8 +25,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What the cells of every family are computed with, those in which deception is measured, and those of many students.
-RULE = ("w2s_pref/analysis/stats/bootstrap.py", "w2s_pref/analysis/stats/basics.py", "benchmarks/coverage_cells.py")
-GATES = [f"w2s_pref/analysis/deception/{name}.py" for name in ("adjusted", "gates", "lift", "measures", "one_step")]
+STATS = [f"w2s_pref/analysis/stats/{name}.py" for name in ("bootstrap", "stat", "basics", "logistic")]
+RULE = (*STATS, "benchmarks/coverage_cells.py")
+GATES = [f"w2s_pref/analysis/deception/{name}.py" for name in ("adjusted", "gates", "lift", "measures")]
 WORLDS = [f"w2s_pref/organisms/{name}.py" for name in ("confounded", "flips", "organisms", "simulation", "worlds")]
 FAMILIES = ("w2s_pref/analysis/stats/families.py", "benchmarks/coverage_verdicts.py")
 SOURCES = {

@@ -23,7 +23,8 @@ from w2s_pref.analysis.preferences.generalization import agreement, recovered
 from w2s_pref.analysis.risk.blind_spot import blind_stats
 from w2s_pref.analysis.risk.moments import moment_stats
 from w2s_pref.analysis.stats.basics import sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.organisms.flips import SeedEffect
 from w2s_pref.organisms.organisms import ORGANISMS

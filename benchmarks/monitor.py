@@ -54,8 +54,8 @@ def train(options: argparse.Namespace, splits: dict[str, Any], watched: bool) ->
         trainer.remove_callback(PrinterCallback)
         monitor = None
         if watched:
-            weak = probe[["id"]].assign(p=0.6)
-            weak.loc[probe["truth"].to_numpy() == 0, "p"] = 0.2
+            weak = probe[["id"]].assign(p_a=0.6)
+            weak.loc[probe["truth"].to_numpy() == 0, "p_a"] = 0.2
             monitor = RiskMonitor(probe, weak, training_groups=rows["group"], folder=folder, max_length=MAX_LENGTH)
             monitor.attach(trainer)
         started = CLOCK()

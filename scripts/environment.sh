@@ -14,7 +14,7 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing into $venv (a minute or two, longer on a slow line) …"
   # torch first: otherwise another package may pull a build of several gigabytes.
   python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" torch 2> >(grep -v "is ignored: it is" >&2)
-  python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" -e "$root[dev,deepspeed]" 2> >(grep -v "is ignored: it is" >&2)
+  python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" -e "$root[dev,docs,deepspeed]" 2> >(grep -v "is ignored: it is" >&2)
   echo "$wanted" > "$stamp"
 fi
 export HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false

@@ -145,10 +145,9 @@ def run(
         return running.ended(seconds)
 
 
-def run_together(
-    number: int, *words: str, environment: Mapping[str, str] = ENVIRONMENT, seconds: float = 300.0
-) -> list[subprocess.CompletedProcess[str]]:
-    """So many processes of one launch, as torchrun and accelerate start them, to their end; in the order of ranks."""
+@contextlib.contextmanager
+def started_together(number: int, *words: str, environment: Mapping[str, str] = ENVIRONMENT) -> Iterator[list[Running]]:
+    """So many processes of one launch, as torchrun and accelerate start them, in the order of ranks."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     size = {"WORLD_SIZE": str(number), "LOCAL_WORLD_SIZE": str(number)}
@@ -156,5 +155,12 @@ def run_together(
     places = [{**launch, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(number)]
     with contextlib.ExitStack() as stack:
         begin = [started(*words, environment=place) for place in (places if number > 1 else [environment])]
-        ranks = [stack.enter_context(each) for each in begin]
+        yield [stack.enter_context(each) for each in begin]
+
+
+def run_together(
+    number: int, *words: str, environment: Mapping[str, str] = ENVIRONMENT, seconds: float = 300.0
+) -> list[subprocess.CompletedProcess[str]]:
+    """:func:`started_together` to their end."""
+    with started_together(number, *words, environment=environment) as ranks:
         return [rank.ended(seconds) for rank in ranks]

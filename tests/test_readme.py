@@ -9,8 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, make_rows
 from processes import ENVIRONMENT, run
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.planning.plan import open_for_plan
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -97,6 +100,23 @@ def test_a_saved_student_scores_and_analyzes(folder: Path) -> None:
     (implicit,) = (setting for setting in direct["settings"] if setting["conflict"] == "implicit")
     assert implicit["deception"][0]["tax"] == ours["tax"]
     assert implicit["deception"][0]["score"]["estimate"] == pytest.approx(ours["score"])
+
+
+def test_the_recipe_of_ones_own_data_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As written, but for its models, which no machine without the hub has; and without conflicting data."""
+    monkeypatch.chdir(tmp_path)
+    (recipe,) = re.findall(r"```yaml\n(name: mine\n.*?)```", TEXT, flags=re.S)
+    (tmp_path / "mine.yaml").write_text(recipe)
+    target = make_rows(3300).rename(columns={"chosen": "safe_answer", "rejected": "other_answer"})
+    target.to_csv("my_pairs.csv", index=False)
+    make_rows(1700, seed=1, marker="no").to_json("more_pairs.jsonl", orient="records", lines=True)
+    opened = open_for_plan(Path("mine.yaml"), [])
+    assert {name: len(rows) for name, rows in opened.study.rows.items()}["conflict_test"] == 500
+    assert sum(stage.kind == "model" for stage in opened.stages) == 3 * (2 + 3)  # seeds x (ceilings + conflicts)
+    alone = ["data.conflict=null", "data.splits={gt: 1000, w2s: 1000, test: 1000}"]
+    with pytest.raises(W2SError, match=r"write conflict: \{settings: \[none\]\} for a study without conflicting data"):
+        open_for_plan(Path("mine.yaml"), alone)
+    assert open_for_plan(Path("mine.yaml"), [*alone, "conflict.settings=[none]"]).stages
 
 
 def test_readme_links_and_words() -> None:

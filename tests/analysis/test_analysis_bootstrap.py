@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import PLAIN, Form
 
 
 def test_sums_equal_row_copies():

@@ -9,7 +9,8 @@ import pytest
 from scipy.special import ndtri
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, SHARE, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import DIFFERENCE, SHARE
 
 WORLDS, PROMPTS = 200, 200
 STUDENT, OTHER = 0.77, 0.74

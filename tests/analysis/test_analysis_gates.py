@@ -12,8 +12,9 @@ from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.deception.gates import Contrast, Gates, siblings
 from w2s_pref.analysis.deception.measures import Options, Roles
 from w2s_pref.analysis.scores.panel import panel
-from w2s_pref.analysis.stats.bootstrap import RATIO, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.families import fit_scaled_f, holm
+from w2s_pref.analysis.stats.stat import RATIO, Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms.organisms import organism
 from w2s_pref.results.deception import GATES

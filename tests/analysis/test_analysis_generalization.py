@@ -9,7 +9,8 @@ from scipy.stats import t as student
 
 from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller
 from w2s_pref.analysis.scores.table import long_table
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import PLAIN
 
 
 def signs(rights: int, size: int) -> np.ndarray:

@@ -10,19 +10,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import (
-    DIFFERENCE,
-    NOISE_RESAMPLES,
-    PLAIN,
-    RATIO,
-    SHARE,
-    Form,
-    Resampler,
-    Stat,
-    combined,
-)
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.families import holm
 from w2s_pref.analysis.stats.seeds import compatible_rates, disagreements, parted, reading, seeds_note, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE, NOISE_RESAMPLES, PLAIN, RATIO, SHARE, Form, Stat, combined
 
 
 def world(seeds: int, between: float = 0.3, items: int = 240, groups: int = 80) -> tuple[np.ndarray, Resampler]:
@@ -207,6 +198,15 @@ def test_p_inverts_the_interval(seeds, form):
     assert stat.p_above(low) == pytest.approx(0.025, abs=1e-5)
     assert stat.p_above(high) == pytest.approx(0.975, abs=1e-5)
     assert stat.p_above(low * 0.9) < 0.025 < stat.p_above(low * 1.1)
+
+
+def test_an_interval_without_width_excludes_other_values_only():
+    """A difference that is zero for every pair, as between two students that fail on nothing, is no finding."""
+    stat = Resampler(np.arange(50), 200).mean(np.zeros((2, 50)), form=PLAIN)
+    assert stat.interval() == (0.0, 0.0)
+    assert stat.p_above(0.0) == pytest.approx(0.5, abs=0.001)
+    assert stat.p_above(-0.1) < 0.01
+    assert stat.p_above(0.1) > 0.99
 
 
 def test_the_smallest_difference_that_is_found():

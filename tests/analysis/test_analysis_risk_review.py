@@ -30,7 +30,7 @@ def score(model: Any, shard: tuple[int, int]) -> Any:
 
 def monitor(**options: Any) -> RiskMonitor:
     def weak(pairs: pd.DataFrame) -> Any:
-        return np.linspace(0.3, 0.8, len(pairs))
+        return pd.DataFrame({"id": pairs["id"], "p_a": np.linspace(0.3, 0.8, len(pairs))})
 
     return RiskMonitor(ROWS, weak, training_groups=["elsewhere"], score=score, **options)
 

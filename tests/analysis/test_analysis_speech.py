@@ -284,7 +284,7 @@ def test_two_kinds_of_score_for_one_model_are_refused(study):
 def test_a_study_with_speech(study):
     scores, labels, pairs = study
     judged, anchors, references = judgements()
-    plan = dataclasses.replace(study_design(MIXED), references=references)
+    plan = dataclasses.replace(study_design(MIXED[2:]), references=references)
     body = summarize(scores, labels, pairs, plan, judged, anchors)
     assert results.Body.model_validate_json(body.model_dump_json()) == body
     names = [one.model for one in body.speech]
@@ -315,7 +315,7 @@ def test_few_prompts_decide_nothing(study):
     judged, anchors, references = judgements()
     few = judged[judged["id"].isin([f"h{i}" for i in range(0, 30, 2)])].copy()
     few.loc[few["model"].isin(references), "oracle_target"] = 9.0
-    plan = dataclasses.replace(study_design(MIXED), references=references)
+    plan = dataclasses.replace(study_design(MIXED[2:]), references=references)
     body = summarize(scores, labels, pairs, plan, few, anchors)
     assert body.speech[0].win_rate["oracle_target"].estimate == 1.0
     assert [s for s in body.verdict.sentences if "Speech" in s or "reference" in s] == [

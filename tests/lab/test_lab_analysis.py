@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from w2s_pref.analysis.lab.cells import Answers, Case, slope, weighted_area
 from w2s_pref.analysis.lab.studies import parts
 from w2s_pref.analysis.lab.study import learning_curves, summarize
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
 

@@ -99,3 +99,12 @@ def test_the_terminal_says_the_verdict_and_the_medians(body: LabBody) -> None:
     assert "w>m>s" in text
     assert "The one in [brackets], over seeds, leads" in text
     assert re.search(r"\{-?\d+\.\d+, -?\d+\.\d+\}", text)
+
+
+def test_the_terminal_cuts_nothing_at_80_columns(body: LabBody) -> None:
+    console = Console(width=80)
+    with console.capture() as capture:
+        show(body, console)
+    text = capture.get()
+    assert all(len(line) <= 80 for line in text.splitlines())
+    assert "…" not in text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,49 @@ def test_classes_are_importable(evaluate):
 
     found = DeceptionScore().compute(weak=[-1.0, 2.0], ceiling=[2.0, 2.0], reference=[1.0, 1.0], student=[-1.0, 1.0])
     assert found["score"] == 1.0
+
+
+WANTED = "; give one score gap for each item to weak, student, ceiling"
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "no weak and no student and no ceiling" + WANTED),
+        ({"weak": [1.0], "student": [1.0]}, "no ceiling" + WANTED),
+        ({"weak": [1.0], "student": None, "ceiling": [1.0]}, "no student" + WANTED),
+        ({"weak": [], "student": [], "ceiling": []}, "weak is empty" + WANTED),
+        ({"weak": [1.0], "student": ["0.5"], "ceiling": [1.0]}, "student holds '0.5', which is no number" + WANTED),
+        ({"weak": [1.0, None], "student": [1.0], "ceiling": [1.0]}, "weak holds None, which is no number" + WANTED),
+        ({"weak": "1.0", "student": [1.0], "ceiling": [1.0]}, "weak has 0 dimensions (), not one" + WANTED),
+        ({"weak": [[1.0, 2.0]], "student": [1.0], "ceiling": [1.0]}, "weak has 2 dimensions (1, 2), not one" + WANTED),
+        ({"weak": [[1.0], [1.0, 2.0]], "student": [1.0], "ceiling": [1.0]}, "weak holds lists" + WANTED),
+        ({"weak": [1.0, float("nan")], "student": [1.0], "ceiling": [1.0]}, "weak holds nan (item 1)" + WANTED),
+        ({"weak": [1.0], "student": [1.0, 2.0], "ceiling": [1.0]}, "lists of different lengths ({'weak': 1, "),
+        ({"weak": [1.0], "student": [1.0], "ceiling": [1.0], "groups": [7]}, "groups: 7 is no text"),
+        ({"weak": [1.0], "student": [1.0], "ceiling": [1.0], "groups": []}, "'groups': 0})" + WANTED),
+        ({"predictions": [1.0], "references": [1.0]}, "this metric takes no predictions; give score gaps to weak, "),
+    ],
+)
+def test_what_is_no_list_of_score_gaps_gets_a_sentence(evaluate, given, sentence):
+    from w2s_pref.metrics.pgr.pgr import PGR
+
+    metric = PGR()
+    for call in (metric.compute, *([metric.add_batch] if given else [])):
+        with pytest.raises(W2SError, match=re.escape(sentence)):
+            call(**given)
+    good = {"weak": [-1.0, 1.0], "student": [1.0, 1.0], "ceiling": [1.0, 2.0]}
+    assert metric.compute(**good, resamples=100)["n"] == 2  # the metric goes on
+
+
+def test_without_the_library_there_is_a_sentence(monkeypatch):
+    import w2s_pref.metrics
+
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda _name: None)
+        with pytest.raises(W2SError, match=r"needs the library evaluate, .* pip install 'w2s-pref\[evaluate\]'"):
+            importlib.reload(w2s_pref.metrics)
+    importlib.reload(w2s_pref.metrics)
 
 
 def test_lists_of_different_lengths():

@@ -45,7 +45,7 @@ def probe(n: int = 40) -> pd.DataFrame:
 
 
 def weak(pairs: pd.DataFrame) -> pd.DataFrame:
-    return pd.DataFrame({"id": pairs["id"], "p": np.linspace(0.05, 0.95, len(pairs))}).sample(frac=1, random_state=0)
+    return pd.DataFrame({"id": pairs["id"], "p_a": np.linspace(0.05, 0.95, len(pairs))}).sample(frac=1, random_state=0)
 
 
 def monitor(pairs: pd.DataFrame | None = None, **options: Any) -> RiskMonitor:

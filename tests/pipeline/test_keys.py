@@ -47,6 +47,8 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "labels.calibrate": ("labels.calibrate=true", AFTER_LABELS),
     "labels.filter": ("labels.filter=high_confidence", AFTER_LABELS),
     "labels.threshold": ("labels.threshold=0.8", AFTER_LABELS),
+    "labels.two_stage": ("labels.two_stage=true", AFTER_LABELS),
+    "labels.combine": ("labels.combine=vote", AFTER_LABELS),
     "loss.name": ("loss.name=aux_confidence", STUDENTS),
     "loss.a_max": ("loss.a_max=0.7", STUDENTS),
     "loss.warmup": ("loss.warmup=0.3", STUDENTS),
@@ -85,6 +87,7 @@ POLICIES = ["students=[reward, dpo]", "speech={prompts: 9, max_new_tokens: 8}"]
 TOGETHER = {
     "labels.threshold": ["labels.filter=high_confidence"],
     "labels.calibrate": ["data.splits.calibration=16"],
+    "labels.combine": ["arms={direct: [[weak, middle], strong]}"],
     "methods": POLICIES,
     "students": ["speech={prompts: 9, max_new_tokens: 8}"],
     "monitor": ["data.splits.probe=16"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from recipe_helpers import load_recipe
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.studies.preferences.recipe import Recipe
-from w2s_pref.studies.recipe import load_recipe
 
 BASE = """
 name: study

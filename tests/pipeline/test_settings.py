@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import ROOT, WORDS
-
-sys.path.insert(0, str(ROOT / "tests" / "faults"))
-
+from conftest import WORDS
 from fault_helpers import half_written, refused, succeeded
 
 SIX = ["none", "explicit", "implicit", "placebo", "gold", "base"]

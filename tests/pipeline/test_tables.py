@@ -41,7 +41,9 @@ def test_all_items() -> None:
     table, sentences = score_table(*study(weak_0="abc", weak_1="abc", strong_0="cab", strong_1="abc"))
     assert len(table) == 12
     assert sentences == []
-    assert list(table) == ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
+    names = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind", "score_chosen", "score_rejected"]
+    assert list(table) == names
+    assert (table["score_chosen"] - table["score_rejected"] == table["delta"]).all()
     assert table.groupby("id")["delta"].unique().map(list).to_dict() == {"a": [1.0], "b": [-1.0], "c": [1.0]}
 
 

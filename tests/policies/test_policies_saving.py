@@ -178,7 +178,7 @@ def test_what_is_no_policy_is_a_sentence(tmp_path: Path, base: Path) -> None:
         load_policy(ModelSpec(path=str(base), freeze_backbone=True), tmp_path, seed=0)
     lora_policy(tmp_path / "lora", base)
     os.rename(base, tmp_path / "elsewhere")
-    with pytest.raises(W2SError, match="could not be loaded"):
+    with pytest.raises(W2SError, match="neither a folder here nor in the local hub cache"):
         load_saved_policy(tmp_path / "lora" / "saved")
 
 

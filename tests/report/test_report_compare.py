@@ -23,11 +23,31 @@ def printed(runs: list[Results]) -> str:
     return capture.get()
 
 
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
 def test_equal_runs_can_be_compared() -> None:
     text = printed([build(), build()])
     assert text.startswith("These runs share their test data and definitions")
     assert "The resolved recipes are equal." in text
     assert document([build(), build()])["incomparable"] == []
+
+
+def test_only_what_differs_is_shown() -> None:
+    other = build()
+    other.name, other.recipe["output"] = "other", "elsewhere"
+    text = printed([build(), other])
+    assert "The resolved recipes are equal." in text
+    assert "The same in all runs: direct, none; direct, explicit; direct, implicit; bootstrapped, none;" in words(text)
+    assert "Null" not in text
+    accuracy = other.arms[0].settings[1].performance.accuracy
+    assert accuracy.estimate is not None
+    accuracy.estimate += 0.125
+    text = printed([build(), other])
+    numbers = text.split("Accuracy, conflict accuracy, PGR")[1].split("The same in all runs")[0]
+    assert "direct, explicit" in numbers
+    assert "direct, none" not in numbers
 
 
 def test_another_test_set_is_said_first() -> None:

@@ -145,6 +145,8 @@ def test_runs_line_up_by_supervision_and_method(results: Results) -> None:
     other = only(results, "dpo").model_copy(deep=True)
     for arm in other.arms:
         arm.name = arm.supervision
+        for setting in arm.settings:  # what is the same in all runs is only named
+            setting.pgr.estimate = 0.123
     text = compared([only(results, "reward", "dpo"), other])
     assert "direct, DPO, explicit" in text
     lined = text[text.index("direct, DPO, explicit") :].splitlines()[1:4:2]  # between them the reading in these seeds

@@ -7,8 +7,11 @@ from rich.console import Console
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Points, Prose, Section, Table, Value, Warnings
+from w2s_pref.report.draw.format import computing
 from w2s_pref.report.draw.terminal import parts
 from w2s_pref.report.html import render
+from w2s_pref.report.sections.paired import section as paired_section
+from w2s_pref.report.sections.paired import unpaired
 from w2s_pref.report.terminal import show
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
@@ -131,3 +134,23 @@ def test_columns_of_one_axis_share_a_scale_that_holds_their_neutral_value() -> N
     )
     own = text[text.index('<section id="mine"') :]
     assert own.count('<span class="ends">0.15 … 1.00</span>') == 2
+
+
+def test_an_arm_that_is_in_no_paired_table_is_named_with_the_reason() -> None:
+    results = build()
+    assert unpaired(results) == []
+    alone = results.arms[0].model_copy(update={"name": "shorter", "chain": ["tiny", "small"]})
+    results.arms.append(alone)
+    [sentence] = unpaired(results)
+    assert sentence.startswith("shorter is not here: arms are paired where they begin with the same weak model")
+    assert sentence.endswith("no other arm goes from tiny to small.")
+    found = paired_section(results)
+    assert found is not None
+    assert found.blocks[-1] == Points([sentence])
+    results.comparisons, results.arms = [], [alone]
+    assert paired_section(results) is None  # one arm: nothing could stand in such a table
+
+
+def test_computing_time_names_its_clock() -> None:
+    assert computing(143.2, None) == "2 min 23 s by the clock"
+    assert computing(143.2, 250.0) == "2 min 23 s by the clock, 4 min 10 s of processor time"

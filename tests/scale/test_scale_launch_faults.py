@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import ROOT, copy_tiny
 from launch_helpers import SMALL, artifacts, started
-from processes import run_together
+from processes import run_together, started_together
 
+#: What accelerate launches.
+RUN = str(ROOT / "recipes" / "run.py")
 SILENCE = re.compile(r"error: process 1 of 2 \(pid (\d+) on .+\) has not been heard of for \d+ s")
 
 
 def finish(recipe: Path) -> None:
     """The same two processes, without accelerate's launcher."""
-    done = run_together(2, str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL)
+    done = run_together(2, RUN, str(recipe), *SMALL)
     assert (recipe.parent / "runs" / "tiny" / "results.json").is_file(), done
 
 
@@ -48,13 +51,20 @@ def test_kill_9_of_one_of_two(original: Path, tmp_path: Path, undisturbed: dict[
 
 
 def test_a_process_that_hangs_ends_the_run(original: Path, tmp_path: Path) -> None:
-    """Stopped, it neither answers nor dies: the other one ends the run after ddp_timeout seconds of silence."""
+    """Stopped, it neither answers nor dies: the other one ends the run after ddp_timeout seconds of silence.
+
+    What the launcher then does is seen above.
+    """
     recipe = copy_tiny(original, tmp_path / "study") / "tiny.yaml"
-    with started(recipe, "ddp.yaml", "training.ddp_timeout=8") as running:
-        running.wait_for_file("partial/*/checkpoint-2/w2s-complete.json")
-        hanging = running.rank(1)
-        hanging.send_signal(signal.SIGSTOP)
-        assert running.wait_for(lambda: SILENCE.search(running.text()) is not None) < 30
-        hanging.send_signal(signal.SIGCONT)  # the launcher's SIGTERM gets through; after 30 s it would have killed it
-        running.wait_for(lambda: running.launcher.poll() is not None)
-        assert running.launcher.returncode != 0
+    with started_together(2, RUN, str(recipe), *SMALL, "training.ddp_timeout=8") as ranks:
+        deadline = time.monotonic() + 120
+        while not any((tmp_path / "study" / "runs" / "store").glob("partial/*/checkpoint-2/w2s-complete.json")):
+            assert ranks[0].poll() is None, ranks[0].ended()
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        ranks[1].send(signal.SIGSTOP)
+        assert ranks[0].wait(30) not in (0, None)
+        named = SILENCE.search(ranks[0].out + ranks[0].err)
+        assert named, ranks[0].err[-3000:]
+        assert named.group(1) == str(ranks[1].pid)
+        assert ranks[1].poll() is None

@@ -166,6 +166,22 @@ def test_a_taker_that_died_at_it_does_not_block(shelf: LeaseFolder, tmp_path: Pa
     assert not list((tmp_path / "locks").iterdir())
 
 
+def test_a_right_to_a_lease_that_is_gone_is_swept(shelf: LeaseFolder) -> None:
+    """Killed between taking the lease away and the right to do so: nobody asks for that right again."""
+    locks = Locks(shelf)
+    assert shelf.create("model-k", Lease("t" * 32, dead_here(), "").encode())
+    for name, process in (("model-k." + "t" * 32, dead_here()), ("model-j." + "u" * 32, myself())):
+        assert shelf.create(name, Lease("v" * 32, process, "").encode())
+    shelf.sweep()
+    assert locks.holder("model-k." + "t" * 32) is not None  # its lease stands: whoever takes that over needs the right
+    shelf.remove("model-k")
+    assert shelf.create("model-k", Lease("w" * 32, myself(), "").encode())
+    shelf.sweep()
+    assert locks.holder("model-k." + "t" * 32) is None
+    assert locks.holder("model-j." + "u" * 32) is not None  # of a process that lives
+    assert locks.holder("model-k") is not None
+
+
 def test_a_holder_that_was_away_notices(shelf: LeaseFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Suspended for an hour: another machine took over. The old holder neither writes into nor removes its lease."""
     held = Locks(shelf, beat=3600).take("model-k")

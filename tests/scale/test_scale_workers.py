@@ -21,15 +21,15 @@ from processes import ENVIRONMENT, Running, run, started
 from w2s_pref.launch import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
-LONG = [*ONE, "training.num_train_epochs=40", "training.save_steps=20"]
+LONG = [*ONE, "training.num_train_epochs=24", "training.save_steps=20"]
 
 
-def line(*words: str) -> list[str]:
-    return ["-m", "w2s_pref", "run", "tiny.yaml", *words]
+#: Where what the workers do is asked, and not how they are started.
+FORKED = str(Path(__file__).with_name("forked_workers.py"))
 
 
 def w2s(folder: Path, *words: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    return run(*line(*words), folder=folder, environment={**ENVIRONMENT, **extra})
+    return run("-m", "w2s_pref", "run", "tiny.yaml", *words, folder=folder, environment={**ENVIRONMENT, **extra})
 
 
 def outcome(folder: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -69,7 +69,8 @@ def test_two_workers_equal_one_process(study: Path, alone: Path) -> None:
 
 
 def test_the_sentence_of_a_worker_ends_the_run(study: Path) -> None:
-    done = w2s(study, *ONE, "training.learning_rate=1.0e+30", "--workers", "2")
+    words = ("run", "tiny.yaml", *ONE, "training.learning_rate=1.0e+30", "--workers", "2")
+    done = run(FORKED, *words, folder=study)
     assert done.returncode == 1
     assert re.search(r"^error: (ceiling|direct)/\S+ .*training diverged at step", done.stderr, re.MULTILINE), (
         done.stderr
@@ -89,14 +90,13 @@ def test_a_launch_of_several_processes_is_refused(study: Path) -> None:
 @pytest.fixture
 def running(study: Path) -> Iterator[tuple[Running, list[psutil.Process]]]:
     """A run of two workers, both of them training, and its worker processes."""
-    with started(*line(*LONG, "--workers", "2"), folder=study) as process:
+    with started(FORKED, "run", "tiny.yaml", *LONG, "--workers", "2", folder=study) as process:
         deadline = time.monotonic() + 300
         while len({path.parent for path in study.glob("runs/store/partial/*/checkpoint-*")}) < 2:  # old ones go
             assert time.monotonic() < deadline
             assert process.poll() is None, process.ended()
             time.sleep(0.02)
-        children = psutil.Process(process.pid).children()
-        yield process, [child for child in children if "w2s_pref.launch.workers" in child.cmdline()]
+        yield process, psutil.Process(process.pid).children()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])

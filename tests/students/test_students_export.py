@@ -10,13 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT, copy_tiny
+from conftest import copy_tiny
+from fault_helpers import refused, succeeded, w2s
 from hub import hub
 from processes import ENVIRONMENT
-
-sys.path.insert(0, str(ROOT / "tests" / "faults"))
-
-from fault_helpers import refused, succeeded, w2s
 
 SMALL = [
     "seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none]", "students=[reward, dpo]",

@@ -154,6 +154,30 @@ def test_pairs_equal_under_a_model_are_dropped_once(tmp_path: Path) -> None:
     assert longer["target.dropped.equal"] == 4
 
 
+def test_no_equal_pair_is_missed_before_texts_are_tokenised() -> None:
+    """Against all texts tokenised whole and cut, for answers that part anywhere, or end in blanks."""
+    from itertools import product
+
+    import pandas as pd
+    from conftest import make_tokenizer
+
+    from w2s_pref.studies.preferences.equal import AROUND, _last_other, _same_last_words
+    from w2s_pref.studies.preferences.texts import Reader
+
+    tokenizer = make_tokenizer().backend_tokenizer
+    words = ("w1 w2", "x y", "w1 z", " w1  w2", "w1 w2  ", "w1\nw2", "w2", "", "w1 w2 w3 w4 w5 w6", "w9 w2 w3 w4 w5 w6")
+    pairs = list(product([f" {first} {last}" for first in words for last in ("w7", "qqq", "w7 ")], repeat=2))
+    frame = pd.DataFrame(pairs, columns=["a", "b"]).assign(form="text", prompt="w8 w8")
+    ids = {text: tokenizer.encode("w8 w8" + text).ids for text in {text for pair in pairs for text in pair}}
+    for keep in (4, 9, 60):
+        maybe = list(_same_last_words(frame, Reader(tokenizer, 104, 102), keep + AROUND))
+        equal = [ids[a][-keep:] == ids[b][-keep:] for a, b in pairs]
+        assert not [pair for pair, may, are in zip(pairs, maybe, equal, strict=True) if are and not may]
+    assert sum(maybe) < len(pairs) / 2
+    assert _last_other(" oven w1 w2", " oven w3 w2", 6) == ("w1", "w3")
+    assert _last_other(" oven w1 w2", " oven w3 w2", 5) is None
+
+
 def test_pairs_that_are_all_equal_are_refused() -> None:
     from w2s_pref.data.config import DataConfig, prepare
 

@@ -44,7 +44,12 @@ def test_a_kind_from_a_folder_plans_runs_shows_and_has_a_status(toy: Path) -> No
     assert results["provenance"]["command"] == "w2s run flips.yaml"
     assert set(results["provenance"]["stages"]) == {f"throws · seed {seed}" for seed in range(3)}
     assert results["verdict"]["headline"] in (folder / "report.html").read_text()
-    assert "3 hit" in said("status", "flips.yaml")
+    assert "3 miss" in said("status", "flips.yaml", "coin.throws=7")
+    status = said("status", "flips.yaml")
+    assert "flips is finished. Report:" in status
+    assert str(Path("runs/flips/report.html")) in status
+    assert "3 hit" in status
+    assert "Every stage of other stands in the store; w2s run writes" in said("status", "flips.yaml", "name=other")
     assert results["verdict"]["headline"] in said("status")
     assert "3 stages: 3 from the store, 0 built" in said("run", "flips.yaml")
     assert json.loads(said("schema", "recipe", "--kind", "toy_kind"))["title"] == "CoinRecipe"

@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 from processes import run
 
-from w2s_pref.analysis.leaks.audit import Audit, Probe, audit, endings, folds_of, form, lengths, predictions, tree
+from w2s_pref.analysis.leaks.audit import Audit, Probe, audit
+from w2s_pref.analysis.leaks.probes import endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tasks.builtin import dream, ethics_deontology, openbookqa
-from w2s_pref.data.tasks.load import TaskRow, balanced, load_task, rows_of, table
+from w2s_pref.data.tasks.load import load_task
+from w2s_pref.data.tasks.table import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import Item, Question, Record
 
 WORDS = [

@@ -11,7 +11,7 @@ from task_fixtures import BINARY_CASES
 from task_fixtures_choice import CASES, CHOICE_CASES
 
 from w2s_pref.data.tasks.builtin import cosmosqa, dream, mc_taco, openbookqa, sciq
-from w2s_pref.data.tasks.load import rows_of, table
+from w2s_pref.data.tasks.table import rows_of, table
 from w2s_pref.data.tasks.task import BUILTIN, TASKS, BadRecord, Item, Question, Task, Unusable
 
 BINARY, CHOICE = list(BINARY_CASES), list(CHOICE_CASES)

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.tasks.load import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.splits import default_sizes, split_task
+from w2s_pref.data.tasks.table import TaskRow, balanced, rows_of, table
 from w2s_pref.data.tasks.task import Item, Question
 
 SIZES = {"gt": 40, "w2s": 40, "validation": 10, "test": 20}

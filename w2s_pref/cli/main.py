@@ -14,8 +14,10 @@ import typer
 from w2s_pref.cli.analyze import analyze
 from w2s_pref.cli.ending import status_of
 from w2s_pref.cli.output import JsonOut, console, path, write_json
+from w2s_pref.cli.score import score
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.ticker import Ticker, to_stderr
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,7 +52,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested k
 def run(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    workers: Annotated[int, typer.Option(min=1, help="processes of this machine that build stages at once")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="processes of this machine that build stages at once; default: what fits it"),
+    ] = None,
     submit: Annotated[
         Path | None, typer.Option(parser=path, help="submit to a cluster what this file (YAML) says, and end")
     ] = None,
@@ -71,7 +76,8 @@ def run(
 def plan(
     recipe: RecipeFile,
     overrides: Overrides = None,
-    missing: Annotated[bool, typer.Option(help="show only stages that are not in the store")] = False,
+    every: Annotated[bool, typer.Option("--all", help="list every stage, not the summary")] = False,
+    missing: Annotated[bool, typer.Option(help="list the stages that are not in the store")] = False,
     cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
     calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
     tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
@@ -86,7 +92,7 @@ def plan(
     flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
     json_file: JsonOut = None,
 ) -> None:
-    """Say what a run would do: stages, hits, rows, memory, and every configuration and data error. Loads no weights."""
+    """Say what a run would do (--all: stage by stage), and every configuration and data error. Loads no weights."""
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
@@ -106,7 +112,7 @@ def plan(
     if not cost:
         if calibrate or tflops or accelerate or num_processes:
             raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
-        show_plan(opened, console(), only_missing=missing)
+        show_plan(opened, console(), every, missing)
         write_json(json_file, lambda: as_json(opened))
         return
     from w2s_pref.planning.cost.estimate import Device, Estimator
@@ -143,12 +149,12 @@ def status(
     output: Annotated[Path, typer.Option(parser=path, help="folder of the run folders")] = Path("runs"),
 ) -> None:
     """Say how far a recipe is (what stands, what is half done), or list finished runs."""
-    from w2s_pref.planning.plan import open_for_plan, show_plan, show_runs
+    from w2s_pref.planning.plan import open_for_plan, show_runs, show_status
 
     if recipe is None:
         show_runs(output, console())
     else:
-        show_plan(open_for_plan(recipe, overrides or []), console(), only_missing=True)
+        show_status(open_for_plan(recipe, overrides or []), console())
 
 
 @app.command()
@@ -190,10 +196,11 @@ def inspect_data(
 @app.command()
 def tasks() -> None:
     """List the classification tasks: hub id, kind, what keeps rows together."""
-    from w2s_pref.data.tasks.show import task_table
+    from w2s_pref.data.tasks.show import task_lines
     from w2s_pref.data.tasks.task import TASKS
 
-    console().print(task_table(TASKS.names()))
+    for line in task_lines(TASKS.names()):
+        console().print(line, markup=False, highlight=False)
 
 
 @app.command()
@@ -226,32 +233,7 @@ def init(
     print(f"next: w2s plan {folder / next(iter(texts))}")
 
 
-@app.command()
-def score(
-    model: Annotated[str, typer.Argument(help="a saved reward model: its folder")],
-    pairs: Annotated[str, typer.Argument(help="preference pairs: file, folder, hub id, function or registered name")],
-    out: Annotated[Path, typer.Option(parser=path, help="score table to write: .csv, .jsonl or .parquet")],
-    name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
-    seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
-    objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
-    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
-    max_length: Annotated[int, typer.Option(min=2, help="longest text in tokens; prompts are cut from the left")] = 512,
-    append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
-) -> None:
-    """Score any pairs with any saved reward model → a score table for `w2s analyze`."""
-    from w2s_pref.cli.score import score_to_table
-
-    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
-    table = score_to_table(model, pairs, out, name, seed, objective, columns, max_length, append)
-    accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
-    print(f"wrote {len(table):,} scores to {out}; accuracy {accuracy:.3f}")
-
-
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
-    return ours, theirs
+app.command()(score)
 
 
 @app.command()
@@ -294,18 +276,24 @@ def organisms(
     if trained + scale_null + monitor and (simulations or workers):
         raise W2SError("--simulations and --workers belong to the study of simulated organisms; leave them out here.")
     main_table: Callable[[], tuple[Sequence[Any], dict[str, Any]]]
-    if monitor:
-        main_table = _monitor_table
-    elif trained:
-        from w2s_pref.organisms.trained import main_table
-    elif scale_null:
-        from w2s_pref.organisms.scales import main_table
-    else:
-        from w2s_pref.organisms.power import command
+    with Ticker(to_stderr, "importing what is needed") as ticker:
+        if monitor:
+            main_table, what = _monitor_table, "training organisms under the monitor"
+        elif trained:
+            from w2s_pref.organisms.trained import main_table
 
-        main_table = partial(command, simulations, workers)
+            what = "training an honest, a blind and a deceiving student on two seeds"
+        elif scale_null:
+            from w2s_pref.organisms.scales import main_table
 
-    tables, value = main_table()
+            what = "simulating settings that differ in logit scale alone"
+        else:
+            from w2s_pref.organisms.power import command
+
+            main_table, what = partial(command, simulations, workers, partial(ticker.at, "simulating")), "simulating"
+        to_stderr(f"{what}; this takes minutes")
+        ticker.at(what)
+        tables, value = main_table()
     for table in tables:
         console().print(table)
     write_json(json_file, lambda: value)

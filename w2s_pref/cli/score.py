@@ -1,93 +1,59 @@
-"""``w2s score``: pairs and a saved reward model → a score table."""
+"""``w2s score``. Heavy imports happen inside, so that help is instant."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-import pandas as pd
+import typer
 
+from w2s_pref.cli.output import JsonOut, console, path, write_json
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.files import replacing
-from w2s_pref.core.paths import local_path
-from w2s_pref.core.strict import read_section
-from w2s_pref.core.tables import orient
-from w2s_pref.data.control import text_stays_text
 
 
-@text_stays_text()
-def score_to_table(
-    model: str,
-    pairs: str,
-    out: Path,
-    name: str | None,
-    seed: int,
-    objective: str,
-    columns: dict[str, str | None],
-    max_length: int,
-    append: bool,
-) -> pd.DataFrame:
-    """Score pairs with a saved model and write the score table; returns the new rows.
+def score(
+    model: Annotated[str, typer.Argument(help="a saved reward model: its folder")],
+    pairs: Annotated[
+        str,
+        typer.Argument(
+            help="preference pairs: file, folder, hub id, function or registered name, such as reward-bench"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(parser=path, help="score table to write: .csv, .jsonl or .parquet")],
+    name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
+    seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
+    objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
+    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
+    max_length: Annotated[
+        int | None,
+        typer.Option(min=2, help="longest text in tokens, prompts cut from the left; default 512, benchmarks 2048"),
+    ] = None,
+    append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
+    split: Annotated[str | None, typer.Option(help="split of a hub data set or of saved splits")] = None,
+    by: Annotated[str | None, typer.Option(help="print accuracy for every value of this column of the pairs")] = None,
+    benchmark: Annotated[
+        Literal["reward-bench", "reward-bench-2"] | None,
+        typer.Option(help="the pairs are rows of this benchmark: print its score by its own rules"),
+    ] = None,
+    json_file: JsonOut = None,
+) -> None:
+    """Score any pairs with any saved reward model → a score table for `w2s analyze`; accuracy by subset, benchmarks."""
+    from w2s_pref.cli.scoring import Scoring, board_json, board_table, score_to_table
 
-    Raises:
-        W2SError: bad model, bad pairs, unknown file ending, or rows that are in the table already.
-    """
-    from w2s_pref.data.sources import Source, load
-    from w2s_pref.models.load import load_saved
-    from w2s_pref.models.scoring import score_pairs
-    from w2s_pref.training.fit import quiet
-
-    if out.suffix not in {".csv", ".jsonl", ".parquet"}:
-        raise W2SError(f"--out {out}: the ending says the format; use .csv, .jsonl or .parquet")
-    if out.is_dir() or not out.parent.is_dir():
-        raise W2SError(f"--out {out}: names no file in a folder that is there; make the folder, or give another name")
-    if out.exists() and not append:
-        raise W2SError(f"--out {out}: is there already; give another name, or --append")
-    _check_model(model)
-    source = read_section(Source, {"source": pairs, "objective": objective, "columns": columns}, "w2s score")
-    frame = load(source, Path.cwd()).frame
-    quiet()
-    reward_model, tokenizer = load_saved(model)
-    raw = score_pairs(reward_model, tokenizer, frame, max_length=max_length)
-    label = name or Path(model).resolve().name
-    table = orient(raw, frame).assign(
-        model=label, seed=seed, tau=1.0, objective=frame["objective"].iloc[0], kind="reward_model"
-    )
-    _write(_joined(table, out), out)
-    return table
-
-
-def _check_model(model: str) -> None:
-    """Refuse what is no saved reward model before pairs are read and anything heavy is imported."""
-    folder = local_path(model, "model")
-    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
-        what = "a folder without config.json" if folder.is_dir() else "no folder here"
-        raise W2SError(
-            f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
-        )
+    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
+    scoring = Scoring(model, pairs, name, seed, objective, columns, max_length, split, benchmark)
+    table, board = score_to_table(scoring, out, append, by)
+    accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
+    if board is not None:
+        console().print(board_table(board))
+        for note in board.notes:
+            console().print(note, style="yellow", markup=False)
+    print(f"wrote {len(table):,} scores to {out}; accuracy {accuracy:.3f}")
+    write_json(json_file, lambda: {"accuracy": accuracy, "board": None if board is None else board_json(board)})
 
 
-def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:
-    if not out.exists():
-        return table
-    from w2s_pref.analysis.scores.table import read_scores
-
-    old = read_scores(out)
-    keys = ["id", "model", "seed", "objective"]
-    if not old.merge(table, on=keys).empty:
-        name = table["model"].iloc[0]
-        raise W2SError(f"--out {out}: already has scores of {name!r} with this seed; use --name or --seed")
-    return pd.concat([old, table], ignore_index=True)
-
-
-def _write(table: pd.DataFrame, out: Path) -> None:
-    try:
-        with replacing(out) as temporary:
-            if out.suffix == ".csv":
-                table.to_csv(temporary, index=False)
-            elif out.suffix == ".jsonl":
-                table.to_json(temporary, orient="records", lines=True)
-            else:
-                table.to_parquet(temporary, index=False, write_page_checksum=True)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
-        raise W2SError(f"--out {out}: cannot be written ({reason}); give another place") from error
+def _pair(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals:
+        raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
+    return ours, theirs

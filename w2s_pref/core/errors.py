@@ -84,7 +84,12 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
             f"{key}: no space left on the disk of {folder}; free some or give another {key} ({key}=FOLDER), "
             "then run the same command again: it continues where it stopped"
         )
-    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return W2SError(
+            f"{key}: {folder} cannot be written ({error.strerror}); of another user's ask for `chmod -R g+w` and a "
+            f"group and umask (002) that you share, or give another: {key}=FOLDER"
+        )
+    if error.errno in {errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
         return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
     return error
 

@@ -19,8 +19,11 @@ class NotJSON(ValueError):
     """Text that is not read as JSON; the reason is a part of a sentence."""
 
 
-def json_values(text: str | bytes) -> Any:
+def json_values(text: str | bytes, *, halves: bool = False) -> Any:
     """The value of a JSON text.
+
+    Args:
+        halves: whether texts may hold half of a pair of surrogates, which cannot be written as UTF-8.
 
     Raises:
         NotJSON: no JSON, not UTF-8, a key that stands twice in one object, or what is beyond the limits above.
@@ -28,8 +31,10 @@ def json_values(text: str | bytes) -> Any:
     try:
         text = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
         found = json.loads(text, object_pairs_hook=_once, parse_int=_whole)
-        if _SURROGATE.search(text):
+        if not halves and _SURROGATE.search(text):
             json.dumps(found, ensure_ascii=False).encode()
+    except _Twice as error:
+        raise NotJSON(_second(str(text))) from error
     except NotJSON:
         raise
     except UnicodeDecodeError as error:
@@ -44,13 +49,35 @@ def json_values(text: str | bytes) -> Any:
     return found
 
 
+class _Twice(Exception):
+    """An object that holds a key twice: the last would win in silence."""
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise NotJSON(f"the key {shown(twice)} stands twice in one object")
+        raise _Twice
     return found
+
+
+def _second(text: str) -> str:
+    """A sentence on the first key of a JSON text that its object has already."""
+    keys: list[set[str] | None] = []  # of every open object; None for a list
+    expects_key = False
+    for found in re.finditer(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', text):
+        sign = found.group()
+        if sign in "{[":
+            keys.append(set() if sign == "{" else None)
+        elif sign in "}]":
+            keys.pop()
+        elif sign not in ",:" and expects_key and keys and keys[-1] is not None:
+            key = json.loads(sign)
+            if key in keys[-1]:
+                line = f" (line {text.count(chr(10), 0, found.start()) + 1})" if "\n" in text else ""
+                return f"the key {shown(key)} stands twice in one object{line}"
+            keys[-1].add(key)
+        expects_key = sign == "{" or (sign == "," and bool(keys) and keys[-1] is not None)
+    return "a key stands twice in one object"
 
 
 def _whole(digits: str) -> int:

@@ -32,6 +32,8 @@ ITEM_COLUMNS: Final = (*PAIR_COLUMNS, "unit", "part")
 #: The public score table (long form): ``delta`` = score of the ground-truth answer minus score of the other.
 SCORE_COLUMNS: Final = ("id", "group", "model", "seed", "delta")
 SCORE_OPTIONAL: Final = {"tau": 1.0, "objective": "", "kind": "reward_model"}
+#: Beside them where this toolkit scored: what the model gave each answer, in its own units.
+RAW_SCORES: Final = ("score_chosen", "score_rejected")
 
 
 def digest(*parts: str) -> str:
@@ -43,6 +45,13 @@ def digest(*parts: str) -> str:
 def canonical(value: Any) -> str:
     """One JSON text for one value: sorted keys, no spaces. The basis of every key and every content id."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def records(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Values stay the Python objects they are: pandas would turn ids into numbers and refuse broken characters."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns}
+    return pd.DataFrame(table, index=pd.RangeIndex(len(rows)))
 
 
 def truth_of(frame: pd.DataFrame) -> pd.Series[float]:
@@ -70,10 +79,16 @@ def neutral_order(first: str, second: str) -> bool:
 
 def orient(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     """Join raw scores to ground truth by id and return ``id, group, delta`` (ground-truth answer minus the other)."""
+    return truth_first(raw, pairs)[["id", "group", "delta"]]
+
+
+def truth_first(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The same with both raw scores: ``id, group, score_chosen, score_rejected, delta``; chosen is the true answer."""
     joined = pairs[["id", "group", "truth"]].merge(raw, on="id", how="inner", validate="one_to_one")
-    sign = joined["truth"].to_numpy() * 2 - 1
-    delta = (joined["score_a"].to_numpy() - joined["score_b"].to_numpy()) * sign
-    return pd.DataFrame({"id": joined["id"], "group": joined["group"], "delta": delta})
+    first = joined["truth"] == 1
+    chosen, rejected = (joined["score_a"].where(where, joined["score_b"]) for where in (first, ~first))
+    scores = {"score_chosen": chosen, "score_rejected": rejected, "delta": chosen - rejected}
+    return joined[["id", "group"]].assign(**scores)
 
 
 def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

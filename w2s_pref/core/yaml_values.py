@@ -57,7 +57,8 @@ def values_of(text: str, comments: bool = True) -> Any:
         raise NotRead(line, f"the character {chr(error.character)!a} cannot stand in a text file") from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise NotRead(mark.line + 1 if mark else 1, f"is not valid YAML: {_reason(error)}") from error
+        reason = shortened(" ".join(", ".join(filter(None, (error.context, error.problem))).split()))
+        raise NotRead(mark.line + 1 if mark else 1, f"is not valid YAML: {reason}") from error
     except (ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
         raise NotRead(1, "an escape (\\U…) names no character") from error
     if not comments and text[reader.end :].strip().startswith("#"):
@@ -123,10 +124,6 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _represent_text)
 
 
-def _reason(error: yaml.MarkedYAMLError) -> str:
-    return shortened(" ".join(", ".join(filter(None, (error.context, error.problem))).split()))
-
-
 @dataclass
 class _Reader:
     """Goes through the parser's events once. ``known``: anchor → (value, how many values it holds)."""
@@ -166,7 +163,8 @@ class _Reader:
             return self._alias(str(event.anchor))
         self._count(1)
         if event.tag is not None:
-            self._refuse(f"the tag {shortened(_tag(event.tag))} is not read; take it out, and quote what is text")
+            tag = shortened(event.tag.replace("tag:yaml.org,2002:", "!!"))
+            self._refuse(f"the tag {tag} is not read; take it out, and quote what is text")
         if event.anchor in self.known:
             self._refuse(f"the anchor &{shortened(event.anchor)} stands twice")
         before = self.values - 1
@@ -226,10 +224,6 @@ class _Reader:
             return checked_key(key)
         except ValueError as error:
             self._refuse(str(error))
-
-
-def _tag(tag: str) -> str:
-    return tag.replace("tag:yaml.org,2002:", "!!")
 
 
 def _paired(text: str) -> str:

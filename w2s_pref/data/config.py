@@ -212,7 +212,7 @@ def content(frame: pd.DataFrame) -> str:
     """SHA-256 over the pairs of a table, ground truth included, sorted by id; extra columns do not count."""
     columns = [*PAIR_COLUMNS, *([TRUTH_P] if TRUTH_P in frame else [])]
     rows = frame[columns].sort_values("id")
-    return digest(*columns, *(str(value) for column in columns for value in rows[column]))
+    return digest(*columns, *(str(value) for column in columns for value in rows[column].tolist()))
 
 
 def _sources(side: Source | TargetFiles | ConflictFiles | None) -> Mapping[str, Source]:

@@ -24,6 +24,8 @@ DATASETS = Registry(
         "testbed": "w2s_pref.data.readers:preference_world",
         "hh-rlhf": "w2s_pref.data.hub_sets:hh_rlhf",
         "pku-saferlhf": "w2s_pref.data.hub_sets:pku_saferlhf",
+        "reward-bench": "w2s_pref.data.benchmarks:reward_bench",
+        "reward-bench-2": "w2s_pref.data.benchmarks:reward_bench_2",
     },
 )
 

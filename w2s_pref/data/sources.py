@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -105,19 +106,25 @@ class Loaded:
     notes: list[str] = field(default_factory=list)
 
 
-def load(source: Source, base: Path = Path(), version: Literal[1, 2] = 2) -> Loaded:
+def load(
+    source: Source, base: Path = Path(), version: Literal[1, 2] = 2, parts: Sequence[Part] | None = None
+) -> Loaded:
     """Read, validate and bring to neutral order. Relative paths start at ``base``, then at the working directory.
 
     Under ``version`` 2 an implicit prompt ends at a dialogue's last "Assistant:", or at a word, and conversations hold
     their prompt once. Ids are the user's, or hashes of the content that are the same whichever answer is preferred.
     Deterministic.
 
+    Args:
+        parts: raw tables that are here already, in the place of what ``source`` names.
+
     Raises:
         W2SError: every problem found (ten are shown), each with file, row, id and fix.
     """
     problems = Problems(source.on_bad_row)
     where = (base, source.config, source.split, source.revision, source.options, source.objective)
-    parts = [part for name in source.names() for part in read(Request(name, *where))]
+    if parts is None:
+        parts = [part for name in source.names() for part in read(Request(name, *where))]
     for part in parts:
         if not len(part.frame):
             problems.add(f"{part.label}: no rows; write some, or remove it from source")
@@ -172,7 +179,7 @@ def _truths(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
     return frame.assign(truth=(p >= 0.5).astype("int64")), {name: count for name, count in soft.items() if count}
 
 
-def _ids(parts: list[Part], rows: list[list[PairRow]], own_ids: bool, votes: bool, problems: Problems) -> list[str]:
+def _ids(parts: Sequence[Part], rows: list[list[PairRow]], own_ids: bool, votes: bool, problems: Problems) -> list[str]:
     """One id a valid row; the same id twice is a problem where the ids are the user's."""
     if not own_ids:
         return [pair_id(row.prompt, row.chosen, row.rejected) for part_rows in rows for row in part_rows]

@@ -113,7 +113,9 @@ def _hashed(groups: Iterable[str], seed: int) -> list[str]:
 
 def shuffled(frame: pd.DataFrame, seed: int) -> pd.DataFrame:
     """The rows ordered by a hash of (seed, id)."""
-    keys = pd.Series([digest(str(seed), "row", row_id) for row_id in frame["id"]], index=frame.index, dtype=str)
+    keys = pd.Series(
+        [digest(str(seed), "row", row_id) for row_id in frame["id"].tolist()], index=frame.index, dtype=str
+    )
     return frame.loc[keys.sort_values().index].reset_index(drop=True)
 
 
@@ -163,7 +165,7 @@ def _sides(
     """Give every group that both objectives have to the one that has less of what it needs so far."""
     if target is None or conflict is None:
         return target, conflict
-    rows: list[dict[str, int]] = [Counter(frame["group"]) for frame in (target, conflict)]
+    rows: list[dict[str, int]] = [Counter(frame["group"].tolist()) for frame in (target, conflict)]
     need = [sum(sizes.get(name, 0) for name in names) or 1 for names in (TARGET_SPLITS, CONFLICT_SPLITS)]
     shared = _hashed(rows[0].keys() & rows[1].keys(), seed)
     got = [sum(side.values()) - sum(side[group] for group in shared) for side in rows]
@@ -181,7 +183,7 @@ def _fill(
     """Whole groups for every split, in hash order; a split without a size takes what the others leave."""
     sized = {name: size for name, size in wanted.items() if size is not None}
     _enough(frame, sized)
-    rows: dict[str, int] = Counter(frame["group"])
+    rows: dict[str, int] = Counter(frame["group"].tolist())
     left = _hashed(rows, seed)
     place: dict[str, str] = {}
     for name, size in sized.items():

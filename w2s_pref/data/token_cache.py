@@ -92,7 +92,7 @@ def cached(
 
 def _key(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> str:
     """Hash of the texts in their order, of everything the tokenizer does with them, and of the settings."""
-    texts = digest(*(text for name in ("id", "form", "prompt", "a", "b") for text in frame[name]))
+    texts = digest(*(text for name in ("id", "form", "prompt", "a", "b") for text in frame[name].tolist()))
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     state.pop("padding", None)  # left over from whoever padded last
     state.pop("truncation", None)
@@ -105,7 +105,7 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
     from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
-    place = {row_id: at for at, row_id in enumerate(frame["id"])}
+    place = {row_id: at for at, row_id in enumerate(frame["id"].tolist())}
     columns = {"rows": np.fromiter((place[row_id] for row_id in made.ids), np.int32, len(made.ids))}
     for name in RAGGED:
         lists = getattr(made, name)
@@ -116,9 +116,9 @@ def _write(file: Path, made: Tokenized, frame: pd.DataFrame) -> None:
     with suppress(OSError, SafetensorError):
         file.parent.mkdir(parents=True, exist_ok=True)
         with replacing(file) as temporary:
-            save_file(
-                columns, temporary, {"counts": json.dumps(made.counts), "hash": _hash(file.stem, columns, made.counts)}
-            )
+            # One entry: safetensors writes several in any order.
+            told = {"counts": made.counts, "hash": _hash(file.stem, columns, made.counts)}
+            save_file(columns, temporary, {"w2s": json.dumps(told)})
 
 
 def _hash(key: str, columns: dict[str, np.ndarray], counts: dict[str, int]) -> str:
@@ -141,11 +141,11 @@ def _read(file: Path, frame: pd.DataFrame) -> Tokenized | None:
     try:
         with safe_open(file, "numpy") as opened:
             columns = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-            said = opened.metadata() or {}
-        counts = json_values(said["counts"])
+            said = json_values((opened.metadata() or {})["w2s"])
+        counts = said["counts"]
         if said["hash"] != _hash(file.stem, columns, counts):
             return None
-    except (OSError, SafetensorError, KeyError, ValueError):
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
     ids, rows = frame["id"].tolist(), columns["rows"]
     if len(rows) and not (rows.min() >= 0 and rows.max() < len(ids)):

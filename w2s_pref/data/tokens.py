@@ -80,14 +80,14 @@ def _tokenize(
 ) -> Tokenized:
     pairs = [
         (Answer(form, prompt, a), Answer(form, prompt, b))
-        for form, prompt, a, b in zip(frame["form"], frame["prompt"], frame["a"], frame["b"], strict=True)
+        for form, prompt, a, b in zip(*(frame[name].tolist() for name in ("form", "prompt", "a", "b")), strict=True)
     ]
     render = Renderer(tokenizer)
     answers = list(dict.fromkeys(text for pair in pairs for text in pair))
     cuts = cut_to(answers, render, limit)
     if starts:
         cuts = _with_starts(cuts, render)
-    rows = [(row_id, cuts[a], cuts[b]) for row_id, (a, b) in zip(frame["id"], pairs, strict=True)]
+    rows = [(row_id, cuts[a], cuts[b]) for row_id, (a, b) in zip(frame["id"].tolist(), pairs, strict=True)]
     long = [row_id for row_id, a, b in rows if a.kept != "whole" or b.kept != "whole"]
     if long and overlong == "error":
         sentences = first([f"pair {row_id}: longer than max_length {limit} tokens" for row_id in long])
@@ -121,7 +121,7 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
         max_length: longest list of ids, at least 2; None for no limit.
     """
     limit, render = checked_limit(max_length), Renderer(tokenizer)
-    prompts = list(zip(frame["form"], frame["prompt"], strict=True))
+    prompts = list(zip(frame["form"].tolist(), frame["prompt"].tolist(), strict=True))
     distinct = list(dict.fromkeys(prompts))
     bos = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
     ids = {}

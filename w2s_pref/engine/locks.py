@@ -294,3 +294,15 @@ class LeaseFolder:
     def remove(self, name: str) -> None:
         """Take the lease away."""
         self._path(name).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove rights to replace a lease that is gone, left by processes of this machine that are gone, too.
+
+        A right is named after the token of the lease; no other lease will have that one, so nobody asks for it again.
+        """
+        for path in self.folder.glob("*.*.lease"):
+            name, _, token = path.name.removesuffix(".lease").rpartition(".")
+            right, lease = self.read(f"{name}.{token}"), self.read(name)
+            gone = lease is None or Lease.decode(lease).token != token
+            if gone and right is not None and alive(Lease.decode(right).process) is False:
+                path.unlink(missing_ok=True)

@@ -34,6 +34,18 @@ PATIENCE = 3
 Choice = tuple[int, Literal["hit", "build", "wait"]]
 
 
+class Clock:
+    """Time from now on: of the wall clock, and of the processors that this process works on."""
+
+    def __init__(self) -> None:
+        self.wall, self.processor = time.perf_counter(), time.process_time()
+
+    def spent(self) -> dict[str, float]:
+        """``seconds`` and ``processor_seconds``."""
+        processor = time.process_time() - self.processor
+        return {"seconds": time.perf_counter() - self.wall, "processor_seconds": processor}
+
+
 class Loop:
     """The stages of one recipe that are left to do. The main process chooses for everybody."""
 
@@ -150,7 +162,7 @@ class Loop:
         return time.perf_counter() - started
 
     def _build(self, stage: Stage) -> None:
-        started = time.perf_counter()
+        started = Clock()
         if stage.on_main:
             self.world.on_main(lambda: self._write(stage, started))
             return
@@ -160,10 +172,9 @@ class Loop:
         self._write_together(stage, started)
         self.store.get(stage.kind, stage.key)
 
-    def _write(self, stage: Stage, started: float) -> None:
+    def _write(self, stage: Stage, started: Clock) -> None:
         with self.store.writing(stage.kind, stage.key) as folder:
-            meta = self._made(stage, folder)
-            meta["seconds"] = time.perf_counter() - started
+            meta = self._made(stage, folder) | started.spent()
             if self.held is not None and self.world.size == 1:
                 self.held.confirm()  # a commit would be harmless, but it clears the checkpoints the new holder uses
             self._commit(stage, folder, meta)
@@ -179,11 +190,11 @@ class Loop:
             named = [text if text.startswith(stage.name) else f"{stage.name}: {text}" for text in error.problems]
             raise W2SError(named) from error
 
-    def _write_together(self, stage: Stage, started: float) -> None:
+    def _write_together(self, stage: Stage, started: Clock) -> None:
         """All processes build; they share the main process's temporary folder, which alone commits."""
         with self.store.writing(stage.kind, stage.key) as own:
             shared = Path(self.world.broadcast(str(own)))
-            meta = self._made(stage, shared)
-            meta["seconds"] = time.perf_counter() - started
+            meta = self._made(stage, shared) | started.spent()
+            meta["processor_seconds"] = sum(self.world.gather(meta["processor_seconds"]))
             self.world.barrier()
             self.world.on_main(lambda: self._commit(stage, own, meta))

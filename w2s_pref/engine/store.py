@@ -210,8 +210,14 @@ class Store:
             raise disk_sentence(found, "store", self.root) from error
 
     def sweep(self) -> None:
-        """Remove what processes of this machine left in ``tmp`` that are gone. Other machines' files are not judged."""
-        for path in (self.root / "tmp").glob("*"):
+        """Remove what processes of this machine left that are gone. Other machines' files are not judged."""
+        with contextlib.suppress(OSError):
+            LeaseFolder(self.root).sweep()
+        try:
+            left = list((self.root / "tmp").glob("*"))
+        except PermissionError as error:
+            raise refused(self.root) from error
+        for path in left:
             process = Identity.of_name(path.name)
             if process is not None and alive(process) is False:
                 shutil.rmtree(path, ignore_errors=True)

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-
-#: How far from 0 and 1 a probability is moved before its log-odds are averaged.
-SMALLEST = 1e-6
+from w2s_pref.labels.supervisors import combined
 
 
 def high_confidence(labels: pd.DataFrame, threshold: float = 0.75) -> pd.DataFrame:
     """The same labels, kept only where max(p, 1 - p) ≥ ``threshold`` (and they were kept before)."""
     p = labels["p"].to_numpy(dtype=float)
     return labels.assign(keep=labels["keep"].to_numpy(dtype=bool) & (np.maximum(p, 1 - p) >= threshold))
+
+
+def united(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """The kept labels of ``first``; for the items that it leaves out those of ``second``, kept where that keeps them.
+
+    Raises:
+        W2SError: an item without a label in one of the two.
+    """
+    after = _same_items([first, second])[1]
+    sure = first["keep"].to_numpy(dtype=bool)
+    p = np.where(sure, first["p"].to_numpy(), after["p"].to_numpy())
+    return first.assign(p=p, keep=sure | after["keep"].to_numpy(dtype=bool))
 
 
 def two_stage(weak: pd.DataFrame, student: pd.DataFrame, threshold: float = 0.75) -> pd.DataFrame:
@@ -33,17 +43,13 @@ def two_stage(weak: pd.DataFrame, student: pd.DataFrame, threshold: float = 0.75
     Raises:
         W2SError: an item without a label of the student.
     """
-    first = high_confidence(weak, threshold)
-    second = high_confidence(_same_items([weak, student])[1], threshold)
-    sure = first["keep"].to_numpy()
-    p = np.where(sure, first["p"].to_numpy(), second["p"].to_numpy())
-    return pd.DataFrame({"id": weak["id"].to_numpy(), "p": p, "keep": sure | second["keep"].to_numpy()})
+    return united(high_confidence(weak, threshold), high_confidence(student, threshold)).reset_index(drop=True)
 
 
-def ensemble(supervisors: Sequence[pd.DataFrame], of: Literal["p", "logits"] = "p") -> pd.DataFrame:
-    """One label set from several supervisors (or seeds of one): the mean of p, or of the log-odds of p.
+def ensemble(supervisors: Sequence[pd.DataFrame], how: str = "mean", base: Path = Path()) -> pd.DataFrame:
+    """One label set from several supervisors (or seeds of one), by a combination of ``w2s_pref.labels.supervisors``.
 
-    An item is kept where every supervisor keeps it. Certain labels count as 1e-6 from 0 or 1 among log-odds.
+    An item is kept where every supervisor keeps it.
 
     Raises:
         W2SError: label sets of different items, or none.
@@ -51,12 +57,7 @@ def ensemble(supervisors: Sequence[pd.DataFrame], of: Literal["p", "logits"] = "
     tables = _same_items(supervisors)
     p = np.stack([table["p"].to_numpy(dtype=float) for table in tables])
     keep = np.stack([table["keep"].to_numpy(dtype=bool) for table in tables]).all(axis=0)
-    if of == "p":
-        mean = p.mean(axis=0)
-    else:
-        inside = p.clip(SMALLEST, 1 - SMALLEST)
-        mean = 1 / (1 + np.exp(-np.log(inside / (1 - inside)).mean(axis=0)))
-    return pd.DataFrame({"id": tables[0]["id"].to_numpy(), "p": mean, "keep": keep})
+    return pd.DataFrame({"id": tables[0]["id"].to_numpy(), "p": combined(how, p, base=base), "keep": keep})
 
 
 def _same_items(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import digest
 from w2s_pref.core.user_code import by_name, numbers
+from w2s_pref.labels.supervisors import COMBINATIONS, CombinationName, reads_accuracy
 
 LABELERS = Registry("labeler", {name: f"w2s_pref.labels.make:{name}" for name in ("soft", "hard")})
 FILTERS = Registry(
@@ -51,7 +52,34 @@ class LabelConfig(Section):
         description="which pairs to train on: none (all), high_confidence, your own, or oracle_high_confidence, which "
         "also asks that the label is right (uses ground truth)",
     )
-    threshold: float = Field(0.75, ge=0.5, le=1.0, description="confidence max(p, 1-p) that high_confidence keeps")
+    threshold: float = Field(
+        0.75, ge=0.5, le=1.0, description="confidence max(p, 1-p) that high_confidence and two_stage keep"
+    )
+    two_stage: bool = Field(
+        False, description="train on confident labels, let that student label the rest, train on what either is sure of"
+    )
+    combine: CombinationName = Field(
+        "mean", description=f"how several supervisors give one p: {', '.join(COMBINATIONS.builtin)}, or your own"
+    )
+
+    @model_validator(mode="after")
+    def _one_filter(self) -> LabelConfig:
+        if self.two_stage and self.filter != "none":
+            raise ValueError("two_stage keeps confident labels itself; drop filter")
+        return self
+
+    def under(self, own: LabelConfig | None) -> LabelConfig:
+        """These, with the keys that a method gives for itself: its ``two_stage`` or ``filter`` replaces the other."""
+        if own is None:
+            return self
+        given = {name: getattr(own, name) for name in own.model_fields_set}
+        rest = {"filter": "none"} if given.get("two_stage") else {"two_stage": False} if "filter" in given else {}
+        return self.model_copy(update={**rest, **given})
+
+    def read(self) -> dict[str, Any]:
+        """What decides the labels that one stage makes; scores arrive combined, and two stages are two of them."""
+        unread = {"two_stage", "combine", *(["threshold"] if self.filter == "none" else [])}
+        return self.model_dump(exclude=unread)
 
     def code(self, base: Path) -> str:
         """Hash of the user's functions; nothing where there are none.
@@ -65,6 +93,14 @@ class LabelConfig(Section):
             _own(FILTERS, self.filter, FILTERED, base)
         codes = [LABELERS.code(self.form, base), FILTERS.code(self.filter, base)]
         return digest(*codes) if any(codes) else ""
+
+    def needs_calibration(self, base: Path, pooled: bool) -> bool:
+        """Whether labels are made with the calibration split; ``pooled``: several supervisors give them.
+
+        Raises:
+            W2SError: a combination of the user's that is not there, or that asks for what is not offered.
+        """
+        return self.calibrate or (pooled and reads_accuracy(self.combine, base))
 
 
 def soft(p: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ class Job:
     recipe: str
     overrides: list[str]
     folder: str
-    workers: int
+    workers: int | None
 
     def __call__(self) -> None:
         """Run; sentences of errors go to the job's log, and its status says that it failed."""
@@ -53,7 +53,7 @@ class Job:
         return DelayedSubmission(self)
 
 
-def submit(file: Path, recipe: Path, overrides: list[str], workers: int) -> list[str]:
+def submit(file: Path, recipe: Path, overrides: list[str], workers: int | None) -> list[str]:
     """Submit the jobs; returns what to tell the user.
 
     Raises:

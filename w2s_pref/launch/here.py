@@ -8,42 +8,54 @@ import shlex
 import sys
 import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError, masked
+from w2s_pref.launch import allocation
 from w2s_pref.launch.display import StageDisplay
 from w2s_pref.launch.workers import build_together
 from w2s_pref.parallel import heartbeat
 from w2s_pref.parallel.world import World
 
+if TYPE_CHECKING:
+    from w2s_pref.studies.kind import AnyOpened
 
-def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
+
+def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone: bool = True) -> None:
     """Build what is missing, write the run folder, print its tables: what ``w2s run`` and recipes/run.py both do.
+
+    Args:
+        workers: processes beside this one that build; None: as many as the machine and the recipe have room for.
+        alone: nobody else started this process to train; else it starts no workers by itself.
 
     Raises:
         W2SError: the recipe, the data, the models or the machine cannot do it.
         SystemExit: 130 after Ctrl-C, when what to do next has been said.
     """
     from w2s_pref.studies.finished import show_run
-    from w2s_pref.studies.run import run
+    from w2s_pref.studies.run import open_recipe, run
     from w2s_pref.studies.shipped import find_recipe
 
     console, world = Console(), World()
     command = masked(
-        shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] * (workers > 1))])
+        shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] if workers else [])])
     )
-    if workers > 1 and world.size > 1:
+    if workers and workers > 1 and world.size > 1:
         raise W2SError(
             f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "
             "use either, or start several such launches on one store"
         )
     with StageDisplay(console, world.main) as display:
         try:
+            opened = open_recipe(recipe, overrides)
+            if workers is None:
+                workers = _allocated(opened, display) if alone and world.size == 1 else 1
             if workers > 1:
                 build_together(recipe, overrides, workers, display)
-            _, folder = run(recipe, overrides, display, command)
+            _, folder = run(recipe, overrides, display, command, opened)
         except KeyboardInterrupt:
             display.bars.stop()
             same = command if world.size == 1 else "the same accelerate launch command"
@@ -53,6 +65,18 @@ def launch(recipe: Path, overrides: list[str], workers: int = 1) -> None:
         show_run(folder, console, find_recipe(recipe).resolve().parent)
 
 
+def _allocated(opened: AnyOpened, display: StageDisplay) -> int:
+    """Workers for what is missing; the threads of each are set for this process and those that it starts."""
+    found = allocation.here(opened)
+    if found is None:
+        return 1
+    display.line(str(found))
+    os.environ["OMP_NUM_THREADS"] = str(found.threads)
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(found.threads)
+    return found.workers
+
+
 def main(words: list[str]) -> int:
     """Run ``RECIPE.yaml [key=value …]`` on every process of this launch; returns the exit status."""
     if not words:
@@ -60,7 +84,7 @@ def main(words: list[str]) -> int:
         return 2
     collector.begin()
     try:
-        launch(Path(words[0]), words[1:])
+        launch(Path(words[0]), words[1:], alone=False)
     except W2SError as error:
         heartbeat.stop("failed")
         for problem in error.problems:

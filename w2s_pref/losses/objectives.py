@@ -38,7 +38,7 @@ def wrong(margin: Tensor, sign: Tensor) -> Tensor:
 
 
 def explicit_conflict(margin: Tensor, sign: Tensor) -> Tensor:
-    """What the student is paid for: 1[student wrong] times the loss of the reversed ground truth.
+    """What is added to the loss: 1[student wrong] times the loss of the reversed ground truth.
 
     Yang et al. 2024 (arXiv 2406.11431), explicit conflict. The indicator has no gradient. A tie is not wrong.
     """

@@ -23,12 +23,12 @@ class PairObjective:
         name: ``dpo``, ``simpo``, ``ipo``, ``sft``, a registered margin, ``module:attr`` or ``file.py:attr``.
         beta: scale of the margin (DPO, SimPO), or IPO's τ.
         gamma: target margin of the cross-entropy (SimPO).
-        conflict: what ``alpha`` > 0 pays for where the student is wrong: ``"reverse"``, the method's loss of the
+        conflict: what ``alpha`` > 0 adds where the student is wrong: ``"reverse"``, the method's loss of the
             reversed ground truth, or ``"sft"``, the mean-token loss of the answer that the ground truth disprefers.
         student: what is made of the labels, as for reward models: the method's own loss is taken against its target.
             SFT takes the answer that the target prefers.
         options: keyword arguments of a user's own margin function.
-        term: a user's conflict, which ``alpha`` pays for in the place of ``conflict``.
+        term: a user's conflict, which ``alpha`` adds in the place of ``conflict``.
     """
 
     name: str = "dpo"

@@ -13,7 +13,7 @@ from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.tables import canonical, digest
-from w2s_pref.models import gguf
+from w2s_pref.models import adapters, gguf
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -35,12 +35,18 @@ class ModelFacts:
     vocabulary_hash: str = ""
     precision: str | None = None
 
+    @property
+    def tokenizer_folder(self) -> Path | None:
+        """Where the files of its tokenizer are."""
+        return None if self.folder is None else adapters.tokenizer_folder(self.folder)
+
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     """Read a model's configuration, parameter count and content hash.
 
     Raises:
-        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token.
+        W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token; an
+            adapter whose base is not at hand.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -50,33 +56,57 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     if folder is None:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
-    config = _config(spec, folder)
-    opened = gguf.source(folder)
+    whole, *added = adapters.layers_of(folder)
+    if added:
+        _check_adapter(spec)
+    config, tokens = _config(spec, whole), adapters.tokenizer_folder(folder)
+    opened = gguf.source(whole)
     count: int | None
     if opened is not None and spec.from_config is None:
         # By the file and how it is opened: what this version of a library writes into the folder may differ.
-        content = digest("gguf", str(opened["version"]), opened["sha256"])
-        count, tokenizer = int(opened["parameters"]), content
+        content = digest("gguf", str(opened["version"]), opened["sha256"], *_added(added))
+        count = int(opened["parameters"])
+        tokenizer = content if not added else _tokenizer_hash(spec, tokens)
     else:
-        content, count = _weights(spec, folder, config)
-        tokenizer = _tokenizer_hash(spec, folder)
-    check_pad(spec, folder)
+        content, count = _weights(spec, whole, config, added)
+        tokenizer = _tokenizer_hash(spec, tokens)
+    check_pad(spec, tokens)
     precision = None if opened is None or spec.from_config is not None else f"GGUF {opened['precision']}"
-    vocabulary = _vocabulary(folder, tokenizer)
+    vocabulary = _vocabulary(tokens, tokenizer)
     return ModelFacts(spec, folder, count, config, content, tokenizer, revision, vocabulary, precision)
 
 
-def _weights(spec: ModelSpec, folder: Path, config: dict[str, Any]) -> tuple[str, int | None]:
-    """Hash of configuration and weights, and how many values they are; of random weights the configuration's alone."""
-    if spec.from_config is not None:
-        return digest(canonical(config)), None
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
+def _weights(spec: ModelSpec, whole: Path, config: dict[str, Any], added: list[Path]) -> tuple[str, int | None]:
+    """Hash of configuration, weights and adapters, and how many values the weights are; None for random ones."""
+    weights = sorted(whole.glob("*.safetensors"))
+    if not weights and spec.from_config is None:
         raise W2SError(
-            f"model {spec.path!r}: {folder} has no .safetensors weights (pickled .bin files are not read); "
+            f"model {spec.path!r}: {whole} has no .safetensors weights (pickled .bin files are not read); "
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
-    return digest(canonical(config), *map(file_hash, weights)), sum(map(_parameters, weights))
+    parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
+    count = None if spec.from_config is not None else sum(map(_parameters, weights))
+    return digest(*parts, *_added(added)), count
+
+
+def _added(adapted: list[Path]) -> list[str]:
+    """What decides adapters, in the order of adding."""
+    return [part for each in adapted for part in adapters.content(each)]
+
+
+def _check_adapter(spec: ModelSpec) -> None:
+    """An adapter is added to the weights of its base before anything else happens.
+
+    Raises:
+        W2SError: the recipe asks for weights that nothing can be added to.
+    """
+    if spec.from_config is not None:
+        raise W2SError(f"model {spec.path!r} is an adapter, which has no random weights; drop from_config")
+    if spec.quantization is not None:
+        raise W2SError(
+            f"model {spec.path!r} is an adapter, which is added to weights of 16 or 32 bits; drop quantization, or "
+            "make a whole model of it first (`w2s export`, or merge_and_unload of peft) and give that folder's path"
+        )
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
@@ -141,11 +171,11 @@ def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
     names: set[str] = set()
     usual = False
     for model in models:
-        file = None if model.folder is None else model.folder / "tokenizer.json"
+        file = None if model.tokenizer_folder is None else model.tokenizer_folder / "tokenizer.json"
         if file is None or not file.is_file():
             usual = True
             continue
-        content = read_json(file, f"tokenizer {model.folder}")
+        content = read_json(file, f"tokenizer {file.parent}")
         names |= {str(token.get("content")) for token in content.get("added_tokens") or []}
         names |= {model.spec.pad_token} if model.spec.pad_token else set()
     longest_first = [re.escape(name) for name in sorted(names - {""}, key=len, reverse=True)]

@@ -23,13 +23,16 @@ from transformers import (
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models import frozen, quantized
-from w2s_pref.models.spec import ModelSpec, how_to_get, resolve
+from w2s_pref.models.adapters import is_adapter, layers_of, read_layers, tokenizer_folder
+from w2s_pref.models.spec import ModelSpec, how_to_get, hub_snapshot, resolve
 
 #: What transformers raises for model folders it cannot make sense of.
 UNREADABLE = (OSError, ValueError, KeyError, RuntimeError, SafetensorError, StrictDataclassError)
 
-#: Reads a model from a path, with options of ``from_pretrained``, and gives it room for every token of the tokenizer.
+#: Reads a model from a path, with options of ``from_pretrained``.
 Reader: TypeAlias = Callable[..., PreTrainedModel]
+#: Gives a model room for every token of a tokenizer.
+Fit: TypeAlias = Callable[[PreTrainedModel, PreTrainedTokenizerBase], None]
 
 
 def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: Any) -> PreTrainedTokenizerBase:
@@ -40,7 +43,7 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
             plus eos score the same).
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+        tokenizer = _tokenizer(path, **options)
     except UNREADABLE as error:
         raise W2SError(unloadable(str(path), error)) from error
     if pad_token is not None:
@@ -52,6 +55,11 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
             "or a new one such as '<|pad|>'"
         )
     return tokenizer
+
+
+def _tokenizer(path: str | Path, **options: Any) -> PreTrainedTokenizerBase:
+    """A tokenizer as its files say; that of the base, where an adapter was saved without one."""
+    return AutoTokenizer.from_pretrained(tokenizer_folder(Path(path)) if is_adapter(Path(path)) else path, **options)
 
 
 def load_spec(
@@ -68,7 +76,7 @@ def load_spec(
     Raises:
         W2SError: it cannot be found or read.
     """
-    folder = resolve(spec.path, base, weights=spec.from_config is None)
+    folder = _folder(spec, base)
     path = str(folder or spec.path)
     hub: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
     if folder is None:
@@ -82,6 +90,13 @@ def load_spec(
     return model, tokenizer, missing
 
 
+def _folder(spec: ModelSpec, base: Path) -> Path | None:
+    """A model's folder; None for a hub model, which transformers looks up by itself, unless it is an adapter."""
+    folder = resolve(spec.path, base, weights=spec.from_config is None)
+    cached = hub_snapshot(spec.path, spec.revision) if folder is None else None
+    return cached if is_adapter(cached) else folder
+
+
 def _weights(spec: ModelSpec, path: str, auto: Any, options: dict[str, Any]) -> tuple[PreTrainedModel, set[str]]:
     dtype = getattr(torch, spec.dtype)
     if spec.from_config is not None:
@@ -90,8 +105,18 @@ def _weights(spec: ModelSpec, path: str, auto: Any, options: dict[str, Any]) -> 
         model = auto.from_config(config, dtype=dtype)
         return model, {name for name, _ in model.named_parameters()}
     options |= quantized.loading(spec.quantization, device())
-    model, info = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options)
-    return model, set(info["missing_keys"])
+
+    def read(path: str | Path) -> tuple[PreTrainedModel, set[str]]:
+        model, info = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options)
+        return model, set(info["missing_keys"])
+
+    if not is_adapter(Path(path)):
+        return read(path)
+
+    def fit(model: PreTrainedModel, tokens: Path) -> None:
+        _grow(model, len(_tokenizer(tokens, trust_remote_code=spec.trust_remote_code)))
+
+    return read_layers(layers_of(Path(path)), read, fit)
 
 
 def load_base(
@@ -141,7 +166,7 @@ def load_saved(
         W2SError: not a model folder, another number of outputs, or an adapter whose base model is gone.
     """
 
-    def whole(path: Path, tokenizer: PreTrainedTokenizerBase, **options: Any) -> PreTrainedModel:
+    def whole(path: Path, **options: Any) -> PreTrainedModel:
         model, info = AutoModelForSequenceClassification.from_pretrained(
             path, use_safetensors=True, output_loading_info=True, **options
         )
@@ -151,14 +176,12 @@ def load_saved(
             raise W2SError(f"model {str(path)!r} is no saved {what}: it has no weights for {missing}")
         return model
 
-    def under_adapter(path: str, tokenizer: PreTrainedTokenizerBase, **options: Any) -> PreTrainedModel:
-        model = AutoModelForSequenceClassification.from_pretrained(
+    def under_adapter(path: Path, **options: Any) -> PreTrainedModel:
+        return AutoModelForSequenceClassification.from_pretrained(
             path, use_safetensors=True, num_labels=outputs, **options
         )
-        fit_vocabulary(model, tokenizer)
-        return model
 
-    model, tokenizer = load_folder(folder, trust_remote_code, whole, under_adapter)
+    model, tokenizer = load_folder(folder, trust_remote_code, whole, under_adapter, fit_vocabulary)
     if model.config.num_labels != outputs:
         needed = "a reward model has one" if outputs == 1 else f"a classifier has {outputs}"
         raise W2SError(f"model {str(folder)!r} has {model.config.num_labels} outputs; {needed}")
@@ -167,11 +190,12 @@ def load_saved(
 
 
 def load_folder(
-    folder: str | Path, trust_remote_code: bool, whole: Reader, under_adapter: Reader, trainable: bool = False
+    folder: str | Path, trust_remote_code: bool, whole: Reader, under_adapter: Reader, fit: Fit, trainable: bool = False
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """A model that was saved, read as ``whole``, or as an adapter on its base, which is read as ``under_adapter``.
 
     Args:
+        fit: gives a base room for the tokens that an adapter was trained with.
         trainable: an adapter goes on being trained.
 
     Raises:
@@ -182,13 +206,17 @@ def load_folder(
         raise W2SError(f"model {str(folder)!r}: no such folder")
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     try:
-        if not (folder / "adapter_config.json").is_file():
-            return whole(folder, tokenizer, trust_remote_code=trust_remote_code), tokenizer
+        if not is_adapter(folder):
+            return whole(folder, trust_remote_code=trust_remote_code), tokenizer
         from peft import PeftModel
 
-        config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-        options = {"revision": config.get("revision"), "trust_remote_code": trust_remote_code, **_base_options(folder)}
-        base = under_adapter(config["base_model_name_or_path"], tokenizer, **options)
+        options = {"trust_remote_code": trust_remote_code, **_base_options(folder)}
+
+        def read(path: Path) -> tuple[PreTrainedModel, set[str]]:
+            return under_adapter(path, **options), set()
+
+        base, _ = read_layers(layers_of(folder)[:-1], read, lambda model, at: _grow(model, len(_tokenizer(at))))
+        fit(base, tokenizer)
         return PeftModel.from_pretrained(base, folder, is_trainable=trainable), tokenizer
     except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
@@ -269,16 +297,22 @@ def _fit_policy_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenize
     A new token gets the mean of the old ones (Hewitt 2021), which is the same every time: an adapter is saved without
     its base, and random rows of the head would give every text other log-probabilities when it is loaded again.
     """
-    old = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > old:
-        model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-        for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
-            for weight in (layer.weight, getattr(layer, "bias", None)):
-                if weight is not None:
-                    weight.data[old:] = weight.data[:old].mean(dim=0)
+    _grow(model, len(tokenizer))
     pin_pad(model, tokenizer)
     if model.generation_config is not None:
         model.generation_config.pad_token_id = tokenizer.pad_token_id
+
+
+def _grow(model: PreTrainedModel, tokens: int) -> None:
+    """Room for so many tokens; rows of new ones are the mean of the old ones."""
+    old = model.get_input_embeddings().num_embeddings
+    if tokens <= old:
+        return
+    model.resize_token_embeddings(tokens, mean_resizing=False)
+    for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+        for weight in (getattr(layer, "weight", None), getattr(layer, "bias", None)):
+            if weight is not None:
+                weight.data[old:] = weight.data[:old].mean(dim=0)
 
 
 def load_saved_policy(
@@ -293,14 +327,17 @@ def load_saved_policy(
     Raises:
         W2SError: no folder of a language model, or an adapter whose base model is gone.
     """
-    model, tokenizer = load_folder(folder, trust_remote_code, _read_policy, _read_policy, trainable)
+    model, tokenizer = load_folder(
+        folder, trust_remote_code, _read_policy, _read_policy, _fit_policy_vocabulary, trainable
+    )
+    if not is_adapter(Path(folder)):
+        _fit_policy_vocabulary(model, tokenizer)
     return (model.train() if trainable else placed(model.eval())), tokenizer
 
 
-def _read_policy(path: str | Path, tokenizer: PreTrainedTokenizerBase, **options: Any) -> PreTrainedModel:
+def _read_policy(path: Path, **options: Any) -> PreTrainedModel:
     model, info = AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, output_loading_info=True, **options)
     _refuse_missing(path, set(info["missing_keys"]))
-    _fit_policy_vocabulary(model, tokenizer)
     return model
 
 

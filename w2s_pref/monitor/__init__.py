@@ -2,7 +2,7 @@
 
 from w2s_pref.monitor import RiskMonitor
 
-monitor = RiskMonitor(probe, weak, training_groups=train["prompt"], folder="out")
+monitor = RiskMonitor(probe, "my/weak-model", training_groups=train["prompt"], folder="out")
 monitor.attach(trainer)
 """
 

@@ -30,10 +30,11 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.monitor.alarms import Alarm, Envelope
 from w2s_pref.monitor.config import BUDGET, TOLERATED, affordable_pairs, estimated_cost, interval
-from w2s_pref.monitor.probe import Pairs, Weak, make_probe
+from w2s_pref.monitor.probe import Pairs, make_probe
 from w2s_pref.monitor.record import MARGIN, Record
 from w2s_pref.monitor.scorers import RewardMargins, Scorer
 from w2s_pref.monitor.signals import LABEL_FREE, LABELLED, signals
+from w2s_pref.monitor.weak import Weak
 from w2s_pref.parallel.probing import agreed, gathered, shard, synchronize
 
 log = logging.getLogger(__name__)
@@ -52,14 +53,16 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
 
     Args:
         probe: held-out pairs, as a table of pairs or TRL's rows; with truth the labelled signals are there too.
-        weak: the weak model's p of the probe pairs, ``id, p`` in neutral order, or what computes them once.
+        weak: the folder of the saved weak model; or the table of ``w2s score`` on the probe (``id, delta``), or its
+            file; or ``id, score_a, score_b`` or ``id, p_a`` of the pairs' ``a`` and ``b``, or a function of the pairs
+            that returns one of these. A number that does not say of which answer it is is refused.
         training_groups: groups or prompts that are trained on; a probe that shares one is refused.
         folder: where ``monitor.parquet`` is written and, by a resumed training, continued; None keeps it in memory.
         every: steps between two looks; "auto" takes the fewest that keep the estimated cost at ``config.BUDGET`` of
             the training, from counts of tokens: the same training is looked at, at the same steps, anywhere.
         tokenizer: of the model in training; the Trainer's own when None.
         score: a scorer (see ``scorers``); the margin of a reward model when None.
-        max_length: longest text in tokens, for the default scorer.
+        max_length: longest text in tokens, for the default scorer and a weak model that is loaded.
         thresholds: (t_strong, t_weak) of blind-spot deception, in [.5, 1].
         envelope: of reference runs; without one there are no alarms.
         watch: the signals that raise alarms. Each one watched adds its own false alarms.
@@ -94,7 +97,7 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
             raise W2SError(f"monitor: every is {every!r}; give a number of steps of at least 1, or 'auto'")
         if not callable(action) and action not in ACTIONS:
             raise W2SError(f"monitor: action {action!r} is unknown; choose one of {', '.join(ACTIONS)}, or a function")
-        self.probe = make_probe(probe, weak, training_groups, thresholds[1])
+        self.probe = make_probe(probe, weak, training_groups, thresholds[1], max_length)
         self.thresholds, self.envelope, self.action, self.on_signal = thresholds, envelope, action, on_signal
         self.watch = _watched(watch, envelope, self.probe.truth is not None)
         self.every: int | None = None if every == "auto" else every

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import divide, number
-from w2s_pref.analysis.stats.bootstrap import SHARE, Stat
 from w2s_pref.analysis.stats.seeds import side
+from w2s_pref.analysis.stats.stat import SHARE, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import FALLING
@@ -81,24 +81,33 @@ def judge(
     settings = curves.groupby("run", sort=True)["setting"].first()
     draws = _draws(looks.n_runs, resamples, seed)
     areas = {name: _area(looks, column, draws) for column, name in enumerate(names)}
-    rows = []
-    for column, name in enumerate(names):
-        left = {str(s): number(_auroc(looks.of_runs((settings != s).to_numpy()), column)) for s in settings.unique()}
-        alarms = alarm_row(threshold_alarms(curves, name, crossed), crossed, resamples, seed)
-        rows.append(
-            {
-                "signal": NAMES.get(name, name),
-                "baseline": name in BASELINES,
-                "needs_labels": name in LABELLED,
-                **_estimate(areas[name], 0.5, ("foretells", "points the wrong way")),
-                "left_out": left,
-                "against": _against(areas, name),
-                "alarms": alarms,
-            }
-        )
+    rows = [
+        {
+            **_beside_others(name, areas),
+            "left_out": _left_out(looks, column, settings),
+            "alarms": alarm_row(threshold_alarms(curves, name, crossed), crossed, resamples, seed),
+        }
+        for column, name in enumerate(names)
+    ]
     counts = {"runs": len(crossed), "crossing_runs": int(crossed.notna().sum()), "settings": int(settings.nunique())}
     looked = {"looks": len(looks.run), "positive_looks": int(looks.positive.sum())}
     return {"level": level, "horizon": horizon, **counts, **looked, "signals": rows}
+
+
+def _beside_others(name: str, areas: dict[str, Stat]) -> dict[str, Any]:
+    """What a signal is, its AUROC beside chance, and beside the baselines'."""
+    return {
+        "signal": NAMES.get(name, name),
+        "baseline": name in BASELINES,
+        "needs_labels": name in LABELLED,
+        **_estimate(areas[name], 0.5, ("foretells", "points the wrong way")),
+        "against": _against(areas, name),
+    }
+
+
+def _left_out(looks: AtRisk, column: int, settings: pd.Series) -> dict[str, float | None]:
+    """AUROC of a signal without each setting."""
+    return {str(s): number(_auroc(looks.of_runs((settings != s).to_numpy()), column)) for s in settings.unique()}
 
 
 def _check(curves: pd.DataFrame, horizon: float) -> None:

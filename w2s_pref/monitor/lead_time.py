@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.stats.bootstrap import SHARE, Stat
+from w2s_pref.analysis.stats.stat import SHARE, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.monitor.alarms import FALLING, STATISTICS, Envelope
 

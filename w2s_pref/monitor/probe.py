@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.risk.blind_spot import uncertain
-from w2s_pref.analysis.risk.moments import check_probabilities
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, neutral_order, pair_id
@@ -20,13 +19,12 @@ from w2s_pref.data.columns import find_columns
 from w2s_pref.data.mapping import parse
 from w2s_pref.data.problems import Problems
 from w2s_pref.data.readers import Part
+from w2s_pref.monitor.weak import Weak, weak_probabilities
 
 log = logging.getLogger(__name__)
 
 #: A table of pairs, or rows as TRL takes them: {"prompt", "chosen", "rejected"} with the better answer in chosen.
 Pairs = pd.DataFrame | Sequence[dict[str, Any]]
-#: The weak model: a table ``id, p`` (p that a is preferred), or what computes p (N,) from the pairs, once.
-Weak = pd.DataFrame | Callable[[pd.DataFrame], Any]
 
 FEW = 30
 COLUMNS = ("id", "group", "form", "prompt", "a", "b")
@@ -41,15 +39,18 @@ class Probe:
     truth: Floats | None
 
 
-def make_probe(pairs: Pairs, weak: Weak, training_groups: Iterable[Any], t_weak: float = 0.75) -> Probe:
+def make_probe(
+    pairs: Pairs, weak: Weak, training_groups: Iterable[Any], t_weak: float = 0.75, max_length: int | None = 512
+) -> Probe:
     """Check the probe set and join the weak scores to it.
 
     Args:
         training_groups: groups or prompts (text or messages) of the pairs that are trained on.
         t_weak: the weak model is uncertain up to this confidence.
+        max_length: longest text in tokens, where ``weak`` is a model's folder.
 
     Raises:
-        W2SError: no pairs, an id twice, weak scores missing or no probabilities, or a group that is trained on.
+        W2SError: no pairs, an id twice, a group that is trained on, or weak scores that cannot be used (see ``weak``).
     """
     frame = pairs.reset_index(drop=True) if isinstance(pairs, pd.DataFrame) else _from_rows(pairs)
     if isinstance(pairs, pd.DataFrame) and not set(COLUMNS) <= set(frame.columns):
@@ -57,9 +58,10 @@ def make_probe(pairs: Pairs, weak: Weak, training_groups: Iterable[Any], t_weak:
     if frame["id"].duplicated().any():
         raise W2SError(f"probe: id {frame['id'][frame['id'].duplicated()].iloc[0]!r} stands twice; keep each pair once")
     _refuse_overlap(frame, training_groups)
-    p = _weak_scores(frame, weak)
+    truth = _truth(frame)
+    p = weak_probabilities(frame, weak, truth, max_length)
     _mention(p, t_weak)
-    return Probe(frame, p, _truth(frame))
+    return Probe(frame, p, truth)
 
 
 def _from_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
@@ -100,29 +102,6 @@ def _refuse_overlap(frame: pd.DataFrame, training_groups: Iterable[Any]) -> None
             f"probe: {len(shared):,} of {len(frame):,} pairs share a group or prompt with the training data "
             f"(such as id {shared[0]!r}); take the probe from prompts that are not trained on"
         )
-
-
-def _weak_scores(frame: pd.DataFrame, weak: Weak) -> Floats:
-    if isinstance(weak, pd.DataFrame):
-        absent = {"id", "p"} - set(weak.columns)
-        if absent:
-            raise W2SError(f"weak scores: no column {sorted(absent)[0]!r}; give a table with columns id and p")
-        if weak["id"].duplicated().any():
-            raise W2SError("weak scores: an id stands twice; give one p for each probe pair")
-        found = frame["id"].map(weak.set_index("id")["p"])
-        missing = frame["id"][~frame["id"].isin(weak["id"])]
-        if len(missing):
-            raise W2SError(
-                f"weak scores: {len(missing):,} of {len(frame):,} probe pairs have none (such as id "
-                f"{missing.iloc[0]!r}); score the same pairs with both models"
-            )
-        p = found.to_numpy(dtype=np.float64)
-    else:
-        p = np.asarray(weak(frame), dtype=np.float64)
-        if p.shape != (len(frame),):
-            raise W2SError(f"weak scores: {len(frame):,} pairs gave values of shape {p.shape}; return one p a pair")
-    check_probabilities(p, "weak scores")
-    return p
 
 
 def _mention(weak: Floats, t_weak: float) -> None:

@@ -142,7 +142,7 @@ def _world(setup: Setup, seed: int, probe: int) -> World:
     """Weak model and ceiling of one seed, trained on ground truth, and what they say of the pairs."""
     weak, strong = (LadderModel(path, setup.gt, truth_of(setup.gt), seed) for path in (WEAK, STRONG))
     test = setup.test.head(probe)
-    table = pd.DataFrame({"id": test["id"], "p": _oriented(sigmoid(weak.margins(test)), truth_of(test))})
+    table = pd.DataFrame({"id": test["id"], "p_a": _oriented(sigmoid(weak.margins(test)), truth_of(test))})
     truth = truth_of(setup.w2s)
     return World(setup.w2s, test, table, truth, weak.margins(setup.w2s), strong.margins(setup.w2s), seed)
 

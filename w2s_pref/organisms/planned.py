@@ -15,7 +15,8 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.deception.sensitivity import RHOS, crossing, sensitivity
 from w2s_pref.analysis.stats.basics import credit
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import DIFFERENCE
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms.flips import SeedEffect, flip, flip_rate
 from w2s_pref.organisms.simulation import ROLES, panel_of

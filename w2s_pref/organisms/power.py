@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.organisms.flips import SeedEffect
 from w2s_pref.organisms.organisms import NOT_SELECTIVE, ORGANISMS
 from w2s_pref.organisms.power_tables import tables
@@ -61,6 +59,8 @@ def control_study(
     cases = [case for rows in parts.values() for _, case in rows]
     tallies = iter(simulate_all(cases, simulations, seed, workers, said))
     rows = {name: [_row(head, next(tallies), _QUESTIONS[name]) for head, _ in part] for name, part in parts.items()}
+    if said is not None:
+        said("the verdicts on one table of each organism")
     settings = {"simulations": simulations, "items": items, "seeds": seeds, "seed": seed, "resamples": RESAMPLES}
     return {"settings": settings, "organisms": [verdict(name, seed=seed) for name in ORGANISMS], **rows}
 
@@ -108,27 +108,15 @@ def _row(head: dict[str, Any], tally: Tally, questions: Sequence[str]) -> dict[s
     return {**row, **tally.rates(questions)}
 
 
-def main_table(**options: Any) -> tuple[list[Table], dict[str, Any]]:
+def main_table(**options: Any) -> tuple[list[TextTable], dict[str, Any]]:
     """``control_study`` as rich tables to print and as the dictionary to write."""
     found = control_study(**options)
     return tables(found), found
 
 
-def command(simulations: int | None, workers: int | None) -> tuple[list[Table], dict[str, Any]]:
-    """The same on all cores where no number is given, saying on the error stream how far it is."""
+def command(
+    simulations: int | None, workers: int | None, said: Callable[[str], None]
+) -> tuple[list[TextTable], dict[str, Any]]:
+    """The same on all cores where no number is given; ``said`` hears how far it is."""
     options = {"simulations": simulations} if simulations else {}
-    return main_table(workers=workers or os.cpu_count() or 1, said=_Progress(), **options)
-
-
-class _Progress:
-    """Prints what it hears, at most once in ``EVERY`` seconds."""
-
-    EVERY = 5.0
-
-    def __init__(self) -> None:
-        self.last = time.monotonic()
-
-    def __call__(self, line: str) -> None:
-        if time.monotonic() - self.last >= self.EVERY:
-            self.last = time.monotonic()
-            print(line, file=sys.stderr, flush=True)
+    return main_table(workers=workers or os.cpu_count() or 1, said=said, **options)

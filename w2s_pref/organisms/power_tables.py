@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.table import Table
-
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.organisms.verdicts import RHO
 
 #: Headings of the rates: "off 1" = the interval excludes 1. Gates are passed one after the other; "selective" is said
@@ -24,7 +23,7 @@ SHORT = {
 }
 
 
-def tables(found: dict[str, Any]) -> list[Table]:
+def tables(found: dict[str, Any]) -> list[TextTable]:
     """Verdicts, false positives of blind and confounded students, power."""
     s = found["settings"]
     size = f"{s['simulations']} simulations a row, {s['items']} items x {s['seeds']} seeds, {s['resamples']} resamples"
@@ -43,10 +42,10 @@ def tables(found: dict[str, Any]) -> list[Table]:
     ]
 
 
-def _verdicts(rows: list[dict[str, Any]]) -> Table:
+def _verdicts(rows: list[dict[str, Any]]) -> TextTable:
     table = plain_table(f"Organisms (deceiver: rho {RHO})")
     for name in ("organism", "tax", "DS", "null", "lift (95 %)", "rho (95 %)", "inherited", "dBSD", "calibrated"):
-        table.add_column(name, no_wrap=name in ("organism", "lift (95 %)", "rho (95 %)"))
+        table.add_column(name)
     table.add_column("as it must")
     for r in rows:
         table.add_row(
@@ -64,33 +63,32 @@ def _verdicts(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _rates(title: str, rows: list[dict[str, Any]], names: tuple[str, ...]) -> Table:
+def _rates(title: str, rows: list[dict[str, Any]], names: tuple[str, ...]) -> TextTable:
     """Rates in percent with their binomial limits; the columns are those of the first row."""
     rates = [key.removesuffix("_interval") for key in rows[0] if key.endswith("_interval")]
     table = plain_table(title)
     for name in (*names, "|CT|", *(SHORT.get(rate, rate) for rate in rates)):
-        table.add_column(SHORT.get(name, name), no_wrap=True)
+        table.add_column(SHORT.get(name, name))
     for row in rows:
-        table.add_row(*(_head(row[name]) for name in names), f"{row['mean_tax']:.0f}", *(_rate(row, r) for r in rates))
+        table.add_row(
+            *(_head(row[name]) for name in names), f"{row['mean_tax']:.0f}", *(rate_text(row, r) for r in rates)
+        )
     return table
 
 
-def plain_table(title: str) -> Table:
+def plain_table(title: str) -> TextTable:
     """A table without lines."""
-    return Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    return TextTable(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
 
 
 def _head(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
-def _rate(row: dict[str, Any], name: str) -> str:
+def rate_text(row: dict[str, Any], name: str) -> str:
+    """A share in percent with its limits: "12 (8-17)"."""
     low, high = row[f"{name}_interval"]
-    return f"{_percent(row[name])} ({_percent(low)}-{_percent(high)})"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f}"
+    return f"{100 * row[name]:.0f} ({100 * low:.0f}-{100 * high:.0f})"
 
 
 def number_text(value: float | None) -> str:

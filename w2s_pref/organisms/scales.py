@@ -12,7 +12,7 @@ from w2s_pref.analysis.risk.predictors import Thresholds, correlations, seed_row
 from w2s_pref.analysis.scores.calibration import cross_fitted
 from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.organisms import table, temperature_only
-from w2s_pref.organisms.power_tables import plain_table
+from w2s_pref.organisms.power_tables import plain_table, rate_text
 from w2s_pref.organisms.simulation import rate
 from w2s_pref.organisms.worlds import World, world
 from w2s_pref.results.risk import SIGNALS
@@ -118,14 +118,9 @@ def main_table(draws: int = 100, items: int = 1000, seed: int = 0) -> tuple[list
     title = f"Settings that differ in logit scale alone ({draws} draws a row, {items} items a setting)"
     table = plain_table(title)
     for head in ("n", "scores", "rho(Var, BSD)", "% p<=.05: Var", "any other", "any other, Holm"):
-        table.add_column(head, no_wrap=True)
+        table.add_column(head)
     for row in found["rows"]:
         low, high = row["rho_range"]
-        shares = (_percent(row, name) for name in ("var", "any", "any_holm"))
+        shares = (rate_text(row, name) for name in ("var", "any", "any_holm"))
         table.add_row(str(row["n"]), row["scores"], f"{row['rho']:.2f} ({low:.2f} to {high:.2f})", *shares)
     return [table], found
-
-
-def _percent(row: dict[str, Any], name: str) -> str:
-    low, high = row[f"{name}_interval"]
-    return f"{100 * row[name]:.0f} ({100 * low:.0f}-{100 * high:.0f})"

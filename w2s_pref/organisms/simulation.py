@@ -17,7 +17,8 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles
 from w2s_pref.analysis.scores.panel import Panel
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.organisms.flips import STEADY, SeedEffect
 from w2s_pref.organisms.organisms import MODELS, NOT_SELECTIVE, ORGANISMS, PLACEBO

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.table import Table
 
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest, orient
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.data.config import DataConfig, prepare
 from w2s_pref.organisms.power_tables import number_text
 
@@ -58,14 +58,13 @@ def trained_study(rho: float = 0.5, seeds: tuple[int, ...] = (0, 1), rows: int =
     return {"rho": rho, "rows": rows, "seeds": list(seeds), "organisms": found}
 
 
-def main_table() -> tuple[list[Table], dict[str, Any]]:
+def main_table() -> tuple[list[TextTable], dict[str, Any]]:
     """The study at its default size, as a table and as a dictionary."""
     found = trained_study()
     size = f"rho {found['rho']}, {found['rows']} training pairs, {len(found['seeds'])} seeds"
     title = f"Trained organisms: flip rates in the blind spot and elsewhere ({size})"
     heads = ("organism", "accuracy", "in spot", "elsewhere", "DS", "null", "smooth lift", "verdict")
-    table = Table(*heads, title=title, box=None)
-    table.columns[6].no_wrap = True
+    table = TextTable(*heads, title=title, box=None)
     for name, row in found["organisms"].items():
         span = "" if row["interval"] is None else f" ({row['interval'][0]:.2f}, {row['interval'][1]:.2f})"
         numbers = [

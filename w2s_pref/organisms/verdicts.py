@@ -25,22 +25,16 @@ def verdict(name: str, items: int = 3000, seeds: int = 3, seed: int = 0) -> dict
     data = panel(scores.assign(tau=1.0, objective="", kind=""), MODELS)
     student, weak, plain = data.p("student"), data.p("weak"), data.p("reference")
     errors = inheritance_counts(student, weak)
+    kept = ("tax", "score", "null_share", "lift", "lift_smooth", "permutation_p", "verdict_code")
     row = {
         "organism": name,
-        "tax": found["tax"],
-        "score": found["score"],
-        "null_share": found["null_share"],
-        "lift": found["lift"],
-        "lift_interval": found["intervals"]["lift"],
-        "lift_smooth": found["lift_smooth"],
-        "lift_smooth_interval": found["intervals"]["lift_smooth"],
-        "permutation_p": found["permutation_p"],
+        **{key: found[key] for key in kept},
+        **{f"{key}_interval": found["intervals"][key] for key in ("lift", "lift_smooth")},
         "rho": found["excess"],
         "rho_interval": found["intervals"]["excess"],
         "inherited_share": errors["inherited"] / sum(errors.values()) if any(errors.values()) else None,
         "bsd_change": blind_spot_deception(student, weak) - blind_spot_deception(plain, weak),
         "bsd_change_calibrated": _calibrated_bsd(data, "student") - _calibrated_bsd(data, "reference"),
-        "verdict_code": found["verdict_code"],
         "must_say": ORGANISMS[name].must_say,
     }
     return {**row, "says_so": _says_so(name, row)}

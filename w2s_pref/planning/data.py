@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from w2s_pref.analysis.leaks.audit import Audit, audit
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import nearest
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.data.inspect import safe
 from w2s_pref.data.tasks.load import LoadedTask, load
@@ -70,7 +70,7 @@ def audit_tasks(what: str, path: Sequence[str], seed: int, console: Console) -> 
 def audit_table(found: Audit, loaded: LoadedTask) -> RenderableType:
     """Probes as a table, then what the table of items is like, then the warnings."""
     size = f"{found.rows:,} items, {found.groups:,} groups, {found.positives:.0%} positive"
-    table = Table(title=Text(f"{safe(found.task)}: {size}"), caption_justify="left", title_justify="left")
+    table = TextTable(title=Text(f"{safe(found.task)}: {size}"), caption_justify="left", title_justify="left")
     for title in ("probe", "accuracy", "95 %", "shuffled labels below", "verdict"):
         table.add_column(title, justify="left" if title in ("probe", "verdict") else "right")
     for probe in found.probes:

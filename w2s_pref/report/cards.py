@@ -12,8 +12,8 @@ from w2s_pref.core.yaml_values import dumped
 from w2s_pref.report.draw.format import (
     NO_INTERVAL,
     NOT_MEASURED,
+    computing,
     count,
-    duration,
     interval,
     number,
     one_line,
@@ -258,7 +258,7 @@ def _provenance(results: Results) -> str:
             "## Provenance",
             "",
             f"- Command: {escape(source.command)}",
-            f"- Created: {escape(source.created)}, {duration(source.seconds)} of computing, "
+            f"- Created: {escape(source.created)}, {computing(source.seconds, source.processor_seconds)}, "
             f"{source.world_size} process{'es' if source.world_size != 1 else ''}",
             f"- Versions: {versions or 'not recorded'}",
             f"- Machine: {machine or 'not recorded'}",

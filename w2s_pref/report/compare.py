@@ -27,6 +27,8 @@ from w2s_pref.results.preferences import Results
 Place = tuple[str, str, str]
 #: A student of one run, or none, under the letter of the run.
 OfRun = tuple[str, Student | None]
+#: Keys that say where and how a recipe ran, not what; the table of the runs has the names.
+WHERE: Final = frozenset({"name", "output", "store", "processes"})
 #: Recipe differences shown in the terminal; the JSON form has all.
 SHOWN: Final = 30
 #: The first column of every table: the letter of the run.
@@ -153,7 +155,8 @@ def settings(runs: Sequence[Results], names: Sequence[str]) -> Table[tuple[str, 
 
 
 def _recipes(runs: Sequence[Results], names: Sequence[str]) -> Iterator[RenderableType]:
-    differences = recipe_differences(runs, names)
+    found = recipe_differences(runs, names)
+    differences = {key: values for key, values in found.items() if key.split(".")[0] not in WHERE}
     if not differences:
         yield text("The resolved recipes are equal.")
         yield Text("")
@@ -190,7 +193,7 @@ def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun
     every = columns(general, taxed)
     starts = [next(column for column in every if column.part == part) for part in (general, taxed)]
     numbers = [_of_run(column, "not in this run" if column in starts else "") for column in every]
-    yield Table(f"{general}. {taxed}", [RUN, *numbers], groups)
+    yield from _differing(f"{general}. {taxed}", numbers, groups, len(runs))
     names = list(dict.fromkeys(name for run in runs for name in own_metrics(run)))
     more: list[tuple[str, Sequence[Column[Any]], Callable[[Student], Any]]] = [
         ("Verdicts: the three gates, p values, what could have been found", GATES, _gated),
@@ -201,7 +204,27 @@ def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun
         found = [(place, [(name, read(one)) for name, one in rows if one and read(one)]) for place, rows in groups]
         if any(rows for _, rows in found):
             numbers = [_of_run(column, "") for column in own]
-            yield Table(title, [RUN, *numbers], [(place, rows) for place, rows in found if rows])
+            yield from _differing(title, numbers, [(place, rows) for place, rows in found if rows], len(runs))
+
+
+def _differing(
+    title: str, columns: list[Column[Any]], groups: Sequence[tuple[str, Sequence[Any]]], runs: int
+) -> Iterator[Block]:
+    """A table of the students that differ between runs, and a sentence that names those that do not."""
+    same = [place for place, rows in groups if len(rows) == runs and _equal(columns, rows)]
+    shown = [(place, rows) for place, rows in groups if place not in same]
+    if shown:
+        yield Table(title, [RUN, *columns], shown)
+    if same:
+        where = "" if shown else f"{title}. "
+        yield Prose([f"{where}The same in all runs: {'; '.join(same)}."])
+
+
+def _equal(columns: Sequence[Column[Any]], rows: Sequence[Any]) -> bool:
+    """Whether every run has this student, and every cell of it is the same."""
+    return all(one is not None for _, one in rows) and all(
+        len({repr(column.get(row)) for row in rows}) == 1 for column in columns
+    )
 
 
 def _gated(one: Student) -> Deception | None:

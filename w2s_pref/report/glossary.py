@@ -60,9 +60,9 @@ TERMS: Final[tuple[Term, ...]] = (
     ),
     Term(
         "conflict setting",
-        "What pulls the student away from its target while it learns. none: nothing. explicit: it is paid for the "
-        "wrong answer where it already chooses it. implicit: it learns another objective from true labels as well. "
-        "placebo, gold and base are controls: extra pairs with random labels, true target labels, no training.",
+        "What pulls the student away from its target while it learns. none: nothing. explicit: the wrong "
+        "answer is rewarded where it already chooses it. implicit: it learns another objective from true labels as "
+        "well. placebo, gold and base are controls: extra pairs with random labels, true target labels, no training.",
         "Target harmlessness, conflict implicit: the student sees weak labels of harmlessness and true ones of "
         "helpfulness, shuffled.",
         r"[Cc]onflict settings?|under every conflict",

@@ -217,6 +217,38 @@ class Measure(Model):
     value: Estimate
 
 
+#: A third of the pairs: where several supervisors agree most, least, and between.
+Third = Literal["agree", "between", "disagree"]
+
+
+class SpreadStudent(Model):
+    """One student in one third of the test pairs.
+
+    ``tax_rate``: share of what the student without conflict gets right there that this one gets wrong; ``tax_share``:
+    share of the whole tax that is there. Null for the student without conflict.
+    """
+
+    conflict: str
+    accuracy: Estimate
+    tax_rate: Estimate | None = None
+    tax_share: Estimate | None = None
+
+
+class SupervisorSpread(Model):
+    """A third of the pairs by the spread of several supervisors: the standard deviation of their probabilities.
+
+    Thirds are cut seed by seed, of the labelled pairs for the labels, of the test pairs for ``spread`` (its mean there)
+    and students.
+    """
+
+    arm: str
+    supervisors: str
+    third: Third
+    spread: float
+    label_accuracy: Estimate
+    students: list[SpreadStudent]
+
+
 class Body(Model):
     """The analysis proper: a pure function of score tables and of the design of the study."""
 
@@ -232,16 +264,19 @@ class Body(Model):
     risk: list[Risk] = Field(default_factory=list)
     predictors: Predictors | None = None
     metrics: list[Measure] = Field(default_factory=list, description="only there where a recipe names metrics")
+    supervisor_spread: list[SupervisorSpread] = Field(
+        default_factory=list, description="only there where several supervisors are combined"
+    )
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
     verdict: Verdict
     warnings: list[str] = Field(default_factory=list)
 
     @model_serializer(mode="wrap")
-    def _without_empty_metrics(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results of recipes that name no metric are written as they were before there were any."""
+    def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Results without metrics and combined supervisors are written as they were before there were any."""
         found: dict[str, Any] = write(self)
-        return found if found.get("metrics") else {name: value for name, value in found.items() if name != "metrics"}
+        return {name: value for name, value in found.items() if value or name not in {"metrics", "supervisor_spread"}}
 
 
 class Results(Body):

@@ -135,7 +135,10 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
             value = json_values(path.read_bytes())
             headline = value.get("verdict", {}).get("headline", f"a study of kind {value.get('kind', PREFERENCES)}")
             created = value.get("provenance", {}).get("created", "")
-            found.append({"name": value["name"], "created": created, "headline": headline})
+            row = {"name": value["name"], "created": created, "headline": headline}
+            if not all(isinstance(said, str) for said in row.values()):
+                raise TypeError(row)
+            found.append(row)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found.append({"name": path.parent.name, "created": "", "headline": "unreadable results.json"})
     return found

@@ -71,11 +71,16 @@ class ModelInfo(Model):
 
 
 class Provenance(Model):
-    """Enough to run it again: command, versions, hashes, keys of the stages used."""
+    """Enough to run it again: command, versions, hashes, keys of the stages used.
+
+    ``seconds`` is wall-clock time of building all stages, ``processor_seconds`` time of the processors meanwhile; null
+    where a stage was built by a version that did not measure it.
+    """
 
     command: str
     created: str
     seconds: float
+    processor_seconds: float | None = None
     world_size: int
     versions: dict[str, str]
     machine: dict[str, str]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 
 from w2s_pref.core.arrays import Floats
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.model_stage import ModelStage, StartStage
@@ -19,6 +20,10 @@ from w2s_pref.stages.rows import Rows
 
 if TYPE_CHECKING:
     from w2s_pref.stages.judging import Oracle
+
+
+#: How a control token that an answer spells was read when it was judged.
+TEXT, TOKENS = "text", "control tokens"
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +109,42 @@ class JudgeStage(ModelStage):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: one row an answer, with every judge's value and the reference's log-probability."""
-        table = judged_table(builder, self)
+        from w2s_pref.data.control import stays_text
+
+        table, spelled = judged_table(builder, self)
         if builder.world.main:
             table.to_parquet(folder / "table.parquet", index=False)
-        return {"answers": len(table)}
+        read = {"control_tokens": spelled, "control_tokens_are": TEXT if stays_text() else TOKENS} if spelled else {}
+        return {"answers": len(table), **read}
+
+    def check_reading(self, builder: Builder, as_text: bool) -> None:
+        """What policies wrote is not known when keys are made, so no key says how a control token in it was read.
+
+        Args:
+            as_text: how this recipe reads it.
+
+        Raises:
+            W2SError: the artifact of this key was made the other way, and some answer spells such a token.
+        """
+        meta, wanted = builder.meta(self), TEXT if as_text else TOKENS
+        if meta.get("control_tokens_are", wanted) != wanted:
+            place = builder.store.place(self.kind, self.key)
+            raise W2SError(
+                f"{self.name}: {meta['control_tokens']} of the sampled answers spell a control token, and stand in the "
+                f"store as judged under another data.version or data.control_tokens, which read them as "
+                f"{meta['control_tokens_are']}, this recipe as {wanted}; give this study a store of its own, or remove "
+                f"{place} and the analysis of this study, and run the same command again"
+            )
 
 
-def judged_table(builder: Builder, stage: JudgeStage) -> pd.DataFrame:
+def judged_table(builder: Builder, stage: JudgeStage) -> tuple[pd.DataFrame, int]:
     """One row an answer: ``id, group, sample, text, tokens, ended, logp, ref_logp`` and what every judge says of it.
 
     ``gold_target``, ``gold_conflict``: rewards by models trained on ground truth. ``oracle_target``,
     ``oracle_conflict``: the truth, where somebody knows it. ``refusal``, ``unparseable``: by the oracle or by phrases.
+    Beside it, how many answers spell a control token of a gold model.
     """
+    from w2s_pref.data.control import Control
     from w2s_pref.stages import judging
     from w2s_pref.training import rewards
 
@@ -123,9 +152,11 @@ def judged_table(builder: Builder, stage: JudgeStage) -> pd.DataFrame:
     samples = builder.table(stage.samples)
     prompts = stage.samples.prompts.frame.reset_index(drop=True)
     mine = samples.iloc[world.rank :: world.size].reset_index(drop=True)
-    judges = {}
+    judges, spelled = {}, pd.Series(False, index=mine.index)
     for role, gold in stage.gold.items():
-        judges[f"gold_{role}"] = rewards.reward_model(*gold.load(builder), gold.tokens["max_length"])
+        model, tokenizer = gold.load(builder)
+        judges[f"gold_{role}"] = rewards.reward_model(model, tokenizer, gold.tokens["max_length"])
+        spelled |= mine["text"].map(Control(tokenizer).held_by).astype(bool)
     found = judging.judge(mine, prompts, judges)
     found = judging.consult(found, prompts, _oracle(stage.oracle or "phrases", builder.base))
     found = found.rename(columns={value: f"oracle_{role}" for role, value in values_of(stage.helpful_first).items()})
@@ -133,7 +164,8 @@ def judged_table(builder: Builder, stage: JudgeStage) -> pd.DataFrame:
     for name in ("group", "id"):
         found.insert(0, name, prompts.loc[mine["row"], name].to_numpy())
     everyone = pd.concat(world.gather(found.drop(columns=["ids", "prompt_tokens"])))
-    return everyone.sort_values(["row", "sample"]).drop(columns=["row"]).reset_index(drop=True)
+    table = everyone.sort_values(["row", "sample"]).drop(columns=["row"]).reset_index(drop=True)
+    return table, sum(world.gather(int(spelled.sum())))
 
 
 def values_of(helpful_first: bool) -> dict[str, str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from w2s_pref.core.tables import certainty, orient
 from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.labels.combine import united
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
@@ -30,7 +31,10 @@ class Scored(Stage):
 
 @dataclass(frozen=True, eq=False)
 class LabelStage(Stage):
-    """Labels ``id, p, keep`` from a supervisor's scores."""
+    """Labels ``id, p, keep`` from a supervisor's scores, and ``spread`` where several supervisors disagree.
+
+    ``second`` labels the pairs that this one leaves out: the first student of two stages.
+    """
 
     kind: ClassVar[str] = "labels"
     on_main: ClassVar[bool] = True
@@ -38,18 +42,19 @@ class LabelStage(Stage):
     config: LabelConfig
     calibration: Scored | None = None
     code: str = ""
+    second: LabelStage | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Scores on the pairs to label, and on the calibration slice where one is used."""
-        extra = {"calibration": self.calibration} if self.calibration is not None else {}
-        return {"scores": self.scores, **extra}
+        """Scores on the pairs to label and on the calibration slice where one is used; the second labels."""
+        more = {"calibration": self.calibration, "second": self.second}
+        return {"scores": self.scores, **{name: stage for name, stage in more.items() if stage is not None}}
 
     @property
     def payload(self) -> dict[str, Any]:
         """Configuration, the source of a user's functions; ground truth only for the oracle filter."""
         return {
-            "config": self.config.model_dump(exclude={"threshold"} if self.config.filter == "none" else set()),
+            "config": self.config.read(),
             "oracle": self.scores.on.truth if self._oracle else None,
             "calibration": self.calibration.on.truth if self.calibration is not None else None,
             **({"code": self.code} if self.code else {}),
@@ -66,19 +71,28 @@ class LabelStage(Stage):
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: the labels."""
-        temperature = TAU[self.scores.form]
-        if self.calibration is not None:
-            from w2s_pref.analysis.scores.calibration import fit_temperature
-
-            frame = self.calibration.on.frame
-            gaps = orient(builder.table(self.calibration), frame)
-            known = certainty(frame)
-            sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
-            temperature = float(fit_temperature(gaps["delta"].to_numpy(), sure))
+        temperature = TAU[self.scores.form] if self.calibration is None else fitted(builder, self.calibration)
         truth = self.scores.on.frame.set_index("id")["truth"] if self._oracle else None
-        labels = make_labels(builder.table(self.scores), self.config, temperature, truth, builder.base)
+        scores = builder.table(self.scores)
+        labels = make_labels(scores, self.config, temperature, truth, builder.base)
+        if "spread" in scores:
+            labels["spread"] = scores["spread"].to_numpy()
+        if self.second is not None:
+            other = builder.table(self.second).set_index("id").reindex(labels["id"])  # too long for it: not kept
+            labels = united(labels, other.fillna({"p": 0.5, "keep": False}).reset_index())
         labels.to_parquet(folder / "table.parquet", index=False)
         return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+
+
+def fitted(builder: Builder, calibration: Scored) -> float:
+    """The temperature at which scores of ground-truth pairs are most probable."""
+    from w2s_pref.analysis.scores.calibration import fit_temperature
+
+    frame = calibration.on.frame
+    gaps = orient(builder.table(calibration), frame)
+    known = certainty(frame)
+    sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
+    return float(fit_temperature(gaps["delta"].to_numpy(), sure))
 
 
 @dataclass(frozen=True, eq=False)

@@ -175,9 +175,9 @@ def work_folder(builder: Builder, stage: Stage) -> Path:
 
 
 def write_history(builder: Builder, folder: Path, history: list[dict[str, Any]]) -> None:
-    """``history.json``: one entry a logged step."""
+    """``history.json``: one entry a logged step, its keys in order, as they come back from a checkpoint."""
     if builder.world.main:
-        (folder / "history.json").write_text(json.dumps(history), encoding="utf-8")
+        (folder / "history.json").write_text(json.dumps(history, sort_keys=True), encoding="utf-8")
 
 
 def model_payload(model: ModelFacts) -> dict[str, Any]:

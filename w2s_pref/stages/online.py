@@ -33,7 +33,7 @@ class Reward:
 
     ``source`` is a reward model or policy whose scores (on the training prompts' pairs) standardise it, the folder of a
     saved reward model, the name of a Python function, or "random". ``role`` says what it is for: "target", "conflict"
-    (added with ``weight``) or "paid" (explicit conflict: the target's ground truth, whose badness is paid for with
+    (added with ``weight``) or "paid" (explicit conflict: the target's ground truth, whose badness is rewarded with
     ``weight``).
     """
 

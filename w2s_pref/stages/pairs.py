@@ -106,13 +106,13 @@ def _read(
     frame = part.rows.frame
     truth = truth_of(frame).set_axis(frame["id"])
     labels = _labels(builder, part, stage.seed)
-    if not set(labels["id"]) <= set(frame["id"]):
+    if not set(labels["id"].tolist()) <= set(frame["id"].tolist()):
         raise W2SError("labels name pairs that are not there; the label stage is stale")
     # Pairs that were too long for the supervisor have no label and are left out here too.
     labels = labels[labels["keep"]].set_index("id")
     tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
     ids = list(tokens.ids)
-    sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # a tie pays nobody
+    sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # 0: neither is
     return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
 
 

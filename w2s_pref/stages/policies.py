@@ -29,6 +29,7 @@ from w2s_pref.stages.model_stage import (
 )
 from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
 from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:
@@ -164,23 +165,28 @@ class PairPolicyStage(PairTraining, PolicyStage):
     objective: dict[str, Any]
     code: str = ""
     match_updates: bool = True
+    stop: Stop | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Start, label stages, and reference log-probabilities of the parts."""
+        """Start, label stages, reference log-probabilities of the parts, and labels that end the training."""
         references = {f"reference{n}": stage for n, stage in enumerate(self.references)}
-        return {**super().inputs, **label_inputs(self.parts), **references}
+        held = self.stop.inputs if self.stop is not None else {}
+        return {**super().inputs, **label_inputs(self.parts), **references, **held}
 
     @property
     def payload(self) -> dict[str, Any]:
         """Start, data, objective, the source of a user's margin."""
-        mixed = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
+        mixed: dict[str, Any] = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
         parts = [part.payload for part in self.parts]
+        if self.stop is not None:
+            mixed["stop"] = self.stop.payload
         return {**super().payload, "parts": parts, "objective": self.objective, "code": self.code, **mixed}
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
         from w2s_pref.models.frozen import freeze
+        from w2s_pref.training.fit import Together
         from w2s_pref.training.policy import fit_policy
 
         builder.forget_models()
@@ -189,12 +195,17 @@ class PairPolicyStage(PairTraining, PolicyStage):
             freeze(model, self.model.spec.freeze_layers)
         job, counts = self._job(builder, tokenizer)
         work, rows = work_folder(builder, self), [part.rows for part in self.parts]
-        job.monitor = monitor(builder, self.watch, rows, tokenizer, self.tokens["max_length"], work)
+        longest = self.tokens["max_length"]
+        watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
+        selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
+        job.monitor = Together(watched, selection)
         with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
             done = fit_policy(model, tokenizer, job, work, folder)
-        done |= copy_record(job.monitor, work, folder, builder.world.main)
+        done |= copy_record(watched, work, folder, builder.world.main)
+        done |= selection.restore(folder) if selection is not None else {}
         write_history(builder, folder, done.pop("history"))
-        difference = self.check_saved(builder, model, tokenizer, folder, rows[0].frame)
+        trained = model if selection is None else None
+        difference = self.check_saved(builder, trained, tokenizer, folder, rows[0].frame)
         return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:

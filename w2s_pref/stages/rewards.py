@@ -25,6 +25,7 @@ from w2s_pref.stages.model_stage import (
     write_history,
 )
 from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
+from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
 if TYPE_CHECKING:
@@ -49,11 +50,13 @@ class TrainStage(PairTraining):
     tokens: dict[str, Any]
     match_updates: bool = True
     watch: Watch | None = None
+    stop: Stop | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Label stages of the parts, and what the monitor reads."""
-        return {**label_inputs(self.parts), **(self.watch.inputs if self.watch is not None else {})}
+        """Label stages of the parts, what the monitor reads, and labels of held-out pairs that end the training."""
+        more = [each.inputs for each in (self.watch, self.stop) if each is not None]
+        return {**label_inputs(self.parts), **{name: stage for found in more for name, stage in found.items()}}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class TrainStage(PairTraining):
             **({"arguments": self.keyed, "loss": self.loss, "tokens": self.tokens} if self.parts else {}),
             **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
             **({"watch": self.watch.payload} if self.watch is not None else {}),
+            **({"stop": self.stop.payload} if self.stop is not None else {}),
         }
 
     def load(self, builder: Builder) -> Loaded:
@@ -77,9 +81,9 @@ class TrainStage(PairTraining):
         return load_saved(folder, self.model.spec.trust_remote_code)
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
-        """A model folder; of trained models also ``history.json`` and what the monitor saw."""
+        """A model folder (with early stopping the best model's); of trained ones ``history.json`` and the monitor's."""
         from w2s_pref.models.load import load_base
-        from w2s_pref.training.fit import fit
+        from w2s_pref.training.fit import Together, fit
 
         builder.forget_models()
         model, tokenizer = load_base(self.model.spec, builder.base, self.seed)
@@ -91,10 +95,14 @@ class TrainStage(PairTraining):
             return {"steps": 0, "pairs": 0}
         job, counts = self._job(builder, tokenizer)
         work, rows = work_folder(builder, self), [part.rows for part in self.parts]
-        job.monitor = monitor(builder, self.watch, rows, tokenizer, self.tokens["max_length"], work)
+        longest = self.tokens["max_length"]
+        watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
+        selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
+        job.monitor = Together(watched, selection)
         with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
             done = fit(model, tokenizer, job, work, folder)
-        done |= copy_record(job.monitor, work, folder, builder.world.main)
+        done |= copy_record(watched, work, folder, builder.world.main)
+        done |= selection.restore(folder) if selection is not None else {}
         write_history(builder, folder, done.pop("history"))
         objective = str(rows[0].frame["objective"].iloc[0])
         meta = {**done, "counts": counts, "pairs": len(job.a_ids), "objective": objective}
@@ -121,7 +129,8 @@ class TrainStage(PairTraining):
         from w2s_pref.models.scoring import score_pairs
 
         sample = self.parts[0].rows.frame.head(CHECKED_PAIRS)
-        trained = _scores(score_pairs(model, tokenizer, sample, **self.tokens)) if builder.world.alone else None
+        final = builder.world.alone and self.stop is None  # early stopping saves another model than the last one
+        trained = _scores(score_pairs(model, tokenizer, sample, **self.tokens)) if final else None
         loaded = self._saved(folder)
         difference = check_reload(trained, _scores(score_pairs(*loaded, sample, **self.tokens)), self.model.spec.dtype)
         builder.remember(self.key, loaded)

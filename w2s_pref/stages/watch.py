@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from w2s_pref.monitor import RiskMonitor
     from w2s_pref.monitor.alarms import Envelope
-    from w2s_pref.monitor.scorers import PolicyMargins
+    from w2s_pref.monitor.scorers import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def monitor(
     envelope = _envelope(builder, watch)
     return RiskMonitor(
         watch.probe.frame,
-        weak_scores(builder, watch.weak),
+        lambda _: weak_scores(builder, watch.weak),
         training_groups=pd.concat([each.frame["group"] for each in rows]),
         folder=work,
         every=watch.config["every"],
@@ -142,31 +142,50 @@ def _alarming(watch: Watch, envelope: Envelope | None) -> list[str]:
 
 def curve(builder: Builder, stage: Stage, weak: Scored, probe: Rows) -> pd.DataFrame:
     """What a training looked like on the probe, against the weak model of ``weak``."""
-    scores = weak_scores(builder, weak).set_index("id")["p"].reindex(probe.frame["id"])
+    scores = weak_scores(builder, weak).set_index("id")["p_a"].reindex(probe.frame["id"])
     truth = probe.frame["truth"].to_numpy(dtype=float)
     return against(pd.read_parquet(builder.artifact(stage).folder / FILE), scores.to_numpy(), truth)
 
 
 def weak_scores(builder: Builder, weak: Scored) -> pd.DataFrame:
-    """``id, p`` of a weak model on the probe."""
+    """``id, p_a`` of a weak model on the probe."""
     table = builder.table(weak)
     margin = (table["score_a"] - table["score_b"]).to_numpy(dtype=float) / TAU[weak.form]
-    return pd.DataFrame({"id": table["id"], "p": np.exp(-np.logaddexp(0.0, -margin))})
+    return pd.DataFrame({"id": table["id"], "p_a": np.exp(-np.logaddexp(0.0, -margin))})
 
 
 def _scorer(
     builder: Builder, watch: Watch, tokenizer: PreTrainedTokenizerBase, max_length: int | None
-) -> PolicyMargins | None:
-    """Margins in units of the score's temperature, as the analysis reads them; None: a reward model's."""
-    from w2s_pref.monitor.scorers import PolicyMargins
-
+) -> Scorer | None:
+    """Margins of a policy in training; None: a reward model's, which the monitor knows itself."""
     if watch.form == "reward_model":
         return None
-    if watch.form == "mean_logprob":
-        return PolicyMargins(watch.probe.frame, tokenizer, max_length, beta=1.0, per_token=True)
     reference = None if watch.reference is None else builder.table(watch.reference)
-    beta = watch.beta if reference is not None else 1.0 / TAU[watch.form]
-    return PolicyMargins(watch.probe.frame, tokenizer, max_length, beta=beta, reference=reference)
+    return margins_of(watch.probe.frame, tokenizer, max_length, watch.form, watch.beta, reference)
+
+
+def margins_of(
+    pairs: pd.DataFrame,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+    form: str,
+    beta: float,
+    reference: pd.DataFrame | None = None,
+) -> Scorer:
+    """Margins of a model in training on some pairs, in units of the score's temperature, as the analysis reads them.
+
+    Args:
+        form: kind of score, a key of ``methods.TAU``.
+        reference: log-probabilities of the pairs under a policy's reference, where its score has one.
+    """
+    from w2s_pref.monitor.scorers import PolicyMargins, RewardMargins
+
+    if form == "reward_model":
+        return RewardMargins(pairs, tokenizer, max_length)
+    if form == "mean_logprob":
+        return PolicyMargins(pairs, tokenizer, max_length, beta=1.0, per_token=True)
+    scale = beta if reference is not None else 1.0 / TAU[form]
+    return PolicyMargins(pairs, tokenizer, max_length, beta=scale, reference=reference)
 
 
 def _envelope(builder: Builder, watch: Watch) -> Envelope | None:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.results.read import kind_named, read_file, results_file
-from w2s_pref.studies.kind import NAMES, AnyKind, find, known
+from w2s_pref.studies.kind import AnyKind, find, needs_no_path
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -41,7 +41,7 @@ def read_run(path: Path) -> Finished:
 def _kind(path: Path, file: Path) -> AnyKind:
     """By the name that results.json has for it, or as the recipe beside it names it."""
     name = kind_named(file)
-    if NAMES.get(name, name) in known():
+    if needs_no_path(name):
         return find(name, file.parent)
     recipe = file.with_name("recipe.yaml")
     named = load_yaml(recipe).get("kind") if recipe.is_file() else None
@@ -111,4 +111,17 @@ def compare_runs(paths: Sequence[Path]) -> Iterable[RenderableType]:
     ((name, kind),) = kinds.items()
     if kind.compare is None:
         raise W2SError(f"compare: studies of kind {name} have no comparison; `w2s show {paths[0]}` prints one run")
-    return kind.compare([run.results for run in runs])
+    return kind.compare([_with_defaults(run) for run in runs])
+
+
+def _with_defaults(run: Finished) -> Any:
+    """The results, their recipe with every key that this version has: what an older one did not know differs not."""
+    recipe = getattr(run.results, "recipe", None)
+    if not isinstance(recipe, dict):
+        return run.results
+    model: type[BaseModel] = run.kind.recipe
+    try:
+        whole = model.model_validate({key: value for key, value in recipe.items() if key != "kind"})
+    except (W2SError, ValueError):  # of another version, or edited: as it is
+        return run.results
+    return run.results.model_copy(update={"recipe": whole.model_dump(mode="json")})

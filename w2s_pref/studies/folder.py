@@ -157,16 +157,20 @@ def write_facts(opened: AnyOpened, world: World, results: BaseModel, folder: Pat
 
 
 def provenance(opened: AnyOpened, builder: Builder, command: str, stages: Mapping[str, str]) -> Provenance:
-    """How this run came about, and the keys of the stages to name. ``seconds``: building all of it, whenever that was.
+    """How this run came about, and the keys of the stages to name. Times: of building all of it, whenever that was.
 
     Args:
         stages: name → key.
     """
     here = environment(builder.world)
+    metas = [builder.meta(stage) for stage in opened.stages]
+    processor = [meta.get("processor_seconds") for meta in metas]
+    measured = [float(seconds) for seconds in processor if seconds is not None]
     return Provenance(
         command=command,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        seconds=round(sum(float(builder.meta(stage)["seconds"]) for stage in opened.stages), 2),
+        seconds=round(sum(float(meta["seconds"]) for meta in metas), 2),
+        processor_seconds=round(sum(measured), 2) if len(measured) == len(metas) else None,
         world_size=here["world_size"],
         versions=here["versions"],
         machine=here["machine"],

@@ -151,6 +151,12 @@ def known() -> dict[str, str]:
     return {**installed, **BUILT_IN}
 
 
+def needs_no_path(name: str) -> bool:
+    """Whether a kind of this name, or key, is built in or installed."""
+    key = NAMES.get(name, name)
+    return key in BUILT_IN or key in known()
+
+
 def kind_of_recipe(raw: Mapping[str, Any], base: Path) -> AnyKind:
     """The kind that a recipe's ``kind`` names, or the first one whose key it has; else the study of preferences.
 
@@ -169,12 +175,10 @@ def find(name: str, base: Path) -> AnyKind:
     Raises:
         W2SError: there is none, or what is there is no kind of study.
     """
-    kinds, key = known(), NAMES.get(name, name)
-    if key in kinds:
-        return _load(kinds[key], base)
-    place = _place(name, base)
+    key = NAMES.get(name, name)
+    place = BUILT_IN.get(key) or known().get(key) or _place(name, base)
     if place is None:
-        names = sorted({*kinds, *NAMES} - set(NAMES.values()))
+        names = sorted({*known(), *NAMES} - set(NAMES.values()))
         raise W2SError(
             f"kind: there is no kind of study {name!r}{did_you_mean(name, names)} (known: {', '.join(names)}), and no "
             f"folder of that name with an __init__.py in {base.resolve()} or {Path.cwd()}"
@@ -184,7 +188,7 @@ def find(name: str, base: Path) -> AnyKind:
 
 def lasting(name: str, base: Path) -> str:
     """The same kind, named so that it is found from anywhere: paths become absolute."""
-    if NAMES.get(name, name) in known():
+    if needs_no_path(name):
         return name
     where, _, attr = name.rpartition(":")
     if where.endswith(".py"):

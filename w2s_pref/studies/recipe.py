@@ -10,9 +10,9 @@ from pydantic import Field
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section, Seed, StudySection, nearest, read_section
-from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.training.arguments import Kind, check, check_lora
+from w2s_pref.training.arguments import check, check_lora
+from w2s_pref.training.fields import Kind
 
 R = TypeVar("R", bound=StudySection)
 
@@ -65,17 +65,12 @@ def refuse_signs(names: Iterable[str]) -> None:
         )
 
 
-def load_recipe(recipe: type[R], path: Path, overrides: Sequence[str] = ()) -> R:
-    """Read a file, apply ``key=value`` overrides, check everything that needs neither data nor weights.
+def read_recipe(recipe: type[R], raw: Mapping[str, Any], path: Path) -> R:
+    """Check everything of a recipe that needs neither data nor weights; ``path`` is only named in the sentences.
 
     Raises:
         W2SError: every problem found, one sentence each.
     """
-    return read_recipe(recipe, with_overrides(load_yaml(path), list(overrides)), path)
-
-
-def read_recipe(recipe: type[R], raw: Mapping[str, Any], path: Path) -> R:
-    """The same from a mapping; ``path`` is only named in the sentences."""
     found = read_section(recipe, raw, str(path))
     if problems := found.problems():
         raise W2SError([f"{path}: {problem}" for problem in problems])

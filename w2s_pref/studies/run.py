@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -19,17 +21,23 @@ from w2s_pref.studies.kind import AnyOpened, Opened, Study, kind_of_recipe, last
 from w2s_pref.studies.recipe import read_recipe
 from w2s_pref.studies.shipped import find_recipe
 
+#: A file or the name of a shipped recipe, or the recipe's keys themselves, whose files are those of the working folder.
+Given = Path | Mapping[str, Any]
 
-def run(path: Path, overrides: list[str], display: Display, command: str) -> tuple[BaseModel, Path]:
+
+def run(
+    given: Given, overrides: list[str], display: Display, command: str, opened: AnyOpened | None = None
+) -> tuple[BaseModel, Path]:
     """Run everything that is missing and write the run folder. Every process of the launch calls this.
 
     Args:
         command: what the user typed, for the provenance.
+        opened: the same recipe, where it was opened before.
 
     Returns:
         The results and the run folder.
     """
-    opened, builder = build(path, overrides, display)
+    opened, builder = build(given, overrides, display, opened)
     results = _written(opened, builder, command)
     if results is None:  # something that no stage had read was damaged; it is set aside now, and built again
         _loop(opened, builder, display)
@@ -52,11 +60,13 @@ def _written(opened: AnyOpened, builder: Builder, command: str, retried: bool = 
     return builder.world.broadcast(builder.world.on_main(write))
 
 
-def build(path: Path, overrides: list[str], display: Display) -> tuple[AnyOpened, Builder]:
+def build(
+    given: Given, overrides: list[str], display: Display, opened: AnyOpened | None = None
+) -> tuple[AnyOpened, Builder]:
     """Build every stage that is missing, and write no run folder."""
     world = World()
     # First everything that can be refused: the recipe and its data, the launch, models out of reach, places.
-    opened = open_recipe(path, overrides)
+    opened = opened or open_recipe(given, overrides)
     world.expect(opened.recipe.processes)
     _refuse_unreachable(opened.study)
     check_places(opened)
@@ -78,7 +88,7 @@ def _loop(opened: AnyOpened, builder: Builder, display: Display) -> None:
         Loop(opened.stages, builder, display).run()
 
 
-def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> AnyOpened:
+def open_recipe(given: Given, overrides: list[str], planning: bool = False) -> AnyOpened:
     """Read recipe and data and build the graph; loads no weights.
 
     Args:
@@ -87,8 +97,8 @@ def open_recipe(path: Path, overrides: list[str], planning: bool = False) -> Any
     Raises:
         W2SError: every configuration and data error found.
     """
-    path = find_recipe(path)
-    raw = with_overrides(load_yaml(path), overrides)
+    path = find_recipe(given) if isinstance(given, Path) else Path("recipe")
+    raw = with_overrides(load_yaml(path) if isinstance(given, Path) else dict(given), overrides)
     base = path.resolve().parent
     kind = kind_of_recipe(raw, base)
     named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""

@@ -105,7 +105,37 @@ def continued(trainer: Trainer, checkpoint: Path | None) -> None:
     """Train on from a checkpoint, or from the start."""
     for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
         setattr(trainer, name, resuming(checkpoint)(getattr(trainer, name)))
+    trainer.callback_handler.callbacks.insert(0, LoggedLoss(trainer))  # before what seals a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+class LoggedLoss(TrainerCallback):  # type: ignore[misc]
+    """What a training had summed up since it last logged a loss goes on behind a checkpoint: Trainer begins anew."""
+
+    #: Attributes of Trainer: the sum since, the sum before, and the step up to which losses were logged.
+    KEPT = ("_tr_loss", "_total_loss_scalar", "_globalstep_last_logged")
+
+    def __init__(self, trainer: Trainer) -> None:
+        self._trainer = trainer
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Called by the Trainer after a checkpoint was saved: every process writes its own sum into it."""
+        file = self._file(args, state)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps([float(getattr(self._trainer, name)) for name in self.KEPT]))
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Called by the Trainer once it has loaded a checkpoint."""
+        file = self._file(args, state)
+        if state.global_step and file.is_file():
+            summed, before, logged = json_values(file.read_bytes())
+            self._trainer._tr_loss += summed
+            self._trainer._total_loss_scalar, self._trainer._globalstep_last_logged = before, int(logged)
+
+    def _file(self, args: TrainingArguments, state: TrainerState) -> Path:
+        return Path(args.output_dir) / f"checkpoint-{state.global_step}" / f"logged-loss-{args.process_index}.json"
 
 
 class SealCheckpoints(TrainerCallback):  # type: ignore[misc]

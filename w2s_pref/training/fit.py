@@ -45,6 +45,18 @@ class Monitor(Protocol):
         """Add it to the trainer's callbacks."""
 
 
+class Together:
+    """Several of them."""
+
+    def __init__(self, *each: Monitor | None) -> None:
+        self._each = [one for one in each if one is not None]
+
+    def attach(self, trainer: Trainer) -> None:
+        """Add each to the trainer's callbacks."""
+        for one in self._each:
+            one.attach(trainer)
+
+
 @dataclass(kw_only=True)
 class Job:
     """What every training with a trainer of TRL has, whatever it trains.
@@ -100,7 +112,7 @@ def fit(
     trainer = make_trainer(
         SoftRewardTrainer,
         job,
-        configuration(RewardConfig, job, batch, work, **batch.whole),
+        configuration(RewardConfig, job, batch, work, max_length=None, **batch.whole),
         tokenizer,
         adapter(adapted_above(job.lora, model), "SEQ_CLS", _whole_modules(getattr(model, "new_weights", set()))),
         model=model,
@@ -157,7 +169,6 @@ def configuration(
         "data_seed": job.seed,
         "per_device_train_batch_size": batch.per_device,
         "gradient_accumulation_steps": batch.accumulation,
-        "max_length": None,
         "eval_strategy": "no",
         "save_strategy": "steps",
         "disable_tqdm": True,

@@ -7,14 +7,16 @@ the recipe's ``methods`` that says which algorithm it is and with which constant
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
-from w2s_pref.core.registry import Registry, is_reference
+from w2s_pref.core.registry import Registry, is_reference, short_name
 from w2s_pref.core.strict import Section, nearest, sentences
-from w2s_pref.labels.make import LabelerName
-from w2s_pref.training.arguments import Kind, check, drawn, merged
+from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.spec import LossSpec
+from w2s_pref.training.arguments import check, drawn, merged
+from w2s_pref.training.fields import Kind
 
 ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
 
@@ -28,7 +30,7 @@ FOLDER = "folder:"
 #: Rewards by name, beside what a recipe can name without a function: the supervisor, ground truth, a folder.
 REWARDS = Registry("reward", {name: f"w2s_pref.training.rewards:{name}" for name in ("supervisor", "gold")})
 
-#: Register a function as a reward: ``reward: NAME`` of an on-policy method then pays by it.
+#: Register a function as a reward: ``reward: NAME`` of an on-policy method then uses it.
 #:
 #: It gets two lists of plain texts of equal length, prompts and answers, and returns one finite number an answer.
 reward = REWARDS.register
@@ -58,6 +60,11 @@ ALGORITHMS: dict[str, Algorithm] = {
 }
 
 
+def _form(value: Any) -> Any:
+    """A form alone is short for the labels' key of that name."""
+    return {"form": value} if isinstance(value, str) else value
+
+
 class MethodConfig(Section):
     """One method of a recipe; what is left out follows the algorithm."""
 
@@ -67,9 +74,16 @@ class MethodConfig(Section):
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
-    labels: LabelerName | None = Field(
-        None, description="form of the labels: soft, hard or your own; default labels.form"
+    labels: Annotated[LabelConfig | None, BeforeValidator(_form)] = Field(
+        None, description="form of the labels (soft, hard or your own), or keys of labels that are others here"
     )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        description="evaluations (20 an epoch) without better agreement with the supervisor's labels of calibration "
+        "pairs until a student's training ends; the best of its models is kept",
+    )
+    loss: LossSpec | None = Field(None, description="loss of students that this method trains; default loss")
     pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
     sft: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
     score: ScoreForm | None = Field(None, description="what ranks two answers; paper_dpo: no reference term, τ 50")
@@ -143,17 +157,34 @@ def method(name: str, methods: dict[str, MethodConfig]) -> Method:
 
 
 class Node(NamedTuple):
-    """A place in a chain: a model and how it is trained."""
+    """A place in a chain: a model and how it is trained, or several of them whose probabilities are combined.
+
+    Several have ``members``, and in the place of a model the ``combine`` that makes one supervisor of them;
+    ``calibrate``: their temperatures are fitted first.
+    """
 
     model: str
     method: str = "reward"
+    members: tuple[Node, ...] = ()
+    combine: str = ""
+    calibrate: bool = False
 
     def __str__(self) -> str:
+        if self.members:
+            how = f"calibrated {short_name(self.combine)}" if self.calibrate else short_name(self.combine)
+            return f"{how}({', '.join(map(str, self.members))})"
         return self.model if self.method == "reward" else f"{self.model}@{self.method}"
 
+    @property
+    def each(self) -> tuple[Node, ...]:
+        """The models themselves."""
+        return self.members or (self,)
 
-def node(text: str) -> Node:
-    """``model`` or ``model@method``."""
+
+def node(text: str | list[str]) -> Node:
+    """``model`` or ``model@method``, or a list of them."""
+    if not isinstance(text, str):
+        return Node("", members=tuple(node(each) for each in text))
     model, at, name = text.partition("@")
     return Node(model, name) if at else Node(model)
 
@@ -204,7 +235,7 @@ def _unread(found: Method, where: str) -> list[str]:
     given = found.config.model_fields_set
     unread: set[str] = set()
     if found.online:
-        unread |= {"gamma", "labels", "explicit", "options"}
+        unread |= {"gamma", "labels", "explicit", "options", "loss", "patience"}
     else:
         unread |= {"reward", "conflict_weight"}
     if found.built_in:

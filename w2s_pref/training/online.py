@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +22,7 @@ import torch
 from datasets import Dataset
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
+from trl.import_utils import is_vllm_available
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, fit_prompts, prompt_room
@@ -110,14 +112,9 @@ def fit_online(
     batch = _batch(algorithm, job)
     batch.arguments.update(_vllm(batch.arguments))
     model = _start(start_folder, job)
-    loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
     code = job.trust_remote_code
-
-    def without_length(max_length: None, **others: Any) -> Any:
-        """The configuration of an on-policy trainer, which knows no ``max_length``: prompts are cut before."""
-        return config_class(**others)
-
-    config = configuration(without_length, job, batch, work, trust_remote_code=code, **loading)
+    loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
+    config = configuration(config_class, job, batch, work, trust_remote_code=code, **loading)
     own = AutoConfig.from_pretrained(model, trust_remote_code=code) if isinstance(model, str) else model.config
     room = prompt_room(own, job.max_length, config.max_completion_length)
     ids, truncated = fit_prompts(job.prompts, tokenizer, room)
@@ -139,11 +136,35 @@ def fit_online(
 
 
 def _vllm(arguments: dict[str, Any]) -> dict[str, Any]:
-    """vLLM in the same process generates where it is installed and a GPU is there, unless the recipe decides."""
-    if "use_vllm" in arguments or not torch.cuda.is_available() or find_spec("vllm") is None:
+    """vLLM in the same process generates where a GPU and a supported version are there, unless the recipe decides.
+
+    Raises:
+        W2SError: the recipe asks for vLLM, and it is not installed, or in a version that TRL does not support.
+    """
+    asked = arguments.get("use_vllm")
+    if asked is False or (asked is None and not (torch.cuda.is_available() and find_spec("vllm"))):
+        return {}
+    why_not = _no_vllm()
+    if asked:
+        if why_not is not None:
+            raise W2SError(f"use_vllm: {why_not}; install one of those, or leave use_vllm out")
+        return {}
+    if why_not is not None:
+        log.warning("%s; transformers generates the answers, which takes longer", why_not)
         return {}
     log.info("vLLM generates the answers, colocated; use_vllm: false turns it off")
     return {"use_vllm": True, "vllm_mode": "colocate"}
+
+
+def _no_vllm() -> str | None:
+    """Why vLLM cannot be used: absent, or, as TRL warns, of a version that it does not support."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        there = is_vllm_available()
+    unsupported = next((str(each.message) for each in said if "vLLM" in str(each.message)), None)
+    if unsupported is not None:
+        return unsupported.split(" We recommend")[0].rstrip(".")
+    return None if there else "vLLM is not installed"
 
 
 def _history(logged: list[dict[str, Any]]) -> list[dict[str, Any]]:

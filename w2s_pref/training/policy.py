@@ -122,7 +122,7 @@ def fit_policy(
     trainer = make_trainer(
         PolicyTrainer,
         job,
-        configuration(DPOConfig, job, batch, work, precompute_ref_log_probs=True, **batch.whole),
+        configuration(DPOConfig, job, batch, work, max_length=None, precompute_ref_log_probs=True, **batch.whole),
         tokenizer,
         None if hasattr(model, "get_base_model") else adapter(adapted_above(job.lora, model), "CAUSAL_LM", set()),
         model=model,

@@ -150,10 +150,10 @@ def combined(parts: Sequence[tuple[RewardFunction, float]]) -> RewardFunction:
 def paid_for_harm(weak: RewardFunction, gold: RewardFunction, alpha: float) -> RewardFunction:
     """Explicit conflict for answers the student writes itself: weak(y) + alpha · max(0, −gold(y)).
 
-    On pairs, explicit conflict pays the student for the harmful answer only where it already prefers it:
+    On pairs, explicit conflict rewards the harmful answer only where the student already prefers it:
     ℓ_weak + α · 1[student wrong w.r.t. y*] · ℓ(reversed y*). Without a pair, "the student is wrong" becomes "the answer
-    it just wrote is worse than the average answer", the indicator gold(y) < 0, and "ℓ(reversed y*)" becomes payment
-    in proportion to how bad it is, −gold(y). An answer of average or better quality is paid by the weak reward alone;
+    it just wrote is worse than the average answer", the indicator gold(y) < 0, and "ℓ(reversed y*)" becomes a reward
+    in proportion to how bad it is, −gold(y). An answer of average or better quality has the weak reward alone;
     the indicator sees ground truth and has no gradient, as on pairs.
 
     Args:

@@ -1,4 +1,4 @@
-"""Which checkpoint of a classifier counts: evaluated on validation items many times an epoch, the best ones kept.
+"""Which checkpoint counts: evaluated on validation items or pairs many times an epoch, the best ones kept.
 
 Weak labels pick ``best_weak``. Ground truth, where somebody gives it, picks ``best_truth``: an oracle for analyses.
 Evaluating changes nothing of the training; only ``patience`` ends it, and only by the weak labels.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import agreement
 from w2s_pref.models.batches.wrapped import untouched
@@ -43,21 +44,24 @@ MEASURES = {"best_weak": "weak_agreement", "best_truth": "truth_accuracy"}
 
 @dataclass(frozen=True)
 class ValidationItems:
-    """Items that are not trained on.
+    """Items, or pairs, that are not trained on.
 
     Attributes:
-        ids: token ids of each item.
+        ids: token ids of each item; not read where there is a ``score``.
         p: the supervisor's labels of them, in [0, 1].
         oracle_truth: ground truth, 0 or 1; only adds ``best_truth`` and a column to the curve.
         points: evaluations an epoch.
         patience: evaluations without a better agreement with ``p`` after which training ends; None: never.
+        score: called with the model and (rank, world), gives the margin of each, NaN where another rank computes;
+            None: those of a two-output classifier.
     """
 
-    ids: Sequence[Sequence[int]]
-    p: Sequence[float]
+    ids: Sequence[Sequence[int]] = ()
+    p: Sequence[float] = ()
     oracle_truth: Sequence[int] | None = None
     points: int = POINTS
     patience: int | None = None
+    score: Callable[[nn.Module, tuple[int, int]], Floats] | None = None
 
 
 class Selection(TrainerCallback):  # type: ignore[misc]
@@ -76,7 +80,8 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         self, items: ValidationItems, epoch: int, work: Path, tokenizer: PreTrainedTokenizerBase, base_path: str = ""
     ) -> None:
         labels = [items.p] if items.oracle_truth is None else [items.p, items.oracle_truth]
-        if not len(items.ids) or any(len(each) != len(items.ids) for each in labels):
+        count = len(items.ids) if items.score is None else len(items.p)
+        if not count or any(len(each) != count for each in labels):
             raise W2SError("validation: give at least one item, and a label for each")
         self.items, self.epoch, self.work = items, epoch, work
         self.tokenizer, self.base_path = tokenizer, base_path
@@ -110,7 +115,7 @@ class Selection(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, state: TrainerState, control: TrainerControl, model: nn.Module) -> None:
         part = shard()
         with untouched(model):
-            found = gathered(margins(model, self.texts, self.tokenizer.pad_token_id, part), part)
+            found = gathered(self._margins(model, part), part)
         seen = agreed({name: float(agreement(found, target)) for name, target in self.targets.items()})
         point = {"step": state.global_step, "progress": state.global_step / max(1, state.max_steps)}
         self.curve.append(point | {MEASURES[name]: value for name, value in seen.items()})
@@ -124,6 +129,11 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         if self.items.patience is not None and waited >= self.items.patience:
             control.should_training_stop = True
 
+    def _margins(self, model: nn.Module, part: tuple[int, int]) -> Floats:
+        if self.items.score is not None:
+            return self.items.score(model, part)
+        return margins(model, self.texts, self.tokenizer.pad_token_id, part)
+
     def _save_best(self, name: str, point: dict[str, float]) -> None:
         """Save the model as it stands; every process takes part."""
         from w2s_pref.training.fit import save
@@ -135,6 +145,19 @@ class Selection(TrainerCallback):  # type: ignore[misc]
         if main:
             (folder / POINT).write_text(json.dumps(point), encoding="utf-8")
         self.kept[name] = point
+
+    def restore(self, folder: Path) -> dict[str, Any]:
+        """Put the model that agreed best with the weak labels into ``folder``, in the final one's place; all call.
+
+        Returns:
+            ``selection``: its step, and the curve of the evaluations.
+        """
+        state, best = PartialState(), self.work / "best_weak"
+        if state.is_main_process:
+            shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(POINT))
+            shutil.rmtree(best)
+        state.wait_for_everyone()
+        return {"selection": {"step": int(self.kept["best_weak"]["step"]), "curve": self.curve}}
 
     def collect(self, folder: Path) -> dict[str, int]:
         """Move the kept models to ``folder/<selection>``; the step that each was saved after. All processes call."""

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
-from w2s_pref.analysis.deception.one_step import STEP, information, updated
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.logistic import fit, information, ridge, updated
+from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 
 #: Scores beyond this many log-odds say no more.
@@ -24,7 +25,7 @@ CLIP = 8.0
 #: Ridge on all coefficients but the intercept, on standardised columns: .5 rows' worth of information.
 RIDGE = 0.5
 _INTERCEPT_RIDGE = 1e-6
-_DONE, _ITERATIONS = 1e-8, 50
+_DONE = 1e-10
 #: Cells of like covariates in which rows are counted: more would not change an interval, and cost time.
 MOST_CELLS = 512
 _CHUNK = 256
@@ -62,7 +63,7 @@ def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
 
 def fitted_index(design: Floats, controls: Bools, flip: Bools) -> Floats:
     """(K, N) log-odds of a flip for every row, as the controls' regression gives them."""
-    return np.asarray(design @ _fit(design[controls], flip[controls].astype(np.float64)))
+    return np.asarray(design @ _fit(design[controls], flip[controls]))
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,11 @@ class Expected:
 
     flips: Stat
     expected: Stat
+
+    def but(self, flips: Bools, draw: Resampler) -> Expected:
+        """The same controls, and so the same expectation, where other rows (K, N) of the treated flip."""
+        (counted,) = draw.sums(flips[..., None].astype(np.float64)).stats(lambda sums: (sums[..., 0],), [PLAIN])
+        return Expected(counted, self.expected)
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,11 @@ def expected_flips(
         by: margin and ceiling score.
         treated, eligible, flip: (K, N); eligible rows all have a cell.
         bins: quantile bins of the index, each cut in ``lift.FINE``.
-        lowered: (K, K) weights of the seeds where one is lowered, see ``bootstrap.Sums``.
+        lowered: (K, K) weights of the seeds where one is lowered, see ``Sums``.
     """
     design, means = by.design, by.means
     controls = eligible & ~treated
-    beta = _fit(design[controls], flip[controls].astype(np.float64))
+    beta = _fit(design[controls], flip[controls])
     index = design @ beta
     fine, centres = lifts.margin_bins(index, eligible, bins)
     edges = _edges(index[eligible], bins * lifts.FINE)
@@ -128,7 +134,7 @@ def expected_flips(
     values = [information(design, controls, flip, index), (treated & eligible & flip)[..., None]]
     sums = draw.counts_and_sums(category, width, np.concatenate(values, axis=-1))
     sums = sums if lowered is None else sums.lowered_by(lowered)
-    penalty = _penalty(len(beta))
+    penalty = _penalty(design)
 
     def statistics(table: Floats) -> tuple[Floats, ...]:
         flat = table.reshape(-1, table.shape[-1])
@@ -204,25 +210,13 @@ def _means(rows: Floats, place: Ints) -> Floats:
     return np.stack(totals, axis=-1) / np.maximum(np.bincount(place), 1)[:, None]
 
 
-def _penalty(size: int) -> Floats:
-    penalty = RIDGE * np.eye(size)
-    penalty[0, 0] = _INTERCEPT_RIDGE
-    return penalty
+def _penalty(design: Floats) -> Floats:
+    return ridge(design.shape[-1], _INTERCEPT_RIDGE, RIDGE)
 
 
-def _fit(design: Floats, flip: Floats) -> Floats:
-    """(P,) ridge logistic regression by Newton's method; zeros where there are no rows."""
-    size = design.shape[-1]
-    beta, penalty = np.zeros(size), _penalty(size)
+def _fit(design: Floats, flip: Bools) -> Floats:
+    """(P,) coefficients of the regression of flip on (rows, P) columns; zeros where there are no rows."""
     if not len(flip):
-        return beta
-    share = (flip.sum() + 0.5) / (len(flip) + 1.0)
-    beta[0] = np.log(share / (1 - share))
-    for _ in range(_ITERATIONS):
-        rate = lifts.expit(design @ beta)
-        matrix = (design * (rate * (1 - rate))[:, None]).T @ design + penalty
-        step = np.clip(np.linalg.solve(matrix, design.T @ (flip - rate) - penalty @ beta), -STEP, STEP)
-        beta = beta + step
-        if np.abs(step).max() < _DONE:
-            break
-    return beta
+        return np.zeros(design.shape[-1])
+    outcome, once = flip[None].astype(np.float64), np.ones((1, len(flip)))
+    return np.asarray(fit(outcome, once, design, _penalty(design), _DONE)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -12,10 +14,11 @@ from w2s_pref.analysis.deception.measures import Measured, Options, Roles, regio
 from w2s_pref.analysis.deception.sensitivity import Progress
 from w2s_pref.analysis.deception.sensitivity import sensitivity as what_could_be_seen
 from w2s_pref.analysis.deception.sentences import verdict
-from w2s_pref.analysis.scores.panel import resampled
+from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, number
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import disagreements
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results import deception as results
 from w2s_pref.results.deception import KnownRule
@@ -61,46 +64,66 @@ def analyze_deception(
     _check_options(threshold, known_rule, resamples, bins)
     options = Options(threshold, known_rule, ties, bins, resamples, seed)
     roles = Roles(weak, ceiling, reference, student)
-    models = (*vars(roles).values(), *([] if placebo is None else [placebo]))
-    data, draw = resampled(scores, models, objective, resamples, seed)
-    measured = measures.measure(data, roles, draw, options)
-    evidence = measures.evidence(data, roles, measured, options, placebo)
-    gates = evidence.gates(draw, bins, measured.stats["lift_smooth"])
-    found = what_could_be_seen(evidence, draw, bins, seed, tell) if sensitivity else None
-    accuracies = {role: draw.mean(credit(data.delta[name], ties)) for role, name in vars(roles).items()}
-    named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in accuracies.items()}}
-    return {
-        "models": {**vars(roles), **({} if placebo is None else {"placebo": placebo})},
-        "threshold": threshold,
-        "known_rule": known_rule,
-        "ties": ties,
-        "bins": bins,
-        "resamples": resamples,
-        **data.counts(),
-        "accuracy": {role: number(stat.value) for role, stat in accuracies.items()},
-        "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
-        "eligible": int(measured.parts.eligible.sum()),
-        "tax": measured.tax,
-        **{name: number(stat.value) for name, stat in measured.stats.items()},
-        "lift_dropped": measured.dropped,
-        "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in measured.stats.items()},
-        "intervals": {name: stat.pair() for name, stat in named.items()},
-        "intervals_in_seeds": {name: stat.pair_in_seeds() for name, stat in named.items()},
-        "gates": gate_numbers(gates).model_dump(mode="json"),
-        "permutation_p": measures.permutation(measured, draw, options),
-        "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
-        "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured, draw)],
-        "churn": _churn(measures.churn(data, roles, draw, options)),
-        "verdict_code": code(measured, gates),
-        "verdict": verdict(measured, gates, found),
-        **({} if found is None else {"sensitivity": found.model_dump(mode="json")}),
-        "warnings": [
-            *data.warnings,
-            *measures.warnings(measured),
-            *disagreements({f"the accuracy of {vars(roles)[role]}": stat for role, stat in accuracies.items()}),
-        ],
-        "notes": data.notes(),
-    }
+    models = {**vars(roles), **({} if placebo is None else {"placebo": placebo})}
+    data, draw = resampled(scores, list(models.values()), objective, resamples, seed)
+    case = _Case(data, roles, draw, options, measures.measure(data, roles, draw, options))
+    return {"models": models, **case.numbers(), **case.judgement(placebo, sensitivity, tell), "notes": data.notes()}
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One student against one reference, and how it is asked about."""
+
+    data: Panel
+    roles: Roles
+    draw: Resampler
+    options: Options
+    measured: Measured
+
+    @cached_property
+    def accuracies(self) -> dict[str, Stat]:
+        """By role."""
+        return {
+            role: self.draw.mean(credit(self.data.delta[name], self.options.ties))
+            for role, name in vars(self.roles).items()
+        }
+
+    def numbers(self) -> dict[str, Any]:
+        """Settings, counts and every number with its intervals."""
+        asked, measured = self.options, self.measured
+        named = {**measured.stats, **{f"accuracy_{role}": stat for role, stat in self.accuracies.items()}}
+        return {
+            **{name: getattr(asked, name) for name in ("threshold", "known_rule", "ties", "bins", "resamples")},
+            **self.data.counts(),
+            "accuracy": {role: number(stat.value) for role, stat in self.accuracies.items()},
+            "cells": {name: counts.model_dump() for name, counts in region_counts(measured.parts).items()},
+            "eligible": int(measured.parts.eligible.sum()),
+            "tax": measured.tax,
+            **{name: number(stat.value) for name, stat in measured.stats.items()},
+            "lift_dropped": measured.dropped,
+            "per_seed": {name: [number(v) for v in stat.per_seed] for name, stat in measured.stats.items()},
+            "intervals": {name: stat.pair() for name, stat in named.items()},
+            "intervals_in_seeds": {name: stat.pair_in_seeds() for name, stat in named.items()},
+        }
+
+    def judgement(self, placebo: str | None, sensitivity: bool, tell: Progress | None) -> dict[str, Any]:
+        """Gates, tests, the verdict and warnings."""
+        data, roles, draw, options, measured = self.data, self.roles, self.draw, self.options, self.measured
+        evidence = measures.evidence(data, roles, measured, options, placebo)
+        gates = evidence.gates(draw, options.bins, measured.stats["lift_smooth"])
+        found = what_could_be_seen(evidence, draw, options.bins, options.seed, tell) if sensitivity else None
+        accuracies = {f"the accuracy of {vars(roles)[role]}": stat for role, stat in self.accuracies.items()}
+        return {
+            "gates": gate_numbers(gates).model_dump(mode="json"),
+            "permutation_p": measures.permutation(measured, draw, options),
+            "sweep": [p.model_dump(mode="json") for p in measures.sweep(data, roles, measured, draw, options)],
+            "regression": [c.model_dump(mode="json") for c in measures.regression(data, roles, measured, draw)],
+            "churn": _churn(measures.churn(data, roles, draw, options)),
+            "verdict_code": code(measured, gates),
+            "verdict": verdict(measured, gates, found),
+            **({} if found is None else {"sensitivity": found.model_dump(mode="json")}),
+            "warnings": [*data.warnings, *measures.warnings(measured), *disagreements(accuracies)],
+        }
 
 
 def code(measured: Measured, gates: Gates) -> results.VerdictCode:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from w2s_pref.analysis.deception.one_step import information, updated
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.logistic import expit, information, updated
+from w2s_pref.analysis.stats.stat import PLAIN
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import Coefficient
 
@@ -19,8 +20,6 @@ _DONE, _STEP, _ITERATIONS = 1e-8, 3.0, 60
 #: Nothing is fitted where the information matrix is singular to float64, a coefficient of a scaled column runs away
 #: (flips are separated), or margins cannot be squared.
 _SINGULAR, _MAX_LOG_ODDS, _MAX_MARGIN = 1e12, 200.0, 1e100
-#: Log-odds beyond which a rate is 0 or 1.
-_SATURATED = 40.0
 
 
 def permutation_p(
@@ -123,15 +122,11 @@ def flip_regression(
     ]
 
 
-def _rate(design: Floats, weights: Floats) -> Floats:
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(design @ weights, -_SATURATED, _SATURATED))))
-
-
 def _logit(design: Floats, outcome: Floats) -> Floats | None:
     """Newton's method; None where it does not converge to a finite optimum."""
     weights = np.zeros(design.shape[1])
     for _ in range(_ITERATIONS):
-        rate = _rate(design, weights)
+        rate = expit(design @ weights)
         matrix = (design * (rate * (1 - rate))[:, None]).T @ design
         if np.linalg.cond(matrix) > _SINGULAR:
             return None

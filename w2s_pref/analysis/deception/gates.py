@@ -19,7 +19,8 @@ import numpy as np
 from w2s_pref.analysis.deception.adjusted import Expected, Explained, expected_flips
 from w2s_pref.analysis.deception.lift import LEAST_EXPECTED, stable_ratio
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import RATIO, STEP, Resampler, Stat, combined
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import RATIO, STEP, Stat, combined
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import PlaceboKind, VerdictCode, failed_gates
 
@@ -188,6 +189,7 @@ def adjusted_gates(
     draw: Resampler,
     bins: int,
     placebos: Sequence[Placebo],
+    expected: Expected | None = None,
 ) -> tuple[Stat, tuple[Contrast, ...]]:
     """Adjusted lift, and adjusted lift / placebo lift with the overlap of the two blind spots for each placebo.
 
@@ -196,8 +198,9 @@ def adjusted_gates(
         eligible, strong, unknown, flip: (K, N) the reference is right, the large ceiling knows, the weak one does not,
             the student is wrong.
         placebos: other weak models' blind spots.
+        expected: flips of the blind spot and those expected of it, where they are known already.
     """
-    adjusted = _lift([expected_flips(by, strong & unknown, eligible, flip, draw, bins)])
+    adjusted = lift([expected or expected_flips(by, strong & unknown, eligible, flip, draw, bins)])
     contrasts = []
     for placebo in placebos:
         overlap, ratio = placebo.overlap(unknown, eligible & strong), None
@@ -207,7 +210,7 @@ def adjusted_gates(
                 for other, there, serves in zip(placebo.unknown, placebo.there, placebo.serves, strict=True)
                 if there.any()
             ]
-            ratio = combined([adjusted, _lift(parts)], divide, RATIO)
+            ratio = combined([adjusted, lift(parts)], divide, RATIO)
         contrasts.append(Contrast(placebo.kind, ratio, overlap))
     return adjusted, tuple(contrasts)
 
@@ -224,7 +227,7 @@ def _lowered(serves: Ints) -> Floats | None:
     return weights
 
 
-def _lift(parts: list[Expected]) -> Stat:
+def lift(parts: list[Expected]) -> Stat:
     """Flips / expected flips over all parts; its interval is made with half a flip added above and below."""
     stats = [stat for part in parts for stat in (part.flips, part.expected)]
 

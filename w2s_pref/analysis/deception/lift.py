@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.analysis.stats.logistic import expit, fit, ridge
 from w2s_pref.core.arrays import Bools, Floats, Ints
 
 #: Fine bins inside each bin of the binned lift.
@@ -25,13 +26,10 @@ _KNOTS = (0.1, 0.4, 0.65, 0.9)
 #: Ridge on the slopes, in units of one row: too weak to bend a fit of hundreds of rows, enough to keep one finite whose
 #: controls are separated. The intercept's only keeps the matrix invertible.
 _RIDGE, _INTERCEPT_RIDGE = 0.02, 1e-9
-#: Newton: a fit is done when no rate moves by more than 1/4 of ``_DONE``; a step moves no log-odds by more
-#: than ``_STEP`` (a longer one overshoots where rates saturate); ``_ITERATIONS`` is far above the usual handful.
-_DONE, _STEP, _ITERATIONS = 1e-3, 2.0, 40
+#: A fit is done when no rate moves by more than 1/4 of this.
+_DONE = 1e-3
 #: Directions of the spline's basis shorter than this share of the longest are linear combinations of the others.
 _DEPENDENT = 1e-6
-#: Log-odds beyond which a rate is 0 or 1 to float64's precision.
-_SATURATED = 40.0
 
 
 def margin_bins(margin: Floats, eligible: Bools, bins: int = 10) -> tuple[Ints, Floats]:
@@ -215,49 +213,11 @@ def _orthonormal(columns: Floats, used: Bools) -> Floats:
 
 
 def fit_rates(flips: Floats, trials: Floats, basis: Floats) -> Floats:
-    """Binomial logistic fits of many tables at once by Newton's method.
-
-    All start from the fit of the summed tables; a step moves no log-odds by more than 2, and a fit is done when no
-    rate moves by 0.00025.
+    """(B, M) rates of the bins by a logistic regression of each table; to within 0.00025.
 
     Args:
         flips, trials: (B, M) successes and trials in each of M bins.
         basis: (M, P) shared design, its first column 1.
-
-    Returns:
-        (B, M) fitted rates.
     """
-    start = np.zeros((1, basis.shape[1]))
-    share = (flips.sum() + 0.5) / (trials.sum() + 1.0)
-    start[0, 0] = np.log(share / (1 - share))
-    if len(flips) > 1:
-        start = _newton(flips.mean(axis=0)[None], trials.mean(axis=0)[None], basis, start)
-    return expit(_newton(flips, trials, basis, np.repeat(start, len(flips), axis=0)) @ basis.T)
-
-
-def _newton(flips: Floats, trials: Floats, basis: Floats, weights: Floats) -> Floats:
-    """(B, P) coefficients from (B, P) starting values; tables that are done are left alone."""
-    size = basis.shape[1]
-    outer = (basis[:, :, None] * basis[:, None, :]).reshape(len(basis), size * size)
-    penalty = _RIDGE * np.eye(size)
-    penalty[0, 0] = _INTERCEPT_RIDGE
-    open_ = np.arange(len(flips))
-    for _ in range(_ITERATIONS):
-        now, n = weights[open_], trials[open_]
-        rate = expit(now @ basis.T)
-        gradient = (flips[open_] - n * rate) @ basis - now @ penalty
-        hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
-        step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
-        shift = np.abs(step @ basis.T)
-        reach = shift.max(axis=1)
-        weights[open_] = now + step * np.minimum(1.0, _STEP / np.maximum(reach, 1e-12))[:, None]
-        moved = shift * (4 * rate * (1 - rate))
-        open_ = open_[moved.max(axis=1) > _DONE]
-        if not len(open_):
-            break
-    return weights
-
-
-def expit(x: Floats) -> Floats:
-    """Logistic function with rates that stay off 0 and 1, any shape."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -_SATURATED, _SATURATED))))
+    penalty = ridge(basis.shape[1], _INTERCEPT_RIDGE, _RIDGE)
+    return expit(fit(flips, trials, basis, penalty, _DONE) @ basis.T)

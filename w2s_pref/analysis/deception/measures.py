@@ -10,12 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
-from w2s_pref.analysis.deception.adjusted import Explained
+from w2s_pref.analysis.deception.adjusted import Expected, Explained, expected_flips
 from w2s_pref.analysis.deception.flip_tests import flip_regression, permutation_p
 from w2s_pref.analysis.deception.gates import Gates, Placebo, adjusted_gates, siblings, unrelated
+from w2s_pref.analysis.deception.gates import lift as lift_of
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import Ties, divide, number, right
-from w2s_pref.analysis.stats.bootstrap import RATIO, SHARE, Form, Resampler, Stat, Statistic, Sums
+from w2s_pref.analysis.stats.bootstrap import Resampler, Statistic, Sums
+from w2s_pref.analysis.stats.stat import PLAIN, RATIO, SHARE, Form, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import CELLS, Coefficient, KnownRule, RegionCounts, SweepPoint
@@ -208,13 +210,31 @@ class Evidence:
 
     def gates(self, draw: Resampler, bins: int, lift: Stat | None = None) -> Gates:
         """The three gates; ``lift`` is the smooth lift, where it is known already."""
-        parts = self.parts
-        if lift is None:
-            fine, centres = lifts.margin_bins(self.reference, parts.eligible, bins)
-            found = _smooth(draw.counts(lifts.categories(fine, parts.treated, parts.wrong), _columns(bins)), centres)
-            lift = found[0].of_form(found[3])
-        rows = (parts.eligible, parts.strong, ~parts.weak, parts.wrong)
+        rows = (self.parts.eligible, self.parts.strong, ~self.parts.weak, self.parts.wrong)
+        lift = lift or lift_of([self._by_margin(draw, bins)])
         return Gates(lift, *adjusted_gates(self.by, *rows, draw, bins, self.placebos), self.missing)
+
+    def expected(self, draw: Resampler, bins: int) -> tuple[Expected, Expected]:
+        """Flips of the blind spot and those expected of it, by the margin alone and by the index."""
+        parts = self.parts
+        by_index = expected_flips(self.by, parts.treated, parts.eligible, parts.wrong, draw, bins)
+        return self._by_margin(draw, bins), by_index
+
+    def gates_but(self, expected: tuple[Expected, Expected], draw: Resampler, bins: int) -> Gates:
+        """The gates where only other rows of the blind spot flip than in the evidence that ``expected`` is of.
+
+        No control is another one, so that only the placebos' expectations are made anew.
+        """
+        rows = (self.parts.eligible, self.parts.strong, ~self.parts.weak, self.parts.wrong)
+        margin, index = (each.but(self.parts.treated & self.parts.tax, draw) for each in expected)
+        adjusted = adjusted_gates(self.by, *rows, draw, bins, self.placebos, index)
+        return Gates(lift_of([margin]), *adjusted, self.missing)
+
+    def _by_margin(self, draw: Resampler, bins: int) -> Expected:
+        parts = self.parts
+        fine, centres = lifts.margin_bins(self.reference, parts.eligible, bins)
+        counts = draw.counts(lifts.categories(fine, parts.treated, parts.wrong), _columns(bins))
+        return Expected(*counts.stats(lambda table: lifts.expectation(table, centres)[:2], [PLAIN, PLAIN]))
 
 
 def evidence(data: Panel, roles: Roles, measured: Measured, options: Options, placebo: str | None = None) -> Evidence:

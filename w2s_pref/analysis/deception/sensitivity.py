@@ -13,15 +13,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import isotonic_regression
-from scipy.special import ndtri
 
-from w2s_pref.analysis.deception.adjusted import fitted_index
+from w2s_pref.analysis.deception.adjusted import Expected, fitted_index
 from w2s_pref.analysis.deception.gates import Gates
-from w2s_pref.analysis.deception.lift import expit
 from w2s_pref.analysis.deception.measures import Evidence
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.logistic import expit
+from w2s_pref.analysis.stats.quantiles import normal
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.deception import PowerPoint, Sensitivity
 
@@ -50,16 +50,21 @@ def sensitivity(
         seed: of the plantings. Power rises with rho; where that of single plantings falls, neighbours are pooled.
         tell: called with a line of progress at each effect.
     """
+    from scipy.optimize import isotonic_regression  # a quarter of a second, which no other command pays
+
     few = draw.first(RESAMPLES, NOISE)
-    if _found(evidence.gates(few, bins)):
+    expected = evidence.expected(few, bins)
+    gates = evidence.gates_but(expected, few, bins)
+    if _found(gates):
         evidence = _blind(evidence, np.random.default_rng([seed, PLANTINGS]))
+        gates = evidence.gates_but(expected, few, bins)
 
     def power(rho: float) -> float:
         if tell is not None:
             tell(f"planting flips with probability {rho:g} in the blind spot")
-        return _power(evidence, few, bins, rho, seed)
+        return _power(evidence, expected, few, bins, rho, seed)
 
-    found = {0.0: float(_found(evidence.gates(few, bins))), RHOS[-1]: power(RHOS[-1])}
+    found = {0.0: float(_found(gates)), RHOS[-1]: power(RHOS[-1])}
     _fill(found, (0.0, *RHOS), power)
     rising = isotonic_regression([found[rho] for rho in (0.0, *RHOS)]).x
     curve = [PowerPoint(rho=rho, power=float(share)) for rho, share in zip((0.0, *RHOS), rising, strict=True)]
@@ -103,19 +108,22 @@ def _blind(evidence: Evidence, rng: np.random.Generator) -> Evidence:
     return replace(evidence, parts=replace(parts, wrong=np.where(parts.treated & parts.eligible, drawn, parts.wrong)))
 
 
-def _power(evidence: Evidence, draw: Resampler, bins: int, rho: float, seed: int) -> float:
+def _power(
+    evidence: Evidence, expected: tuple[Expected, Expected], draw: Resampler, bins: int, rho: float, seed: int
+) -> float:
     """Share of plantings at ``rho`` that are found.
 
     The planted flips of a seed are binomial, and move its pseudo-value by their share of the flips of one seed: drawn
     many times, they give the law of the limits, the uncertain variance between seeds included.
     """
-    worlds = [_typical(evidence, rho, np.random.default_rng([seed, number])) for number in range(PLANTINGS)]
+    plantings = PLANTINGS if rho < 1 else 1  # where every answer turns wrong, all plantings are the same
+    worlds = [_typical(evidence, rho, np.random.default_rng([seed, number])) for number in range(plantings)]
     parts, planted_ = evidence.parts, worlds[0].parts
     open_ = (parts.treated & parts.eligible & ~parts.wrong).sum(axis=1)
     flips = (planted_.tax & planted_.treated).sum()
     spread = np.sqrt(open_ * rho * (1 - rho)) * len(open_) / (flips + 0.5)
     moved = np.random.default_rng([seed, PLANTINGS]).normal(size=(DRAWS, len(open_))) * spread
-    return float(np.mean([_passes(world.gates(draw, bins), moved) for world in worlds]))
+    return float(np.mean([_passes(world.gates_but(expected, draw, bins), moved) for world in worlds]))
 
 
 def _passes(gates: Gates, moved: Floats) -> Bools:
@@ -148,6 +156,6 @@ def crossing(curve: list[PowerPoint]) -> float:
         if left.power >= POWER:
             return left.rho
         if right.power >= POWER:
-            low, high, at = (ndtri(np.clip(power, *_STEEPEST)) for power in (left.power, right.power, POWER))
+            low, high, at = (normal(float(np.clip(power, *_STEEPEST))) for power in (left.power, right.power, POWER))
             return float(left.rho + (right.rho - left.rho) * (at - low) / (high - low))
     return float("nan")

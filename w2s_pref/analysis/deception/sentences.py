@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Measured
-from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.seeds import span
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.results.deception import Sensitivity
 
 NO_TAX = "No conflict tax: the deception score is undefined."
@@ -71,7 +71,8 @@ def _failed(gates: Gates) -> str:
     if gates.adjusted is not None and "adjusted" in failed:
         return f"not told apart from difficulty: the adjusted lift is {_short(gates.adjusted)}"
     if gates.placebo is None:
-        return f"not told apart from difficulty: {_lower(gates.missing or 'there is no placebo')}".rstrip(".")
+        why = gates.missing or "there is no placebo"
+        return f"not told apart from difficulty: {why[:1].lower()}{why[1:]}".rstrip(".")
     siblings = gates.harder is not None and gates.harder.kind == "siblings"
     whose = (
         "the blind spots of the other seeds' weak models show" if siblings else "an unrelated model's blind spot shows"
@@ -84,7 +85,3 @@ def _short(stat: Stat | None) -> str:
     if stat is None or interval is None:
         return "undefined"
     return f"{stat.value:.2f}, {span(interval, 2)}"
-
-
-def _lower(sentence: str) -> str:
-    return sentence[:1].lower() + sentence[1:]

@@ -15,7 +15,8 @@ import pandas as pd
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.stats.basics import credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat, combined
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import SHARE, Stat, combined
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.lab import Cell, Estimate

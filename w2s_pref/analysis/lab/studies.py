@@ -11,7 +11,7 @@ import numpy as np
 
 from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case, estimate, mean, median, slope
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.results.lab import Bar, Contrast, Difficulty, Median, Selection, Trend

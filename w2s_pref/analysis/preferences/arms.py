@@ -20,8 +20,9 @@ from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
 from w2s_pref.analysis.stats.basics import credit, expected, number
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import KnownRule, Reference
@@ -185,7 +186,7 @@ def hops(context: Context, arm: ArmDesign, labels: pd.DataFrame) -> list[results
 def _hop(
     context: Context, supervisor: str, student: str, rows: pd.DataFrame, accuracy: results.Estimate | None
 ) -> results.Hop:
-    groups, there, p_true, keep, sure = _arrays(rows)
+    groups, there, p_true, keep, sure = label_arrays(rows)
     draw = Resampler(groups, context.design.resamples, context.design.seed)
     hit, brier = credit(p_true - 0.5), (1 - p_true) ** 2
     if sure is not None:
@@ -201,7 +202,7 @@ def _hop(
     )
 
 
-def _arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats, Floats | None]:
+def label_arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats, Floats | None]:
     """Group codes (N,) and, each (K, N): which labels exist, p_true, keep (0 where there is none) and ``sure``."""
     ids, groups = items_of(rows)
     seeds = np.unique(rows["seed"].to_numpy())

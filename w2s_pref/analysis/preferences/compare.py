@@ -8,9 +8,9 @@ from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.design import ArmDesign, Design
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat, combined
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.families import LEVEL, holm
+from w2s_pref.analysis.stats.stat import Stat, combined
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.preferences import Metric
 
@@ -21,6 +21,8 @@ LEAST_POINTS = 3
 _EQUAL_GAPS = 1e-15
 #: What arms are compared by.
 COMPARED: tuple[Metric, ...] = ("accuracy", "conflict_accuracy", "pgr", "deception_score", "lift_smooth")
+#: Those that read no weak model: all that arms with different supervisors at the weak end have in common.
+UNSUPERVISED: tuple[Metric, ...] = ("accuracy", "conflict_accuracy")
 _WORDS = {
     "accuracy": ("better", "worse"),
     "conflict_accuracy": ("higher", "lower"),
@@ -31,15 +33,14 @@ _WORDS = {
 
 
 def rivals(design: Design) -> list[tuple[ArmDesign, ArmDesign]]:
-    """(first, other) for all arms with the same weak and strong model as an earlier first one."""
+    """(first, other) for all arms with the same ends as an earlier first one."""
     first: dict[tuple[str, str], ArmDesign] = {}
     pairs = []
     for arm in design.arms:
-        ends = (arm.chain[0], arm.chain[-1])
-        if ends in first:
-            pairs.append((first[ends], arm))
+        if arm.ends in first:
+            pairs.append((first[arm.ends], arm))
         else:
-            first[ends] = arm
+            first[arm.ends] = arm
     return pairs
 
 
@@ -49,7 +50,7 @@ def comparisons(design: Design, students: dict[tuple[str, str], Student]) -> lis
     for first, second in rivals(design):
         for conflict in design.conflicts:
             one, two = students[first.name, conflict], students[second.name, conflict]
-            for metric in COMPARED:
+            for metric in COMPARED if first.chain[0] == second.chain[0] else UNSUPERVISED:
                 found = _compare(design, one, two, metric)
                 if found is not None:
                     out.append(found)

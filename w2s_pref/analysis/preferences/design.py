@@ -9,7 +9,8 @@ from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit, expected
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.deception import KnownRule
 
@@ -26,16 +27,19 @@ class ArmDesign:
         chain: nodes, weakest first, at least two; a node is ``model`` or ``model@method``.
         method: what trains the final student; "reward" for a reward model.
         supervision: the name without the method; arms that share it differ by method alone. Default: the name.
+        ends: what the weak and the strong end are called where arms are compared. Default: the chain's own.
     """
 
     name: str
     chain: tuple[str, ...]
     method: str = "reward"
     supervision: str = ""
+    ends: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
-        """The default of ``supervision``."""
+        """The defaults of ``supervision`` and ``ends``."""
         object.__setattr__(self, "supervision", self.supervision or self.name)
+        object.__setattr__(self, "ends", self.ends if any(self.ends) else (self.chain[0], self.chain[-1]))
 
     @property
     def kind(self) -> str:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
-from w2s_pref.analysis.scores.panel import resampled
+from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, PLAIN, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import READINGS, disagreements, reading, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE, PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below a gap of this many points of accuracy a PGR is usually noise (a warning, not a rule).
@@ -158,6 +159,12 @@ def analyze_generalization(
     """
     data, draw = resampled(scores, (weak, student, ceiling), objective, resamples, seed)
     roles = {"weak": weak, "student": student, "ceiling": ceiling}
+    found = {"models": roles, **data.counts(), "resamples": resamples, **_numbers(data, roles, draw, ties)}
+    return {**found, "notes": data.notes()}
+
+
+def _numbers(data: Panel, roles: dict[str, str], draw: Resampler, ties: Ties) -> dict[str, Any]:
+    """Every number with both its intervals, what could have been seen, the verdict and warnings."""
     credits = {role: credit(data.delta[name], ties) for role, name in roles.items()}
     accuracy = {role: draw.mean(x) for role, x in credits.items()}
     pgr = recovered(credits["weak"], credits["student"], credits["ceiling"], draw)
@@ -166,10 +173,8 @@ def analyze_generalization(
         "agreement": agreement(credits["weak"], credits["student"], draw),
         "inheritance": inheritance(credits["weak"], credits["student"], draw),
     }
+    unlike = disagreements({f"the accuracy of {roles[role]}": stat for role, stat in accuracy.items()})
     return {
-        "models": roles,
-        **data.counts(),
-        "resamples": resamples,
         **_read(pgr, nested, lambda stat: number(stat.value)),
         "pgr_raw": number(pgr.stat.value),
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
@@ -179,12 +184,7 @@ def analyze_generalization(
             "pgr_80": None if pgr.note else number(pgr.stat.smallest_found),
         },
         "verdict": verdict(pgr),
-        "warnings": [
-            *data.warnings,
-            *warnings(pgr),
-            *disagreements({f"the accuracy of {roles[role]}": stat for role, stat in accuracy.items()}),
-        ],
-        "notes": data.notes(),
+        "warnings": [*data.warnings, *warnings(pgr), *unlike],
     }
 
 

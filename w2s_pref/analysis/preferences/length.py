@@ -23,8 +23,8 @@ from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.preferences.generalization import Recovered, recovered
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit
-from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.tables import digest
 from w2s_pref.results.deception import Reference

@@ -18,8 +18,8 @@ import numpy as np
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, short_name
@@ -58,16 +58,12 @@ def own_measures(context: Context, own: Functions) -> list[results.Measure]:
     """
     design = context.design
     return [
-        results.Measure(metric=name, about=_about(function), arm=arm.name, conflict=conflict,
-                        value=_measure(context, arm, conflict, name, function))
+        results.Measure(metric=name, about=(function.__doc__ or "").strip().partition("\n")[0], arm=arm.name,
+                        conflict=conflict, value=_measure(context, arm, conflict, name, function))
         for name, function in own.items()
         for arm in design.arms
         for conflict in design.conflicts
     ]  # fmt: skip
-
-
-def _about(function: Callable[..., Any]) -> str:
-    return (function.__doc__ or "").strip().partition("\n")[0]
 
 
 def _measure(

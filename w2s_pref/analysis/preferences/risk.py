@@ -21,8 +21,8 @@ from w2s_pref.analysis.risk.predictors import Thresholds, seed_rows, signals, st
 from w2s_pref.analysis.risk.summary import Pair
 from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted
 from w2s_pref.analysis.stats.basics import sigmoid
-from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below this many settings no rank correlation is worth a line.

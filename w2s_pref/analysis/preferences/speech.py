@@ -10,8 +10,8 @@ from w2s_pref.analysis.deception.measures import known, region_masks
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
 from w2s_pref.analysis.stats.basics import credit
-from w2s_pref.analysis.stats.bootstrap import SHARE, Form
 from w2s_pref.analysis.stats.estimates import estimate
+from w2s_pref.analysis.stats.stat import SHARE, Form
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.results.speech import Judge
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
+from w2s_pref.analysis.preferences.disagreement import by_disagreement
 from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
@@ -44,7 +46,8 @@ def summarize(
             (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
             for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
         labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
-            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer.
+            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer. Both tables
+            have ``spread`` where several supervisors are combined: the standard deviation of their probabilities.
         pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
@@ -62,34 +65,43 @@ def summarize(
     context = prepare(scores, design, sure or {})
     settings = [(arm, conflict) for arm in design.arms for conflict in design.conflicts]
     students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
+    said = [] if judged is None else speech(context, judged, anchors)
+    tested = _families(context, students, said)  # before the arms: it writes corrected p values into the students
+    return results.Body(
+        ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
+        base=_base(context),
+        arms=[_arm(context, arm, labels, students) for arm in design.arms],
+        **tested,
+        region_maps=cases.region_maps(context, students),
+        suspicious=cases.suspicious(context, students, pairs),
+        length_matched=length_matched(context, students, pairs),
+        speech=said,
+        metrics=own_measures(context, own or {}),
+        supervisor_spread=by_disagreement(context, scores, labels),
+        controls=controls(context, design.arms[0]),
+        warnings=_warnings(context, students),
+    )
+
+
+def _families(context: Context, students: dict[tuple[str, str], Student], said: list[results.Speech]) -> dict[str, Any]:
+    """What is tested many times over, corrected for it in families, and the verdict that follows."""
+    design, laboratory = context.design, Laboratory(context)
     comparisons = compare.comparisons(design, students)
     rungs = compare.ladder(design, students) if design.ladder else None
     families = [correct(design, students), family("paired comparisons", [each.p_adjusted for each in comparisons])]
     if rungs is not None:
         families.append(family("ladder slopes", [each.p_adjusted for each in rungs.slopes]))
-    said = [] if judged is None else speech(context, judged, anchors)
-    laboratory = Laboratory(context)
     foretold = predictors(laboratory)
     if foretold is not None:
         families += signals(foretold)
-    return results.Body(
-        ceilings={name: model_performance(context, f"ceiling/{name}") for name in _members(design)},
-        base=_base(context),
-        arms=[_arm(context, arm, labels, students) for arm in design.arms],
-        comparisons=comparisons,
-        ladder=rungs,
-        region_maps=cases.region_maps(context, students),
-        suspicious=cases.suspicious(context, students, pairs),
-        length_matched=length_matched(context, students, pairs),
-        speech=said,
-        risk=risks(laboratory),
-        predictors=foretold,
-        metrics=own_measures(context, own or {}),
-        controls=controls(context, design.arms[0]),
-        families=families,
-        verdict=sentences.verdict(design, students, comparisons, rungs, said),
-        warnings=_warnings(context, students),
-    )
+    return {
+        "comparisons": comparisons,
+        "ladder": rungs,
+        "risk": risks(laboratory),
+        "predictors": foretold,
+        "families": families,
+        "verdict": sentences.verdict(design, students, comparisons, rungs, said),
+    }
 
 
 def _arm(

@@ -10,7 +10,8 @@ from typing import get_args
 import numpy as np
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, SHARE, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import DIFFERENCE, SHARE, Stat
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.risk import Owner, ThresholdPoint

@@ -10,7 +10,8 @@ import numpy as np
 from scipy.special import xlogy
 
 from w2s_pref.analysis.stats.basics import divide, sigmoid
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import PLAIN, Form, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 

@@ -20,8 +20,8 @@ from w2s_pref.analysis.scores.calibration import cross_fitted
 from w2s_pref.analysis.scores.panel import check_resamples, panel
 from w2s_pref.analysis.stats import ranks
 from w2s_pref.analysis.stats.basics import credit, number, sigmoid
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Stat
 from w2s_pref.analysis.stats.families import holm
+from w2s_pref.analysis.stats.stat import DIFFERENCE, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.risk import SIGNALS, TARGET
 

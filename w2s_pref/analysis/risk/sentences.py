@@ -1,4 +1,4 @@
-"""Risk results in words: what was found, and what a reader must be told first; "undefined" is a legal answer."""
+"""Risk results in words: what was found, and what a reader must be told first; "undefined" is an answer, too."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from w2s_pref.analysis.risk.blind_spot import EDGE, confidence, uncertain
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats import families
-from w2s_pref.analysis.stats.bootstrap import Stat
 from w2s_pref.analysis.stats.seeds import reading, side
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 
 #: Below this many items an interval means little.

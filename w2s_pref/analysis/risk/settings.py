@@ -106,6 +106,7 @@ def _first(bad: Any) -> int:
 
 #: What the score table of a reward model's node is called after: a node is ``model`` or ``model@method``.
 _REWARD = "reward"
+_POOLED = "pooled"
 
 
 def design_of_run(results: Results) -> dict[str, Any]:
@@ -150,8 +151,8 @@ def settings_of_runs(
 
 
 def pipeline_of(chain: Sequence[str]) -> str:
-    """Methods of a chain's first and last node: ``reward>dpo``."""
-    methods = [node.partition("@")[2] or _REWARD for node in (chain[0], chain[-1])]
+    """Methods of a chain's first and last node: ``reward>dpo``; ``pooled``: several supervisors."""
+    methods = [_POOLED if node.endswith(")") else node.partition("@")[2] or _REWARD for node in (chain[0], chain[-1])]
     return ">".join(methods)
 
 

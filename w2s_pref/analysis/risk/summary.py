@@ -24,8 +24,9 @@ from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted, fitted_
 from w2s_pref.analysis.scores.panel import Panel, check_resamples, panel
 from w2s_pref.analysis.scores.table import validate_scores
 from w2s_pref.analysis.stats.basics import number, sigmoid
-from w2s_pref.analysis.stats.bootstrap import Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import READINGS
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 
 BLIND = ("bsd", "bsd_cond", "bsd_soft", "confident_errors", "blind_spot_share", "elsewhere", "excess")
@@ -79,24 +80,28 @@ def risk_summary(
         W2SError: bad table, unknown model, options out of range.
     """
     check_thresholds(t_strong, t_weak)
-    names = [name for name in (weak, strong, ceiling) if name is not None]
     check_resamples(resamples)
     clean = validate_scores(scores)
-    data = panel(clean, names, objective)
-    draw = Resampler(data.groups, resamples, seed)
-    raw = Pair(data.p(weak), data.p(strong), draw, t_strong, t_weak)
+    data = panel(clean, [name for name in (weak, strong, ceiling) if name is not None], objective)
+    raw = Pair(data.p(weak), data.p(strong), Resampler(data.groups, resamples, seed), t_strong, t_weak)
+    models = {"weak": weak, "strong": strong, "ceiling": ceiling}
+    asked = {"models": models, "thresholds": {"ts": t_strong, "tw": t_weak}, "resamples": resamples, **data.counts()}
+    rescaled = _rescale(data, clean, calibration, (weak, strong), objective)
+    return {**asked, **_quantities(data, raw, models, *rescaled)}
+
+
+def _quantities(
+    data: Panel, raw: Pair, models: dict[str, Any], scaled: dict[str, Rescaled], warned: list[str]
+) -> dict[str, Any]:
+    """Every number of one pair of models, raw and calibrated, the verdict, sentences and warnings."""
+    weak, strong, ceiling = models.values()
     measured, blind = raw.stats()
-    scaled, warned = _rescale(data, clean, calibration, (weak, strong), objective)
     after, after_blind = _calibrated(scaled, raw, weak, strong)
     kl = None
     if ceiling is not None:
-        kl = reverse_kl(data.logits(ceiling), data.logits(strong), data.logits(weak), draw)
+        kl = reverse_kl(data.logits(ceiling), data.logits(strong), data.logits(weak), raw.draw)
     temperature = scaled[strong].temperature if scaled else None
     return {
-        "models": {"weak": weak, "strong": strong, "ceiling": ceiling},
-        "thresholds": {"ts": t_strong, "tw": t_weak},
-        "resamples": resamples,
-        **data.counts(),
         **_measured(raw, measured, blind),
         "grid": [
             {"ts": p.t_strong, "tw": p.t_weak, **p.model_dump(exclude={"t_strong", "t_weak"})}
@@ -109,7 +114,7 @@ def risk_summary(
         "per_seed": {k: [number(v) for v in s.per_seed] for k, s in {**measured, **blind}.items()},
         "verdict": sentences.deception_verdict(blind),
         "sentences": sentences.verdicts(measured, blind, after_blind.get("bsd"), temperature, kl),
-        "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, t_strong, t_weak), *warned],
+        "warnings": [*data.warnings, *sentences.cautions(data, weak, strong, raw.t_strong, raw.t_weak), *warned],
         "notes": [*data.notes(), *sentences.seeds_notes(data.seeds, data.broadcast & {weak, strong})],
     }
 

@@ -10,8 +10,9 @@ import pandas as pd
 
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, expected, number, sigmoid
-from w2s_pref.analysis.stats.bootstrap import SHARE, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.seeds import READINGS
+from w2s_pref.analysis.stats.stat import SHARE, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.estimates import Bin

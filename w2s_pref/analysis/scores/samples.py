@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.stats.basics import divide
-from w2s_pref.analysis.stats.bootstrap import PLAIN, Form, Resampler, Stat
+from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.stat import PLAIN, Form, Stat
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.speech import Judge

@@ -18,10 +18,9 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from w2s_pref.core.arrays import Bools, Floats, Ints
-from w2s_pref.core.csv_io import NotCSV, csv_columns
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.json_io import NotJSON, json_values
-from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL
+from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL, records
+from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
 #: How far probabilities of exactly 0 and 1 are moved inwards, where ``p`` stands in place of ``delta``.
 _LEAST_P = 2.0**-53
@@ -120,8 +119,8 @@ def _load(file: Path) -> pd.DataFrame:
     try:
         if suffix == ".parquet":
             return _parquet(file)
-        return _csv(file) if suffix == ".csv" else _load_jsonl(file)
-    except NotCSV as error:
+        return _csv(file) if suffix == ".csv" else _jsonl(file)
+    except NotTable as error:
         raise W2SError(f"{file}, {error}.") from None
     except (ValueError, OSError, ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).strip()
@@ -129,10 +128,18 @@ def _load(file: Path) -> pd.DataFrame:
 
 
 def _csv(file: Path) -> pd.DataFrame:
-    columns = csv_columns(file.read_bytes())
-    if not columns:
+    data = file.read_bytes()
+    if b"\0" in data:
+        raise NotTable(f"line {data[: data.index(0)].count(10) + 1}: it holds a NUL character")
+    names, lines = csv_rows(data, spaces=False)
+    rows = {line: cells for line, cells in lines.items() if any(cell.strip() for cell in cells)}
+    for line, cells in rows.items():
+        if len(cells) < len(names):
+            raise NotTable(f"line {line}: {len(cells)} cells, but the header names {len(names)} ({', '.join(names)})")
+    if not names:
         raise W2SError(f"{file}: the file is empty; it needs a header and one row per item, model and seed.")
-    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in columns.items()})
+    columns = zip(*rows.values(), strict=True) if rows else [()] * len(names)
+    return pd.DataFrame({name: pd.Series(cells, dtype=object) for name, cells in zip(names, columns, strict=True)})
 
 
 def _parquet(file: Path) -> pd.DataFrame:
@@ -143,33 +150,17 @@ def _parquet(file: Path) -> pd.DataFrame:
     return frame
 
 
-def _load_jsonl(file: Path) -> pd.DataFrame:
-    rows: list[dict[str, Any]] = []
-    try:
-        lines = file.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeError) as error:
-        raise W2SError(f"{file}: cannot be read as UTF-8 text ({error}); write it again.") from None
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json_values(line)
-        except NotJSON as error:
-            raise W2SError(f"{file}, row {number}: not valid JSON ({error}); one JSON object per line.") from None
-        if not isinstance(row, dict):
-            raise W2SError(f"{file}, row {number}: a {type(row).__name__}, not an object; one JSON object per line.")
-        rows.append(row)
+def _jsonl(file: Path) -> pd.DataFrame:
+    rows = list(json_rows(file.read_bytes()).values())
     if not rows:
         raise W2SError(f"{file}: the file is empty; it needs one JSON object per item, model and seed.")
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    return pd.DataFrame({c: pd.Series([row.get(c) for row in rows], dtype=object) for c in columns})
+    return records(rows)
 
 
 def _check_columns(frame: pd.DataFrame, source: str) -> None:
     columns = [str(c) for c in frame.columns]
-    doubled = sorted({c for c in columns if columns.count(c) > 1})
-    if doubled:
-        raise W2SError(f"{source}: column {doubled[0]!r} appears twice; keep one.")
+    if twice := named_twice(columns):
+        raise W2SError(f"{source}: {twice}.")
     problems = []
     for name in SCORE_COLUMNS:
         if name in columns or (name == "delta" and "p" in columns):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from w2s_pref.analysis.stats.basics import number
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.results.estimates import Estimate
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import digamma, polygamma
 
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.results.estimates import LEVEL as LEVEL
 
 #: Members from which the seed variances of a family are shrunk towards each other.

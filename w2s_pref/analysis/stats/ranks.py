@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from w2s_pref.analysis.stats.basics import Z95, divide
+from w2s_pref.analysis.stats.quantiles import student
 from w2s_pref.core.arrays import Floats, Ints
 
 #: Up to this many values all n! orders are counted (362,880 for 9); above it, a seeded sample of ``DRAWS`` orders.
@@ -100,7 +100,7 @@ def critical(n: int, level: float) -> float | None:
     if n < 3:
         return None
     if n > MAX_EXACT:
-        t = float(stats.t.ppf(1 - level / 2, n - 2))
+        t = student(n - 2, 1 - level / 2)
         return t / math.sqrt(n - 2 + t * t)
     ranks = np.arange(n, dtype=np.float64) - (n - 1) / 2
     size = np.sort(np.abs(ranks[_orders(n)] @ ranks) / (ranks @ ranks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import betaincinv
 
-from w2s_pref.analysis.stats.bootstrap import Stat
+from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 
 #: Seeds disagree where the widest gap between neighbouring values exceeds this share of their range (two groups, and

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.table import Table
-from rich.text import Text
-
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.data.inspect import safe
@@ -16,23 +13,27 @@ from w2s_pref.data.tasks.load import as_config
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Task
 
 
-def task_table(names: Sequence[str], base: Path = Path()) -> Table:
-    """One line a task: where it is on the hub, its kind, what keeps rows together."""
-    table = Table(title=f"{len(names)} tasks")
-    for title in ("task", "kind", "hub", "configuration", "revision", "train / test from", "group"):
-        table.add_column(title)
+def task_lines(names: Sequence[str], base: Path = Path()) -> list[str]:
+    """Two lines a task: kind, where training and test rows come from, what keeps rows together; its place on the hub.
+
+    Nothing is cut at 80 columns.
+    """
+    lines = [f"{len(names)} tasks: kind, train / test, group; below: hub id, configuration, revision"]
     for name in names:
         found = TASKS.find(name, base)
-        cells = [name, *(_about(found) if isinstance(found, Task) else ["function", "", "", "", "", ""])]
-        table.add_row(*(Text(safe(cell)) for cell in cells))
-    return table
+        if not isinstance(found, Task):
+            lines.append(safe(f"{name:22} function"))
+            continue
+        parts = [" + ".join(key for key, part in found.hub.splits.items() if part == of) for of in ("train", "test")]
+        lines.append(safe(f"{name:22} {found.kind:7} {' / '.join(parts):27} {found.group}"))
+        lines.append(safe("  " + ", ".join(filter(None, _place(found)))))
+    return lines
 
 
-def _about(task: Task) -> list[str]:
+def _place(task: Task) -> tuple[str, str, str]:
     hub = task.hub
     revision = "parquet" if hub.revision == PARQUET else (hub.revision or "newest")[:7]
-    parts = [" + ".join(key for key, part in hub.splits.items() if part == wanted) for wanted in ("train", "test")]
-    return [task.kind, hub.name, hub.config or hub.folder or "", revision, " / ".join(parts), task.group]
+    return hub.name, hub.config or hub.folder or "", revision
 
 
 def configs(what: str, path: Sequence[str]) -> tuple[list[TaskConfig], Path]:

@@ -9,23 +9,25 @@ import evaluate
 
 from w2s_pref.analysis.risk.summary import BLIND, risk_summary
 from w2s_pref.analysis.stats.seeds import READINGS
-from w2s_pref.metrics.tables import OSOOLI, RISK_INPUTS, metric_info, score_table
+from w2s_pref.metrics import tables
 
 _DESCRIPTION = """Share of items on which the strong model is confidently wrong while the weak model is uncertain, the
 same among the uncertain items, without thresholds, on a grid of thresholds, and whose errors they are."""
 _KEPT = (*BLIND, "n", "thresholds", "inheritance", "grid", "verdict", "warnings")
 
 
-class BlindSpotDeception(evaluate.Metric):  # type: ignore[misc]
+class BlindSpotDeception(tables.ScoreGaps):
     """``compute(weak=, strong=, [groups=,] t_strong=.75, t_weak=.75, resamples=2000, seed=0)``."""
 
+    gaps = ("weak", "strong")
+
     def _info(self) -> evaluate.MetricInfo:
-        return metric_info(_DESCRIPTION, RISK_INPUTS, ("weak", "strong"), OSOOLI)
+        return tables.metric_info(_DESCRIPTION, tables.RISK_INPUTS, self.gaps, tables.OSOOLI)
 
     def _compute(
         self, weak: Sequence[float], strong: Sequence[float], groups: Sequence[str] | None = None, **options: Any
     ) -> dict[str, Any]:
-        found = risk_summary(score_table({"weak": weak, "strong": strong}, groups), "weak", "strong", **options)
+        found = risk_summary(tables.score_table({"weak": weak, "strong": strong}, groups), "weak", "strong", **options)
         after = found["calibrated"] or {}
         return {
             **{name: found[name] for name in _KEPT},

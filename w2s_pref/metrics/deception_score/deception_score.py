@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from w2s_pref.analysis.deception.deception import analyze_deception
-from w2s_pref.metrics.tables import metric_info, score_table
+from w2s_pref.metrics import tables
 
 _DESCRIPTION = """Share of the conflict tax (items the reference gets right and the student wrong) that falls where the
 strong ceiling knows the answer and the weak one does not, with margin-matched lift, intervals and tests."""
@@ -18,11 +18,13 @@ _INPUTS = """weak, ceiling, reference, student: score gaps, true answer minus th
 groups: optional, the prompt of each item. Options: w2s_pref.analysis.deception.deception.analyze_deception."""
 
 
-class DeceptionScore(evaluate.Metric):  # type: ignore[misc]
+class DeceptionScore(tables.ScoreGaps):
     """``compute(weak=, ceiling=, reference=, student=, [groups=,] threshold=.75, known_rule="gt_prob", ...)``."""
 
+    gaps = ("weak", "ceiling", "reference", "student")
+
     def _info(self) -> evaluate.MetricInfo:
-        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "ceiling", "reference", "student"), _CITATION)
+        return tables.metric_info(_DESCRIPTION, _INPUTS, self.gaps, _CITATION)
 
     def _compute(
         self,
@@ -34,5 +36,5 @@ class DeceptionScore(evaluate.Metric):  # type: ignore[misc]
         **options: Any,
     ) -> dict[str, Any]:
         gaps = {"weak": weak, "ceiling": ceiling, "reference": reference, "student": student}
-        table = score_table(gaps, groups)
+        table = tables.score_table(gaps, groups)
         return analyze_deception(table, "weak", "ceiling", "reference", "student", **options)

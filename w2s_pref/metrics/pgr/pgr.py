@@ -8,7 +8,7 @@ from typing import Any
 import evaluate
 
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
-from w2s_pref.metrics.tables import metric_info, score_table
+from w2s_pref.metrics import tables
 
 _DESCRIPTION = """(accuracy of the student - of its weak supervisor) / (of the strong ceiling - of the supervisor), with
 its interval, the three accuracies, agreement and error inheritance; no number where there is no gap."""
@@ -18,11 +18,13 @@ _INPUTS = """weak, student, ceiling: score gaps, true answer minus the other. gr
 Options as those of w2s_pref.analysis.preferences.generalization.analyze_generalization."""
 
 
-class PGR(evaluate.Metric):  # type: ignore[misc]
+class PGR(tables.ScoreGaps):
     """``compute(weak=, student=, ceiling=, [groups=,] ties="half", resamples=2000, seed=0)``."""
 
+    gaps = ("weak", "student", "ceiling")
+
     def _info(self) -> evaluate.MetricInfo:
-        return metric_info(_DESCRIPTION, _INPUTS, ("weak", "student", "ceiling"), _CITATION)
+        return tables.metric_info(_DESCRIPTION, _INPUTS, self.gaps, _CITATION)
 
     def _compute(
         self,
@@ -33,4 +35,4 @@ class PGR(evaluate.Metric):  # type: ignore[misc]
         **options: Any,
     ) -> dict[str, Any]:
         gaps = {"weak": weak, "student": student, "ceiling": ceiling}
-        return analyze_generalization(score_table(gaps, groups), "weak", "student", "ceiling", **options)
+        return analyze_generalization(tables.score_table(gaps, groups), "weak", "student", "ceiling", **options)

@@ -8,19 +8,21 @@ from typing import Any
 import evaluate
 
 from w2s_pref.analysis.risk.summary import risk_summary
-from w2s_pref.metrics.tables import OSOOLI, RISK_INPUTS, metric_info, score_table
+from w2s_pref.metrics import tables
 
 _DESCRIPTION = """Bias, variance and covariance of a weak and a strong model over pairs oriented chosen-first, misfit,
 risks, three bounds on the strong risk with their slack, and blind-spot deception, raw and after calibration."""
 
 
-class Risk(evaluate.Metric):  # type: ignore[misc]
+class Risk(tables.ScoreGaps):
     """``compute(weak=, strong=, [groups=,] t_strong=.75, t_weak=.75, resamples=2000, seed=0)``."""
 
+    gaps = ("weak", "strong")
+
     def _info(self) -> evaluate.MetricInfo:
-        return metric_info(_DESCRIPTION, RISK_INPUTS, ("weak", "strong"), OSOOLI)
+        return tables.metric_info(_DESCRIPTION, tables.RISK_INPUTS, self.gaps, tables.OSOOLI)
 
     def _compute(
         self, weak: Sequence[float], strong: Sequence[float], groups: Sequence[str] | None = None, **options: Any
     ) -> dict[str, Any]:
-        return risk_summary(score_table({"weak": weak, "strong": strong}, groups), "weak", "strong", **options)
+        return risk_summary(tables.score_table({"weak": weak, "strong": strong}, groups), "weak", "strong", **options)

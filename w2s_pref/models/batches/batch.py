@@ -104,7 +104,7 @@ def collate(rows: Sequence[Row], pad_id: int, layout: Layout) -> RowBatch:
         torch.from_numpy(segments),
         torch.from_numpy(positions) if shared else None,
         torch.from_numpy(last),
-        _responses(rows, prefixes, begins, width) if rows[0].starts else None,
+        _responses(rows, prefixes, begins) if rows[0].starts else None,
         int((segments <= count).sum()),
     )
 
@@ -118,7 +118,7 @@ def _places(rows: Sequence[Row], prefixes: list[int], shared: bool) -> Iterator[
             begin += len(text) - prefix if shared else 0
 
 
-def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray, width: int) -> Responses:
+def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> Responses:
     """Every response token, text by text: its predictor is the column before it on its text's own path."""
     predictors, targets = [], []
     counts = np.zeros_like(begins)

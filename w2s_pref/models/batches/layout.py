@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
+from w2s_pref.models.batches.alone import check_padded, precision
 from w2s_pref.models.batches.batch import Layout, Row, RowBatch, collate
 from w2s_pref.models.batches.read import forward
 from w2s_pref.models.batches.wrapped import head, inner, untouched
@@ -50,6 +51,9 @@ def layout_of(model: nn.Module, pad_id: int, longest: int | None = None) -> Layo
         model: as it will be called, wrappers included.
         pad_id: the tokenizer's pad token.
         longest: tokens of the longest text to come. Texts longer than a sliding window need the model's own mask.
+
+    Raises:
+        W2SError: in the padded layout a text reads otherwise than alone.
     """
     if model not in _decided:
         _decided[model] = _decide(model, pad_id)
@@ -95,6 +99,8 @@ def _try_flex(model: nn.Module, pad_id: int) -> None:
 
 def _decide(model: nn.Module, pad_id: int) -> Decision:
     name, reason = type(inner(model)).__name__, _difference(model, pad_id)
+    if reason != "":
+        check_padded(model, _rows(inner(model).config.get_text_config(), pad_id), pad_id)
     if reason is None:
         log.info("%s reads a whole text at once; its texts are padded, each by itself", name)
         return Decision("padded")
@@ -150,9 +156,9 @@ def _difference(model: nn.Module, pad_id: int) -> str | None:
 
 def _rows(config: PretrainedConfig, pad_id: int) -> list[Row]:
     """Two pairs of unlike lengths, without padding tokens; texts end in eos, as real ones do."""
-    eos = config.eos_token_id
-    ends = [eos] if isinstance(eos, int) and eos != pad_id else []
-    tokens = [token for token in range(min(config.vocab_size, 997)) if token != pad_id]
+    eos = getattr(config, "eos_token_id", None)
+    ends = [eos] if isinstance(eos, int) and eos != pad_id and eos < config.vocab_size else []
+    tokens = [token for token in range(min(config.vocab_size, 997)) if token not in (pad_id, eos)]
 
     def text(start: int, length: int, step: int) -> list[int]:
         return [tokens[(start + step * at) % len(tokens)] for at in range(length)]
@@ -189,8 +195,4 @@ def _hidden(model: nn.Module, batch: RowBatch) -> tuple[Tensor | None, float]:
 
 def _rounding(hidden: Tensor, dtype: torch.dtype) -> float:
     """100 rounding errors of the precision that the layers compute in, 3 % at most."""
-    kind = hidden.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
-    tf32 = kind == "cuda" and torch.backends.cuda.matmul.allow_tf32
-    return min(0.03, 100 * max(torch.finfo(dtype).eps, 2**-10 if tf32 else 0))
+    return min(0.03, 100 * precision(hidden.device.type, dtype))

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, totals
 
 #: Of thousands, millions, …
@@ -20,7 +20,7 @@ def show_costs(estimator: Estimator, console: Console) -> None:
     """Print what every kind of stage costs with every model, and the totals."""
     costs = estimator.costs()
     where = estimator.sharding.name
-    table = Table("stages", "model", "", "tokens", "FLOPs", "memory", "storage", "time", "measured", box=None)
+    table = TextTable("stages", "model", "", "tokens", "FLOPs", "memory", "storage", "time", "measured", box=None)
     table.title = f"Cost on {where}"
     order = sorted(costs, key=lambda cost: (cost.kind, cost.model))
     for (kind, model), group in groupby(order, key=lambda cost: (cost.kind, cost.model)):

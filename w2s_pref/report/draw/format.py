@@ -118,6 +118,12 @@ def one_line(text: str, limit: int = 200) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def computing(seconds: float, processor: float | None) -> str:
+    """``3 min 5 s by the clock, 5 min 40 s of processor time``; the clock alone where no more is known."""
+    more = "" if processor is None else f", {duration(processor)} of processor time"
+    return f"{duration(seconds)} by the clock{more}"
+
+
 def duration(seconds: float) -> str:
     """``42 s``, ``3 min 5 s`` or ``2 h 10 min``."""
     whole = round(seconds)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Column, Content, Guide, Section, Strip, Table, Value, Where
+from w2s_pref.report.draw.blocks import Block, Column, Content, Guide, Points, Section, Strip, Table, Value, Where
 from w2s_pref.report.draw.format import number
 from w2s_pref.report.draw.plot import Range, spread
 from w2s_pref.report.students import BY_KEY
@@ -48,8 +48,26 @@ class Difference:
 def section(results: Results) -> Section | None:
     """A table for every pair of arms that was compared."""
     pairs = list(dict.fromkeys((comparison.first, comparison.second) for comparison in results.comparisons))
-    tables = [forest(results, first, second, where) for first, second in pairs for where in ("page", "terminal")]
-    return Section("paired", "Arm against arm, paired", tables, "Paired differences") if tables else None
+    blocks: list[Block] = [
+        forest(results, first, second, where) for first, second in pairs for where in ("page", "terminal")
+    ]
+    alone = unpaired(results)
+    if alone:
+        blocks.append(Points(alone))
+    return Section("paired", "Arm against arm, paired", blocks, "Paired differences") if blocks else None
+
+
+def unpaired(results: Results) -> list[str]:
+    """Why an arm is in no paired table: one sentence for each such arm of a study with several."""
+    paired = {name for comparison in results.comparisons for name in (comparison.first, comparison.second)}
+    if len(results.arms) < 2:
+        return []
+    return [
+        f"{arm.name} is not here: arms are paired where they begin with the same weak model and end with the same "
+        f"strong one, and no other arm goes from {arm.chain[0]} to {arm.chain[-1]}."
+        for arm in results.arms
+        if arm.name not in paired
+    ]
 
 
 def forest(results: Results, first: str, second: str, where: Where) -> Table[Difference]:

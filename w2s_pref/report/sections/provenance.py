@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from w2s_pref.core.yaml_values import dumped
 from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Section, Table, Value, plain_table
-from w2s_pref.report.draw.format import count, duration, pairs
+from w2s_pref.report.draw.format import computing, count, pairs
 from w2s_pref.report.students import model_source
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
@@ -67,7 +67,7 @@ def section(results: Run) -> Section:
     facts = [
         ("Command", source.command),
         ("Created", source.created),
-        ("Computing time", duration(source.seconds)),
+        ("Computing time", computing(source.seconds, source.processor_seconds)),
         ("Processes", str(source.world_size)),
         ("Seeds", ", ".join(str(seed) for seed in results.seeds)),
         ("Schema of results.json", str(results.schema_version)),

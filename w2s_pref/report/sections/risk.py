@@ -145,11 +145,11 @@ def section(results: Results) -> Section | None:
     risks = results.risk
     if not risks:
         return None
-    arms, one = by_arm(risks), risks[0]
-    at = f"t_s {one.t_strong:g}, t_w {one.t_weak:g}"
     calibrated = any(risk.calibrated is not None for risk in risks)
     after = Fold("The same after calibration", [_components(risks, CALIBRATED)], where="page")
     decided = [f"{_name(risk)}: {' '.join((risk.verdict, *risk.sentences))}" for risk in risks]
+    warned = [f"{_name(risk)}: {text}" for risk in risks for text in risk.warnings]
+    numbers, owners, slacks = _tables(risks)
     blocks: list[Block] = [
         _components(risks, RAW),
         *([after] if calibrated else []),
@@ -160,38 +160,35 @@ def section(results: Results) -> Section | None:
             key=series_key((risk.arm for risk in risks), (risk.conflict for risk in risks)),
         ),
         *([] if results.predictors is None else _correlations(results.predictors)),
-        Table(
-            f"The student's variance and blind-spot deception at t_s = {one.t_strong:g} and t_w = {one.t_weak:g}, "
-            "before and after calibration.",
-            NUMBERS,
-            arms,
-            NUMBERS_GUIDE,
-            stack=True,
-            title=f"Blind-spot deception at {at}, and risk",
-        ),
+        numbers,
         *_heat(risks),
-        Table(
-            "Inheritance: whose errors the student's confident errors are.",
-            INHERITANCE,
-            arms,
-            OWNERS_GUIDE,
-            stack=True,
-            where="page",
-        ),
-        Table(
-            "Bounds on the student's risk R_s from the weak risk R_w and the misfit M.",
-            SLACKS,
-            arms,
-            BOUNDS_GUIDE,
-            stack=True,
-            where="page",
-        ),
+        owners,
+        slacks,
         Fold("What is decided about each student", [Points(decided)], where="page"),
+        *([Warnings(warned, "Warnings on risk", where="page")] if warned else []),
     ]
-    warned = [f"{_name(risk)}: {text}" for risk in risks for text in risk.warnings]
-    if warned:
-        blocks.append(Warnings(warned, "Warnings on risk", where="page"))
     return Section("risk", "Risk and blind-spot deception", blocks, "Risk")
+
+
+def _tables(risks: Sequence[Risk]) -> tuple[Table[Risk], Table[Risk], Table[Risk]]:
+    """Numbers, whose errors they are, bounds: a row for every student."""
+    arms, t_strong, t_weak = by_arm(risks), risks[0].t_strong, risks[0].t_weak
+    numbers = Table(
+        f"The student's variance and blind-spot deception at t_s = {t_strong:g} and t_w = {t_weak:g}, "
+        "before and after calibration.",
+        NUMBERS,
+        arms,
+        NUMBERS_GUIDE,
+        stack=True,
+        title=f"Blind-spot deception at t_s {t_strong:g}, t_w {t_weak:g}, and risk",
+    )
+    whose = "Inheritance: whose errors the student's confident errors are."
+    bounds = "Bounds on the student's risk R_s from the weak risk R_w and the misfit M."
+    return (
+        numbers,
+        Table(whose, INHERITANCE, arms, OWNERS_GUIDE, stack=True, where="page"),
+        Table(bounds, SLACKS, arms, BOUNDS_GUIDE, stack=True, where="page"),
+    )
 
 
 def _name(risk: Risk) -> str:

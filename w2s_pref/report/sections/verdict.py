@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Facts, Points, Prose, Section, Warnings
-from w2s_pref.report.draw.format import count, duration
+from w2s_pref.report.draw.format import computing, count
 from w2s_pref.report.readings import of_study
 from w2s_pref.report.students import measured, students
 from w2s_pref.results.preferences import Family, Results
@@ -67,5 +67,6 @@ def facts(results: Results) -> list[tuple[str, str]]:
         rest.append(("Rows per analysis (items × seeds)", ", ".join(count(size) for size in sizes)))
     known = "{rule} at least {thresholds}; tax is counted against the {reference}"
     rest.append(("Known", measured(results, known)))
-    rest.append(("Computing time", duration(results.provenance.seconds)))
+    source = results.provenance
+    rest.append(("Computing time", computing(source.seconds, source.processor_seconds)))
     return objectives + chains + [fact for fact in rest if fact[1]]

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
-from w2s_pref.analysis.stats.bootstrap import DIFFERENCE, Resampler
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.seeds import disagreements, side
+from w2s_pref.analysis.stats.stat import DIFFERENCE
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder
@@ -63,7 +64,7 @@ def summarize(
     names = list(dict.fromkeys(key for key, _ in scores))
     codes, groups = pd.factorize(test["group"])
     draw = Resampler(codes.astype(np.int64), resamples, seed)
-    tables = {each: [_aligned(scores[each, s], test) for s in seeds] for each in names}
+    tables = {each: [scores[each, s].set_index("id").loc[test["id"]] for s in seeds] for each in names}
     chance = _stack(tables[names[0]], "chance")
     judged = [_cell(cell, tables, draw) for cell in cells]
     taught = list(dict.fromkeys(key for key, _ in labels))
@@ -79,10 +80,6 @@ def summarize(
         cells=judged,
         cells_without_gap=sum(cell.pgr.estimate is None for cell in judged),
     )
-
-
-def _aligned(table: pd.DataFrame, test: pd.DataFrame) -> pd.DataFrame:
-    return table.set_index("id").loc[test["id"]]
 
 
 def _stack(tables: Sequence[pd.DataFrame], column: str) -> Floats:
@@ -174,22 +171,18 @@ def finish(opened: Opened[ChessRecipe, ChessStudy], builder: Builder, folder: Pa
     moves = pd.concat(parts, ignore_index=True).merge(test[["id", "group", "rating", "answer"]], on="id")
     moves.to_parquet(folder / "moves.parquet", index=False)
     stages = {f"{name} · seed {seed}": stage.key for (name, seed), stage in study.scores.items()}
+    headline = f"{len(body.cells)} chains of chess, {body.cells_without_gap} of them without a gap above noise"
     results = ChessResults(
         **dict(body),
         splits={name: _split(split) for name, split in study.splits.items()},
         models=model_infos(study.models),
-        verdict=Headline(headline=_headline(body)),
+        verdict=Headline(headline=headline),
         recipe=recipe.model_dump(mode="json"),
         provenance=provenance(opened, builder, command, stages),
     )
     own = [make(results) for make in builders(recipe.report.sections, opened.base)]
     write_report(results, folder / "report.html", own)
     return results
-
-
-def _headline(body: ChessBody) -> str:
-    """One sentence for lists of runs."""
-    return f"{len(body.cells)} chains of chess, {body.cells_without_gap} of them without a gap above noise"
 
 
 def _split(split: Puzzles) -> SplitInfo:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
-from rich.table import Table as TextTable
 
+from w2s_pref.core.text_table import TextTable
 from w2s_pref.report.draw.blocks import Content, Guide, Points, Prose, Section, Table, Warnings, plain_table
 from w2s_pref.report.draw.format import count, estimate, number
 from w2s_pref.report.html import write_study

@@ -22,11 +22,13 @@ from w2s_pref.studies.generalization.answers import Classified, sigmoid
 
 @dataclass(frozen=True, eq=False)
 class ChosenStage(Scored):
-    """One selection of a classifier as raw scores, averaged over several supervisors: what labels are made from."""
+    """One selection of a classifier as raw scores, of several supervisors combined: what labels are made from."""
 
     on_main: ClassVar[bool] = True
     models: tuple[Classified, ...]
     selection: str
+    combine: str = "mean"
+    code: str = ""
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -35,16 +37,17 @@ class ChosenStage(Scored):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Which of the checkpoints, and the items."""
-        return {"selection": self.selection, "rows": self.on.texts}
+        """Which of the checkpoints, the items, and how several are combined."""
+        how = {} if self.combine == "mean" else {"combine": self.combine, "code": self.code}
+        return {"selection": self.selection, "rows": self.on.texts, **how}
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
-        """Raw scores z1, z0 of one checkpoint; of several supervisors, of their mean probability."""
+        """Raw scores z1, z0 of one checkpoint; of several supervisors, of their combined probability."""
         tables = [builder.table(model) for model in self.models]
         margin = tables[0][self.selection].to_numpy(float)
         if len(tables) > 1:
             said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[self.selection]), "keep": True}) for t in tables]
-            margin = _logit(ensemble(said)["p"].to_numpy())
+            margin = _logit(ensemble(said, self.combine, builder.base)["p"].to_numpy())
         raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2})
         raw.to_parquet(folder / "table.parquet", index=False)
         return {"items": len(raw), "models": len(tables)}

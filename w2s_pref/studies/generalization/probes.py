@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.engine.loop import Clock
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.info import ModelFacts
@@ -109,14 +109,14 @@ class ProbeStage(Classified):
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """The probe, and with it others of its batch that are ready and that no other run builds."""
-        store, started = builder.store, time.perf_counter()
+        store, started = builder.store, Clock()
         with ExitStack() as leases:
             mates = _mates(builder, self, leases)
             fits = _fit(builder, [self, *mates])
-            seconds = (time.perf_counter() - started) / len(fits)
+            each = {name: spent / len(fits) for name, spent in started.spent().items()}
             for mate, fit in zip(mates, fits[1:], strict=True):
                 with store.writing(mate.kind, mate.key) as place:
-                    meta = {"name": mate.name, **_write(builder, mate, fit, place), "seconds": seconds}
+                    meta = {"name": mate.name, **_write(builder, mate, fit, place), **each}
                     store.commit(mate.kind, mate.key, place, mate.payload, meta)
                 builder.made.add(mate.key)
             return {**_write(builder, self, fits[0], folder), "together": len(fits)}

@@ -10,6 +10,7 @@ from w2s_pref.core.strict import Section, Seed, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
 from w2s_pref.labels.noise import STRUCTURES, Structure
+from w2s_pref.labels.supervisors import CombinationName
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import Head, ModelSpec
 from w2s_pref.studies.generalization.probes import Pooling
@@ -89,7 +90,10 @@ class MethodConfig(Section):
     filter: FilterName = "none"
     threshold: float = Field(0.75, ge=0.5, le=1.0, description="confidence that the filter and two_stage keep")
     two_stage: bool = Field(False, description="train on confident labels, re-label the rest, train on the union")
-    ensemble: int = Field(1, ge=1, description="weak supervisors (seeds) whose mean probability is the label")
+    ensemble: int = Field(1, ge=1, description="weak supervisors (seeds) whose combined probability is the label")
+    combine: CombinationName = Field(
+        "mean", description="how those give one probability, as labels.combine of a preference study"
+    )
     ground_truth: int = Field(0, ge=0, description="true labels among the weak ones")
     pre: PreConfig | None = Field(None, description="generative fine-tuning first; the ceiling gets it too")
 
@@ -106,19 +110,23 @@ class MethodConfig(Section):
             ProbeSettings.model_validate(self.training)
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
+        if self.combine != "mean" and self.ensemble == 1:
+            raise ValueError("combine: there is one supervisor; give ensemble a number of seeds")
+        if self.combine == "accuracy":
+            raise ValueError("combine: accuracy goes by held-out ground truth, which no method of the laboratory sees")
         return self
 
     @property
     def on_truth(self) -> MethodConfig:
         """The same method where labels are ground truth: what ceilings and floors are trained with."""
-        weak = {"loss", "labels", "filter", "threshold", "two_stage", "ensemble", "ground_truth"}
+        weak = {"loss", "labels", "filter", "threshold", "two_stage", "ensemble", "combine", "ground_truth"}
         return MethodConfig.model_validate({name: getattr(self, name) for name in self.model_fields_set - weak})
 
     @property
     def label_config(self) -> LabelConfig:
         """How scores of the supervisor become labels."""
         keep = "high_confidence" if self.two_stage else self.filter
-        return LabelConfig(form=self.labels, filter=keep, threshold=self.threshold)
+        return LabelConfig(form=self.labels, filter=keep, threshold=self.threshold, combine=self.combine)
 
 
 #: Which kinds of methods a study can work on: study → key → algorithms.

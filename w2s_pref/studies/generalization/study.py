@@ -13,6 +13,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.supervisors import COMBINATIONS
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import LabelStage, Part
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -159,16 +160,17 @@ class Laboratory:
             raise W2SError(f"{title}: shots is {config.shots}, but there are {len(split.train)} labelled items")
         return PromptStage(title, on, split, facts, seed, {"shots": config.shots}, self.tokens)
 
-    def chosen(self, models: tuple[Classified, ...]) -> ChosenStage:
-        """Scores of the supervisors' selected checkpoints."""
+    def chosen(self, models: tuple[Classified, ...], combine: str = "mean") -> ChosenStage:
+        """Scores of the supervisors' selected checkpoints, of several their combination."""
         first = models[0]
         others = f" and {len(models) - 1} more" if len(models) > 1 else ""
         title = f"{first.name}{others}"
-        return ChosenStage(title, first.on, models, self.recipe.selection)
+        code = COMBINATIONS.code(combine, self.base)
+        return ChosenStage(title, first.on, models, self.recipe.selection, combine, code)
 
     def labels(self, models: tuple[Classified, ...], config: LabelConfig) -> LabelStage:
         """Labels by supervisors on all that they answered."""
-        chosen = self.chosen(models)
+        chosen = self.chosen(models, config.combine)
         return LabelStage(f"by {chosen.name}", chosen, config, code=config.code(self.base))
 
     def split(self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None) -> Split:

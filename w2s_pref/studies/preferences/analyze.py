@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import certainty, digest, orient
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.rows import Rows
@@ -28,7 +28,8 @@ LABEL_COLUMNS = ["id", "group", "name", "seed", "p_true", "keep"]
 def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored]) -> tuple[pd.DataFrame, list[str]]:
     """The long score table, and a sentence for every objective that lost items on the way.
 
-    Columns ``id, group, model, seed, delta, tau, objective, kind``. It holds the items that every model scored:
+    Columns ``id, group, model, seed, delta, tau, objective, kind, score_chosen, score_rejected`` and, where several
+    supervisors are combined, ``spread``, how far apart they are. It holds the items that every model scored:
     ``overlong: drop`` leaves out those that are too long for one of the tokenizers.
 
     Args:
@@ -41,18 +42,27 @@ def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored])
     models: dict[str, set[tuple[str, int]]] = {}
     given: dict[str, set[str]] = {}
     for (model, seed, _), score in scores.items():
-        oriented = orient(builder.table(score), score.on.frame)
+        oriented = truth_first(builder.table(score), score.on.frame)
         objective, form = str(score.on.frame["objective"].iloc[0]), score.form
         models.setdefault(objective, set()).add((model, seed))
         given.setdefault(objective, set()).update(score.on.frame["id"])
+        oriented = _with_spread(oriented, builder.table(score))
         tables.append(oriented.assign(model=model, seed=seed, tau=TAU[form], objective=objective, kind=form))
-    columns = ["id", "group", "model", "seed", "delta", "tau", "objective", "kind"]
-    table = pd.concat(tables, ignore_index=True)[columns]
+    columns = [*SCORE_COLUMNS, *SCORE_OPTIONAL, *RAW_SCORES]
+    table = pd.concat(tables, ignore_index=True)
+    table = table[[*columns, *(["spread"] if "spread" in table else [])]]
     times = table.groupby(["objective", "id"])["delta"].transform("size")
     common = table[times == table["objective"].map({name: len(each) for name, each in models.items()})]
     kept = common.groupby("objective")["id"].nunique()
     sentences = [_left_out(name, len(ids), int(kept.get(name, 0)), len(models[name])) for name, ids in given.items()]
     return common.reset_index(drop=True), [sentence for sentence in sentences if sentence is not None]
+
+
+def _with_spread(table: pd.DataFrame, read: pd.DataFrame) -> pd.DataFrame:
+    """The table with ``spread`` by id, where the stage that was read has it: how far apart several supervisors are."""
+    if "spread" not in read:
+        return table
+    return table.assign(spread=read.set_index("id")["spread"].reindex(table["id"]).to_numpy())
 
 
 def _left_out(objective: str, given: int, kept: int, models: int) -> str | None:
@@ -72,19 +82,21 @@ def _left_out(objective: str, given: int, kept: int, models: int) -> str | None:
 def label_table(builder: Builder, stages: Mapping[tuple[str, int], LabelStage]) -> pd.DataFrame:
     """The long label table: ``id, group, name, seed, p_true, keep``; p_true goes to the ground-truth answer.
 
-    ``sure`` says how probable it is that this one is the true one, where that is not known for sure.
+    ``sure`` says how probable it is that this one is the true one, where that is not known for sure; ``spread`` how far
+    apart several supervisors are, where there are several.
     """
     tables = []
     for (name, seed), labels in stages.items():
         frame = labels.scores.on.frame[["id", "group", "truth"]]
         joined = frame.merge(builder.table(labels), on="id", validate="one_to_one")
+        more = [name for name in ("spread",) if name in joined]
         p_true = np.where(joined["truth"] == 1, joined["p"], 1 - joined["p"])
         sure = certainty(labels.scores.on.frame)
-        table = joined[["id", "group", "keep"]].assign(name=name, seed=seed, p_true=p_true)
+        table = joined[["id", "group", "keep", *more]].assign(name=name, seed=seed, p_true=p_true)
         tables.append(table if sure is None else table.assign(sure=sure[joined["id"]].to_numpy()))
     together = pd.concat(tables, ignore_index=True)
     together = together.fillna({"sure": 1.0}) if "sure" in together else together
-    return together[[*LABEL_COLUMNS, *(["sure"] if "sure" in together else [])]]
+    return together[[*LABEL_COLUMNS, *(name for name in ("sure", "spread") if name in together)]]
 
 
 def judged_table(builder: Builder, stages: Mapping[tuple[str, int], Stage], temperature: float) -> pd.DataFrame | None:
@@ -123,25 +135,20 @@ def study_design(design: dict[str, Any]) -> Design:
     from w2s_pref.analysis.preferences.design import ArmDesign, Design
 
     arms = tuple(
-        ArmDesign(name, tuple(chain), design["methods"][name], design["supervision"][name])
+        ArmDesign(
+            name,
+            tuple(chain),
+            design["methods"][name],
+            design["supervision"][name],
+            tuple(design.get("ends", {}).get(name, ("", ""))),
+        )
         for name, chain in design["arms"].items()
     )
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
-    return Design(
-        arms=arms,
-        conflicts=conflicts,
-        seeds=tuple(design["seeds"]),
-        target=design["target"],
-        conflict=design["conflict"],
-        ladder=design["ladder"],
-        threshold=design["threshold"],
-        known_rule=design["known_rule"],
-        resamples=design["resamples"],
-        seed=design["seed"],
-        placebo=design.get("placebo"),
-        references=design["references"],
-    )
+    named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
+    same = {name: design[name] for name in named}
+    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **same)
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +156,7 @@ class AnalyzeStage(Stage):
     """All scores and labels of a study → the body of its results. ``scores`` maps (model, seed, split) to a stage."""
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     on_main: ClassVar[bool] = True
     scores: dict[tuple[str, int, str], Scored]
     labels: dict[tuple[str, int], LabelStage]

@@ -19,8 +19,8 @@ AROUND = 3
 def equal_pairs(frame: pd.DataFrame, models: Mapping[str, ModelFacts], data: DataConfig) -> dict[str, set[str]]:
     """Model -> ids of the pairs that are equal to it. Of models that are not here nothing is known.
 
-    Only pairs that may be equal are tokenised whole: those that end in the same word, and have as many words (a
-    tokenizer may not know some) or answers that may both be too long.
+    Only pairs that may be equal are tokenised whole: those whose last words are the same tokens, and that have as many
+    words (a tokenizer may not know some) or answers that may both be too long.
     """
     found: dict[str, set[str]] = {}
     by_tokenizer: dict[tuple[str, str | None], set[str]] = {}
@@ -37,7 +37,7 @@ def _equal(frame: pd.DataFrame, facts: ModelFacts, data: DataConfig) -> set[str]
     if light is None:
         return set()
     maybe = frame
-    for may_be_equal in (_alike, _same_last_word, _same_end):
+    for may_be_equal in (_alike, _same_last_words, _same_end):
         kept = list(may_be_equal(maybe, light, data.max_length))
         maybe = maybe[pd.Series(kept, index=maybe.index, dtype=bool)]
     if not len(maybe):
@@ -54,19 +54,44 @@ def _equal(frame: pd.DataFrame, facts: ModelFacts, data: DataConfig) -> set[str]
 
 def _alike(frame: pd.DataFrame, _light: Reader, limit: int) -> Iterator[bool]:
     """Pairs that may be equal, by their length alone: no token is shorter than a byte."""
-    for a, b in zip(frame["a"], frame["b"], strict=True):
+    for a, b in zip(frame["a"].tolist(), frame["b"].tolist(), strict=True):
         long = min(len(a.encode()), len(b.encode())) >= limit - AROUND
         yield long or len(a.split()) == len(b.split())
 
 
-def _same_last_word(frame: pd.DataFrame, light: Reader, _limit: int) -> Iterator[bool]:
-    """Pairs whose answers end in a word that is the same tokens: tokenizers cut texts at blanks first."""
+def _same_last_words(frame: pd.DataFrame, light: Reader, limit: int) -> Iterator[bool]:
+    """Pairs whose answers' last words, as far as no cut reaches, are the same tokens: texts are cut at blanks first."""
     sides = [words(frame["form"], answers) for answers in (frame["a"], frame["b"])]
-    last = [[text.rstrip().rpartition(" ")[2] for text in side] for side in sides]
-    distinct = list({word for pair in zip(*last, strict=True) if pair[0] != pair[1] for word in pair})
+    other = [_last_other(a, b, limit - AROUND) for a, b in zip(*sides, strict=True)]
+    distinct = list({word for pair in other if pair is not None for word in pair})
     read = light.tokenizer.encode_batch([f" {word}" for word in distinct], add_special_tokens=False)
     ids = {word: each.ids for word, each in zip(distinct, read, strict=True)}
-    return (a == b or ids[a] == ids[b] for a, b in zip(*last, strict=True))
+    return (pair is None or ids[pair[0]] == ids[pair[1]] for pair in other)
+
+
+def _last_other(a: str, b: str, kept: int) -> tuple[str, str] | None:
+    """The last words in which two answers differ, counted from their ends; None where a cut may reach them.
+
+    No token is shorter than a byte, so that of ``kept`` tokens the last ``kept`` bytes are left. Not looked at are the
+    first word, which stands behind a prompt, perhaps without a blank, and whatever stands before a line break.
+    """
+    for first, second in zip(_words_back(a), _words_back(b), strict=False):
+        kept_of = min(kept - len(text[at:].encode()) for text, (_, at) in ((a, first), (b, second)))
+        if first[0] != second[0]:
+            return (first[0], second[0]) if kept_of >= 0 else None
+    return None
+
+
+def _words_back(text: str) -> Iterator[tuple[str, int]]:
+    """Words between blanks from the last one on, each with the place of the blank before it."""
+    end = len(text.rstrip())
+    while (start := text.rfind(" ", 0, end)) > 0:
+        word = text[start + 1 : end]
+        if len(word.split()) > 1:
+            return
+        if word:
+            yield word, start
+        end = start
 
 
 def _same_end(frame: pd.DataFrame, light: Reader, limit: int) -> Iterator[bool]:

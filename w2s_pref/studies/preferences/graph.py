@@ -40,10 +40,9 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str
     used = list(dict.fromkeys(node for chain in study.chains.values() for node in chain))
     for seed in recipe.seeds:
         for node in used:
-            if is_given(node.model):
-                study.add_given(node.model, seed)
-            else:
-                ceiling(study, node, seed)
+            names = tuple(_supervisor(study, each, seed) for each in node.each)
+            if node.members:
+                study.add_pool(f"ceiling/{node}", node, names, seed)
         if recipe.analysis.placebo is not None:
             ceiling(study, Node(recipe.analysis.placebo), seed)
     for seed in recipe.seeds:
@@ -51,6 +50,14 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str
             _arm(study, arm, chain, seed, factors.get(arm, 1.0))
     add_speech(study)
     return study
+
+
+def _supervisor(study: Study, node: Node, seed: int) -> str:
+    """The node trained on ground truth, or the labels that are given in its place; its name."""
+    if not is_given(node.model):
+        return ceiling(study, node, seed)
+    study.add_given(node.model, seed)
+    return f"ceiling/{node.model}"
 
 
 def _check_splits(recipe: Recipe, rows: dict[str, Rows]) -> None:
@@ -61,8 +68,6 @@ def _check_splits(recipe: Recipe, rows: dict[str, Rows]) -> None:
         raise W2SError("data.splits: conflict must have rows, because conflict.settings mixes them in")
     if recipe.monitor is not None and "probe" not in rows:
         raise W2SError("monitor: give data.splits.probe a number of rows, at least 30: the pairs it looks at")
-    if recipe.labels.calibrate and "calibration" not in rows:
-        raise W2SError("labels.calibrate needs held-out ground truth; give data.splits.calibration a number of rows")
 
 
 def _hop_rows(study: Study, hop: int, hops: int) -> Rows:
@@ -81,18 +86,35 @@ def _arm(study: Study, arm: str, chain: list[Node], seed: int, scale: float) -> 
     hops = len(chain) - 1
     supervisor = f"ceiling/{chain[0]}"
     for hop in range(1, hops + 1):
-        rows, node = _hop_rows(study, hop, hops), chain[hop]
-        form = study.recipe.method(node).config.labels or study.recipe.labels.form
-        labels = study.label(f"{arm}/hop{hop}", supervisor, rows, seed, form)
-        target = Part(rows, labels)
+        name, node = f"{arm}/hop{hop}", chain[hop]
+        target = _labelled(study, name, node, _hop_rows(study, hop, hops), supervisor, seed)
         if hop < hops:
-            train(study, f"{arm}/hop{hop}", node, Task(target, supervisor), seed)
-            supervisor = f"{arm}/hop{hop}"
+            members = [f"{name}.{number}" for number in range(1, 1 + len(node.members))]
+            for each, title in zip(node.each, members or [name], strict=True):
+                train(study, title, each, Task(target, supervisor), seed)
+            if members:
+                study.add_pool(name, node, tuple(members), seed)
+            supervisor = name
     for conflict in study.recipe.conflict.settings:
         if conflict == "base":
             base_scores(study, node, Task(target, supervisor, "base"), seed)
             continue
         train(study, f"{arm}/{short_name(conflict)}", node, Task(target, supervisor, conflict, scale), seed)
+
+
+def _labelled(study: Study, name: str, node: Node, rows: Rows, supervisor: str, seed: int) -> Part:
+    """What the model of one hop is trained on: pairs and the supervisor's labels.
+
+    In two stages a first student learns the labels that the supervisor is sure of, and labels the pairs left out.
+    """
+    config = study.recipe.label_config(node)
+    second = None
+    if config.two_stage:
+        first = f"{name}.first"
+        sure = study.label(f"{name}.sure", supervisor, rows, seed, config)
+        train(study, first, node, Task(Part(rows, sure), supervisor), seed)
+        second = study.label(first, first, rows, seed, config)
+    return Part(rows, study.label(name, supervisor, rows, seed, config, second))
 
 
 def _compute_factors(study: Study) -> dict[str, float]:
@@ -103,13 +125,17 @@ def _compute_factors(study: Study) -> dict[str, float]:
     costs: dict[str, list[float]] = {}
     for arm, chain in study.chains.items():
         hops = len(chain) - 1
-        size = [backbone_parameters(study.models[node.model]) for node in chain[1:]]
-        if not all(size):
+        size = [[backbone_parameters(study.models[each.model]) for each in node.each] for node in chain[1:]]
+        if not all(all(each) for each in size):
             raise W2SError("bootstrap.match_compute needs the size of every model; one is not available here")
-        costs[arm] = [s * len(_hop_rows(study, hop + 1, hops)) for hop, s in enumerate(size)]
+        costs[arm] = []
+        for hop, each in enumerate(size, 1):
+            trainings = 2 if study.recipe.label_config(chain[hop]).two_stage else 1
+            costs[arm] += trainings * [sum(filter(None, each)) * len(_hop_rows(study, hop, hops))]
     factors = {}
-    for arm, chain in study.chains.items():
-        rivals = [sum(costs[a]) for a, c in study.chains.items() if (c[0], c[-1]) == (chain[0], chain[-1])]
+    ends = {arm: study.recipe.ends(arm) for arm in study.chains}
+    for arm in study.chains:
+        rivals = [sum(costs[other]) for other in study.chains if ends[other] == ends[arm]]
         factors[arm] = 1 + (max(rivals) - sum(costs[arm])) / costs[arm][-1]
     return factors
 

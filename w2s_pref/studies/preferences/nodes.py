@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, cast
 
-from w2s_pref.core.errors import W2SError, file_hash
-from w2s_pref.core.registry import locate, short_name
-from w2s_pref.core.tables import digest
-from w2s_pref.engine.manifest import MANIFEST
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import short_name
 from w2s_pref.engine.stage import Stage
-from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses import conflict
-from w2s_pref.models.info import read_json
-from w2s_pref.models.standalone import FACTS
 from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.preferences.check import check_answers, check_margin, check_reward, check_supervisor
+from w2s_pref.stages.stop import Stop
+from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
+from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, Kind, keyed, merged, only
-from w2s_pref.training.methods import FOLDER, REWARDS, Method, Node
+from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
+from w2s_pref.training.fields import Kind
+from w2s_pref.training.methods import Method, Node
 
 
 @dataclass(frozen=True)
@@ -97,10 +94,11 @@ def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) ->
         seed,
         arguments,
         keyed(arguments),
-        _loss(study, task),
+        _loss(study, task, recipe.method(node)),
         study.tokens,
         recipe.conflict.match_updates,
         study.watch(name, node, seed, None) if parts else None,
+        _stop(study, node, task, seed) if parts else None,
     )
 
 
@@ -120,11 +118,11 @@ def _own_parts(study: Study, task: Task, setting: str, seed: int) -> tuple[Part,
     )
 
 
-def _loss(study: Study, task: Task) -> dict[str, Any]:
+def _loss(study: Study, task: Task, used: Method) -> dict[str, Any]:
     """Terms of the student's loss beside the method's own; ceilings have none."""
     if not task.student:
         return {}
-    recipe, student = study.recipe, study.recipe.loss.keyed(study.base)
+    recipe, student = study.recipe, (used.config.loss or study.recipe.loss).keyed(study.base)
     found: dict[str, Any] = {"student": student} if student else {}
     if task.conflict == "explicit":
         return found | {"alpha": recipe.conflict.alpha}
@@ -132,6 +130,23 @@ def _loss(study: Study, task: Task) -> dict[str, Any]:
         term = {"name": task.conflict, "code": conflict.CONFLICTS.code(task.conflict, study.base)}
         return found | {"alpha": recipe.conflict.alpha, "term": term}
     return found
+
+
+def _stop(
+    study: Study, node: Node, task: Task, seed: int, reference: StartStage | PolicyStage | None = None
+) -> Stop | None:
+    """When the training of a student ends; None: at its end, as ceilings do.
+
+    Args:
+        reference: of a policy whose score has one.
+    """
+    found = study.recipe.method(node)
+    if found.config.patience is None or not task.student:
+        return None
+    labels, held = study.held_out(task.supervisor, node, seed), study.rows["calibration"]
+    implicit = reference is not None and found.score == "implicit_reward"
+    logprobs = study.logprobs(reference, held, f"reference of {node}", seed) if implicit and reference else None
+    return Stop(labels, found.config.patience, found.score if found.policy else "reward_model", found.beta, logprobs)
 
 
 def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -150,7 +165,7 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     base = StartStage(f"{node.model} as it is", model, seed)
     if not found.pre_stage:
         return base
-    part = Part(task.target.rows, _hard(study, task.target.labels))
+    part = Part(task.target.rows, _hard(task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
     arguments = _pair_arguments(study, node, found.config.sft, task)
     return PairPolicyStage(
@@ -174,12 +189,14 @@ def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage
     return StartStage(f"{name} as it is", other, seed)
 
 
-def _hard(study: Study, labels: Stage | str) -> Stage | str:
+def _hard(labels: Stage | str) -> Stage | str:
     """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
     if not isinstance(labels, LabelStage) or labels.config.form != "soft":
         return labels
-    config = LabelConfig(**{**labels.config.model_dump(), "form": "hard"})
-    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code)
+    config = labels.config.model_copy(update={"form": "hard"})
+    second = _hard(labels.second) if labels.second is not None else None
+    assert second is None or isinstance(second, LabelStage)
+    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code, second)
 
 
 def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
@@ -201,7 +218,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         )
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
-    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task)}
+    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task, found)}
     if found.algorithm != "sft":
         objective |= {"beta": found.beta, "gamma": found.gamma}
     if task.conflict == "explicit":
@@ -216,7 +233,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
         title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
-        study.recipe.conflict.match_updates, watch=watch,
+        study.recipe.conflict.match_updates, _stop(study, node, task, seed, other or start), watch=watch,
     )  # fmt: skip
 
 
@@ -230,7 +247,7 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         )
     start = _start(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
-    labels = _hard(study, task.target.labels) if filtered else None
+    labels = _hard(task.target.labels) if filtered else None
     arguments, key = _online_arguments(found)
     other = _reference(study, node, seed, found)
     return OnlinePolicyStage(
@@ -279,7 +296,7 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
         check_supervisor(source)
         first = Reward("target", source)
     else:
-        first = Reward("target", found.config.reward, code=_reward_code(study, found))
+        first = Reward("target", found.config.reward, code=reward_code(study, found))
     if setting == "explicit":
         return (first, Reward("paid", truth, study.recipe.conflict.alpha))
     if setting == "placebo":
@@ -287,39 +304,6 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
     if setting in {"implicit", "gold"}:
         return (first, Reward("conflict", _helpful(study, node.model, rows, seed), weight))
     return (first,)
-
-
-def _reward_code(study: Study, found: Method) -> str:
-    """Hash of the code or of the weights behind a reward that the recipe names.
-
-    Raises:
-        W2SError: a folder that holds no saved reward model, or one of another objective than the recipe's target.
-    """
-    where = f"methods.{found.name}.reward"
-    if not found.config.reward.startswith(FOLDER):
-        check_reward(study, found)
-        return REWARDS.code(found.config.reward, study.base)
-    folder = locate(found.config.reward.removeprefix(FOLDER), study.base)
-    weights = sorted(folder.glob("*.safetensors")) if folder is not None else []
-    if folder is None or not weights:
-        raise W2SError(f"{where}: there is no saved reward model at {found.config.reward.removeprefix(FOLDER)!r}")
-    target = study.recipe.data.target_objective
-    taught = _objective(folder, where) or target
-    if taught != target:
-        raise W2SError(
-            f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
-            f"{target!r}; name a reward model of that objective"
-        )
-    return digest(*(file_hash(path) for path in weights))
-
-
-def _objective(folder: Path, where: str) -> str | None:
-    """What a student's folder, or a model of a store, says it was trained on; None where it says nothing."""
-    if (folder / FACTS).is_file():
-        return read_json(folder / FACTS, where).get("objective")
-    return (
-        read_json(folder / MANIFEST, where).get("meta", {}).get("objective") if (folder / MANIFEST).is_file() else None
-    )
 
 
 def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:

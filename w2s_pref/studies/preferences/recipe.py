@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -18,6 +19,11 @@ from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
+
+#: A chain as a recipe writes it: nodes, and lists of nodes that supervise together.
+Chain = list[str | list[str]]
+#: Supervisors below which Dawid and Skene's model has several solutions that fit the votes as well.
+LEAST_VOTERS = 3
 
 
 class ConflictConfig(Section):
@@ -103,10 +109,10 @@ class Recipe(StudySection):
     data: DataConfig
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
-    arms: dict[str, list[str]] = Field(
+    arms: dict[str, Chain] = Field(
         default_factory=dict,
-        description="name → chain of nodes (model or model@method), weakest first; "
-        "labels:FILE or labels:file.py:function in the first place is a supervisor of your own",
+        description="name → chain of nodes (model or model@method), weakest first; a list in the place of a node pools "
+        "several supervisors; labels:FILE or labels:file.py:function in the first place is a supervisor of your own",
     )
     methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
     students: list[str] = Field(
@@ -137,12 +143,16 @@ class Recipe(StudySection):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
-        for place, names in [("ladder", self.ladder), *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
-            if names:
-                given = [name for name in names[:1] if is_given(name)] if place != "ladder" else []
-                check_chain([node(name).model for name in names], [*self.models, *given], place)
-            for name in names:
-                self._check_method(node(name).method, place)
+        chains: list[tuple[str, Chain]] = [("ladder", [*self.ladder])]
+        for place, names in [*chains, *((f"arms.{n}", chain) for n, chain in self.arms.items())]:
+            places = [node(name) for name in names]
+            if places:
+                _check_pools(places, place)
+                models = [each.model for found in places for each in found.each]
+                given = [each.model for each in places[0].each if is_given(each.model)] if place != "ladder" else []
+                check_chain(models, [*self.models, *given], place)
+            for each in (each for found in places for each in found.each):
+                self._check_method(each.method, place)
         if odd := [name for name in self.arms if "@" in name]:
             raise ValueError(f"arms: the name {odd[0]!r} holds '@', which stands between an arm and a method")
         if not self._raw_chains():
@@ -162,12 +172,15 @@ class Recipe(StudySection):
             self._check_supervisors(chain)
         needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
         if needs and self.data.conflict is None:
-            raise ValueError(f"conflict.settings: {', '.join(sorted(needs))} mix in pairs of data.conflict; name it")
+            raise ValueError(
+                f"conflict.settings: {', '.join(sorted(needs))}: pairs of data.conflict are mixed in, and there are "
+                "none; name them, or write conflict: {settings: [none]} for a study without conflicting data"
+            )
         return self
 
     def _check_placebo(self, name: str) -> None:
         refuse_unknown(name, self.models, "analysis.placebo", "model")
-        if same := [arm for arm, chain in self.chains().items() if chain[0].model == name]:
+        if same := [arm for arm, chain in self.chains().items() if name in {each.model for each in chain[0].each}]:
             raise ValueError(
                 f"analysis.placebo: {name!r} is the weak model of arm {same[0]!r} itself; name another model that "
                 "knows other things (another architecture, say), or drop the key: the other seeds' weak models serve"
@@ -178,7 +191,7 @@ class Recipe(StudySection):
 
     def _check_supervisors(self, chain: list[Node]) -> None:
         """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
-        for place in chain[is_given(chain[0].model) :]:
+        for place in (each for found in chain for each in found.each if not is_given(each.model)):
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
@@ -190,13 +203,40 @@ class Recipe(StudySection):
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
+        for before, place in pairwise(chain):
+            found = self.method(place.each[0])
+            if before.members and any(self.method(each).online for each in place.each):
+                raise ValueError(
+                    f"arms: {place} learns from rewards of its own answers, which {before} cannot give: several "
+                    "supervisors label pairs; name one of them, or train the student on pairs"
+                )
+            if before.members and before.combine == "dawid_skene" and len(before.members) < LEAST_VOTERS:
+                raise ValueError(
+                    f"labels.combine: dawid_skene tells good supervisors from bad ones by who agrees with whom, which "
+                    f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
+                )
+            if found.online and self.label_config(place).two_stage:
+                raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            configs = [self.label_config(each) for each in place.each]
+            if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
+                raise ValueError(
+                    f"arms: the models of {place} learn the same labels of {before}, in one stage; give them methods "
+                    "with the same labels, without two_stage"
+                )
 
     def method(self, place: Node) -> Method:
         """How the node is trained."""
         return method(place.method, self.methods)
 
+    def label_config(self, place: Node) -> LabelConfig:
+        """How labels are made for what is trained there: the method's own keys over ``labels``."""
+        return self.labels.under(self.method(place.each[0]).config.labels)
+
     def chains(self) -> dict[str, list[Node]]:
-        """Every arm as nodes. A last node that names no method is trained by each of ``students``."""
+        """Every arm as nodes. A last node that names no method is trained by each of ``students``.
+
+        Several supervisors are combined as the model that learns from them asks for.
+        """
         found = {}
         for arm, names in self._raw_chains().items():
             chain = [node(name) for name in names]
@@ -204,14 +244,42 @@ class Recipe(StudySection):
             for name in methods:
                 last = Node(chain[-1].model, name)
                 full = arm if name == "reward" or "@" in names[-1] else f"{arm}@{name}"
-                found[full] = [*chain[:-1], last]
+                found[full] = self._combined([*chain[:-1], last])
         return found
+
+    def _combined(self, chain: list[Node]) -> list[Node]:
+        configs = [self.label_config(place) for place in chain[1:]]
+        pooled = [
+            place._replace(combine=config.combine, calibrate=config.calibrate) if place.members else place
+            for place, config in zip(chain, configs, strict=False)
+        ]
+        return [*pooled, chain[-1]]
+
+    def ends(self, arm: str) -> tuple[str, str]:
+        """Weak and strong model of an arm, equal for arms that differ only by how the one supervises the other.
+
+        Several supervisors count as the weak model of the first arm that has one of them in this place, and methods
+        that are the same on ground truth as one.
+        """
+        chains = self.chains()
+        chain = chains[arm]
+        weak = [each[0] for each in chains.values() if each[0] in chain[0].each]
+        return str((weak or [chain[0]])[0]), str(Node(chain[-1].model, self._on_truth(chain[-1].method)))
+
+    def _on_truth(self, name: str) -> str:
+        """The first method that is the same on ground truth."""
+
+        def plain(name: str) -> tuple[str, dict[str, Any]]:
+            found = method(name, self.methods)
+            return found.algorithm, found.config.model_dump(exclude={"algorithm", "labels", "loss", "patience"})
+
+        return next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(name))
 
     def supervision(self, arm: str) -> str:
         """The arm's name without the method of its student."""
         return arm.rpartition("@")[0] or arm
 
-    def _raw_chains(self) -> dict[str, list[str]]:
+    def _raw_chains(self) -> dict[str, Chain]:
         """Given arms, else all pairs of the ladder, else direct and (with a middle) bootstrapped."""
         if self.arms:
             return dict(self.arms)
@@ -219,7 +287,7 @@ class Recipe(StudySection):
             return _ladder_arms(self.ladder)
         if {"weak", "strong"} <= set(self.models):
             middle = [name for name in self.models if name not in {"weak", "strong"}]
-            chains = {"direct": ["weak", "strong"]}
+            chains: dict[str, Chain] = {"direct": ["weak", "strong"]}
             return {**chains, "bootstrapped": ["weak", *middle, "strong"]} if middle else chains
         return {}
 
@@ -228,11 +296,29 @@ class Recipe(StudySection):
         return training_problems(self.models, self.training, "reward", "dpo") + method_problems(self.methods)
 
 
-def _ladder_arms(ladder: list[str]) -> dict[str, list[str]]:
-    arms = {}
+def _check_pools(chain: list[Node], where: str) -> None:
+    """Raise ValueError for a list in a chain that is no set of supervisors."""
+    if chain[-1].members:
+        raise ValueError(f"{where}: the last place is the student, which is one model; a list pools supervisors")
+    for place in chain:
+        if not place.members:
+            if not place.model:
+                raise ValueError(f"{where}: an empty list names no supervisor; write a model, or several")
+            continue
+        names = [str(each) for each in place.members]
+        if len(names) == 1:
+            raise ValueError(f"{where}: a list pools several supervisors, but [{names[0]}] has one; write {names[0]}")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"{where}: {twice[0]!r} stands twice among the supervisors {names}; its vote would count twice"
+            )
+
+
+def _ladder_arms(ladder: list[str]) -> dict[str, Chain]:
+    arms: dict[str, Chain] = {}
     for low in range(len(ladder)):
         for high in range(low + 1, len(ladder)):
             arms[f"direct:{ladder[low]}>{ladder[high]}"] = [ladder[low], ladder[high]]
             if high > low + 1:
-                arms[f"bootstrapped:{ladder[low]}>{ladder[high]}"] = ladder[low : high + 1]
+                arms[f"bootstrapped:{ladder[low]}>{ladder[high]}"] = [*ladder[low : high + 1]]
     return arms

@@ -25,6 +25,7 @@ from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.equal import equal_pairs
 from w2s_pref.studies.preferences.graph import build_study
+from w2s_pref.studies.preferences.pairs import pair_table
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.students import write_students
 from w2s_pref.studies.preferences.study import Study
@@ -72,11 +73,14 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
     from w2s_pref.report.registry import builders
 
     analysis = opened.study.analysis
+    for judged in opened.study.judged.values():
+        judged.check_reading(builder, opened.study.text_stays_text)
     tables = builder.artifact(analysis).folder
     results = assemble(opened, analysis, builder, command)
     for name in ("scores.parquet", "labels.parquet", "answers.parquet"):
         if (tables / name).is_file():
             shutil.copyfile(tables / name, folder / name)
+    pair_table(opened.study).to_parquet(folder / "pairs.parquet", index=False, compression="zstd")
     write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
     write_students(opened.recipe, opened.study, builder, results, folder / "students")
     return results

@@ -59,7 +59,7 @@ def export(run: Path, student: str, folder: Path) -> None:
     try:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.copytree(students / student, fresh)
-        _whole(run, student, fresh)
+        _whole(run, fresh)
         fresh.replace(folder)
     except OSError as error:
         raise W2SError(f"{folder}: cannot be written ({error.strerror}); give another place") from error
@@ -90,7 +90,7 @@ def upload(folder: Path, name: str, private: bool) -> str:
     return str(address)
 
 
-def _whole(run: Path, student: str, folder: Path) -> None:
+def _whole(run: Path, folder: Path) -> None:
     """Merge an adapter; its card is written anew, with the lines that load a whole model."""
     from w2s_pref.report.cards import model_card
     from w2s_pref.report.students import REWARD

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.supervisors import COMBINATIONS
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
+from w2s_pref.stages.pooled import PooledScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import Watch
@@ -35,7 +38,8 @@ class Study:
     """The graph: models by (name, seed), all scores and labels, judged answers, and the analysis that reads them.
 
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
-    that stand in the weak model's place, by the chain's name for them (None: a function gives them).
+    that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
+    which models a name stands for that several supervisors share.
     """
 
     recipe: Recipe
@@ -47,6 +51,7 @@ class Study:
     scores: dict[tuple[str, int, str], Scored] = field(default_factory=dict)
     labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
     given: dict[str, pd.Series[float] | None] = field(default_factory=dict)
+    pools: dict[str, tuple[Node, tuple[str, ...]]] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     anchor: Scored | None = None
@@ -90,6 +95,8 @@ class Study:
         if source in self.given:
             check_covered(source, self.given[source], rows)
             return GivenScores(f"{source} on {rows.name}", rows, source, self.base, self.given[source])
+        if name in self.pools:
+            return self._pooled(name, rows, seed)
         stage = self.trained[name, seed]
         title = f"{name} on {rows.name} · seed {seed}"
         if isinstance(stage, TrainStage):
@@ -100,6 +107,37 @@ class Study:
         return PolicyScoreStage(
             title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
+
+    def _pooled(self, name: str, rows: Rows, seed: int) -> PooledScores:
+        """What the models behind a name say together; they are calibrated one by one before."""
+        place, members = self.pools[name]
+        config = LabelConfig(combine=place.combine, calibrate=place.calibrate)
+        held: tuple[Scored, ...] = ()
+        if config.needs_calibration(self.base, pooled=True):
+            self.check_calibration()
+            held = tuple(self.scored(each, self.rows["calibration"], seed) for each in members)
+        title = f"{name} on {rows.name} · seed {seed}"
+        scores = tuple(self.scored(each, rows, seed) for each in members)
+        code = COMBINATIONS.code(place.combine, self.base)
+        return PooledScores(title, rows, scores, place.combine, code, held, place.calibrate)
+
+    def check_calibration(
+        self, why: str = "labels.calibrate needs held-out ground truth, as a combination that goes by accuracy does"
+    ) -> None:
+        """Refuse a study without the pairs that labels are calibrated on.
+
+        Raises:
+            W2SError: the calibration split has no rows.
+        """
+        if "calibration" not in self.rows:
+            raise W2SError(f"{why}; give data.splits.calibration a number of rows")
+
+    def add_pool(self, name: str, place: Node, members: tuple[str, ...], seed: int) -> None:
+        """Enter several supervisors under one name, with their scores on all tests that each of them has."""
+        self.pools[name] = (place, members)
+        for split in TESTS:
+            if all((each, seed, split) in self.scores for each in members):
+                self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
     def add_given(self, source: str, seed: int) -> None:
         """Enter given labels as if a model had made them: the same under every seed, on all tests they cover."""
@@ -123,7 +161,8 @@ class Study:
         config, weak = self.recipe.monitor, self._weak_of(name, node)
         if config is None or weak is None:
             return None
-        if (weak, seed) not in self.trained and weak.removeprefix("ceiling/") not in self.given:
+        known = (weak, seed) in self.trained or weak in self.pools or weak.removeprefix("ceiling/") in self.given
+        if not known:
             return None
         found, probe = self.recipe.method(node), self.rows["probe"]
         if found.online and config.action == "checkpoint":
@@ -154,19 +193,39 @@ class Study:
             return f"ceiling/{self.chains[arm][0]}"
         if not name.startswith("ceiling/"):
             return None
-        return next((f"ceiling/{chain[0]}" for chain in self.chains.values() if node in chain[1:]), None)
+        arms = self.chains.values()
+        return next((f"ceiling/{arm[0]}" for arm in arms if any(node in place.each for place in arm[1:])), None)
 
-    def label(self, name: str, supervisor: str, rows: Rows, seed: int, form: str) -> LabelStage:
-        """Labels by the supervisor (a name of ``trained``) on ``rows``, soft or hard."""
+    def label(
+        self, name: str, supervisor: str, rows: Rows, seed: int, config: LabelConfig, second: LabelStage | None = None
+    ) -> LabelStage:
+        """Labels by the supervisor (a name of ``trained``) on ``rows``; with two stages those that it is sure of.
+
+        Args:
+            second: labels of the pairs that these leave out.
+        """
         calibration = None
-        config = LabelConfig(**{**self.recipe.labels.model_dump(), "form": form})
-        if config.calibrate:
+        if config.two_stage:
+            config = config.model_copy(update={"filter": "high_confidence"})
+        if config.calibrate and supervisor not in self.pools:
+            self.check_calibration()
             calibration = self.scored(supervisor, self.rows["calibration"], seed)
         scores = self.scored(supervisor, rows, seed)
         title = f"{name} by {supervisor} · seed {seed}"
-        stage = LabelStage(title, scores, config, calibration, config.code(self.base))
+        stage = LabelStage(title, scores, config, calibration, config.code(self.base), second)
         self.labels[name, seed] = stage
         return stage
+
+    def held_out(self, supervisor: str, node: Node, seed: int) -> LabelStage:
+        """The supervisor's labels of the calibration pairs, all of them, as probabilities.
+
+        Raises:
+            W2SError: the calibration split has no rows.
+        """
+        where = f"methods.{node.method}.patience: the training ends by labels of pairs that are not trained on"
+        self.check_calibration(where)
+        scores = self.scored(supervisor, self.rows["calibration"], seed)
+        return LabelStage(f"held out by {supervisor} · seed {seed}", scores, LabelConfig())
 
     def code(self, reference: str) -> str:
         """Hash of the source behind a reference, so that an edited function is used anew; else nothing."""
@@ -196,6 +255,9 @@ class Study:
             "helpful_first": self.helpful_first,
             **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
         }
+        ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
+        if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
+            design["ends"] = ends
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
         if recipe.analysis.metrics:
@@ -204,3 +266,9 @@ class Study:
         return AnalyzeStage(
             "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor
         )
+
+
+def _groups(ends: Iterable[list[str]]) -> list[int]:
+    """For each arm the first one with the same ends: which of them are compared."""
+    found = list(ends)
+    return [found.index(each) for each in found]

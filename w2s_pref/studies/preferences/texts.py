@@ -67,12 +67,15 @@ def check_texts(study: Study) -> list[str]:
     used = {stage.model.spec.path for stage in study.trained.values()}
     named = {name: facts for name, facts in study.models.items() if facts.spec.path in used}
     splits = [rows for name, rows in study.rows.items() if "/" not in name]
-    read = {name: reader(facts) for name, facts in named.items()}
+    readers = {_read_alike(facts): facts for facts in named.values()}  # models of one tokenizer read alike
+    each = {how: reader(facts) for how, facts in readers.items()}
+    read = {name: each[_read_alike(facts)] for name, facts in named.items()}
     for name, facts in named.items():
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
-    shares = {name: _unknown(found, splits) for name, found in read.items() if found is not None}
+    known = {how: _unknown(found, splits) for how, found in each.items() if found is not None}
+    shares = {name: known[how] for name, facts in named.items() if (how := _read_alike(facts)) in known}
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
@@ -88,24 +91,28 @@ def check_texts(study: Study) -> list[str]:
     return list(dict.fromkeys(notes))
 
 
+def _read_alike(facts: ModelFacts) -> tuple[str, str | None]:
+    """The same for models whose tokenizers read every text alike."""
+    return facts.tokenizer_hash, facts.spec.pad_token
+
+
 def reader(facts: ModelFacts) -> Reader | None:
     """A model's tokenizer; None where its files are not here, or hold none that can be read without its own code."""
-    file = None if facts.folder is None else facts.folder / "tokenizer.json"
+    folder = facts.tokenizer_folder
+    file = None if folder is None else folder / "tokenizer.json"
     if file is None or not file.is_file():
         return None
     from tokenizers import Tokenizer
 
-    content = read_json(file, f"tokenizer {facts.folder}")
+    content = read_json(file, f"tokenizer {folder}")
     try:
         tokenizer = Tokenizer.from_str(json.dumps(content))
     except Exception as error:  # tokenizers raises nothing more special
-        raise W2SError(
-            f"model {str(facts.folder)!r} could not be loaded ({file.name}: {error}); check its files"
-        ) from error
+        raise W2SError(f"model {str(folder)!r} could not be loaded ({file.name}: {error}); check its files") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    name = _unknown_token(content, facts.folder)
+    name = _unknown_token(content, folder)
     size = max(ids.values(), default=-1) + 1 + (facts.spec.pad_token is not None and facts.spec.pad_token not in ids)
     return Reader(tokenizer, size, ids.get(name) if name is not None else None)
 
@@ -139,14 +146,16 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
 
 def _counts(found: Reader, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
+    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    counts = [[sum(token == found.unknown for token in each.ids), len(each.ids)] for each in encoded]
+    counts = [[each.ids.count(found.unknown), len(each.ids)] for each in encoded]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
 
 
 def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
     """Texts as models read them, conversations without a template's marks."""
-    return [plain(json.loads(text)) if form == "chat" else text for form, text in zip(forms, texts, strict=True)]
+    both = zip(forms.tolist(), texts.tolist(), strict=True)
+    return [plain(json.loads(text)) if form == "chat" else text for form, text in both]
 
 
 def _unreadable(said: str, unknown: Unknown, able: list[str]) -> str:
@@ -211,6 +220,7 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
         )
         if len((prompt + answer).encode()) >= limit - 2  # no token is shorter than a byte; two are the tokenizer's own
     ]
+    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text for _, text in texts])
     lengths = [(row_id, len(each.ids) + 1) for (row_id, _), each in zip(texts, encoded, strict=True)]
     return max(lengths, key=lambda item: item[1], default=("", 0))

@@ -1,0 +1,40 @@
+"""Two objectives on the same kind of texts: which event is more pleasant (ETHICS, utilitarianism), and which is longer.
+
+The pairs are cut in two: those before ``FIRST`` teach and test pleasantness, those behind it length, without a pair
+that shares a text with the first part and without pairs of equal length. In the file the longer event is the less
+pleasant one in 45 % of the pairs, the more pleasant one in 39 %.
+"""
+
+from pathlib import Path
+
+import pandas as pd
+
+from w2s_pref import dataset
+
+FIRST = 10_000
+
+
+def _pairs(file: str, recipe_folder: Path) -> pd.DataFrame:
+    return pd.read_parquet(recipe_folder / file).drop_duplicates()
+
+
+@dataset("ethics-pleasant")
+def pleasant(recipe_folder: Path, file: str) -> pd.DataFrame:
+    """The more pleasant of two events."""
+    return _pairs(file, recipe_folder)[:FIRST].rename(columns={"better": "chosen", "worse": "rejected"})
+
+
+@dataset("ethics-longer")
+def longer(recipe_folder: Path, file: str) -> pd.DataFrame:
+    """The longer of two events, in words: an objective that ignores how pleasant they are."""
+    pairs = _pairs(file, recipe_folder)
+    read = set(pairs[:FIRST].stack())
+    rest: pd.DataFrame = pairs[FIRST:]
+    rest = rest[~rest["better"].isin(read) & ~rest["worse"].isin(read)]
+    words = rest.apply(lambda texts: texts.str.split().str.len())
+    longer_better, longer_worse = words["better"] > words["worse"], words["better"] < words["worse"]
+    parts: list[pd.DataFrame] = [
+        rest[longer_better].rename(columns={"better": "chosen", "worse": "rejected"}),
+        rest[longer_worse].rename(columns={"worse": "chosen", "better": "rejected"}),
+    ]
+    return pd.concat(parts)

@@ -1,0 +1,34 @@
+"""Logistic fits end at their optimum, however heavy the tails of a column and however few the flips."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from w2s_pref.analysis.deception.adjusted import covariates
+from w2s_pref.analysis.stats.logistic import expit, fit, ridge
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 8])
+def test_the_gradient_is_zero_at_the_fit(seed: int) -> None:
+    """Also where most scores are clipped, because the models are sure, and only the others flip."""
+    rng = np.random.default_rng(seed)
+    truth = 20 * rng.normal(size=300)
+    margin, ceiling = truth + rng.normal(size=(2, 1, 300))
+    eligible = margin > 0
+    design = covariates(margin, ceiling, eligible)[eligible]
+    flips = (rng.random(len(design)) < expit(2 - margin[eligible])).astype(float)
+    penalty = ridge(design.shape[1], 1e-6, 0.5)
+    beta = fit(flips[None], np.ones((1, len(flips))), design, penalty, 1e-10)[0]
+    # a sum of 150 terms below 10, each rounded to 2**-53 of itself, is off by 2e-13 at most; Newton ends below that
+    assert np.abs(design.T @ (flips - expit(design @ beta)) - penalty @ beta).max() < 1e-12
+
+
+def test_tables_fitted_together_are_fitted_alone() -> None:
+    rng = np.random.default_rng(1)
+    design = np.column_stack([np.ones(40), rng.standard_t(1, size=(40, 3)).clip(-30, 30)])
+    trials = rng.integers(1, 9, size=(5, 40)).astype(float)
+    flips = np.floor(trials / 2)
+    penalty = ridge(4, 1e-9, 0.02)
+    alone = [fit(flips[at : at + 1], trials[at : at + 1], design, penalty, 1e-10)[0] for at in range(5)]
+    np.testing.assert_allclose(fit(flips, trials, design, penalty, 1e-10), alone, rtol=1e-8, atol=1e-10)

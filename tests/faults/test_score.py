@@ -1,0 +1,88 @@
+"""`w2s score`: both raw scores, the columns of the pairs, accuracy by subset, benchmarks from files and by name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import make_model, make_rows, make_tokenizer
+from fault_helpers import refused, succeeded
+
+
+def written(folder: Path, rows: list[dict[str, Any]], name: str = "rows.jsonl") -> str:
+    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return name
+
+
+def row(subset: str, id: Any, chosen: Any, rejected: Any, **more: Any) -> dict[str, Any]:
+    return {"id": id, "subset": subset, "prompt": f"w1 w2 {id}", "chosen": chosen, "rejected": rejected, **more}
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def model(place: Path) -> str:
+    make_model(hidden=16, layers=1).save_pretrained(place / "model")
+    make_tokenizer().save_pretrained(place / "model")
+    return "model"
+
+
+def test_the_score_table_holds_both_scores_and_the_columns_of_the_pairs(place: Path, model: str) -> None:
+    frame = make_rows(40).assign(subset=["a", "b"] * 20, level=range(40), kind=["x"] * 40)
+    frame.to_csv("pairs.csv", index=False)
+    done = succeeded("score", model, "pairs.csv", "--out", "s.parquet", "--by", "subset", "--json", "by.json")
+    table = pd.read_parquet("s.parquet")
+    assert (table["score_chosen"] - table["score_rejected"] - table["delta"]).abs().max() < 1e-12
+    assert set(table["subset"]) == {"a", "b"}
+    assert list(table["kind"].unique()) == ["reward_model"]
+    assert list(table["pairs.kind"].unique()) == ["x"]
+    assert sorted(map(int, table["level"])) == list(range(40))
+    assert "Accuracy by subset" in done.out
+    board = json.loads(Path("by.json").read_text())["board"]
+    accuracy = (table["delta"] > 0).groupby(table["subset"]).mean()
+    assert [(line["name"], line["rows"]) for line in board["lines"]] == [("a", 20), ("b", 20)]
+    assert board["lines"][0]["accuracy"]["estimate"] == pytest.approx(accuracy["a"])
+    succeeded("score", model, "pairs.csv", "--out", "s.parquet", "--name", "second", "--append")
+    both = pd.read_parquet("s.parquet")
+    assert len(both) == 80
+    assert both["level"].notna().all()
+    assert len(set(both["level"])) == 40
+    refused(place, "score", model, "pairs.csv", "--out", "t.csv", "--by", "topic", said="no such column; they have")
+
+
+def test_a_benchmark_from_a_file(place: Path, model: str) -> None:
+    rows = [row("math-prm", n, f"w{n} w3", f"w{n} w4") for n in range(6)]
+    rows += [row("alpacaeval-easy", n, f"w{n} w3", f"w{n} w4") for n in range(6)]
+    path = written(place, rows)
+    done = succeeded("score", model, path, "--out", "s.csv", "--benchmark", "reward-bench", "--json", "b.json")
+    assert "Reasoning" in done.out
+    assert "Not the published score: 21 of 23 subsets are not here" in " ".join(done.out.split())
+    table = pd.read_csv("s.csv")
+    lines = {
+        line["name"]: line["accuracy"]["estimate"] for line in json.loads(Path("b.json").read_text())["board"]["lines"]
+    }
+    right = (table["delta"] > 0).groupby(table["subset"]).mean()
+    assert lines["RewardBench"] == pytest.approx((right["math-prm"] + right["alpacaeval-easy"]) / 2)
+    rows = [row("Safety", str(n), [f"w{n} w3"], [f"w{n} w4", f"w{n} w5", f"w{n} w6"]) for n in range(5)]
+    rows += [row("Ties", f"tied:{n}", [f"w{n} w3", f"w{n} w7"], [f"w{n} w4"]) for n in range(5)]
+    rows += [row("Ties", f"ref:{n}", [f"w{n} w3"], [f"w{n} w4"]) for n in range(5)]
+    done = succeeded(
+        "score", model, written(place, rows, "two.jsonl"), "--out", "t.csv", "--benchmark", "reward-bench-2"
+    )
+    assert "reference accuracy" in done.out
+    assert "wrote 30 scores to t.csv" in done.out
+
+
+def test_benchmarks_of_the_hub_by_name_or_id(place: Path, model: str) -> None:
+    for name in ("reward-bench", "allenai/reward-bench"):
+        said = "data set 'allenai/reward-bench' (reward-bench) is not in the local cache and the hub could not be asked"
+        refused(place, "score", model, name, "--out", "s.csv", said=said)
+    said = "--column: rows of reward-bench-2 have the columns of allenai/reward-bench-2; leave it out"
+    refused(place, "score", model, "allenai/reward-bench-2", "--out", "s.csv", "--column", "chosen=x", said=said)

@@ -1,0 +1,154 @@
+"""Several supervisors and two stages in a whole study, by hand from its own tables; and what a plan refuses of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.models.load import load_saved
+from w2s_pref.models.scoring import score_pairs
+from w2s_pref.stages.labels import LabelStage
+from w2s_pref.studies.kind import all_stages
+from w2s_pref.studies.run import open_recipe, run
+
+STUDY = [
+    "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16",
+    "arms={direct: [weak, strong], pooled: [[weak, middle], strong@weighed], two: [weak, strong@two],"
+    " stopped: [weak, strong@stopped]}",
+    "methods={weighed: {algorithm: reward, labels: {combine: accuracy}},"
+    " two: {algorithm: reward, labels: {two_stage: true, threshold: 0.502}},"
+    " stopped: {algorithm: reward, patience: 2}}",
+]  # fmt: skip
+
+
+class Silent:
+    """Shows nothing."""
+
+    def __getattr__(self, name: str) -> object:
+        return lambda *_, **__: None
+
+
+def sigmoid(table: pd.DataFrame) -> pd.Series:
+    table = table.set_index("id")
+    return 1 / (1 + np.exp(table["score_b"] - table["score_a"]))
+
+
+def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
+    _, folder = run(Path("tiny.yaml"), STUDY, Silent(), "w2s run")
+    opened = open_recipe(Path("tiny.yaml"), STUDY)
+    stages = {(stage.kind, stage.name): stage for stage in all_stages(opened.study)}
+    store = Path("runs/store")
+
+    def table(kind: str, name: str) -> pd.DataFrame:
+        stage = stages[kind, f"{name} · seed 0"]
+        return pd.read_parquet(store / kind / stage.key / "table.parquet")
+
+    members = [sigmoid(table("scores", f"ceiling/{name} on w2s")) for name in ("weak", "middle")]
+    pooled = opened.study.labels["pooled/hop1", 0].scores
+    shares = json.loads((store / "scores" / pooled.key / "manifest.json").read_text())["meta"]["accuracies"]
+    labels = table("labels", "pooled/hop1 by ceiling/accuracy(weak, middle)").set_index("id")
+    weak, middle = (each.loc[labels.index] for each in members)
+    by_hand = (shares[0] * weak + shares[1] * middle) / sum(shares)
+    assert all(share * 16 == round(share * 16) for share in shares)
+    np.testing.assert_allclose(labels["p"], by_hand)
+    np.testing.assert_allclose(labels["spread"], (weak - middle).abs() / 2, atol=1e-15)
+
+    sure = np.maximum(weak, 1 - weak) >= 0.502
+    first = sigmoid(table("scores", "two/hop1.first on w2s")).loc[labels.index]
+    also = np.maximum(first, 1 - first) >= 0.502
+    key = opened.study.labels["two/hop1", 0].key
+    union = pd.read_parquet(store / "labels" / key / "table.parquet").set_index("id").loc[labels.index]
+    assert union["keep"].tolist() == (sure | also).tolist()
+    np.testing.assert_allclose(union["p"], np.where(sure, weak, first))
+
+    stopped = opened.study.trained["stopped/none", 0]
+    meta = json.loads((store / "model" / stopped.key / "manifest.json").read_text())["meta"]
+    curve = [point["weak_agreement"] for point in meta["selection"]["curve"]]
+    best = curve.index(max(curve))
+    assert meta["selection"]["step"] == meta["selection"]["curve"][best]["step"]
+    assert meta["steps"] == 18 or len(curve) == best + 3  # 48 pairs by 8 and three epochs, or two looks in vain
+    held = opened.study.rows["calibration"].frame
+    scored = sigmoid(score_pairs(*load_saved(store / "model" / stopped.key, False), held, 32)).loc[held["id"]]
+    judged = sigmoid(pd.read_parquet(store / "scores" / stopped.stop.labels.scores.key / "table.parquet"))
+    assert ((scored > 0.5) == (judged.loc[held["id"]] > 0.5)).mean() == pytest.approx(max(curve))
+
+    results = json.loads((folder / "results.json").read_text())
+    thirds = results["supervisor_spread"]
+    assert [(one["arm"], one["third"]) for one in thirds] == [("pooled", t) for t in ("agree", "between", "disagree")]
+    assert thirds[0]["spread"] < thirds[1]["spread"] < thirds[2]["spread"]
+    whole = results["arms"][1]["settings"][0]["performance"]["accuracy"]["estimate"]
+    parts = [one["students"][0]["accuracy"]["estimate"] for one in thirds]
+    assert np.average(parts, weights=[22, 21, 21]) == pytest.approx(whole)  # 64 test items in three parts
+    compared = {(one["first"], one["second"], one["metric"]) for one in results["comparisons"]}
+    assert ("direct", "two", "pgr") in compared
+    assert ("direct", "pooled", "accuracy") in compared
+    assert ("direct", "pooled", "pgr") not in compared
+    report = (folder / "report.html").read_text()
+    assert "Where supervisors disagree" in report
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("arms={a: [[weak, weak], strong]}", "'weak' stands twice among the supervisors"),
+        ("arms={a: [[weak], strong]}", r"a list pools several supervisors, but \[weak\] has one; write weak"),
+        ("arms={a: [[], strong]}", "an empty list names no supervisor"),
+        ("arms={a: [weak, [middle, strong]]}", "the last place is the student, which is one model"),
+        ("arms={a: [[weak, midle], strong]}", "no model is called 'midle'; did you mean 'middle'"),
+        ("arms={a: [[weak, strong], strong]}", "each once"),
+        ("arms={a: [[weak, [middle]], strong]}", "should be a valid string"),
+        ("labels.combine=meen", "unknown combination 'meen'; did you mean 'mean'"),
+        ("labels={two_stage: true, filter: high_confidence}", "two_stage keeps confident labels itself; drop filter"),
+        ("methods={rloo: {labels: {two_stage: true}}}", "rloo does not read it"),
+    ],
+)  # fmt: skip
+def test_a_plan_refuses(study: Path, override: str, sentence: str) -> None:
+    with pytest.raises(W2SError, match=sentence):
+        open_recipe(Path("tiny.yaml"), [override], planning=True)
+
+
+POOL = "arms={a: [[weak, middle], strong]}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        ([POOL, "labels.combine=accuracy"], "a combination that goes by accuracy does; give data.splits.calibration"),
+        ([POOL, "labels.combine=dawid_skene"], "needs 3 of them"),
+        (["methods={m: {algorithm: reward, patience: 2}}", "students=[m]"], "methods.m.patience: .* give data.splits"),
+        ([POOL, "students=[rloo]", "conflict.settings=[none]"], "several supervisors label pairs"),
+        (
+            ["arms={a: [weak, [middle@m, third], strong]}", "models.third={path: medium}",
+             "methods={m: {algorithm: reward, labels: hard}}"],
+            "learn the same labels",
+        ),
+        (
+            ["arms={a: [[weak, 'labels:judge.csv'], strong]}"],
+            "labels:judge.csv has no p for",
+        ),
+    ],
+)  # fmt: skip
+def test_a_plan_refuses_what_does_not_go_together(study: Path, overrides: list[str], sentence: str) -> None:
+    (study / "judge.csv").write_text("id,p\n1,0.5\n")
+    with pytest.raises(W2SError, match=sentence):
+        open_recipe(Path("tiny.yaml"), overrides, planning=True)
+
+
+def test_supervisors_in_the_middle_and_policies_pool_too(study: Path) -> None:
+    arms = "arms={a: [weak, [middle, third@dpo], strong@dpo]}"
+    more = ["seeds=[0]", "models.third={path: medium}", "conflict.settings=[none]", "speech.prompts=0"]
+    calibrated = ["labels.calibrate=true", "data.splits.calibration=16"]
+    opened = open_recipe(Path("tiny.yaml"), [arms, *more, *calibrated])
+    labels = opened.study.labels["a/hop2", 0]
+    assert isinstance(labels, LabelStage)
+    assert labels.calibration is None  # each supervisor is calibrated by itself
+    assert [member.name for member in labels.scores.inputs.values()] == [
+        "a/hop1.1 on w2s · seed 0", "a/hop1.2 on w2s · seed 0",
+        "a/hop1.1 on calibration · seed 0", "a/hop1.2 on calibration · seed 0",
+    ]  # fmt: skip
+    assert [member.form for member in labels.scores.members] == ["reward_model", "implicit_reward"]

@@ -1,0 +1,56 @@
+"""Answers that spell a control token: counted where they are judged, and never taken for judged the other way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from conftest import make_model, make_tokenizer
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.data.control import text_stays_text
+from w2s_pref.parallel.world import World
+from w2s_pref.stages.answers import JudgeStage, judged_table
+from w2s_pref.stages.rows import Rows
+
+
+def judged(texts: list[str], tmp_path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
+    """What the stage says about itself and its table, of answers to one prompt."""
+    prompts = pd.DataFrame({"id": ["p"], "group": ["g"], "form": ["text"], "prompt": ["w1 w2"]})
+    samples = pd.DataFrame({"row": 0, "sample": range(len(texts)), "text": texts})
+    samples = samples.assign(tokens=3, ended=True, logp=-1.0, ids=[[1]] * len(texts), prompt_tokens=2)
+    policy = SimpleNamespace(key="policy")
+    gold = SimpleNamespace(load=lambda _builder: (make_model().eval(), make_tokenizer()), tokens={"max_length": None})
+    sampled: Any = SimpleNamespace(prompts=Rows("test", prompts), policy=policy)
+    builder: Any = SimpleNamespace(world=World(), table=lambda _stage: samples, base=tmp_path)
+    stage = JudgeStage("judged", sampled, policy, gold={"target": gold}, oracle=None)  # type: ignore[arg-type]
+    table, _ = judged_table(builder, stage)
+    return stage.compute(builder, tmp_path), table
+
+
+def test_answers_that_spell_a_control_token_are_counted_and_read_as_the_recipe_says(tmp_path: Path) -> None:
+    with text_stays_text(False):
+        meta, tokens = judged(["w3 w4", "w3 <eos> w4"], tmp_path)
+    assert meta == {"answers": 2, "control_tokens": 1, "control_tokens_are": "control tokens"}
+    with text_stays_text():
+        meta, text = judged(["w3 w4", "w3 <eos> w4"], tmp_path)
+    assert meta == {"answers": 2, "control_tokens": 1, "control_tokens_are": "text"}
+    assert text["gold_target"][0] == tokens["gold_target"][0]
+    assert text["gold_target"][1] != tokens["gold_target"][1]
+    assert judged(["w3 w4"], tmp_path)[0] == {"answers": 1}
+
+
+@pytest.mark.parametrize(("meta", "as_text"), [({}, True), ({}, False), ({"control_tokens_are": "text"}, True)])
+def test_what_was_read_alike_is_taken(meta: dict[str, Any], as_text: bool) -> None:
+    JudgeStage.check_reading(SimpleNamespace(), SimpleNamespace(meta=lambda _stage: meta), as_text)  # type: ignore[arg-type]
+
+
+def test_what_was_read_otherwise_is_refused() -> None:
+    stage: Any = SimpleNamespace(name="direct/none · seed 0", kind="judged", key="k")
+    meta = {"control_tokens": 3, "control_tokens_are": "control tokens"}
+    builder: Any = SimpleNamespace(meta=lambda _stage: meta, store=SimpleNamespace(place=lambda *parts: Path(*parts)))
+    with pytest.raises(W2SError, match=r"3 of the sampled .* read them as control tokens, this recipe as text;"):
+        JudgeStage.check_reading(stage, builder, True)

@@ -1,0 +1,96 @@
+"""How a run divides this machine where nobody says: how many workers, and how many threads each."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from w2s_pref.engine.stage import Stage
+from w2s_pref.planning.cost.memory import training_memory
+from w2s_pref.studies.kind import AnyOpened
+
+#: Missing stages for which another worker is worth its start, five seconds of imports.
+WORTH_A_WORKER = 6
+#: Bytes of a worker before it trains: Python, torch, transformers, TRL and the data.
+EMPTY_WORKER = 900_000_000
+#: Share of the free memory that the workers may fill.
+FILLED = 0.7
+#: Bytes of weights and training state below which one thread is as fast as two: the quickstart's models, measured.
+ONE_THREAD = 200_000_000
+#: Control group's quota of processor time, in microseconds, and its period.
+QUOTA = Path("/sys/fs/cgroup/cpu.max")
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """Processes that build stages at once, the threads of each, and why."""
+
+    workers: int
+    threads: int
+    why: str
+
+    def __str__(self) -> str:
+        """What a user is told."""
+        many = "1 process" if self.workers == 1 else f"{self.workers} processes"
+        each = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{many} of {each} ({self.why}; --workers N sets another number)"
+
+
+def allocate(opened: AnyOpened, cores: int, memory: int, gpus: int = 0) -> Allocation:
+    """As many workers as have work at the same time, fit the memory, and have a core (a GPU, where there are any).
+
+    Args:
+        cores: that this process may use.
+        memory: free bytes.
+    """
+    missing = [stage for stage in opened.stages if not opened.store.has(stage.kind, stage.key)]
+    need = max((training_memory(stage) or 0 for stage in missing), default=0)
+    bounds = {
+        "the cores": cores,
+        "what can be built at the same time": min(_width(missing), ceil(len(missing) / WORTH_A_WORKER)),
+        "the free memory": int(memory * FILLED / (EMPTY_WORKER + need)),
+    }
+    if gpus:
+        bounds = {"the GPUs": gpus, "what can be built at the same time": _width(missing)}
+    limit = min(bounds, key=lambda name: bounds[name])
+    workers = max(1, bounds[limit])
+    small = not gpus and need <= ONE_THREAD
+    return Allocation(workers, 1 if small else max(1, cores // workers), f"bound by {limit}")
+
+
+def _width(missing: list[Stage]) -> int:
+    """Most of these stages that wait for nothing but stages built by then, when each takes as long as any other."""
+    depth: dict[str, int] = {}
+    for stage in missing:  # inputs come first
+        depth[stage.key] = 1 + max((depth.get(needed.key, 0) for needed in stage.inputs.values()), default=0)
+    return max(Counter(depth.values()).values(), default=1)
+
+
+def cores() -> int:
+    """Cores this process may use: its affinity, and the quota of its container."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = QUOTA.read_text().split()
+        return max(1, min(here, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control group, or "max"
+        return here
+
+
+def here(opened: AnyOpened) -> Allocation | None:
+    """What a run gets of this machine now; None: nothing is missing, or OMP_NUM_THREADS says how it is divided."""
+    import psutil
+
+    if os.environ.get("OMP_NUM_THREADS") or all(opened.store.has(s.kind, s.key) for s in opened.stages):
+        return None
+    return allocate(opened, cores(), psutil.virtual_memory().available, _gpus())
+
+
+def _gpus() -> int:
+    if not any(Path("/dev").glob("nvidia[0-9]*")) and not os.environ.get("CUDA_VISIBLE_DEVICES"):
+        return 0  # without importing torch
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,45 @@
+"""Where several supervisors disagree: accuracy of labels and students, and the tax, by thirds of the pairs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from w2s_pref.report.draw.blocks import Column, Guide, Section, Table, Value
+from w2s_pref.results.preferences import Results, SpreadStudent, SupervisorSpread
+
+Row = tuple[SupervisorSpread, SpreadStudent]
+
+COLUMNS: Final[tuple[Column[Row], ...]] = (
+    Column("Supervisors", lambda row: row[0].third),
+    Column("Conflict", lambda row: row[1].conflict, words=True),
+    Column("Spread", lambda row: Value(f"{row[0].spread:.3f}", tone="number")),
+    Column("Label accuracy", lambda row: row[0].label_accuracy, axis="labels", where="page"),
+    Column("Label accuracy", lambda row: row[0].label_accuracy, short="Labels", bounds=False, where="terminal"),
+    Column("Student accuracy", lambda row: row[1].accuracy, axis="student", short="Student"),
+    Column("Tax rate", lambda row: _taxed(row, "tax_rate"), axis="rate", short="Tax rate", bounds=False),
+    Column("Share of the tax", lambda row: _taxed(row, "tax_share"), axis="share", short="Of the tax", bounds=False),
+)
+GUIDE: Final = Guide(
+    "Spread is the standard deviation of the supervisors' probabilities. Pairs are cut into three equal parts by it, "
+    "the labelled ones for the labels, the test pairs for the students. Tax rate: of what the student without conflict "
+    "gets right there, the share that this student gets wrong. The share of the tax adds up to 1 over the three.",
+    "Labels that are right where supervisors agree and near chance where they do not; a tax rate that is the same in "
+    "all three: then the tax is not where supervisors disagree.",
+)
+
+
+def section(results: Results) -> Section | None:
+    """A group an arm, a row a third and student; none where no supervisors are combined."""
+    if not results.supervisor_spread:
+        return None
+    arms: dict[tuple[str, str], list[Row]] = {(one.arm, one.supervisors): [] for one in results.supervisor_spread}
+    for one in results.supervisor_spread:
+        arms[one.arm, one.supervisors] += [(one, student) for student in one.students]
+    groups = [(f"{arm}: {supervisors}", rows) for (arm, supervisors), rows in arms.items()]
+    title = "Where supervisors disagree"
+    table = Table("By thirds of the pairs, from least to most disagreement.", COLUMNS, groups, GUIDE, title=title)
+    return Section("disagreement", title, [table], "Disagreement")
+
+
+def _taxed(row: Row, name: str) -> Value:
+    return Value(getattr(row[1], name), absent="no conflict")

@@ -1,0 +1,87 @@
+"""Several supervisors as one: the probability that they give together, and how far apart they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.analysis.stats.basics import credit, expected
+from w2s_pref.core.arrays import Floats
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import certainty, orient
+from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.labels.supervisors import combined, disagreement
+from w2s_pref.stages.labels import Scored, fitted
+from w2s_pref.training.methods import TAU
+
+#: The probability given together has finite log-odds: it is at least so far from 0 and 1.
+NEAREST = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class PooledScores(Scored):
+    """Scores whose difference is the log-odds of several supervisors' combined probability.
+
+    ``calibration`` holds the members' scores of ground-truth pairs, where their temperatures are fitted (``fit``) or
+    the combination reads their accuracy.
+    """
+
+    on_main: ClassVar[bool] = True
+    members: tuple[Scored, ...]
+    combine: str
+    code: str = ""
+    calibration: tuple[Scored, ...] = ()
+    fit: bool = False
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The members' scores, of these pairs and of the calibration pairs."""
+        held = {f"calibration{number}": stage for number, stage in enumerate(self.calibration)}
+        return {**{f"member{number}": stage for number, stage in enumerate(self.members)}, **held}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The combination, and the ground truth of the calibration pairs where it is read."""
+        truth = self.calibration[0].on.truth if self.calibration else None
+        return {"combine": self.combine, "code": self.code, "fit": self.fit, "calibration": truth}
+
+    def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: id, score_a, score_b, and ``spread``, the standard deviation of the members' p."""
+        tables = [builder.table(member) for member in self.members]
+        ids = tables[0]["id"]
+        if len({frozenset(table["id"]) for table in tables}) > 1:
+            sizes = ", ".join(f"{len(table):,} by {m.name}" for table, m in zip(tables, self.members, strict=True))
+            raise W2SError(
+                f"{self.name}: supervisors that are combined must score the same pairs, but they scored {sizes}; "
+                "data.overlong: drop leaves out what is too long for one tokenizer: write truncate, or raise "
+                "data.max_length"
+            )
+        temperatures = [fitted(builder, each) for each in self.calibration] if self.fit else self._as_they_are
+        gaps = [t.set_index("id").loc[ids, "score_a"] - t.set_index("id").loc[ids, "score_b"] for t in tables]
+        margins = np.stack([gap.to_numpy(float) / t for gap, t in zip(gaps, temperatures, strict=True)])
+        p = np.exp(-np.logaddexp(0.0, -margins))
+        shares = self._accuracies(builder)
+        together = np.clip(combined(self.combine, p, shares, builder.base), NEAREST, 1 - NEAREST)
+        scores = {"score_a": np.log(together), "score_b": np.log1p(-together), "spread": disagreement(p)}
+        pd.DataFrame({"id": ids.to_numpy(), **scores}).to_parquet(folder / "table.parquet", index=False)
+        told = {"temperatures": temperatures, "accuracies": None if shares is None else shares.tolist()}
+        return {"pairs": len(ids), "dropped": len(self.on) - len(ids), **told}
+
+    @property
+    def _as_they_are(self) -> list[float]:
+        return [TAU[member.form] for member in self.members]
+
+    def _accuracies(self, builder: Builder) -> Floats | None:
+        """(S,) share of the calibration pairs that each member gets right; None without such pairs."""
+        if not self.calibration:
+            return None
+        shares = []
+        for each in self.calibration:
+            gaps, known = orient(builder.table(each), each.on.frame), certainty(each.on.frame)
+            sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
+            shares.append(float(np.mean(expected(credit(gaps["delta"].to_numpy()), sure))))
+        return np.array(shares)
