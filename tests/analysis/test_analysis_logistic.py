@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from w2s_pref.analysis.deception.adjusted import covariates
+from w2s_pref.analysis.deception.flip_tests import NAMES, flip_regression
+from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.logistic import expit, fit, ridge
 
 
@@ -32,3 +34,13 @@ def test_tables_fitted_together_are_fitted_alone() -> None:
     penalty = ridge(4, 1e-9, 0.02)
     alone = [fit(flips[at : at + 1], trials[at : at + 1], design, penalty, 1e-10)[0] for at in range(5)]
     np.testing.assert_allclose(fit(flips, trials, design, penalty, 1e-10), alone, rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("separated", [False, True])
+def test_flips_that_the_margin_separates_have_no_coefficients(separated: bool) -> None:
+    rng = np.random.default_rng(3)
+    strong, weak, margin = rng.random((1, 300)), rng.random((1, 300)), rng.standard_t(1, size=(1, 300)) ** 2
+    flip = margin > np.median(margin) if separated else rng.random((1, 300)) < 0.1
+    found = flip_regression(strong, weak, margin, flip, margin > 0, Resampler(np.arange(300), 20))
+    assert [each.name for each in found] == list(NAMES)
+    assert all((each.estimate is None) == separated for each in found)

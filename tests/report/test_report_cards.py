@@ -10,6 +10,7 @@ import yaml
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.cards import escape, fenced, model_card
+from w2s_pref.report.students import model_source
 
 from .fixture import HOSTILE, build
 
@@ -64,3 +65,11 @@ def test_unknown_student_or_seed_is_refused() -> None:
         model_card(build(), "direct", "absent", 0)
     with pytest.raises(W2SError, match="no seed 7"):
         model_card(build(), "direct", "none", 7)
+
+
+def test_a_model_that_was_dequantised_is_said_to_be_one() -> None:
+    results = build()
+    assert model_source(results.models["tiny"]) == "testbed/tiny"
+    results.models["tiny"].precision = "GGUF Q4_1"
+    assert model_source(results.models["tiny"]) == "testbed/tiny (GGUF Q4_1, dequantised)"
+    assert "testbed/tiny (GGUF Q4\\_1, dequantised)" in model_card(results, "direct", "explicit", 0)

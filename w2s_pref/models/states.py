@@ -68,11 +68,15 @@ def write(model: nn.Module, cut: int, rows: Sequence[Row], pad_id: int, folder: 
         _write_header(file, total, hidden)
     texts = [np.frombuffer(each, np.int32) for each in ids]
     lengths = np.array([len(each) for each in texts], np.int64)
+<<<<<<< HEAD
     index: dict[str, np.ndarray] = {
         "ids": np.concatenate(texts),
         "lengths": lengths,
         "places": np.array(places, np.int64),
     }
+=======
+    index: dict[str, Any] = {"ids": np.concatenate(texts), "lengths": lengths, "places": np.array(places, np.int64)}
+>>>>>>> f
     save_file(index, folder / INDEX)
 
 
@@ -113,7 +117,7 @@ def behind(model: nn.Module, cut: int, batch: RowBatch) -> tuple[Tensor, bool]:
     handle = layers_of(model)[cut - 1].register_forward_hook(stop)
     try:
         with suppress(_ReachedError):
-            forward(model, batch, None)
+            forward(model, batch, batch.last.flatten())
     finally:
         handle.remove()
     tuples = not isinstance(seen[0], Tensor)

@@ -6,7 +6,7 @@ import numpy as np
 
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Resampler
-from w2s_pref.analysis.stats.logistic import expit, information, updated
+from w2s_pref.analysis.stats.logistic import expit, fit, information, updated
 from w2s_pref.analysis.stats.stat import PLAIN
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import Coefficient
@@ -15,8 +15,9 @@ from w2s_pref.results.deception import Coefficient
 NAMES = ("intercept", "p_strong", "p_weak", "margin", "p_strong*(1-p_weak)")
 #: Sign flips: sums that differ by less are equal but for rounding; draws made at once, to bound memory.
 _ROUNDING, _CHUNK = 1e-9, 500
-#: Newton's method: done when no coefficient moves by more, longest step of one, steps.
-_DONE, _STEP, _ITERATIONS = 1e-8, 3.0, 60
+#: A fit ends when no rate moves by more than a quarter of the first; it is none where the next step is longer than the
+#: second, as it is where flips are separated.
+_DONE, _LEFT = 1e-10, 1e-6
 #: Nothing is fitted where the information matrix is singular to float64, a coefficient of a scaled column runs away
 #: (flips are separated), or margins cannot be squared.
 _SINGULAR, _MAX_LOG_ODDS, _MAX_MARGIN = 1e12, 200.0, 1e100
@@ -95,8 +96,8 @@ def flip_regression(
         flips, perfect separation, margins beyond 1e100, or a column that is a combination of the others).
     """
     undefined = [Coefficient(name=name, estimate=None) for name in NAMES]
-    outcome = flip[eligible].astype(np.float64)
-    if len(outcome) < 2 * len(NAMES) or outcome.min() == outcome.max():
+    flips, rows = flip[eligible].sum(), eligible.sum()
+    if rows < 2 * len(NAMES) or flips in {0, rows}:
         return undefined
     if np.abs(margin[eligible]).max() > _MAX_MARGIN:
         return undefined
@@ -105,7 +106,7 @@ def flip_regression(
     scale = np.where(scale > 0, scale, 1.0)
     scale[0] = 1.0
     scaled = np.where(eligible[..., None], design / scale, 0.0)
-    weights = _logit(scaled[eligible], outcome)
+    weights = _fit(scaled[eligible], flip[eligible])
     if weights is None:
         return undefined
     sums = draw.sums(information(scaled, eligible, flip, scaled @ weights))
@@ -122,18 +123,18 @@ def flip_regression(
     ]
 
 
-def _logit(design: Floats, outcome: Floats) -> Floats | None:
-    """Newton's method; None where it does not converge to a finite optimum."""
-    weights = np.zeros(design.shape[1])
-    for _ in range(_ITERATIONS):
-        rate = expit(design @ weights)
-        matrix = (design * (rate * (1 - rate))[:, None]).T @ design
-        if np.linalg.cond(matrix) > _SINGULAR:
-            return None
-        step = np.linalg.solve(matrix, design.T @ (outcome - rate))
-        weights = weights + np.clip(step, -_STEP, _STEP)
-        if np.abs(weights).max() > _MAX_LOG_ODDS:
-            return None
-        if np.abs(step).max() < _DONE:
-            return np.asarray(weights, dtype=np.float64)
-    return None
+def _fit(design: Floats, flip: Bools) -> Floats | None:
+    """(P,) coefficients by maximum likelihood; None where no optimum is finite, or found to float64's precision."""
+    none = np.zeros((design.shape[1], design.shape[1]))
+    if np.linalg.cond(design.T @ design) > _SINGULAR:
+        return None
+    try:
+        weights = fit(flip[None].astype(np.float64), np.ones((1, len(flip))), design, none, _DONE)[0]
+    except np.linalg.LinAlgError:
+        return None
+    rate = expit(design @ weights)
+    matrix = (design * (rate * (1 - rate))[:, None]).T @ design
+    if np.abs(weights).max() > _MAX_LOG_ODDS or np.linalg.cond(matrix) > _SINGULAR:
+        return None
+    left = np.linalg.solve(matrix, design.T @ (flip - rate))
+    return weights if np.abs(left).max() < _LEFT else None
