@@ -68,15 +68,7 @@ def write(model: nn.Module, cut: int, rows: Sequence[Row], pad_id: int, folder: 
         _write_header(file, total, hidden)
     texts = [np.frombuffer(each, np.int32) for each in ids]
     lengths = np.array([len(each) for each in texts], np.int64)
-<<<<<<< HEAD
-    index: dict[str, np.ndarray] = {
-        "ids": np.concatenate(texts),
-        "lengths": lengths,
-        "places": np.array(places, np.int64),
-    }
-=======
     index: dict[str, Any] = {"ids": np.concatenate(texts), "lengths": lengths, "places": np.array(places, np.int64)}
->>>>>>> f
     save_file(index, folder / INDEX)
 
 
