@@ -19,10 +19,12 @@ from w2s_pref.studies.run import open_recipe, run
 STUDY = [
     "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16",
     "arms={direct: [weak, strong], pooled: [[weak, middle], strong@weighed], two: [weak, strong@two],"
-    " stopped: [weak, strong@stopped]}",
+    " stopped: [weak, strong@stopped], mean: [[weak, middle], strong], still: [[weak, middle], strong@still],"
+    " raven: [[weak, middle], strong@raven]}",
     "methods={weighed: {algorithm: reward, labels: {combine: accuracy}},"
     " two: {algorithm: reward, labels: {two_stage: true, threshold: 0.502}},"
-    " stopped: {algorithm: reward, patience: 2}}",
+    " stopped: {algorithm: reward, patience: 2},"
+    " still: {algorithm: reward, raven: {rate: 0.0, easy: 0.0}}, raven: {algorithm: reward, raven: {rate: 5.0}}}",
 ]  # fmt: skip
 
 
@@ -71,18 +73,27 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     curve = [point["weak_agreement"] for point in meta["selection"]["curve"]]
     best = curve.index(max(curve))
     assert meta["selection"]["step"] == meta["selection"]["curve"][best]["step"]
-    assert meta["steps"] == 18 or len(curve) == best + 3  # 48 pairs by 8 and three epochs, or two looks in vain
+    assert meta["steps"] == 6 or len(curve) == best + 3  # 48 pairs by 8, or two looks in vain
     held = opened.study.rows["calibration"].frame
     scored = sigmoid(score_pairs(*load_saved(store / "model" / stopped.key, False), held, 32)).loc[held["id"]]
     judged = sigmoid(pd.read_parquet(store / "scores" / stopped.stop.labels.scores.key / "table.parquet"))
     assert ((scored > 0.5) == (judged.loc[held["id"]] > 0.5)).mean() == pytest.approx(max(curve))
 
+    # weights that stay equal are the mean; those that are learned stay on the simplex
+    mean, still = (table("scores", f"{arm}/none on test") for arm in ("mean", "still"))
+    pd.testing.assert_frame_equal(mean, still, rtol=1e-4, atol=1e-5)
+    raven = json.loads((store / "model" / opened.study.trained["raven/none", 0].key / "manifest.json").read_text())
+    weights = np.array(raven["meta"]["supervisor_weights"])
+    assert weights.shape == (1, 2)  # one epoch
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
+    assert (np.abs(weights - 0.5) > 1e-6).all()
+
     results = json.loads((folder / "results.json").read_text())
     thirds = results["supervisor_spread"]
-    assert [(one["arm"], one["third"]) for one in thirds] == [("pooled", t) for t in ("agree", "between", "disagree")]
+    assert [one["third"] for one in thirds if one["arm"] == "pooled"] == ["agree", "between", "disagree"]
     assert thirds[0]["spread"] < thirds[1]["spread"] < thirds[2]["spread"]
     whole = results["arms"][1]["settings"][0]["performance"]["accuracy"]["estimate"]
-    parts = [one["students"][0]["accuracy"]["estimate"] for one in thirds]
+    parts = [one["students"][0]["accuracy"]["estimate"] for one in thirds[:3]]
     assert np.average(parts, weights=[22, 21, 21]) == pytest.approx(whole)  # 64 test items in three parts
     compared = {(one["first"], one["second"], one["metric"]) for one in results["comparisons"]}
     assert ("direct", "two", "pgr") in compared
@@ -120,6 +131,11 @@ POOL = "arms={a: [[weak, middle], strong]}"
     [
         ([POOL, "labels.combine=accuracy"], "a combination that goes by accuracy does; give data.splits.calibration"),
         ([POOL, "labels.combine=dawid_skene"], "needs 3 of them"),
+        (["methods={m: {algorithm: reward, raven: {}}}", "students=[m]"], "several supervisors, but weak is one"),
+        (
+            [POOL, "methods={m: {algorithm: reward, raven: {}, loss: {name: kl}}}", "students=[m]"],
+            "that of loss soft_bce in one stage",
+        ),
         (["methods={m: {algorithm: reward, patience: 2}}", "students=[m]"], "methods.m.patience: .* give data.splits"),
         ([POOL, "students=[rloo]", "conflict.settings=[none]"], "several supervisors label pairs"),
         (

@@ -13,6 +13,7 @@ from w2s_pref.core.tables import truth_of
 from w2s_pref.labels.make import random_labels
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import Part
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import ModelStage, check_training
 from w2s_pref.stages.watch import Watch
 from w2s_pref.training.arguments import enlarged
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from w2s_pref.data.token_cache import Tokenized
     from w2s_pref.engine.stage import Builder, Stage
+    from w2s_pref.training.raven import SupervisorWeights
 
 
 class PairTraining(ModelStage):
@@ -34,6 +36,7 @@ class PairTraining(ModelStage):
     tokens: dict[str, Any]
     match_updates: bool
     watch: Watch | None
+    raven: Raven | None
 
     @property
     def rows(self) -> int:
@@ -113,7 +116,10 @@ def _read(
     tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
     ids = list(tokens.ids)
     sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # 0: neither is
-    return tokens, pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
+    table = pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
+    if stage.raven is not None:
+        table = stage.raven.columns(builder, ids, table, weak=part is stage.parts[0] and part.labels != "truth")
+    return tokens, table
 
 
 def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
@@ -123,6 +129,13 @@ def _labels(builder: Builder, part: Part, seed: int) -> pd.DataFrame:
     if part.labels == "random":
         return random_labels(frame["id"], seed)
     return pd.DataFrame({"id": frame["id"], "p": truth_of(frame), "keep": True})
+
+
+def learned(raven: Raven | None) -> SupervisorWeights | None:
+    """The weights over supervisors that a training learns; None where it learns none."""
+    from w2s_pref.training.raven import SupervisorWeights
+
+    return None if raven is None else SupervisorWeights(raven.count, raven.rate, raven.easy)
 
 
 def sized(stage: PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | None]:

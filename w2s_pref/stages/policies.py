@@ -16,6 +16,7 @@ from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import (
     CHECKED_ANSWERS,
     CausalStage,
@@ -27,7 +28,7 @@ from w2s_pref.stages.model_stage import (
     work_folder,
     write_history,
 )
-from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
+from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.watch import Watch, copy_record, monitor
@@ -166,12 +167,14 @@ class PairPolicyStage(PairTraining, PolicyStage):
     code: str = ""
     match_updates: bool = True
     stop: Stop | None = None
+    raven: Raven | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
         """Start, label stages, reference log-probabilities of the parts, and labels that end the training."""
         references = {f"reference{n}": stage for n, stage in enumerate(self.references)}
-        held = self.stop.inputs if self.stop is not None else {}
+        more = [each.inputs for each in (self.stop, self.raven) if each is not None]
+        held = {name: stage for found in more for name, stage in found.items()}
         return {**super().inputs, **label_inputs(self.parts), **references, **held}
 
     @property
@@ -181,6 +184,8 @@ class PairPolicyStage(PairTraining, PolicyStage):
         parts = [part.payload for part in self.parts]
         if self.stop is not None:
             mixed["stop"] = self.stop.payload
+        if self.raven is not None:
+            mixed["raven"] = self.raven.payload
         return {**super().payload, "parts": parts, "objective": self.objective, "code": self.code, **mixed}
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
@@ -203,6 +208,7 @@ class PairPolicyStage(PairTraining, PolicyStage):
             done = fit_policy(model, tokenizer, job, work, folder)
         done |= copy_record(watched, work, folder, builder.world.main)
         done |= selection.restore(folder) if selection is not None else {}
+        done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
         write_history(builder, folder, done.pop("history"))
         trained = model if selection is None else None
         difference = self.check_saved(builder, trained, tokenizer, folder, rows[0].frame)
@@ -222,6 +228,7 @@ class PairPolicyStage(PairTraining, PolicyStage):
             objective=PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base)),
             updates=updates,
             base=builder.base,
+            raven=learned(self.raven),
             **{**pairs.ids, **job_facts(builder, self)},
         )
         return job, pairs.counts

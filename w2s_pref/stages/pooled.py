@@ -51,6 +51,20 @@ class PooledScores(Scored):
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, score_a, score_b, and ``spread``, the standard deviation of the members' p."""
+        ids, p, temperatures = self.probabilities(builder)
+        shares = self._accuracies(builder)
+        together = np.clip(combined(self.combine, p, shares, builder.base), NEAREST, 1 - NEAREST)
+        scores = {"score_a": np.log(together), "score_b": np.log1p(-together), "spread": disagreement(p)}
+        pd.DataFrame({"id": ids, **scores}).to_parquet(folder / "table.parquet", index=False)
+        told = {"temperatures": temperatures, "accuracies": None if shares is None else shares.tolist()}
+        return {"pairs": len(ids), "dropped": len(self.on) - len(ids), **told}
+
+    def probabilities(self, builder: Builder) -> tuple[list[str], Floats, list[float]]:
+        """Ids (N,), what each member gives to ``a`` (S, N), and the members' temperatures (S,).
+
+        Raises:
+            W2SError: they did not score the same pairs.
+        """
         tables = [builder.table(member) for member in self.members]
         ids = tables[0]["id"]
         if len({frozenset(table["id"]) for table in tables}) > 1:
@@ -63,13 +77,7 @@ class PooledScores(Scored):
         temperatures = [fitted(builder, each) for each in self.calibration] if self.fit else self._as_they_are
         gaps = [t.set_index("id").loc[ids, "score_a"] - t.set_index("id").loc[ids, "score_b"] for t in tables]
         margins = np.stack([gap.to_numpy(float) / t for gap, t in zip(gaps, temperatures, strict=True)])
-        p = np.exp(-np.logaddexp(0.0, -margins))
-        shares = self._accuracies(builder)
-        together = np.clip(combined(self.combine, p, shares, builder.base), NEAREST, 1 - NEAREST)
-        scores = {"score_a": np.log(together), "score_b": np.log1p(-together), "spread": disagreement(p)}
-        pd.DataFrame({"id": ids.to_numpy(), **scores}).to_parquet(folder / "table.parquet", index=False)
-        told = {"temperatures": temperatures, "accuracies": None if shares is None else shares.tolist()}
-        return {"pairs": len(ids), "dropped": len(self.on) - len(ids), **told}
+        return ids.tolist(), np.exp(-np.logaddexp(0.0, -margins)), temperatures
 
     @property
     def _as_they_are(self) -> list[float]:

@@ -15,6 +15,7 @@ from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import (
     CHECKED_PAIRS,
     ModelStage,
@@ -24,7 +25,7 @@ from w2s_pref.stages.model_stage import (
     work_folder,
     write_history,
 )
-from w2s_pref.stages.pairs import PairTraining, sized, training_pairs
+from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 
@@ -51,11 +52,12 @@ class TrainStage(PairTraining):
     match_updates: bool = True
     watch: Watch | None = None
     stop: Stop | None = None
+    raven: Raven | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
         """Label stages of the parts, what the monitor reads, and labels of held-out pairs that end the training."""
-        more = [each.inputs for each in (self.watch, self.stop) if each is not None]
+        more = [each.inputs for each in (self.watch, self.stop, self.raven) if each is not None]
         return {**label_inputs(self.parts), **{name: stage for found in more for name, stage in found.items()}}
 
     @property
@@ -69,6 +71,7 @@ class TrainStage(PairTraining):
             **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
             **({"watch": self.watch.payload} if self.watch is not None else {}),
             **({"stop": self.stop.payload} if self.stop is not None else {}),
+            **({"raven": self.raven.payload} if self.raven is not None else {}),
         }
 
     def load(self, builder: Builder) -> Loaded:
@@ -103,6 +106,7 @@ class TrainStage(PairTraining):
             done = fit(model, tokenizer, job, work, folder)
         done |= copy_record(watched, work, folder, builder.world.main)
         done |= selection.restore(folder) if selection is not None else {}
+        done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
         write_history(builder, folder, done.pop("history"))
         objective = str(rows[0].frame["objective"].iloc[0])
         meta = {**done, "counts": counts, "pairs": len(job.a_ids), "objective": objective}
@@ -120,7 +124,9 @@ class TrainStage(PairTraining):
             Loss(**with_term(with_spec(self.loss, builder.base), builder.base)),
             {**pairs.ids, **job_facts(builder, self)},
         )
-        return FitJob(columns=pairs.columns, arguments=arguments, loss=loss, updates=updates, **told), pairs.counts
+        raven = learned(self.raven)
+        job = FitJob(columns=pairs.columns, arguments=arguments, loss=loss, updates=updates, raven=raven, **told)
+        return job, pairs.counts
 
     def _check_reload(
         self, builder: Builder, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path

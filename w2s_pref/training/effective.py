@@ -18,6 +18,7 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import Row, RowBatch, budget, collate, layout_of, row_length
 from w2s_pref.models.batches.read import counting
 from w2s_pref.training.callbacks import TokenCount
+from w2s_pref.training.raven import SupervisorWeights
 
 if TYPE_CHECKING:
     from transformers import Trainer as Base
@@ -49,13 +50,23 @@ class EffectiveBatch(Base):  # type: ignore[misc]
 
     student: LossSpec
 
-    def __init__(self, *args: Any, rows: TrainingSet, at_once: AtOnce | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        rows: TrainingSet,
+        at_once: AtOnce | None = None,
+        raven: SupervisorWeights | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, train_dataset=rows.dataset, data_collator=rows.collate, **kwargs)
         self._at_once = at_once or AtOnce()
         self._pad_id = self.processing_class.pad_token_id
         self._layout = layout_of(self.model, self._pad_id, rows.longest)
         self.counted = TokenCount()
         self.add_callback(self.counted)
+        self._raven = raven
+        if raven is not None:
+            self.add_callback(raven)
 
     def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
         """The rows are ready."""
@@ -103,6 +114,8 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         forward pass. Rows of weight 0 are left out, unless there are too few others to make that many.
         """
         lengths = [row_length(row, self._layout) for row in own.rows]
+        if self._raven is not None:
+            own.numbers["weight"] = self._raven.counted(own.numbers, self._progress)
         weight = own.numbers["weight"]
         there = weight.nonzero().flatten().tolist()
         parts = self._split(there or [0], lengths)
@@ -111,7 +124,7 @@ class EffectiveBatch(Base):  # type: ignore[misc]
             here = torch.tensor([[total, most]], dtype=torch.float64, device=self.args.device)
             everyone = self.accelerator.gather(here).cpu()
             total, most = everyone[:, 0].sum().item(), int(everyone[:, 1].max())
-        return _as_many(parts, most, lengths), total
+        return _as_many(parts, most, lengths), total or 1.0  # no row may count: then there is nothing to learn
 
     def _split(self, rows: list[int], lengths: list[int]) -> list[list[int]]:
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
@@ -166,8 +179,13 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         self, margin: Tensor, numbers: dict[str, Tensor], own: Callable[[Tensor], Tensor] | None = None
     ) -> Tensor:
         """The student's loss against the labels, (R,); ``own``: the method's loss of a target (``losses.loss``)."""
-        progress = self.state.global_step / max(1, self.state.max_steps)
-        return losses.loss(self.student, margin, numbers["p"], progress, numbers.get("hardened"), own)
+        p = numbers["p"] if self._raven is None else self._raven.label(numbers)
+        return losses.loss(self.student, margin, p, self._progress, numbers.get("hardened"), own)
+
+    @property
+    def _progress(self) -> float:
+        """Share of the training done."""
+        return float(self.state.global_step / max(1, self.state.max_steps))
 
     def totals(self) -> dict[str, int]:
         """Tokens of the whole training, over all processes; every process must call."""

@@ -32,6 +32,7 @@ from w2s_pref.training.callbacks import Progress as Progress
 from w2s_pref.training.callbacks import Report as Report
 from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on, continued
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
+from w2s_pref.training.raven import SupervisorWeights
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class Job:
         base_path: what a saved adapter names as its base model.
         progress: called with (optimizer steps done, steps in all).
         monitor: watches the training, and changes nothing of it.
+        raven: weights over several supervisors, learned with the model; their probabilities are columns.
     """
 
     arguments: dict[str, Any]
@@ -77,6 +79,7 @@ class Job:
     base_path: str = ""
     progress: Progress | None = field(default=None, repr=False)
     monitor: Monitor | None = field(default=None, repr=False)
+    raven: SupervisorWeights | None = field(default=None, repr=False)
 
 
 @dataclass
@@ -119,6 +122,7 @@ def fit(
         pair_loss=job.loss,
         rows=training_rows(job.a_ids, job.b_ids, job.columns, batch.size),
         at_once=batch.at_once,
+        raven=job.raven,
     )
     return run(trainer, tokenizer, job, batch, save_to)
 

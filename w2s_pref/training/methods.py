@@ -24,6 +24,9 @@ ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
 TAU: dict[str, float] = {"reward_model": 1.0, "implicit_reward": 1.0, "mean_logprob": 1.0, "paper_dpo": 50.0}
 
 
+#: Columns of a training with what each of several supervisors says of a pair: this and a number.
+SUPERVISOR = "supervisor"
+
 #: How a recipe writes the folder of a saved reward model.
 FOLDER = "folder:"
 
@@ -65,6 +68,13 @@ def _form(value: Any) -> Any:
     return {"form": value} if isinstance(value, str) else value
 
 
+class RavenConfig(Section):
+    """Weights over several supervisors that are learned with the student."""
+
+    rate: float = Field(0.05, ge=0.0, description="learning rate of the weights; 0: they stay equal")
+    easy: float = Field(0.1, ge=0.0, le=1.0, description="share of the training on pairs where all supervisors agree")
+
+
 class MethodConfig(Section):
     """One method of a recipe; what is left out follows the algorithm."""
 
@@ -82,6 +92,9 @@ class MethodConfig(Section):
         ge=1,
         description="evaluations (20 an epoch) without better agreement with the supervisor's labels of calibration "
         "pairs until a student's training ends; the best of its models is kept",
+    )
+    raven: RavenConfig | None = Field(
+        None, description="learn with the student how much to believe each of several supervisors: rate, easy"
     )
     loss: LossSpec | None = Field(None, description="loss of students that this method trains; default loss")
     pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
@@ -235,7 +248,7 @@ def _unread(found: Method, where: str) -> list[str]:
     given = found.config.model_fields_set
     unread: set[str] = set()
     if found.online:
-        unread |= {"gamma", "labels", "explicit", "options", "loss", "patience"}
+        unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}
     else:
         unread |= {"reward", "conflict_weight"}
     if found.built_in:
@@ -245,7 +258,7 @@ def _unread(found: Method, where: str) -> list[str]:
     if found.family == "trl":  # TRL's trainers load the reference from the policy's own folder
         unread |= {"reference"}
     if found.algorithm == "sft":
-        unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit"}
+        unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit", "raven"}
     if found.algorithm == "ipo":  # its square has a target of its own, 1/2β
         unread |= {"gamma"}
     if not found.pre_stage:

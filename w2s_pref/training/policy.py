@@ -21,6 +21,7 @@ from w2s_pref.models.batches.wrapped import inner
 from w2s_pref.models.frozen import adapted_above
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
 from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
+from w2s_pref.training.methods import SUPERVISOR
 
 #: Columns of numbers; the reference's log-probabilities only where the margin reads them.
 NUMBERS = ("p", "sign", "ref_a", "ref_b")
@@ -78,7 +79,8 @@ def policy_rows(
     if preferred_only:
         first = prefers_a(torch.tensor(columns["p"], dtype=torch.float)).tolist()
         texts, starts = [_chosen(first, *texts)], [_chosen(first, *starts)]
-    return TrainingSet(texts, {name: columns[name] for name in NUMBERS if name in columns}, batch_size, starts)
+    read = {name: columns[name] for name in columns if name in NUMBERS or name.startswith(SUPERVISOR)}
+    return TrainingSet(texts, read, batch_size, starts)
 
 
 def _chosen(first: list[bool], a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
@@ -130,6 +132,7 @@ def fit_policy(
         base=job.base,
         rows=policy_rows(lists, job.columns, batch.size, job.objective.preferred_only),
         at_once=batch.at_once,
+        raven=job.raven,
     )
     done = run(trainer, tokenizer, job, batch, save_to)
     # Undo TRL's change of the model's forward: the model is as it will be loaded.

@@ -15,6 +15,7 @@ from w2s_pref.losses import objectives
 from w2s_pref.losses.spec import Checked, LossSpec
 from w2s_pref.models.batches import RowBatch, read_heads
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
+from w2s_pref.training.methods import SUPERVISOR
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ def training_rows(
     """Pairs, or items where ``b_ids`` is None, filled up to a multiple of the effective batch.
 
     Args:
-        columns: ``p``, the label, and ``sign``, ground truth ±1 where the explicit conflict reads it, else 0.
+        columns: ``p``, the label, ``sign``, ground truth ±1 where the explicit conflict reads it, else 0, and what each
+            of several supervisors says, where their weights are learned.
     """
     texts = [a_ids] if b_ids is None else [a_ids, b_ids]
-    return TrainingSet(texts, {name: columns[name] for name in ("p", "sign")}, batch_size)
+    read = {name: columns[name] for name in columns if name in {"p", "sign"} or name.startswith(SUPERVISOR)}
+    return TrainingSet(texts, read, batch_size)
