@@ -109,7 +109,7 @@ def behind(model: nn.Module, cut: int, batch: RowBatch) -> tuple[Tensor, bool]:
     handle = layers_of(model)[cut - 1].register_forward_hook(stop)
     try:
         with suppress(_ReachedError):
-            forward(model, batch, batch.last.flatten())
+            forward(model, batch, None)
     finally:
         handle.remove()
     tuples = not isinstance(seen[0], Tensor)
