@@ -20,6 +20,7 @@ from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from w2s_pref.models.batches import Row, RowBatch
+from w2s_pref.models.batches.alone import precision
 from w2s_pref.models.batches.each import TOKEN_BUDGET, batches
 from w2s_pref.models.batches.read import forward
 from w2s_pref.models.batches.states import Place, States, pieces, reading
@@ -32,10 +33,9 @@ STATES, INDEX = "states.safetensors", "index.safetensors"
 #: Bytes of the header, filled up with spaces: the number of states is known only when all are written.
 HEADER = 256
 DTYPES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16"}
-#: Largest relative difference between states that were read and computed, by dtype: 2^-24 and 2^-9 a rounding, some
-#: hundred of which add up over layers; states of another model differ by their own size.
-TOLERANCE = {torch.float32: 1e-4}
-HALF_TOLERANCE = 5e-2
+#: Largest relative difference between states that were read and computed, in roundings of the precision that layers
+#: compute in; at most ``MOST``. Some hundred roundings add up over layers; those of another model differ by their size.
+ROUNDINGS, MOST = 1000, 0.05
 
 
 class _ReachedError(Exception):
@@ -109,7 +109,7 @@ def behind(model: nn.Module, cut: int, batch: RowBatch) -> tuple[Tensor, bool]:
     handle = layers_of(model)[cut - 1].register_forward_hook(stop)
     try:
         with suppress(_ReachedError):
-            forward(model, batch, batch.last.flatten())
+            forward(model, batch, None)
     finally:
         handle.remove()
     tuples = not isinstance(seen[0], Tensor)
@@ -133,7 +133,7 @@ def read_by(model: nn.Module, cut: int, states: States, pad_id: int) -> Iterator
         computed, tuples = behind(model, cut, batch.to(next(model.parameters()).device))
     computed = computed.cpu()
     apart = float((known.float() - computed.float()).abs().max() / computed.float().abs().max())
-    if not apart <= TOLERANCE.get(computed.dtype, HALF_TOLERANCE):
+    if not apart <= min(MOST, ROUNDINGS * precision(next(model.parameters()).device.type, computed.dtype)):
         log.warning("%s: its first %d layers are computed every time: stored states differ by %.1e",
                     type(inner(model)).__name__, cut, apart)  # fmt: skip
         yield
