@@ -17,9 +17,7 @@ from w2s_pref.studies.preferences.recipe import Recipe
 
 #: Those of the laboratory have tests of their own.
 RECIPES = sorted(
-    path
-    for path in (ROOT / "recipes").rglob("*.yaml")
-    if path.parent.name != "generalization" and path.stem != "nlp"
+    path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "generalization" and path.stem != "nlp"
 )
 RISK = [path for path in RECIPES if path.stem.startswith(("hh_", "pku_")) and path.parent.name == "risk"]
 LOCAL = ("hh_local", "ethics_local", "local_hh", "hh_local_policies")
