@@ -54,11 +54,12 @@ def broken(junit: str) -> list[str]:
     failed = [(case, bad) for case in cases for bad in (*case.findall("failure"), *case.findall("error"))]
     if not failed:
         return ["nothing broke"]
-    lines = [
-        f"{case.get('classname')}::{case.get('name')}: {(bad.get('message') or '').strip().splitlines()[:1]}"
-        for case, bad in failed
-    ]
+    lines = [f"{case.get('classname')}::{case.get('name')}: {_first_line(bad.get('message'))}" for case, bad in failed]
     return [f"{len(failed)} broke:", *lines]
+
+
+def _first_line(text: str | None) -> str:
+    return next(iter((text or "").strip().splitlines()), "no reason given")
 
 
 if __name__ == "__main__":

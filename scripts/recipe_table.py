@@ -16,7 +16,8 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.studies.preferences.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
+from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
+from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
 from w2s_pref.training.methods import MethodConfig
 

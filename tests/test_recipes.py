@@ -9,10 +9,9 @@ import pytest
 from conftest import ROOT
 from recipe_helpers import load_recipe
 
-from w2s_pref.core.errors import Unreachable, W2SError
-from w2s_pref.data.config import prepare
+from w2s_pref.core.errors import W2SError
 from w2s_pref.planning.plan import open_for_plan, rows_of
-from w2s_pref.studies.kind import all_stages
+from w2s_pref.studies.kind import AnyOpened, all_stages
 from w2s_pref.studies.preferences.recipe import Recipe
 
 #: Those of the laboratory have tests of their own.
@@ -71,23 +70,23 @@ def test_the_local_risk_recipes_hold_all_four_pipelines(name: str) -> None:
     assert set(recipe.models) == {"weak", "strong"}
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_recipe_plans(path: Path) -> None:
-    skip_without_files(path)
-    opened = open_for_plan(path, ["output=/nonexistent"])
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda path: path.stem)
+def opened(request: pytest.FixtureRequest) -> AnyOpened:
+    """A recipe, opened once for all that is asked of it."""
+    skip_without_files(request.param)
+    return open_for_plan(request.param, ["output=/nonexistent"])
+
+
+def test_a_recipe_plans(opened: AnyOpened) -> None:
     rows = rows_of(opened)
     assert rows[-1].kind == "analysis"
     assert {row.state for row in rows} == {"miss"}
     assert len({stage.key for stage in all_stages(opened.study)}) == len(rows)
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_splits_share_no_prompt(path: Path) -> None:
-    skip_without_files(path)
-    recipe = load_recipe(Recipe, path)
-    try:
-        prepared = prepare(recipe.data, path.parent)
-    except Unreachable:
+def test_splits_share_no_prompt(opened: AnyOpened) -> None:
+    prepared = opened.prepared
+    if set(prepared.hashes.values()) == {"unreachable"}:
         pytest.skip("its data is on the hub")
     for one, other in combinations(prepared.splits, 2):
         assert not set(prepared.splits[one]["group"]) & set(prepared.splits[other]["group"]), (one, other)

@@ -10,7 +10,7 @@ from analysis_helpers import logit, random_table, table
 from w2s_pref.analysis.deception import lift as lifts
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.deception.flip_tests import permutation_p
-from w2s_pref.analysis.deception.measures import known
+from w2s_pref.analysis.deception.regions import known
 from w2s_pref.analysis.stats.basics import credit, right, sigmoid
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.deception import CELLS

@@ -146,6 +146,8 @@ def test_a_plan_is_that_of_the_command_line(run: w2s.Run, folder: Path, tmp_path
     assert plan.to_dict() == json.loads((tmp_path / "plan.json").read_text())
     assert plan.hits == len(plan.stages)
     assert "0 miss" in repr(plan)
+    assert "plan.stages" in repr(plan)
+    assert "--all" not in repr(plan)
     assert plan.cost["totals"]["trained_tokens"] > 0
 
 

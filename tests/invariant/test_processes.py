@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import ROOT, write_tiny
-from processes import ENVIRONMENT, run_together
+from processes import ENVIRONMENT, run, run_together
 
 SETTINGS = ["seeds=[0]", "arms={direct: [weak, strong]}", "training.optim=sgd", "training.learning_rate=1.0e-1"]
 
@@ -43,9 +42,17 @@ def test_two_processes_equal_one(tmp_path: Path, loss: str) -> None:
 
 
 def test_a_launch_that_became_one_process_is_refused(tiny: Path) -> None:
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file"]
-    line = [*launcher, str(ROOT / "accelerate_configs" / "cpu.yaml"), str(ROOT / "recipes" / "run.py"), str(tiny)]
-    done = subprocess.run([*line, "processes=2"], env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    """What accelerate starts of cpu.yaml, in the environment that it makes, forked."""
+    from accelerate.commands.launch import launch_command, launch_command_parser
+
+    script = str(ROOT / "recipes" / "run.py")
+    config = str(ROOT / "accelerate_configs" / "cpu.yaml")
+    asked = launch_command_parser().parse_args(["--config_file", config, script, str(tiny), "processes=2"])
+    with patch.dict("os.environ", ENVIRONMENT), patch("accelerate.commands.launch.subprocess.Popen") as process:
+        process.return_value.returncode = 0
+        launch_command(asked)
+    ((line,), more) = process.call_args
+    done = run(*line[line.index(script) :], environment=more["env"])
     assert done.returncode != 0
     assert "expects 2 processes but 1 run" in done.stderr
     assert not (tiny.parent / "runs").exists()

@@ -13,7 +13,8 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.rows import rows_hash, truth_hash
 from w2s_pref.studies.kind import all_stages
-from w2s_pref.studies.preferences.recipe import AnalysisConfig, BootstrapConfig, ConflictConfig, Recipe, SpeechConfig
+from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
+from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.run import open_recipe
 
 # field → (override, kinds of stages whose keys must change). "ceiling" and "student" are both models.

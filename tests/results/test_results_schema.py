@@ -20,7 +20,7 @@ from w2s_pref.analysis.preferences.study import prepare
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.lab import LabBody
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.read import load_results, read_file, upgraded
+from w2s_pref.results.read import list_runs, load_results, read_file, upgraded
 from w2s_pref.studies.finished import compare_runs, read_run
 from w2s_pref.studies.preferences.analyze import study_design
 
@@ -168,3 +168,17 @@ def test_an_old_laboratory_is_read(tmp_path: Path) -> None:
     assert read.schema_version == 2
     one, two = (each.cells[0].accuracy["student"] for each in (read, new))
     assert (one.value, one.interval, one.interval_in_seeds) == (two.value, two.interval, None)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "x", "verdict": {"headline": [1, 2]}},
+        {"name": ["x"], "verdict": {}},
+        {"name": "x", "provenance": {"created": 1}},
+    ],
+)
+def test_a_run_that_says_no_text_is_listed_as_unreadable(tmp_path: Path, said: dict[str, Any]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "results.json").write_text(json.dumps(said))
+    assert list_runs(tmp_path) == [{"name": "run", "created": "", "headline": "unreadable results.json"}]

@@ -82,26 +82,40 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path) -> None:
     refused(tmp_path, "export", run, "direct-none-seed0", tmp_path, said="there already")
 
 
+#: Exports and uploads twice, with another token each time; how both ended, and what they said.
+PUSHES = """
+import json, os, sys
+from typer.testing import CliRunner
+from w2s_pref.cli.ending import status_of
+from w2s_pref.cli.main import app
+run, ended = sys.argv[1], []
+for token, folder in (("hf_may_write", "mine"), ("hf_wrong", "other")):
+    os.environ["HF_TOKEN"] = token
+    words = ["export", run, "direct-none-seed0", folder, "--push", "me/student", "--yes"]
+    status = status_of(lambda: app(words, standalone_mode=False))
+    print(f"\\x1e{status}\\x1e")
+    print(f"\\x1e{status}\\x1e", file=sys.stderr)
+"""
+
+
 def test_a_hub_takes_the_folder(run: Path, tmp_path: Path) -> None:
+    """In an interpreter of its own: huggingface_hub reads the hub's address when it is imported."""
     with hub(tmp_path / "hub") as (address, made):
-        words = ["export", str(run), "direct-none-seed0", "mine", "--push", "me/student", "--yes"]
         environment = {**ENVIRONMENT, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-
-        def push(token: str, *more: str) -> subprocess.CompletedProcess[str]:
-            line = [sys.executable, "-m", "w2s_pref", *words[:3], *more, *words[4:]]
-            here = {**environment, "HF_TOKEN": token, "PYTHONPATH": os.pathsep.join(sys.path)}
-            return subprocess.run(line, cwd=tmp_path, env=here, capture_output=True, text=True, check=False)
-
-        done = push("hf_may_write", "mine")
+        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+        line = [sys.executable, "-c", PUSHES, str(run)]
+        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-        assert "uploaded to" in done.stdout
+        first, status, second, wrong, _ = done.stdout.split("\x1e")
+        assert (status, wrong) == ("0", "1"), done.stderr
+        assert "uploaded to" in first
+        assert "uploaded to" not in second
         assert made[0]["visibility"] == "private"
         sent = {path.name: path.read_bytes() for path in (tmp_path / "hub" / "me" / "student").iterdir()}
         kept = {path.name: path.read_bytes() for path in (tmp_path / "mine").iterdir()}
         assert sent == kept
-        done = push("hf_wrong", "other")
-        assert done.returncode == 1
-        assert "me/student: not uploaded (" in done.stderr
+        refusal = done.stderr.split("\x1e")[2]
+        assert "me/student: not uploaded (" in refusal
         assert "hf_wrong" not in done.stderr
     assert w2s("score", tmp_path / "hub" / "me" / "student", run.parents[1] / "target.csv", "--out", tmp_path / "s.csv",
                "--max-length", 32).code == 0  # fmt: skip

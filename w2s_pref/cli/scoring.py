@@ -10,10 +10,11 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import replacing
-from w2s_pref.core.paths import local_path
 from w2s_pref.core.strict import read_section
-from w2s_pref.core.tables import PAIR_COLUMNS, orient
+from w2s_pref.core.tables import truth_first
+from w2s_pref.data.columns import own_columns
 from w2s_pref.data.control import text_stays_text
+from w2s_pref.interface.score import saved_model
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,28 +87,23 @@ def scored(scoring: Scoring, by: str | None = None) -> pd.DataFrame:
     from w2s_pref.models.scoring import score_pairs
     from w2s_pref.training.fit import quiet
 
-    _check_model(scoring.model)
+    saved_model(scoring.model)  # before pairs are read and anything heavy is imported
     pairs = load_pairs(scoring).frame
-    own = _own_columns(pairs)
+    own = own_columns(pairs, OURS)
     if by is not None and by not in own:
         raise W2SError(f"--by {by}: the pairs have no such column; they have {', '.join(own.columns) or 'none'}")
     quiet()
     model, tokenizer = load_saved(scoring.model)
     longest = scoring.max_length or (LONGEST if benchmark_of(scoring) is None else LONGEST_OF_BENCHMARK)
     raw = score_pairs(model, tokenizer, pairs, max_length=longest)
-    table = orient(raw, pairs).assign(
+    table = truth_first(raw, pairs).assign(
         model=scoring.name or Path(scoring.model).resolve().name,
         seed=scoring.seed,
         tau=1.0,
         objective=pairs["objective"].iloc[0],
         kind="reward_model",
     )
-    table = table.merge(own.assign(id=pairs["id"]), on="id", how="left", validate="one_to_one")
-    first = table[["id"]].merge(raw.merge(pairs[["id", "truth"]], on="id"), on="id", how="left")
-    a_right, a, b = first["truth"] == 1, first["score_a"], first["score_b"]
-    table.insert(2, "score_chosen", a.where(a_right, b).to_numpy())
-    table.insert(3, "score_rejected", b.where(a_right, a).to_numpy())
-    return table
+    return table.merge(own.assign(id=pairs["id"]), on="id", how="left", validate="one_to_one")
 
 
 def load_pairs(scoring: Scoring) -> Loaded:
@@ -164,12 +160,6 @@ def board_json(board: Board) -> dict[str, Any]:
     return {"title": board.title, "lines": lines, "notes": board.notes}
 
 
-def _own_columns(pairs: pd.DataFrame) -> pd.DataFrame:
-    """Columns of the pairs beyond text and truth, under names that the score table does not use itself."""
-    own = pairs[[name for name in pairs.columns if name not in (*PAIR_COLUMNS, "truth_p", "a_first")]]
-    return own.rename(columns={name: f"pairs.{name}" for name in own.columns if name in OURS})
-
-
 def _check_out(out: Path, append: bool) -> None:
     if out.suffix not in {".csv", ".jsonl", ".parquet"}:
         raise W2SError(f"--out {out}: the ending says the format; use .csv, .jsonl or .parquet")
@@ -177,16 +167,6 @@ def _check_out(out: Path, append: bool) -> None:
         raise W2SError(f"--out {out}: names no file in a folder that is there; make the folder, or give another name")
     if out.exists() and not append:
         raise W2SError(f"--out {out}: is there already; give another name, or --append")
-
-
-def _check_model(model: str) -> None:
-    """Refuse what is no saved reward model before pairs are read and anything heavy is imported."""
-    folder = local_path(model, "model")
-    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
-        what = "a folder without config.json" if folder.is_dir() else "no folder here"
-        raise W2SError(
-            f"model {model!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
-        )
 
 
 def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:

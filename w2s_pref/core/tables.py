@@ -10,6 +10,7 @@ import hashlib
 import json
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 #: Pairs: ``prompt``, ``a``, ``b`` are text, or (``form`` = "chat") a JSON list of {"role", "content"} messages.
@@ -83,12 +84,23 @@ def orient(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
 
 
 def truth_first(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
-    """The same with both raw scores: ``id, group, score_chosen, score_rejected, delta``; chosen is the true answer."""
-    joined = pairs[["id", "group", "truth"]].merge(raw, on="id", how="inner", validate="one_to_one")
-    first = joined["truth"] == 1
-    chosen, rejected = (joined["score_a"].where(where, joined["score_b"]) for where in (first, ~first))
+    """The same with both raw scores: ``id, group, score_chosen, score_rejected, delta``; chosen is the true answer.
+
+    The pairs that have scores, in their own order.
+
+    Raises:
+        ValueError: an id is there twice.
+    """
+    if not (raw["id"].is_unique and pairs["id"].is_unique):
+        raise ValueError("an id stands twice among the scores, or among the pairs")
+    places = pd.Index(raw["id"]).get_indexer(pairs["id"])
+    there = places >= 0
+    a, b = (raw[name].to_numpy()[places[there]] for name in ("score_a", "score_b"))
+    first = pairs["truth"].to_numpy()[there] == 1
+    chosen, rejected = np.where(first, a, b), np.where(first, b, a)
     scores = {"score_chosen": chosen, "score_rejected": rejected, "delta": chosen - rejected}
-    return joined[["id", "group"]].assign(**scores)
+    found: pd.DataFrame = pairs.loc[there, ["id", "group"]].reset_index(drop=True).assign(**scores)
+    return found
 
 
 def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

@@ -104,7 +104,7 @@ def _conversation(prompt: Any, chosen: Any, rejected: Any) -> dict[str, Any]:
     return {"prompt": asked, "chosen": answers[0], "rejected": answers[1]}
 
 
-def _pairs(row: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
+def _pairs(row: dict[Any, Any], where: str) -> Iterator[dict[str, Any]]:
     correct, incorrect = (_texts(row[name], name, where) for name in ("chosen", "rejected"))
     ties = row["subset"] == TIES
     if len(correct) > 1 and not ties:

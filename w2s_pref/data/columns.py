@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
+from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P
 from w2s_pref.data.problems import Problems, short
 from w2s_pref.data.readers import Part
 from w2s_pref.data.verdicts import advice, mapping
@@ -159,3 +160,9 @@ def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFr
         if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
             kept.append(column)
     return frame[kept].infer_objects()
+
+
+def own_columns(pairs: pd.DataFrame, taken: Collection[str]) -> pd.DataFrame:
+    """What pairs hold beyond their texts and truth; a name that is ``taken`` where they are shown is ``pairs.NAME``."""
+    own = pairs.drop(columns=[*PAIR_COLUMNS, TRUTH_P, A_FIRST], errors="ignore")
+    return own.rename(columns={name: f"pairs.{name}" for name in own.columns if name in taken})

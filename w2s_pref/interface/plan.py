@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_pref.interface.page import preformatted
 from w2s_pref.interface.printed import printed
 from w2s_pref.interface.recipes import Recipe, given_recipe, overrides
-from w2s_pref.planning.plan import Row, as_json, open_for_plan, rows_of, show_plan, warnings_of
+from w2s_pref.planning.plan import HINT, Row, as_json, open_for_plan, rows_of, show_plan, warnings_of
 from w2s_pref.studies.kind import AnyOpened
 
 
@@ -24,7 +24,7 @@ def plan(recipe: Recipe, **keys: Any) -> Plan:
 
 
 class Plan:
-    """The stages of a run and what of them stands in the store; its text is what ``w2s plan`` prints.
+    """The stages of a run and what of them stands in the store; its text is the summary of ``w2s plan``.
 
     Attributes:
         name: of the study.
@@ -60,7 +60,8 @@ class Plan:
         return as_json(self._opened)
 
     def __repr__(self) -> str:
-        return printed(lambda console: show_plan(self._opened, console))
+        text = printed(lambda console: show_plan(self._opened, console))
+        return text.replace(HINT, "every stage: plan.stages; tokens, FLOPs: plan.cost")
 
     def _repr_html_(self) -> str:
         return preformatted(repr(self))

@@ -12,7 +12,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import local_path
 from w2s_pref.core.registry import did_you_mean
 from w2s_pref.core.strict import read_section
-from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P, truth_first
+from w2s_pref.core.tables import PAIR_COLUMNS, truth_first
+from w2s_pref.data.columns import own_columns
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.data.files import as_table
 from w2s_pref.data.readers import Part
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 Model = str | Path | tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 #: Preference pairs in any form that a file may hold, or where they are: file, folder, hub id, registered name.
 Pairs = pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path
+#: What a scored table says of the model, beside its scores.
+SCORED = ("model", "seed", "tau", "objective", "kind")
 
 
 @text_stays_text()
@@ -86,14 +89,9 @@ def _scored(model: tuple[Any, Any], frame: pd.DataFrame, max_length: int) -> pd.
     quiet()
     first = frame["truth"] == 1
     texts = {"chosen": frame["a"].where(first, frame["b"]), "rejected": frame["b"].where(first, frame["a"])}
-    own = frame.drop(columns=[*PAIR_COLUMNS, TRUTH_P, A_FIRST], errors="ignore")
     table = truth_first(score_pairs(*model, frame, max_length=max_length), frame)
-    clash = {name: f"pairs.{name}" for name in own.columns if name in {*table.columns, *SCORED}}
-    return table.join(pd.concat([frame[["prompt"]].assign(**texts), own.rename(columns=clash)], axis=1))
-
-
-#: What a scored table says of the model, beside its scores.
-SCORED = ("model", "seed", "tau", "objective", "kind")
+    own = own_columns(frame, {*table.columns, *SCORED})
+    return table.merge(frame[["id", "prompt"]].assign(**texts).join(own), on="id", validate="one_to_one")
 
 
 def _pairs(pairs: Pairs, columns: Mapping[str, str | None] | None, objective: str) -> pd.DataFrame:
@@ -113,10 +111,20 @@ def _model(model: Model) -> tuple[tuple[Any, Any], str]:
         return model, "model"
     from w2s_pref.models.load import load_saved
 
+    folder = saved_model(model)
+    return load_saved(folder), folder.resolve().name
+
+
+def saved_model(model: str | Path) -> Path:
+    """The folder of a saved reward model.
+
+    Raises:
+        W2SError: it is none.
+    """
     folder = local_path(model, "model")
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         what = "a folder without config.json" if folder.is_dir() else "no folder here"
         raise W2SError(
-            f"model {str(model)!r}: {what}; give the folder of a saved reward model, as runs/NAME/students/…"
+            f"model {str(model)!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
         )
-    return load_saved(folder), folder.resolve().name
+    return folder

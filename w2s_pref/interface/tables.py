@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.deception.measures import known, region_masks
+from w2s_pref.analysis.deception.regions import known, region_masks
 from w2s_pref.analysis.scores.table import load_frame
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.core.arrays import Bools

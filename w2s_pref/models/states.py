@@ -68,7 +68,11 @@ def write(model: nn.Module, cut: int, rows: Sequence[Row], pad_id: int, folder: 
         _write_header(file, total, hidden)
     texts = [np.frombuffer(each, np.int32) for each in ids]
     lengths = np.array([len(each) for each in texts], np.int64)
-    index: dict[str, Any] = {"ids": np.concatenate(texts), "lengths": lengths, "places": np.array(places, np.int64)}
+    index: dict[str, np.ndarray] = {
+        "ids": np.concatenate(texts),
+        "lengths": lengths,
+        "places": np.array(places, np.int64),
+    }
     save_file(index, folder / INDEX)
 
 
@@ -109,7 +113,7 @@ def behind(model: nn.Module, cut: int, batch: RowBatch) -> tuple[Tensor, bool]:
     handle = layers_of(model)[cut - 1].register_forward_hook(stop)
     try:
         with suppress(_ReachedError):
-            forward(model, batch, batch.last.flatten())
+            forward(model, batch, None)
     finally:
         handle.remove()
     tuples = not isinstance(seen[0], Tensor)

@@ -274,9 +274,10 @@ class Body(Model):
 
     @model_serializer(mode="wrap")
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results without metrics and combined supervisors are written as they were before there were any."""
+        """Results without metrics and combined supervisors, and those of which all is there, are written as before."""
         found: dict[str, Any] = write(self)
-        return {name: value for name, value in found.items() if value or name not in {"metrics", "supervisor_spread"}}
+        new = {"metrics", "supervisor_spread", "summarised"}
+        return {name: value for name, value in found.items() if value or name not in new}
 
 
 class Results(Body):
@@ -290,5 +291,6 @@ class Results(Body):
     models: dict[str, ModelInfo]
     curves: list[Curve]
     monitors: list[MonitorCurve] = Field(default_factory=list)
+    summarised: list[str] = Field(default_factory=list, description="only there in studies of very many arms")
     recipe: dict[str, Any]
     provenance: Provenance

@@ -150,10 +150,19 @@ def write_facts(opened: AnyOpened, world: World, results: BaseModel, folder: Pat
     texts = {
         "recipe.yaml": dumped(recipe),
         "environment.json": json.dumps(environment(world), indent=1),
-        "results.json": results.model_dump_json(indent=1),
+        "results.json": _written(results),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
+
+
+#: Characters from which on results.json is written without indentation, which is two fifths of it.
+LARGE = 4_000_000
+
+
+def _written(results: BaseModel) -> str:
+    text = results.model_dump_json(indent=1)
+    return text if len(text) < LARGE else results.model_dump_json()
 
 
 def provenance(opened: AnyOpened, builder: Builder, command: str, stages: Mapping[str, str]) -> Provenance:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.gates import Gates
-from w2s_pref.analysis.deception.measures import Measured, Options, Roles, region_counts
+from w2s_pref.analysis.deception.measures import Measured, Options, Roles
+from w2s_pref.analysis.deception.regions import region_counts
 from w2s_pref.analysis.deception.sensitivity import Progress
 from w2s_pref.analysis.deception.sensitivity import sensitivity as what_could_be_seen
 from w2s_pref.analysis.deception.sentences import verdict

@@ -12,7 +12,8 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import code, gate_numbers
 from w2s_pref.analysis.deception.gates import Gates
-from w2s_pref.analysis.deception.measures import Evidence, Measured, Roles, region_counts
+from w2s_pref.analysis.deception.measures import Evidence, Measured, Roles
+from w2s_pref.analysis.deception.regions import region_counts
 from w2s_pref.analysis.deception.sensitivity import sensitivity
 from w2s_pref.analysis.deception.sentences import NO_TAX
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict

@@ -14,6 +14,7 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import code, gate_numbers
 from w2s_pref.analysis.deception.measures import Roles
+from w2s_pref.analysis.deception.regions import known
 from w2s_pref.analysis.deception.sentences import NO_TAX
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
@@ -72,8 +73,8 @@ def _scores(context: Context, roles: Roles) -> dict[str, Floats]:
     rng = np.random.default_rng([context.design.seed, 3])
     spread = float(reference[reference > 0].std()) if (reference > 0).any() else 0.0
     rate = _RATE * np.exp(-np.maximum(reference, 0.0) / (_REACH * spread if spread > 0 else 1.0))
-    strong = measures.known(data.p(roles.ceiling), options.threshold, options.known_rule)
-    weak = measures.known(data.p(roles.weak), options.threshold, options.known_rule)
+    strong = known(data.p(roles.ceiling), options.threshold, options.known_rule)
+    weak = known(data.p(roles.weak), options.threshold, options.known_rule)
     planted = np.where(strong & ~weak, rate + (1 - rate) * RHO, rate)
     drawn = rng.random(reference.shape)
     return {

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref import results
-from w2s_pref.analysis.deception.measures import known, region_masks
+from w2s_pref.analysis.deception.regions import known, region_masks
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.scores.samples import JUDGES, Samples, midpoints, samples
 from w2s_pref.analysis.stats.basics import credit

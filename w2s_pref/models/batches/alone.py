@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.batches.batch import Row, RowBatch, collate
@@ -83,7 +83,7 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / other.abs().max())
 
 
-def _rounding(model: Any, device: str) -> float:
+def _rounding(model: PreTrainedModel, device: str) -> float:
     """How far rounding alone may move a number that the last layer is given, 10 % at most.
 
     A layer rounds some ten times on the way (projections, attention, MLP, norms, sums). A matrix product of width d

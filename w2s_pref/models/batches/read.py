@@ -8,7 +8,7 @@ A mask of four dimensions, or a BlockMask, transformers hands to the attention a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +86,16 @@ def _sums(each: Tensor, responses: Responses) -> Tensor:
     return each.new_zeros(counts.numel()).index_add(0, responses.owners, each)
 
 
-def forward(model: nn.Module, batch: RowBatch, read: Tensor) -> Any:
-    """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished."""
+def forward(model: nn.Module, batch: RowBatch, read: Tensor | None) -> Any:
+    """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished.
+
+    ``read`` is None where all columns are wanted.
+    """
     count_forward(batch.input_ids.numel(), batch.real)
     shape = batch.input_ids.shape
-    narrow = only_read(model, (shape[0], shape[1]), read) if batch.layout == "shared" else nullcontext()
+    narrow: AbstractContextManager[None] = nullcontext()
+    if read is not None and batch.layout == "shared":
+        narrow = only_read(model, (shape[0], shape[1]), read)
     with narrow, skipping(model, batch):
         return _call(model, batch)
 

@@ -18,9 +18,10 @@ from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.preferences.check import check_oracle, check_room
-from w2s_pref.studies.preferences.nodes import Task, ceiling, gold_conflict, train
+from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import TESTS, Study
+from w2s_pref.studies.preferences.task import Task
 from w2s_pref.training.methods import Node
 
 

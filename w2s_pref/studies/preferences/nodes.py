@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import short_name
 from w2s_pref.engine.stage import Stage
-from w2s_pref.losses import conflict
-from w2s_pref.stages.labels import ConflictStage, LabelStage, Part
+from w2s_pref.stages.labels import LabelStage, Part
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
@@ -21,28 +18,10 @@ from w2s_pref.stages.stop import Stop
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
+from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
 from w2s_pref.training.fields import Kind
 from w2s_pref.training.methods import Method, Node
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a node is trained on.
-
-    ``target`` holds the pairs and their labels; ``supervisor`` is the name of the model that made these (empty: ground
-    truth). ``conflict`` is None for all but final students. ``scale`` lengthens the training.
-    """
-
-    target: Part
-    supervisor: str = ""
-    conflict: str | None = None
-    scale: float = 1.0
-
-    @property
-    def student(self) -> bool:
-        """False for ceilings."""
-        return bool(self.supervisor)
 
 
 def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
@@ -73,17 +52,6 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
     return name
 
 
-def conflict_parts(study: Study, task: Task, seed: int) -> tuple[Part, ...]:
-    """Training parts of the student under one setting (spec: none, explicit, implicit, placebo, gold)."""
-    setting, rows, labels = task.conflict, task.target.rows, task.target.labels
-    if setting in study.recipe.conflict.own:
-        return _own_parts(study, task, setting, seed)
-    if setting in {None, "none", "explicit"}:
-        return (Part(rows, labels, paid=setting == "explicit"),)
-    target = Part(rows, "truth" if setting == "gold" else labels)
-    return (target, Part(study.rows["conflict"], "random" if setting == "placebo" else "truth"))
-
-
 def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
@@ -96,43 +64,13 @@ def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) ->
         seed,
         arguments,
         keyed(arguments),
-        _loss(study, task, recipe.method(node)),
+        loss_terms(study, task, recipe.method(node)),
         study.tokens,
         recipe.conflict.match_updates,
         study.watch(name, node, seed, None) if parts else None,
         _stop(study, node, task, seed) if parts else None,
         _raven(study, node, task, seed) if parts else None,
     )
-
-
-def _own_parts(study: Study, task: Task, setting: str, seed: int) -> tuple[Part, ...]:
-    """Training parts under a user's setting: the weak labels, paid by its term or beside the pairs that it labels."""
-    asks = conflict.own(setting, study.base)
-    if "pairs" not in asks:
-        return (Part(task.target.rows, task.target.labels, paid="truth" in asks),)
-    if "conflict" not in study.rows:
-        raise W2SError(f"conflict.settings: {setting} labels pairs of data.conflict; name it, and give it rows")
-    code, rows = conflict.CONFLICTS.code(setting, study.base), study.rows["conflict"]
-    own_seed = seed if "seed" in asks else None
-    title = f"{short_name(setting)} of {rows.name}{f' · seed {seed}' if 'seed' in asks else ''}"
-    return (
-        Part(task.target.rows, task.target.labels),
-        Part(rows, ConflictStage(title, setting, code, rows, "truth" in asks, own_seed)),
-    )
-
-
-def _loss(study: Study, task: Task, used: Method) -> dict[str, Any]:
-    """Terms of the student's loss beside the method's own; ceilings have none."""
-    if not task.student:
-        return {}
-    recipe, student = study.recipe, (used.config.loss or study.recipe.loss).keyed(study.base)
-    found: dict[str, Any] = {"student": student} if student else {}
-    if task.conflict == "explicit":
-        return found | {"alpha": recipe.conflict.alpha}
-    if task.conflict in recipe.conflict.own and "pairs" not in conflict.own(task.conflict, study.base):
-        term = {"name": task.conflict, "code": conflict.CONFLICTS.code(task.conflict, study.base)}
-        return found | {"alpha": recipe.conflict.alpha, "term": term}
-    return found
 
 
 def _stop(
@@ -231,7 +169,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         )
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
-    objective: dict[str, Any] = {"name": found.algorithm, **_loss(study, task, found)}
+    objective: dict[str, Any] = {"name": found.algorithm, **loss_terms(study, task, found)}
     if found.algorithm != "sft":
         objective |= {"beta": found.beta, "gamma": found.gamma}
     if task.conflict == "explicit":

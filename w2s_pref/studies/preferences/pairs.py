@@ -7,7 +7,8 @@ from typing import Final
 import pandas as pd
 import pyarrow as pa
 
-from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, TRUTH_P
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL
+from w2s_pref.data.columns import own_columns
 from w2s_pref.studies.preferences.analyze import LABEL_COLUMNS
 from w2s_pref.studies.preferences.study import TESTS, Study
 
@@ -33,8 +34,7 @@ def _texts(split: str, frame: pd.DataFrame) -> pd.DataFrame:
     first = frame["truth"] == 1
     chosen, rejected = frame["a"].where(first, frame["b"]), frame["b"].where(first, frame["a"])
     named = frame.assign(split=split, chosen=chosen, rejected=rejected)[list(COLUMNS)]
-    own = frame.drop(columns=[*PAIR_COLUMNS, TRUTH_P, A_FIRST], errors="ignore")
-    return named.join(own.rename(columns={name: f"pairs.{name}" for name in own.columns if name in TAKEN}))
+    return named.join(own_columns(frame, TAKEN))
 
 
 def _one_type(column: pd.Series) -> pd.Series:  # type: ignore[type-arg]

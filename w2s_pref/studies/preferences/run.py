@@ -14,6 +14,7 @@ from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
 from w2s_pref.results.preferences import Body, Results
+from w2s_pref.results.summarised import summarised
 from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.online import OnlinePolicyStage
@@ -83,7 +84,7 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
     pair_table(opened.study).to_parquet(folder / "pairs.parquet", index=False, compression="zstd")
     write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
     write_students(opened.recipe, opened.study, builder, results, folder / "students")
-    return results
+    return summarised(results)
 
 
 def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, command: str) -> Results:

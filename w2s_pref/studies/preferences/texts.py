@@ -67,15 +67,12 @@ def check_texts(study: Study) -> list[str]:
     used = {stage.model.spec.path for stage in study.trained.values()}
     named = {name: facts for name, facts in study.models.items() if facts.spec.path in used}
     splits = [rows for name, rows in study.rows.items() if "/" not in name]
-    readers = {_read_alike(facts): facts for facts in named.values()}  # models of one tokenizer read alike
-    each = {how: reader(facts) for how, facts in readers.items()}
-    read = {name: each[_read_alike(facts)] for name, facts in named.items()}
+    read = {name: reader(facts) for name, facts in named.items()}
     for name, facts in named.items():
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
-    known = {how: _unknown(found, splits) for how, found in each.items() if found is not None}
-    shares = {name: known[how] for name, facts in named.items() if (how := _read_alike(facts)) in known}
+    shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
@@ -89,11 +86,6 @@ def check_texts(study: Study) -> list[str]:
     if problems:
         raise W2SError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notes))
-
-
-def _read_alike(facts: ModelFacts) -> tuple[str, str | None]:
-    """The same for models whose tokenizers read every text alike."""
-    return facts.tokenizer_hash, facts.spec.pad_token
 
 
 def reader(facts: ModelFacts) -> Reader | None:
@@ -125,6 +117,13 @@ def _unknown_token(content: Mapping[str, Any], folder: Path | None) -> str | Non
     return model.get("unk_token") or None
 
 
+def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:
+    """Model -> what its tokenizer does not know of each split; models often share one."""
+    by_tokenizer = {facts.tokenizer_hash: found for facts, found in read.values()}
+    unknown = {of: _unknown(found, splits) for of, found in by_tokenizer.items()}
+    return {name: unknown[facts.tokenizer_hash] for name, (facts, _) in read.items()}
+
+
 def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
     """Split -> what of its texts a tokenizer does not know."""
     if found.unknown is None:
@@ -146,9 +145,9 @@ def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
 
 def _counts(found: Reader, texts: list[str]) -> Floats:
     """(N, 2): unknown tokens and all tokens of each text."""
-    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    counts = [[each.ids.count(found.unknown), len(each.ids)] for each in encoded]
+    unknown = -1 if found.unknown is None else found.unknown
+    counts = [[each.ids.count(unknown), len(each.ids)] for each in encoded]
     return np.array(counts, dtype=np.float64).reshape(-1, 2)
 
 
@@ -220,7 +219,6 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
         )
         if len((prompt + answer).encode()) >= limit - 2  # no token is shorter than a byte; two are the tokenizer's own
     ]
-    assert found.unknown is not None
     encoded = found.tokenizer.encode_batch([text for _, text in texts])
     lengths = [(row_id, len(each.ids) + 1) for (row_id, _), each in zip(texts, encoded, strict=True)]
     return max(lengths, key=lambda item: item[1], default=("", 0))
