@@ -23,8 +23,8 @@ GUIDE: Final = Guide(
     "Spread is the standard deviation of the supervisors' probabilities. Pairs are cut into three equal parts by it, "
     "the labelled ones for the labels, the test pairs for the students. Tax rate: of what the student without conflict "
     "gets right there, the share that this student gets wrong. The share of the tax adds up to 1 over the three.",
-    "Labels that are right where supervisors agree and near chance where they do not; a tax rate that is the same in "
-    "all three: then the tax is not where supervisors disagree.",
+    "A tax rate that is the same in all three: then the tax is not where supervisors disagree. Look at the labels "
+    "first: supervisors that know nothing agree on one half, so a small spread may be agreement in ignorance.",
 )
 
 

@@ -97,13 +97,13 @@ def _student(place: int, line: MethodLine) -> Student | None:
 
 
 def side_by_side(runs: Sequence[tuple[str, Results]]) -> SideBySide | None:
-    """The table of one run (named "") or of several; None where all students are of one method."""
+    """The table of one run (named "") or of several; None where no supervision has students of two methods."""
     found: dict[Place, Student] = {}
     for name, run in runs:
         for one in students(run):
             found.setdefault((name, one.method, one.conflict, one.supervision), one)
     methods = list(dict.fromkeys(method for _, method, _, _ in found))
-    if len(methods) < 2:
+    if len({(method, one) for _, method, _, one in found}) == len({one for *_, one in found}):
         return None
     conflicts = list(dict.fromkeys(conflict for _, _, conflict, _ in found))
     supervisions = list(dict.fromkeys(place[3] for place in found))
