@@ -86,8 +86,8 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
         )
     if error.errno in {errno.EACCES, errno.EPERM}:
         return W2SError(
-            f"{key}: {folder} cannot be written ({error.strerror}); of another user's ask for `chmod -R g+w` and a "
-            f"group and umask (002) that you share, or give another: {key}=FOLDER"
+            f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER, or, where it is "
+            "another user's, ask for `chmod -R g+w`, a group that you share, and umask 002"
         )
     if error.errno in {errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO}:
         return W2SError(f"{key}: {folder} cannot be written ({error.strerror}); give another: {key}=FOLDER")
