@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from data_helpers import complaint, loaded, real, rows, write
 from pydantic import ValidationError
@@ -117,6 +118,16 @@ def test_identical_responses(tmp_path: Path) -> None:
 )
 def test_not_text(tmp_path: Path, value: Any, said: str) -> None:
     assert f"row 3 (id 'n2'): {said}" in one_bad(tmp_path, chosen=value)
+
+
+def test_a_flipped_bit_in_what_pandas_notes_in_parquet(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"prompt": ["a"], "chosen": ["b"], "rejected": ["c"]}).astype(object)
+    frame.to_parquet(tmp_path / "x.parquet")
+    table = pq.read_table(tmp_path / "x.parquet")
+    note = table.schema.metadata[b"pandas"].replace(b'"unicode"', b'"unicoee"').replace(b'"object"', b'"objecu"')
+    assert note != table.schema.metadata[b"pandas"]
+    pq.write_table(table.replace_schema_metadata({b"pandas": note}), tmp_path / "x.parquet")
+    assert "cannot be read as parquet: data type '" in complaint("x.parquet", tmp_path)
 
 
 def test_numbers_in_parquet(tmp_path: Path) -> None:

@@ -31,7 +31,13 @@ def read_file(path: Path) -> pd.DataFrame:
         return reader(path)
     except NotTable as error:
         raise W2SError(f"{path}, {error}") from error
-    except (ValueError, LookupError, OSError, ArrowException) as error:  # what readers raise for damaged files
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        OSError,
+        ArrowException,
+    ) as error:  # what readers raise for damaged files
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise W2SError(f"{path} cannot be read as {path.suffix[1:]}: {reason}") from error
 
