@@ -73,3 +73,11 @@ def test_a_model_that_was_dequantised_is_said_to_be_one() -> None:
     results.models["tiny"].precision = "GGUF Q4_1"
     assert model_source(results.models["tiny"]) == "testbed/tiny (GGUF Q4_1, dequantised)"
     assert "testbed/tiny (GGUF Q4\\_1, dequantised)" in model_card(results, "direct", "explicit", 0)
+
+
+def test_a_method_of_the_recipes_own_is_what_its_algorithm_says() -> None:
+    given = build()
+    recipe = {**given.recipe, "methods": {"filtered": {"algorithm": "reward"}, "strong_dpo": {"algorithm": "dpo"}}}
+    results = given.model_copy(update={"recipe": recipe})
+    policies = {name: results.makes_policies(name) for name in ("reward", "filtered", "dpo", "strong_dpo", "sft")}
+    assert policies == {"reward": False, "filtered": False, "dpo": True, "strong_dpo": True, "sft": True}

@@ -148,7 +148,7 @@ class Run:
         if seed not in self.results.seeds:
             raise W2SError(f"run {self.folder}: no seed {seed!r}; there are {_listed(self.results.seeds)}")
         quiet()
-        load = load_saved if found.method == "reward" else load_saved_policy
+        load = load_saved_policy if self.results.makes_policies(found.method) else load_saved
         return load(self.folder / "students" / safe_name(f"{arm}-{conflict}-seed{seed}"))
 
     def _one_of(self, what: str, word: str, known: list[str]) -> str:

@@ -27,7 +27,6 @@ from w2s_pref.report.students import (
     JUDGE_WORDS,
     METRICS,
     REFERENCE_WORDS,
-    REWARD,
     RULE_WORDS,
     Student,
     absent,
@@ -91,7 +90,7 @@ def model_card(results: Results, arm: str, conflict: str, seed: int, adapter: bo
     parts = [
         front_matter(results, chain, row, seed),
         _about(results, chain, row, seed),
-        _use(chain.method, adapter),
+        _use(results.makes_policies(chain.method), adapter),
         _metrics(results, row, seed),
         *([_says(results, row.speech, seed)] if row.speech is not None else []),
         _data(results, chain),
@@ -110,7 +109,7 @@ def escape(value: str, limit: int = 300) -> str:
 def front_matter(results: Results, arm: Arm, row: Student, seed: int) -> str:
     """What a model hub reads: tags, base model, the accuracy of this seed."""
     task, kind = {"type": "text-classification", "name": "Preference prediction"}, ["reward-model"]
-    if arm.method != REWARD:
+    if results.makes_policies(arm.method):
         task = {"type": "text-generation", "name": "Preference ranking by log-probability"}
         kind = ["policy", plain(arm.method)]
     accuracy = _of_seed(results, row.setting.performance.accuracy, seed)
@@ -151,10 +150,10 @@ def _about(results: Results, arm: Arm, row: Student, seed: int) -> str:
     return "\n".join(lines)
 
 
-def _use(method: str, adapter: bool) -> str:
+def _use(policy: bool, adapter: bool) -> str:
     if adapter:
         return "## Use\n\nThe folder holds an adapter. `w2s export RUN STUDENT FOLDER` merges it into its base model."
-    return f"## Use\n\n```python\n{REWARD_LINES if method == REWARD else POLICY_LINES}\n```"
+    return f"## Use\n\n```python\n{POLICY_LINES if policy else REWARD_LINES}\n```"
 
 
 def _metrics(results: Results, row: Student, seed: int) -> str:

@@ -214,7 +214,7 @@ def method_word(method: str) -> str:
 
 def has_policies(results: Results) -> bool:
     """Whether any final student is something else than a reward model."""
-    return any(arm.method != REWARD for arm in results.arms)
+    return any(results.makes_policies(arm.method) for arm in results.arms)
 
 
 def node_info(results: Results, node: str) -> ModelInfo | None:

@@ -294,3 +294,8 @@ class Results(Body):
     summarised: list[str] = Field(default_factory=list, description="only there in studies of very many arms")
     recipe: dict[str, Any]
     provenance: Provenance
+
+    def makes_policies(self, method: str) -> bool:
+        """Whether a method's students are policies: one of the recipe says by its ``algorithm``, else its name does."""
+        own = (self.recipe.get("methods") or {}).get(method) or {}
+        return (own.get("algorithm") or method) != "reward"

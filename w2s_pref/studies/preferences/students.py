@@ -93,16 +93,15 @@ def upload(folder: Path, name: str, private: bool) -> str:
 def _whole(run: Path, folder: Path) -> None:
     """Merge an adapter; its card is written anew, with the lines that load a whole model."""
     from w2s_pref.report.cards import model_card
-    from w2s_pref.report.students import REWARD
     from w2s_pref.training.fit import quiet
 
     if not (folder / "adapter_config.json").is_file():
         return
     facts = read_json(folder / FACTS, str(folder))
     results = load_results(run)
-    method = next((arm.method for arm in results.arms if arm.name == facts["arm"]), REWARD)
+    policy = any(results.makes_policies(arm.method) for arm in results.arms if arm.name == facts["arm"])
     quiet()
-    merge_adapter(folder, policy=method != REWARD)
+    merge_adapter(folder, policy=policy)
     card = model_card(results, facts["arm"], facts["conflict"], facts["seed"])
     (folder / "README.md").write_text(card, encoding="utf-8")
 
