@@ -1,10 +1,11 @@
 """Two objectives on the same kind of texts: which event is more pleasant (ETHICS, utilitarianism), and which is longer.
 
 The pairs are cut in two: those before ``FIRST`` teach and test pleasantness, those behind it length, without a pair
-that shares a text with the first part and without pairs of equal length. In the file the longer event is the less
-pleasant one in 45 % of the pairs, the more pleasant one in 39 %.
+that shares a text with the first part, or the words that its two texts begin with, and without pairs of equal length.
+In the file the longer event is the less pleasant one in 45 % of the pairs, the more pleasant one in 39 %.
 """
 
+from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,12 @@ FIRST = 10_000
 
 def _pairs(file: str, recipe_folder: Path) -> pd.DataFrame:
     return pd.read_parquet(recipe_folder / file).drop_duplicates()
+
+
+def _beginning(better: str, worse: str) -> str:
+    """The words that both texts begin with: their prompt, where a recipe names none."""
+    both = takewhile(lambda words: words[0] == words[1], zip(better.split(), worse.split(), strict=False))
+    return " ".join(one for one, _ in both)
 
 
 @dataset("ethics-pleasant")
@@ -30,6 +37,8 @@ def longer(recipe_folder: Path, file: str) -> pd.DataFrame:
     pairs = _pairs(file, recipe_folder)
     read = set(pairs[:FIRST].stack())
     rest: pd.DataFrame = pairs[FIRST:]
+    begun = {_beginning(*texts) for texts in pairs[:FIRST].itertuples(index=False)} - {""}
+    rest = rest[[_beginning(*texts) not in begun for texts in rest.itertuples(index=False)]]
     rest = rest[~rest["better"].isin(read) & ~rest["worse"].isin(read)]
     words = rest.apply(lambda texts: texts.str.split().str.len())
     longer_better, longer_worse = words["better"] > words["worse"], words["better"] < words["worse"]

@@ -27,7 +27,7 @@ def labeler(name: str = "mine", parameters: str = "p", value: str = "p") -> str:
     return LABELER.format(name=name, parameters=parameters, value=value)
 
 
-def test_import_is_instant_and_offers_the_interface_and_ten_decorators() -> None:
+def test_import_is_instant_and_offers_the_interface_and_eleven_decorators() -> None:
     code = (
         "import sys, w2s_pref\n"
         "heavy = {'torch', 'pandas', 'pydantic', 'scipy'} & set(sys.modules)\n"
@@ -35,7 +35,7 @@ def test_import_is_instant_and_offers_the_interface_and_ten_decorators() -> None
         "w2s_pref.run, w2s_pref.open_run, w2s_pref.plan, w2s_pref.score, w2s_pref.analyze\n"
         "assert 'torch' not in sys.modules\n"
         "names = [name for name in w2s_pref.__all__ if callable(getattr(w2s_pref, name))]\n"
-        "assert len(names) == 17, names\n"
+        "assert len(names) == 18, names\n"
         "assert set(names) < set(dir(w2s_pref))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

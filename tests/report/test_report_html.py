@@ -66,7 +66,15 @@ def test_sections_stand_in_order_and_the_menu_reaches_each(page: Page) -> None:
     assert page.ids("section") == ORDER
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     assert {f"#{name}" for name in ORDER} <= set(links)
-    new = {"methods", "speech", "length", "risk", "monitor", "own-metrics"}  # with policies; not in old results
+    new = {
+        "methods",
+        "speech",
+        "length",
+        "risk",
+        "monitor",
+        "own-metrics",
+        "disagreement",
+    }  # with policies; not in old results
     assert {name for name, _ in SECTIONS} == {*ORDER, *new, "warnings"}  # these the page shows in other places
 
 
