@@ -5,12 +5,12 @@ that shares a text with the first part, or the words that its two texts begin wi
 In the file the longer event is the less pleasant one in 45 % of the pairs, the more pleasant one in 39 %.
 """
 
-from itertools import takewhile
 from pathlib import Path
 
 import pandas as pd
 
 from w2s_pref import dataset
+from w2s_pref.data.chat import prompt_end
 
 FIRST = 10_000
 
@@ -21,8 +21,7 @@ def _pairs(file: str, recipe_folder: Path) -> pd.DataFrame:
 
 def _beginning(better: str, worse: str) -> str:
     """The words that both texts begin with: their prompt, where a recipe names none."""
-    both = takewhile(lambda words: words[0] == words[1], zip(better.split(), worse.split(), strict=False))
-    return " ".join(one for one, _ in both)
+    return better[: prompt_end(better, worse)]
 
 
 @dataset("ethics-pleasant")
