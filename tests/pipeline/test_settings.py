@@ -136,7 +136,7 @@ def test_other_inputs_matched_compute_and_a_lora_student(study: Path, inputs: st
 
     (study / "large").rename(study / "moved")
     words = ["score", "runs/tiny/students/direct-none-seed0", "target.csv", "--out", "y.csv"]
-    refused(study, *words, said=("direct-none-seed0' could not be loaded", "large"))
+    refused(study, *words, said=("direct-none-seed0' is an adapter over", "large', which is neither a folder here"))
 
 
 def test_a_ladder_of_three(study: Path) -> None:
