@@ -8,18 +8,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from benchmark_helpers import row, written
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.sources import Source, load
-
-
-def written(folder: Path, rows: list[dict[str, Any]], name: str = "rows.jsonl") -> str:
-    (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return name
-
-
-def row(subset: str, id: Any, chosen: Any, rejected: Any, **more: Any) -> dict[str, Any]:
-    return {"id": id, "subset": subset, "prompt": f"w1 w2 {id}", "chosen": chosen, "rejected": rejected, **more}
 
 
 @pytest.fixture

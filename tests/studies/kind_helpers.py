@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import shutil
-import sys
 from pathlib import Path
 
-import pytest
-
-from w2s_pref.cli import main as cli
+from fault_helpers import w2s as run
 
 TOY = Path(__file__).parent / "toy_kind"
 RECIPE = "name: flips\nkind: toy_kind\nseeds: [0, 1, 2]\ncoin: {throws: 50}\n"
@@ -25,15 +20,8 @@ def write_toy(folder: Path) -> Path:
 
 def w2s(*words: object) -> tuple[int, str, str]:
     """Exit status and both streams of ``w2s WORDS``; any other exception than the command's own exit fails."""
-    out, err = io.StringIO(), io.StringIO()
-    code: object = 0
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        patch.setattr(sys, "argv", ["w2s", *map(str, words)])
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-    return int(code or 0), out.getvalue(), " ".join(err.getvalue().split())  # type: ignore[call-overload]
+    done = run(*words)
+    return done.code, done.out, " ".join(done.err.split())
 
 
 def said(*words: object) -> str:

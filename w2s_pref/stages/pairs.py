@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +14,12 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import truth_of
 from w2s_pref.labels.make import random_labels
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.members import Raven
-from w2s_pref.stages.model_stage import ModelStage, check_training
-from w2s_pref.stages.watch import Watch
+from w2s_pref.stages.model_stage import ModelStage, check_training, work_folder, write_history
+from w2s_pref.stages.stop import Stop
+from w2s_pref.stages.watch import Watch, copy_record, monitor
 from w2s_pref.training.arguments import enlarged
 
 if TYPE_CHECKING:
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 
     from w2s_pref.data.token_cache import Tokenized
     from w2s_pref.engine.stage import Builder, Stage
+    from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.raven import SupervisorWeights
 
 
@@ -36,7 +41,32 @@ class PairTraining(ModelStage):
     tokens: dict[str, Any]
     match_updates: bool
     watch: Watch | None
+    stop: Stop | None
     raven: Raven | None
+
+    def trained(
+        self, builder: Builder, loaded: Loaded, job: Any, folder: Path, fit: Callable[..., dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Train what was loaded, watched and stopped as the recipe says, and write the model and ``history.json``.
+
+        Args:
+            job: what ``fit`` is told of the training; it gets the monitor here.
+            fit: (model, tokenizer, job, work folder, folder) → what the training says about itself.
+        """
+        from w2s_pref.training.fit import Together
+
+        work, rows, longest = work_folder(builder, self), [part.rows for part in self.parts], self.tokens["max_length"]
+        model, tokenizer = loaded
+        watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
+        selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
+        job.monitor = Together(watched, selection)
+        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
+            done = fit(model, tokenizer, job, work, folder)
+        done |= copy_record(watched, work, folder, builder.world.main)
+        done |= selection.restore(folder) if selection is not None else {}
+        done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
+        write_history(builder, folder, done.pop("history"))
+        return done
 
     @property
     def rows(self) -> int:

@@ -25,13 +25,11 @@ from w2s_pref.stages.model_stage import (
     check_reload,
     check_training,
     job_facts,
-    work_folder,
-    write_history,
 )
 from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
-from w2s_pref.stages.watch import Watch, copy_record, monitor
+from w2s_pref.stages.watch import Watch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -191,7 +189,6 @@ class PairPolicyStage(PairTraining, PolicyStage):
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
         from w2s_pref.models.frozen import freeze
-        from w2s_pref.training.fit import Together
         from w2s_pref.training.policy import fit_policy
 
         builder.forget_models()
@@ -199,19 +196,9 @@ class PairPolicyStage(PairTraining, PolicyStage):
         if self.model.spec.freeze_layers is not None:  # of a start that was trained here, too
             freeze(model, self.model.spec.freeze_layers)
         job, counts = self._job(builder, tokenizer)
-        work, rows = work_folder(builder, self), [part.rows for part in self.parts]
-        longest = self.tokens["max_length"]
-        watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
-        selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
-        job.monitor = Together(watched, selection)
-        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
-            done = fit_policy(model, tokenizer, job, work, folder)
-        done |= copy_record(watched, work, folder, builder.world.main)
-        done |= selection.restore(folder) if selection is not None else {}
-        done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
-        write_history(builder, folder, done.pop("history"))
-        trained = model if selection is None else None
-        difference = self.check_saved(builder, trained, tokenizer, folder, rows[0].frame)
+        done = self.trained(builder, (model, tokenizer), job, folder, fit_policy)
+        final = model if self.stop is None else None  # early stopping saves another model than the last one
+        difference = self.check_saved(builder, final, tokenizer, folder, self.parts[0].rows.frame)
         return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:

@@ -22,12 +22,10 @@ from w2s_pref.stages.model_stage import (
     check_reload,
     job_facts,
     model_payload,
-    work_folder,
-    write_history,
 )
 from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.stop import Stop
-from w2s_pref.stages.watch import Watch, copy_record, monitor
+from w2s_pref.stages.watch import Watch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -86,7 +84,7 @@ class TrainStage(PairTraining):
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder (with early stopping the best model's); of trained ones ``history.json`` and the monitor's."""
         from w2s_pref.models.load import load_base
-        from w2s_pref.training.fit import Together, fit
+        from w2s_pref.training.fit import fit
 
         builder.forget_models()
         model, tokenizer = load_base(self.model.spec, builder.base, self.seed)
@@ -97,18 +95,8 @@ class TrainStage(PairTraining):
             builder.world.barrier()
             return {"steps": 0, "pairs": 0}
         job, counts = self._job(builder, tokenizer)
-        work, rows = work_folder(builder, self), [part.rows for part in self.parts]
-        longest = self.tokens["max_length"]
-        watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
-        selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
-        job.monitor = Together(watched, selection)
-        with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
-            done = fit(model, tokenizer, job, work, folder)
-        done |= copy_record(watched, work, folder, builder.world.main)
-        done |= selection.restore(folder) if selection is not None else {}
-        done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
-        write_history(builder, folder, done.pop("history"))
-        objective = str(rows[0].frame["objective"].iloc[0])
+        done = self.trained(builder, (model, tokenizer), job, folder, fit)
+        objective = str(self.parts[0].rows.frame["objective"].iloc[0])
         meta = {**done, "counts": counts, "pairs": len(job.a_ids), "objective": objective}
         return {**meta, "reload_difference": self._check_reload(builder, model, tokenizer, folder)}
 
