@@ -35,19 +35,7 @@ from w2s_pref.margins import margin
 def gap_of_means(batch, scale=1.0):
     return scale * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)
 """
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def study(study: Path, store: Path) -> Path:
-    """The tiny study, whose store is that of all tests here: what one has built, the next takes."""
-    with (study / "tiny.yaml").open("a") as recipe:
-        recipe.write(f"store: {store}\n")
-    return study
+pytestmark = pytest.mark.usefixtures("one_store")
 
 
 class Silent:
