@@ -35,7 +35,8 @@ class Recipe(StudySection):
     arms: dict[str, Chain] = Field(
         default_factory=dict,
         description="name → chain of nodes (model or model@method), weakest first; a list in the place of a node pools "
-        "several supervisors; labels:FILE or labels:file.py:function in the first place is a supervisor of your own",
+        "several supervisors; labels:FILE or labels:file.py:function in the first place is a supervisor of your own; "
+        "empty: every pair of the ladder, else weak to strong, and once more through the models between them",
     )
     methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
     students: list[str] = Field(
