@@ -32,6 +32,9 @@ _LOADED: dict[str, int] = {}
 #: How modules of users' files are called.
 _USER = "w2s_user_"
 
+#: Every registry of this process.
+_REGISTRIES: list[Registry] = []
+
 #: Entry points of installed packages whose modules register something when they are imported.
 PLUGINS = "w2s_pref.plugins"
 
@@ -210,6 +213,7 @@ class Registry:
         self.kind = kind
         self.builtin = dict(builtin or {})
         self._known: dict[str, Callable[..., Any]] = {}
+        _REGISTRIES.append(self)
 
     def register(self, name: str) -> Callable[[F], F]:
         """Decorator that adds an object under ``name`` and returns it unchanged.
@@ -280,6 +284,14 @@ class Registry:
         if text in self.builtin:
             return ""
         return source_hash(text, base, None if is_reference(text) else self.find(text, base))
+
+
+def only_here() -> list[str]:
+    """Registered names that another process would not know: neither a plug-in's nor of a file that a recipe names."""
+    known = {name: str(getattr(item, "__module__", "")) for each in _REGISTRIES for name, item in each._known.items()}
+    own = {name: module for name, module in known.items() if not module.startswith(_USER)}
+    plugins = {offer.module.partition(".")[0] for offer in entry_points(group=PLUGINS)} if own else set()
+    return sorted(name for name, module in own.items() if module.partition(".")[0] not in plugins)
 
 
 def _origin(item: object) -> set[tuple[str, str]]:
