@@ -119,9 +119,14 @@ def train(folder: Path, work: PolicyJob, model: Any = None) -> tuple[torch.Tenso
 
 def naive(model: Any, ids: list[int], start: int) -> float:
     """Log-probability of a response, one sequence alone, in float64."""
+    return sum(naive_tokens(model, ids, start))
+
+
+def naive_tokens(model: Any, ids: list[int], start: int) -> list[float]:
+    """The same of each of its tokens."""
     with torch.no_grad():
         steps = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].double(), dim=-1)
-    return sum(steps[at - 1, ids[at]].item() for at in range(start, len(ids)))
+    return [steps[at - 1, ids[at]].item() for at in range(start, len(ids))]
 
 
 def both(model: Any, work: PolicyJob) -> tuple[np.ndarray, np.ndarray]:

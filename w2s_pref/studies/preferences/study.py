@@ -148,9 +148,16 @@ class Study:
             if split in self.rows and (split == "test" or covers(self.given[source], self.rows[split])):
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
-    def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
-        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data."""
-        return LogProbStage(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, self.tokens)
+    def logprobs(
+        self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int, each: bool = False
+    ) -> LogProbStage:
+        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data.
+
+        Args:
+            each: of every token, too.
+        """
+        what = "token log-probs" if each else "log-probs"
+        return LogProbStage(f"{name} {what} on {rows.name} · seed {seed}", policy, rows, self.tokens, each)
 
     def watch(self, name: str, node: Node, seed: int, reference: StartStage | PolicyStage | None) -> Watch | None:
         """What watches the training of ``name``; None without a monitor, and for models that supervise or judge only.
