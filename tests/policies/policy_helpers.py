@@ -92,6 +92,9 @@ def job(
         "ref_b": logprob_ids(reference, b_ids, b_starts, 100).tolist(),
     }
     keys = {name: changes.pop(name) for name in ("lora", "base_path", "updates", "base") if name in changes}
+    if objective is not None and objective.by_token:
+        keys["a_values"] = token_values(objective, a_ids, a_starts, 1)
+        keys["b_values"] = token_values(objective, b_ids, b_starts, 2)
     return PolicyJob(
         a_ids,
         b_ids,
@@ -103,6 +106,17 @@ def job(
         seed=3,
         **keys,
     )
+
+
+def token_values(objective: PairObjective, texts: list[list[int]], starts: list[int], seed: int) -> list[np.ndarray]:
+    """What the objective reads of every token of the texts."""
+    lengths = [len(ids) - start for ids, start in zip(texts, starts, strict=True)]
+    return [objective.values(*token_numbers(tokens, seed, row)) for row, tokens in enumerate(lengths)]
+
+
+def token_numbers(tokens: int, seed: int, row: int) -> np.ndarray:
+    """Drawn rewards of one answer's tokens, and log-probabilities of a reference, (2, tokens)."""
+    return np.random.default_rng([seed, row]).normal(size=(2, tokens)) - [[0.0], [4.0]]
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:

@@ -29,6 +29,7 @@ from w2s_pref.stages.model_stage import (
 from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
+from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.stages.watch import Watch
 
 if TYPE_CHECKING:
@@ -167,10 +168,10 @@ class LogProbStage(ModelStage):
         return {"pairs": len(table), "dropped": len(self.on) - len(table)}
 
 
-def _together(lists: pd.Series, builder: Builder) -> list[Floats]:  # type: ignore[type-arg]
+def _together(lists: pd.Series, builder: Builder) -> pd.Series:  # type: ignore[type-arg]
     """Lists of which each process knows some, NaN where it does not."""
     whole = np.nanmax(np.stack(builder.world.gather(np.concatenate(lists.tolist()))), axis=0)
-    return np.split(whole.astype(np.float32), np.cumsum(lists.map(len))[:-1])
+    return pd.Series(np.split(whole.astype(np.float32), np.cumsum(lists.map(len))[:-1]), index=lists.index)
 
 
 def _summed(table: pd.DataFrame) -> pd.DataFrame:
@@ -181,7 +182,7 @@ def _summed(table: pd.DataFrame) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class PairPolicyStage(PairTraining, PolicyStage):
-    """A policy trained on labelled pairs: SFT, DPO, SimPO, IPO, or a user's margin. No parts: never built."""
+    """A policy trained on labelled pairs by a built-in method or a user's margin. No parts: never built."""
 
     parts: tuple[Part, ...]
     references: tuple[LogProbStage, ...]
@@ -190,12 +191,13 @@ class PairPolicyStage(PairTraining, PolicyStage):
     match_updates: bool = True
     stop: Stop | None = None
     raven: Raven | None = None
+    rewards: TokenRewards | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Start, label stages, reference log-probabilities of the parts, and labels that end the training."""
+        """Start, label stages, log-probabilities of the parts, and labels that end the training."""
         references = {f"reference{n}": stage for n, stage in enumerate(self.references)}
-        more = [each.inputs for each in (self.stop, self.raven) if each is not None]
+        more = [each.inputs for each in (self.stop, self.raven, self.rewards) if each is not None]
         held = {name: stage for found in more for name, stage in found.items()}
         return {**super().inputs, **label_inputs(self.parts), **references, **held}
 
@@ -231,12 +233,15 @@ class PairPolicyStage(PairTraining, PolicyStage):
         from w2s_pref.losses.spec import with_spec
         from w2s_pref.training.policy import PolicyJob
 
-        pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
+        pairs = training_pairs(builder, self, tokenizer, True, self.references, self.rewards)
         arguments, updates = sized(self, pairs.sizes)
+        objective = PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base))
         job = PolicyJob(
             columns=pairs.columns,
             arguments=arguments,
-            objective=PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base)),
+            objective=objective,
+            a_values=[objective.values(*each) for each in pairs.rewards["a"]],
+            b_values=[objective.values(*each) for each in pairs.rewards["b"]],
             updates=updates,
             base=builder.base,
             raven=learned(self.raven),
