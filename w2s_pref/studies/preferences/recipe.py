@@ -16,7 +16,7 @@ from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
-from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
+from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, method, method_problems, node
 
 #: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
 SUPERVISED = ("labels", "loss", "patience", "raven")
@@ -127,6 +127,11 @@ class Recipe(StudySection):
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
+        if first := [str(each) for each in chain[0].each if self.method(each).by_token]:
+            raise ValueError(
+                f"arms: {first[0]} stands first, but it learns from a weaker policy, not from ground truth; give it "
+                f"another method, such as {ON_TRUTH}"
+            )
         for before, place in pairwise(chain):
             found = self.method(place.each[0])
             if before.members and any(self.method(each).online for each in place.each):
@@ -139,6 +144,7 @@ class Recipe(StudySection):
                     f"labels.combine: dawid_skene tells good supervisors from bad ones by who agrees with whom, which "
                     f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
                 )
+            self._check_token_rewards(before, place)
             if found.online and self.label_config(place).two_stage:
                 raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
             self._check_weights(before, place)
@@ -147,6 +153,17 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"arms: the models of {place} learn the same labels of {before}, in one stage; give them methods "
                     "with the same labels, without two_stage"
+                )
+
+    def _check_token_rewards(self, before: Node, place: Node) -> None:
+        """Methods that learn from token rewards need one policy that gives them."""
+        for each in (each for each in place.each if self.method(each).by_token):
+            given = is_given(before.model)
+            if before.members or given or not self.method(before).policy:
+                what = "several supervisors" if before.members else "given labels" if given else "a reward model"
+                raise ValueError(
+                    f"arms: {each} learns from what a policy says of every token over its reference, and {before} is "
+                    f"{what}; write one policy in its place, such as weak@{ON_TRUTH}"
                 )
 
     def _check_weights(self, before: Node, place: Node) -> None:
@@ -161,6 +178,10 @@ class Recipe(StudySection):
     def method(self, place: Node) -> Method:
         """How the node is trained."""
         return method(place.method, self.methods)
+
+    def on_truth(self, place: Node) -> Node:
+        """What is trained as the node's ceiling: itself; DPO where ground truth has no token rewards to give."""
+        return place._replace(method=ON_TRUTH) if self.method(place).by_token else place
 
     def label_config(self, place: Node) -> LabelConfig:
         """How labels are made for what is trained there: the method's own keys over ``labels``."""
@@ -198,16 +219,17 @@ class Recipe(StudySection):
         chains = self.chains()
         chain = chains[arm]
         weak = [each[0] for each in chains.values() if each[0] in chain[0].each]
-        return str((weak or [chain[0]])[0]), str(Node(chain[-1].model, self._on_truth(chain[-1].method)))
+        return str((weak or [chain[0]])[0]), str(self._alike(self.on_truth(chain[-1])))
 
-    def _on_truth(self, name: str) -> str:
+    def _alike(self, place: Node) -> Node:
         """The first method that is the same on ground truth."""
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
             found = method(name, self.methods)
             return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
-        return next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(name))
+        same = next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(place.method))
+        return Node(place.model, same)
 
     def supervision(self, arm: str) -> str:
         """The arm's name without the method of its student."""
