@@ -113,7 +113,7 @@ def plain_tokenizer() -> Any:
 def tokenizer_of(model: str, frame: pd.DataFrame) -> Any:
     """The tokenizer of a model's folder, or a byte-level BPE of 4,096 tokens made from the pairs.
 
-    Pad must not be eos: TRL takes the last token that is no pad for a text's last one, and would read another than ours.
+    Pad must not be eos: TRL reads a text's score at the last token that is no pad, which would be another than ours.
     """
     if model not in SHAPES:
         found = AutoTokenizer.from_pretrained(model)
