@@ -51,6 +51,8 @@ def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone
     with StageDisplay(console, world.main) as display:
         try:
             opened = open_recipe(recipe, overrides)
+            for note in opened.notes:
+                display.line(note)
             if workers is None:
                 workers = _allocated(opened, display) if alone and world.size == 1 else 1
             if workers > 1:
