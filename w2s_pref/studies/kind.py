@@ -8,7 +8,7 @@ install a package that offers it as an entry point of the group ``w2s_pref.kinds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -115,7 +115,8 @@ AnyKind = StudyKind[Any, Any, Any]
 class Opened(Generic[R, S]):
     """A recipe with its data read, its graph built and its store found.
 
-    ``named`` is how the recipe names its kind, where its keys do not say it.
+    ``named`` is how the recipe names its kind, where its keys do not say it; ``notes``: what this machine
+    decided.
     """
 
     kind: StudyKind[R, S, Any]
@@ -125,6 +126,7 @@ class Opened(Generic[R, S]):
     study: S
     store: Store
     named: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
+from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
@@ -262,13 +263,16 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
+            **recipe.analysis.model_dump(exclude={"metrics", "placebo", "by"}),
         }
         ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
         if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
             design["ends"] = ends
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
+        if recipe.analysis.by is not None:
+            frames = {name: rows.frame for name, rows in self.rows.items()}
+            design["by"] = described(frames, recipe.analysis.by)
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}
