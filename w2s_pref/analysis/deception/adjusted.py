@@ -166,7 +166,7 @@ def places(values: Floats, edges: Floats) -> Ints:
     scale = _GRID / max(float(edges[-1] - edges[0]), _FINEST)
 
     def on_grid(x: Floats) -> Ints:  # monotone, whatever rounding does
-        return np.clip((x - edges[0]) * scale, -1, _GRID).astype(np.int64) + 1
+        return np.asarray(np.clip((x - edges[0]) * scale, -1, _GRID).astype(np.int64) + 1)
 
     crowd = np.bincount(on_grid(edges)).max()
     if crowd > _CROWD:
