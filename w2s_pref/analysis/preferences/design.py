@@ -76,6 +76,7 @@ class Design:
         resamples, seed: of every bootstrap and permutation test.
         placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
         references: policy -> the model it started from, both as named in the judged table.
+        best_of: searching student -> the best of as many plain answers as it paid for, as named there.
     """
 
     arms: tuple[ArmDesign, ...]
@@ -90,6 +91,7 @@ class Design:
     seed: int = 0
     placebo: str | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    best_of: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

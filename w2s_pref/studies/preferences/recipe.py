@@ -122,8 +122,10 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
                 )
-            if found.online and self.bootstrap.match_compute:
+            if (found.online or found.decoding) and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+            if found.decoding:
+                self._check_decoding(chain, place)
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
         for before, place in pairwise(chain):
@@ -138,8 +140,8 @@ class Recipe(StudySection):
                     f"labels.combine: dawid_skene tells good supervisors from bad ones by who agrees with whom, which "
                     f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
                 )
-            if found.online and self.label_config(place).two_stage:
-                raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            if (found.online or found.decoding) and self.label_config(place).two_stage:
+                raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
@@ -147,6 +149,21 @@ class Recipe(StudySection):
                     f"arms: the models of {place} learn the same labels of {before}, in one stage; give them methods "
                     "with the same labels, without two_stage"
                 )
+
+    def _check_decoding(self, chain: list[Node], place: Node) -> None:
+        """What guides a model that is not trained is one policy, and nothing else acts on it."""
+        if place is not chain[-1]:
+            raise ValueError(f"arms: {place} trains nothing, so it supervises nobody; put it at the end of a chain")
+        if chain[-2].members or not self.method(chain[-2]).policy:
+            raise ValueError(
+                f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
+                f"{'several' if chain[-2].members else 'none'}; write {(chain[-2].each[0]).model}@dpo there"
+            )
+        if others := [name for name in self.conflict.settings if name not in {"none", "base"}]:
+            raise ValueError(
+                f"conflict.settings: {', '.join(others)} would act on the training of {place}, which has none; write "
+                "conflict: {settings: [none]}, and study conflicts in a recipe without it"
+            )
 
     def _check_weights(self, before: Node, place: Node) -> None:
         """Where weights over supervisors are learned there are several, and the loss is the plain one."""
@@ -203,7 +220,7 @@ class Recipe(StudySection):
         """The first method that is the same on ground truth."""
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
-            found = method(name, self.methods)
+            found = method(method(name, self.methods).on_truth, self.methods)
             return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
         return next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(name))
