@@ -188,6 +188,47 @@ def test_a_reference_of_another_vocabulary_is_refused(study: Path) -> None:
     assert stage.reference.model.spec.path == "medium"
 
 
+GUIDED = "arms={search: [weak@dpo, strong@search], eft: [weak@dpo, strong@eft]}"
+
+
+def test_guided_models_are_judged_as_students_are(study: Path) -> None:
+    methods = "methods={search: {beams: 2, successors: 2, chunk: 3}}"
+    results, folder, events = go(study / "tiny.yaml", GUIDED, methods)
+    assert not [name for _, name in events if name.startswith(("search/none ·", "eft/none ·"))]  # nothing is trained
+    speech = {one["model"]: one for one in results["speech"]}
+    assert {"search/none", "eft/none", "best-of-n/search"} <= set(speech)
+    rival = speech["search/none"]["best_of"]
+    assert rival["model"] == "best-of-n/search"
+    assert rival["candidates"] >= 1
+    assert "best_of" not in speech["eft/none"]
+    answers = pd.read_parquet(folder / "answers.parquet").set_index("model")
+    assert rival["drawn"]["estimate"] == pytest.approx(answers.loc["search/none", "drawn"].mean())
+    assert rival["spent"]["estimate"] == pytest.approx(answers.loc["best-of-n/search", "drawn"].mean())
+    accuracy = {arm["name"]: arm["settings"][0]["performance"]["accuracy"]["estimate"] for arm in results["arms"]}
+    assert accuracy["search"] == results["ceilings"]["weak@dpo"]["accuracy"]["estimate"]  # it ranks as its guide does
+    assert results["ceilings"]["strong@eft"] == results["ceilings"]["strong@dpo"]
+    assert {(each["first"], each["second"]) for each in results["comparisons"]} == {("search", "eft")}
+    _, _, again = go(study / "tiny.yaml", GUIDED, methods)
+    assert {event for event, _ in again} == {"hit"}
+    changed = keys(study, methods) ^ keys(study, methods.replace("chunk: 3", "chunk: 2"))
+    said = {f"{name} {what}" for name in ("search/none", "best-of-n/search") for what in ("answers", "judged")}
+    assert {name for name, _ in changed} == {*(f"{name} · seed 0" for name in said), "analysis"}
+
+
+def keys(study: Path, methods: str) -> set[tuple[str, str]]:
+    opened = open_recipe(study / "tiny.yaml", [*SMALL, GUIDED, methods])
+    return {(stage.name, stage.key) for stage in all_stages(opened.study)}
+
+
+def test_emulated_fine_tuning_needs_one_vocabulary_and_search_does_not(study: Path) -> None:
+    from conftest import make_tokenizer
+
+    make_tokenizer(pad_id=103).save_pretrained(study / "large")
+    open_recipe(study / "tiny.yaml", [*SMALL, "arms={direct: [weak@dpo, strong@search]}"])
+    with pytest.raises(W2SError, match=r"strong@eft mixes the tokens .* different vocabularies"):
+        open_recipe(study / "tiny.yaml", [*SMALL, "arms={direct: [weak@dpo, strong@eft]}"])
+
+
 def test_a_policy_and_its_reward_model_may_have_different_tokenizers(study: Path) -> None:
     from conftest import make_tokenizer
 

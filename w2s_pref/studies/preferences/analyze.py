@@ -148,7 +148,8 @@ def study_design(design: dict[str, Any]) -> Design:
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
     named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
     same = {name: design[name] for name in named}
-    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), by=design.get("by"), **same)
+    more = {"placebo": design.get("placebo"), "by": design.get("by"), "best_of": design.get("best_of", {})}
+    return Design(arms, conflicts, tuple(design["seeds"]), **same, **more)
 
 
 @dataclass(frozen=True, eq=False)

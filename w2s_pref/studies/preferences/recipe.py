@@ -123,8 +123,10 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
                 )
-            if found.online and self.bootstrap.match_compute:
+            if (found.online or found.decoding) and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+            if found.decoding:
+                self._check_decoding(chain, place)
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
         if first := [str(each) for each in chain[0].each if self.method(each).by_token]:
@@ -145,8 +147,8 @@ class Recipe(StudySection):
                     f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
                 )
             self._check_token_rewards(before, place)
-            if found.online and self.label_config(place).two_stage:
-                raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            if (found.online or found.decoding) and self.label_config(place).two_stage:
+                raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
@@ -166,6 +168,21 @@ class Recipe(StudySection):
                     f"{what}; write one policy in its place, such as weak@{ON_TRUTH}"
                 )
 
+    def _check_decoding(self, chain: list[Node], place: Node) -> None:
+        """What guides a model that is not trained is one policy, and nothing else acts on it."""
+        if place is not chain[-1]:
+            raise ValueError(f"arms: {place} trains nothing, so it supervises nobody; put it at the end of a chain")
+        if chain[-2].members or not self.method(chain[-2]).policy:
+            raise ValueError(
+                f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
+                f"{'several' if chain[-2].members else 'none'}; write {chain[-2].each[0].model}@{ON_TRUTH} there"
+            )
+        if others := [name for name in self.conflict.settings if name not in {"none", "base"}]:
+            raise ValueError(
+                f"conflict.settings: {', '.join(others)} would act on the training of {place}, which has none; write "
+                "conflict: {settings: [none]}, and study conflicts in a recipe without it"
+            )
+
     def _check_weights(self, before: Node, place: Node) -> None:
         """Where weights over supervisors are learned there are several, and the loss is the plain one."""
         for found in (self.method(each) for each in place.each if self.method(each).config.raven is not None):
@@ -178,10 +195,6 @@ class Recipe(StudySection):
     def method(self, place: Node) -> Method:
         """How the node is trained."""
         return method(place.method, self.methods)
-
-    def on_truth(self, place: Node) -> Node:
-        """What is trained as the node's ceiling: itself; DPO where ground truth has no token rewards to give."""
-        return place._replace(method=ON_TRUTH) if self.method(place).by_token else place
 
     def label_config(self, place: Node) -> LabelConfig:
         """How labels are made for what is trained there: the method's own keys over ``labels``."""
@@ -219,13 +232,13 @@ class Recipe(StudySection):
         chains = self.chains()
         chain = chains[arm]
         weak = [each[0] for each in chains.values() if each[0] in chain[0].each]
-        return str((weak or [chain[0]])[0]), str(self._alike(self.on_truth(chain[-1])))
+        return str((weak or [chain[0]])[0]), str(self._alike(chain[-1]))
 
     def _alike(self, place: Node) -> Node:
         """The first method that is the same on ground truth."""
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
-            found = method(name, self.methods)
+            found = method(method(name, self.methods).on_truth, self.methods)
             return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
         same = next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(place.method))

@@ -18,6 +18,7 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
+from w2s_pref.stages.decoding import DecodedPolicy, EmulatedLogProbs
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import StartStage
@@ -40,7 +41,8 @@ class Study:
 
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
     that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
-    which models a name stands for that several supervisors share.
+    which models a name stands for that several supervisors share. ``decoded`` are students that train nothing,
+    ``best_of`` names what a search is compared with.
     """
 
     recipe: Recipe
@@ -53,8 +55,10 @@ class Study:
     labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
     given: dict[str, pd.Series[float] | None] = field(default_factory=dict)
     pools: dict[str, tuple[Node, tuple[str, ...]]] = field(default_factory=dict)
+    decoded: dict[tuple[str, int], DecodedPolicy] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    best_of: dict[str, str] = field(default_factory=dict)
     anchor: Scored | None = None
     oracle: str | None = None
 
@@ -86,6 +90,15 @@ class Study:
         """Enter a trained model, with its scores on the test sets."""
         self.nodes[name] = node
         self.trained[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def add_decoded(self, name: str, node: Node, stage: DecodedPolicy, seed: int) -> None:
+        """Enter a model that a weak policy guides, with its scores on the test sets."""
+        self.nodes[name] = node
+        self.decoded[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def _score_tests(self, name: str, seed: int) -> None:
         for split in TESTS:
             if split in self.rows:
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
@@ -98,6 +111,8 @@ class Study:
             return GivenScores(f"{source} on {rows.name}", rows, source, self.base, self.given[source])
         if name in self.pools:
             return self._pooled(name, rows, seed)
+        if (name, seed) in self.decoded:
+            return self._guided(name, rows, seed)
         stage = self.trained[name, seed]
         title = f"{name} on {rows.name} · seed {seed}"
         if isinstance(stage, TrainStage):
@@ -108,6 +123,19 @@ class Study:
         return PolicyScoreStage(
             title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
+
+    def _guided(self, name: str, rows: Rows, seed: int) -> PolicyScoreStage:
+        """What ranks where nothing is trained: the guide's implicit reward, or the likelihood of the mixture."""
+        stage, found, title = self.decoded[name, seed], self.method(name), f"{name} on {rows.name} · seed {seed}"
+        tuned = self.logprobs(stage.tuned, rows, f"guide of {name}", seed)
+        untuned = self.logprobs(stage.tuned.reference, rows, f"reference of the guide of {name}", seed)
+        if found.score == "implicit_reward":
+            return PolicyScoreStage(title, rows, tuned, untuned, found.score, found.beta)
+        strong = self.logprobs(stage.strong, rows, f"reference of {name}", seed)
+        mixed = EmulatedLogProbs(
+            f"{name} log-probs on {rows.name} · seed {seed}", rows, strong, tuned, untuned, found.beta
+        )
+        return PolicyScoreStage(title, rows, mixed, None, found.score, found.beta)
 
     def _pooled(self, name: str, rows: Rows, seed: int) -> PooledScores:
         """What the models behind a name say together; they are calibrated one by one before."""
@@ -273,6 +301,8 @@ class Study:
         if recipe.analysis.by is not None:
             frames = {name: rows.frame for name, rows in self.rows.items()}
             design["by"] = described(frames, recipe.analysis.by)
+        if self.best_of:
+            design["best_of"] = self.best_of
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}
