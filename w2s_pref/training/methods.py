@@ -180,7 +180,7 @@ class Method:
 
     @property
     def on_truth(self) -> str:
-        """The method that trains a node on ground truth, its ceiling: DPO where ground truth does not train this one."""
+        """The method that trains a node on ground truth, its ceiling: DPO where ground truth does not train it."""
         return ON_TRUTH if self.decoding or self.by_token else self.name
 
 

@@ -75,7 +75,7 @@ def _part(context: Context, name: str, items: np.ndarray, which: Iterable[str]) 
 
 def _student(part: Context, arm: ArmDesign, conflict: str) -> results.PartStudent:
     models = (arm.weak, f"{arm.name}/{conflict}", arm.strong)
-    pgr = recovered(*(part.expected(model) for model in models), part.draw)
+    pgr = recovered(*(part.expected(model) for model in models), draw=part.draw)
     weak, student, ceiling = (estimate(part.accuracy(model)) for model in models)
     return results.PartStudent(
         arm=arm.name, conflict=conflict, weak=weak, accuracy=student, ceiling=ceiling,

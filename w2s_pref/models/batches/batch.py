@@ -141,7 +141,7 @@ def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> 
     tensors = (at, np.concatenate(targets), owners, counts, np.unique(at))
     values = [row.values[k] for k in range(len(begins)) for row in rows] if rows[0].values else None
     read = None if values is None else torch.from_numpy(np.concatenate(values)).float()
-    return Responses(*map(torch.from_numpy, tensors), read)
+    return Responses(*map(torch.from_numpy, tensors), values=read)
 
 
 #: ``shared``: one sequence a row, its texts' common beginning computed once; ``padded``: one sequence a text.
