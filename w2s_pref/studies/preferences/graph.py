@@ -162,7 +162,7 @@ def add_speech(study: Study) -> None:
 
     The gold judges are reward models of one seed, so that every policy meets the same judges.
     """
-    names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy]
+    names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy and not _twice(study, name)]
     prompts = _prompts(study)
     if not names or not len(prompts):
         return
@@ -188,6 +188,12 @@ def add_speech(study: Study) -> None:
                 title = f"{rival} answers · seed {seed}"
                 best = BestOfStage(title, stage, *given, search=said, plain=plain)
                 study.judged[rival, seed] = _judged(study, rival, best, stage.reference, gold)
+
+
+def _twice(study: Study, name: str) -> bool:
+    """Whether a ceiling is that of another method, which speaks under its own name."""
+    other = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != other and other in study.nodes
 
 
 def _family(study: Study, name: str) -> str:
