@@ -88,7 +88,7 @@ def real_data() -> Path:
 def missing(recipe: str) -> str | None:
     """What a recipe needs and is not here, or None."""
     text = (ROOT / "recipes" / recipe).read_text(encoding="utf-8")
-    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp"))
+    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp.yaml"))
     if local and not real_data().is_dir():
         return f"real data not found at {real_data()}; set W2S_DATA"
     if local and (

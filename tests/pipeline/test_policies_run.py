@@ -35,19 +35,7 @@ from w2s_pref.margins import margin
 def gap_of_means(batch, scale=1.0):
     return scale * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)
 """
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def study(study: Path, store: Path) -> Path:
-    """The tiny study, whose store is that of all tests here: what one has built, the next takes."""
-    with (study / "tiny.yaml").open("a") as recipe:
-        recipe.write(f"store: {store}\n")
-    return study
+pytestmark = pytest.mark.usefixtures("one_store")
 
 
 class Silent:
@@ -132,17 +120,29 @@ def test_the_four_pipelines(study: Path) -> None:
     assert [arm["chain"][0] for arm in results["arms"]] == ["weak@sft", "weak@sft", "weak@rlhf", "weak@rlhf"]
 
 
-def test_a_weak_policy_labels_by_its_own_score(study: Path) -> None:
-    go(study / "tiny.yaml", "arms={a: [weak@dpo, strong@dpo]}")
-    opened = open_recipe(study / "tiny.yaml", [*SMALL, "arms={a: [weak@dpo, strong@dpo]}"])
-    labels = opened.study.labels["a/hop1", 0]
-    store = opened.store
-    own = pd.read_parquet(store.get("logprobs", labels.scores.logprobs.key).folder / "table.parquet").set_index("id")
-    ref = pd.read_parquet(store.get("logprobs", labels.scores.reference.key).folder / "table.parquet").set_index("id")
-    table = pd.read_parquet(store.get("labels", labels.key).folder / "table.parquet").set_index("id")
+def test_a_weak_policy_labels_by_its_own_score_and_gives_token_rewards(study: Path) -> None:
+    """WSPO and SePO read one pass over the tokens, share the ceiling of DPO, and are compared with its student."""
+    arms = "arms={a: [weak@dpo, strong@dpo], b: [weak@dpo, strong@wspo], c: [weak@dpo, strong@sepo]}"
+    results, _, _ = go(study / "tiny.yaml", arms, "speech.prompts=0")
+    assert {(each["first"], each["second"]) for each in results["comparisons"]} == {("a", "b"), ("a", "c")}
+    opened = open_recipe(study / "tiny.yaml", [*SMALL, arms])
+
+    def table(kind: str, stage: Stage) -> pd.DataFrame:
+        return pd.read_parquet(opened.store.get(kind, stage.key).folder / "table.parquet").set_index("id")
+
+    scores = opened.study.labels["a/hop1", 0].scores
+    own, ref = table("logprobs", scores.logprobs), table("logprobs", scores.reference)
+    labels = table("labels", opened.study.labels["a/hop1", 0])
     gap = own - ref
     wanted = 1 / (1 + np.exp(-0.1 * (gap["logp_a"] - gap["logp_b"])))
-    assert np.allclose(table["p"], wanted.loc[table.index])
+    assert np.allclose(labels["p"], wanted.loc[labels.index])
+    trained = opened.study.trained
+    assert len({trained[f"ceiling/strong@{name}", 0].key for name in ("dpo", "wspo", "sepo")}) == 1
+    (tuned,), (again,) = (trained[f"{arm}/none", 0].rewards.tuned for arm in "bc")
+    assert tuned.key == again.key
+    tokens = table("logprobs", tuned)
+    pd.testing.assert_frame_equal(tokens[own.columns], own, rtol=1e-12)
+    assert tokens["each_a"].map(len).tolist() == tokens["ids_a"].map(len).tolist() == own["tokens_a"].tolist()
 
 
 def test_bootstrapped_policies_and_hard_labels(study: Path) -> None:
@@ -181,6 +181,8 @@ def test_a_reference_of_another_vocabulary_is_refused(study: Path) -> None:
     with pytest.raises(W2SError, match="different vocabularies"):
         open_recipe(study / "tiny.yaml", overrides)
     overrides[-1] = "methods={dpo: {reference: middle}}"
+    with pytest.raises(W2SError, match=r"ceiling/other@dpo as the supervisor of strong@wspo: .* different vocab"):
+        open_recipe(study / "tiny.yaml", [*overrides[:-1], "arms={a: [other@dpo, strong@wspo]}"])
     stage = open_recipe(study / "tiny.yaml", overrides).study.trained["direct@dpo/none", 0]
     assert isinstance(stage, PolicyStage)
     assert stage.reference.model.spec.path == "medium"

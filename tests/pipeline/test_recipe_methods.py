@@ -102,6 +102,13 @@ def test_constants_follow_the_algorithm() -> None:
         ("arms={a: [weak@dpo, strong@eft]}", "explicit, implicit would act on the training of strong@eft"),
         ("arms={a: [[weak@dpo, middle@dpo], strong@eft]}", "is several; write weak@dpo there"),
         ("speech.gold=nobody", "no model is called 'nobody'"),
+        ("arms={a: [weak, strong@wspo]}", "weak is a reward model; write one policy in its place, such as weak@dpo"),
+        ("arms={a: [[weak@dpo, middle@dpo], strong@sepo]}", "is several supervisors; write one policy"),
+        ("arms={a: ['labels:l.csv', strong@sepo]}", "labels:l.csv is given labels; write one policy"),
+        ("arms={a: [weak@wspo, strong]}", "weak@wspo stands first, but it learns from a weaker policy"),
+        ("methods={sepo: {beta: 2.0}}", "methods.sepo.beta: sepo does not read it"),
+        ("methods={wspo: {share: 0.2}}", "methods.wspo.share: wspo does not read it"),
+        ("methods={sepo: {share: 1.2}}", "less than or equal to 1"),
         ("models.strong.freeze_backbone=true students=[dpo]", "no new head"),
     ],
 )

@@ -32,6 +32,8 @@ METHOD_WORDS: Final[dict[str, str]] = {
     "sft": "SFT",
     "dpo": "DPO",
     "simpo": "SimPO",
+    "wspo": "WSPO",
+    "sepo": "SePO",
     "ipo": "IPO",
     "ppo": "PPO",
     "rloo": "RLOO",

@@ -249,6 +249,33 @@ class SupervisorSpread(Model):
     students: list[SpreadStudent]
 
 
+class PartStudent(Model):
+    """One student on a part of the test pairs, beside its weak model and its ceiling there."""
+
+    arm: str
+    conflict: str
+    weak: Estimate
+    accuracy: Estimate
+    ceiling: Estimate
+    pgr: Estimate
+
+
+class TestPart(Model):
+    """The target test pairs that have some ``values`` of the column that ``analysis.by`` names.
+
+    ``part`` is the value, or ``in distribution`` (the values that ground truth holds) or ``out of distribution``;
+    ``items``, ``gt`` and ``w2s`` count pairs of those splits.
+    """
+
+    column: str
+    part: str
+    values: list[str]
+    items: int
+    gt: int
+    w2s: int
+    students: list[PartStudent]
+
+
 class Body(Model):
     """The analysis proper: a pure function of score tables and of the design of the study."""
 
@@ -267,6 +294,7 @@ class Body(Model):
     supervisor_spread: list[SupervisorSpread] = Field(
         default_factory=list, description="only there where several supervisors are combined"
     )
+    parts: list[TestPart] = Field(default_factory=list, description="only there where analysis.by names a column")
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
     verdict: Verdict
@@ -276,7 +304,7 @@ class Body(Model):
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results without metrics and combined supervisors, and those of which all is there, are written as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 

@@ -42,22 +42,27 @@ reward = REWARDS.register
 class Algorithm(NamedTuple):
     """What is true of one algorithm: the defaults of a method that uses it."""
 
-    family: Literal["reward", "pairs", "ppo", "trl", "decoding"]
+    family: Literal["reward", "pairs", "tokens", "ppo", "trl", "decoding"]
     beta: float = 0.0
     gamma: float = 0.0
     score: ScoreForm = "implicit_reward"
     pre_stage: bool = True
 
 
-#: β of PPO, RLOO and GRPO only scales their implicit reward; it is the coefficient of their KL penalty. SFT has none:
-#: where a recipe asks for its implicit reward, that is the plain log-ratio to its start. Search and EFT train nothing:
-#: β of EFT weighs the weak policy in each token, of search it only scales the weak policy's implicit reward.
+#: What trains the ceiling of a method that learns from a weak policy's tokens, or trains nothing.
+ON_TRUTH = "dpo"
+
+#: β of PPO, RLOO and GRPO only scales their implicit reward; it is the coefficient of their KL penalty. SFT and SePO
+#: have none: where a recipe asks for their implicit reward, that is the plain log-ratio to their start. Search and EFT
+#: train nothing: β of EFT weighs the weak policy in each token, of search it only scales its implicit reward.
 ALGORITHMS: dict[str, Algorithm] = {
     "reward": Algorithm("reward", pre_stage=False),
     "sft": Algorithm("pairs", beta=1.0, score="mean_logprob", pre_stage=False),
     "dpo": Algorithm("pairs", beta=0.1),
     "simpo": Algorithm("pairs", beta=2.0, gamma=1.0, score="mean_logprob"),
     "ipo": Algorithm("pairs", beta=0.1),
+    "wspo": Algorithm("tokens", beta=0.1),
+    "sepo": Algorithm("tokens", beta=1.0, score="mean_logprob"),
     "ppo": Algorithm("ppo", beta=0.05),
     "rloo": Algorithm("trl", beta=0.05),
     "grpo": Algorithm("trl", beta=0.05),
@@ -82,15 +87,16 @@ class MethodConfig(Section):
     """One method of a recipe; what is left out follows the algorithm."""
 
     algorithm: str = Field(
-        "", description="reward, sft, dpo, simpo, ipo, ppo, rloo, grpo, search, eft, or a margin function"
+        "", description="reward, sft, dpo, simpo, ipo, wspo, sepo, ppo, rloo, grpo, search, eft, or a margin function"
     )
     beta: float | None = Field(
         None,
         gt=0.0,
-        description="scale of the margin (dpo 0.1, simpo 2, ipo 0.1); KL coefficient (ppo, rloo, grpo); weight of the "
-        "weak policy (eft 1)",
+        description="scale of the margin (dpo 0.1, simpo 2, ipo 0.1) or log-ratio (wspo 0.1); KL coefficient (ppo, "
+        "rloo, grpo); weight of the weak policy (eft 1)",
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
+    share: float = Field(0.3, gt=0.0, le=1.0, description="sepo: share of an answer's tokens that it trains on")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
     labels: Annotated[LabelConfig | None, BeforeValidator(_form)] = Field(
         None, description="form of the labels (soft, hard or your own), or keys of labels that are others here"
@@ -158,6 +164,11 @@ class Method:
         return self.family != "reward"
 
     @property
+    def by_token(self) -> bool:
+        """True where the policy learns from a weaker policy's token rewards; ground truth has none to give."""
+        return self.family == "tokens"
+
+    @property
     def online(self) -> bool:
         """True where the policy learns from rewards of its own answers."""
         return self.family in {"ppo", "trl"}
@@ -169,8 +180,8 @@ class Method:
 
     @property
     def on_truth(self) -> str:
-        """The method that trains a node on ground truth: its ceiling. Of one that trains nothing it is DPO."""
-        return "dpo" if self.decoding else self.name
+        """The method that trains a node on ground truth, its ceiling: DPO where ground truth does not train it."""
+        return ON_TRUTH if self.decoding or self.by_token else self.name
 
 
 def method(name: str, methods: dict[str, MethodConfig]) -> Method:
@@ -286,6 +297,12 @@ def _unread(found: Method, where: str) -> list[str]:
         unread |= {"reference"}
     if found.algorithm == "sft":
         unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit", "raven"}
+    if found.by_token:
+        unread |= {"gamma", "raven"}
+    if found.algorithm == "sepo":  # the authors' code has none
+        unread |= {"beta"}
+    else:
+        unread |= {"share"}
     if found.algorithm == "ipo":  # its square has a target of its own, 1/2β
         unread |= {"gamma"}
     if not found.pre_stage:

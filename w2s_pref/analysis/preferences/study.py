@@ -18,6 +18,7 @@ from w2s_pref.analysis.preferences.disagreement import by_disagreement
 from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
+from w2s_pref.analysis.preferences.parts import by_column
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import Panel, panel
@@ -78,6 +79,7 @@ def summarize(
         speech=said,
         metrics=own_measures(context, own or {}),
         supervisor_spread=by_disagreement(context, scores, labels),
+        parts=by_column(context, pairs),
         controls=controls(context, design.arms[0]),
         warnings=_warnings(context, students),
     )

@@ -148,7 +148,7 @@ def study_design(design: dict[str, Any]) -> Design:
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
     named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
     same = {name: design[name] for name in named}
-    more = {"placebo": design.get("placebo"), "best_of": design.get("best_of", {})}
+    more = {"placebo": design.get("placebo"), "by": design.get("by"), "best_of": design.get("best_of", {})}
     return Design(arms, conflicts, tuple(design["seeds"]), **same, **more)
 
 

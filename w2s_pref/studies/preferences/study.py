@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
+from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
@@ -176,9 +177,16 @@ class Study:
             if split in self.rows and (split == "test" or covers(self.given[source], self.rows[split])):
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
-    def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
-        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data."""
-        return LogProbStage(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, self.tokens)
+    def logprobs(
+        self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int, each: bool = False
+    ) -> LogProbStage:
+        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data.
+
+        Args:
+            each: of every token, too.
+        """
+        what = "token log-probs" if each else "log-probs"
+        return LogProbStage(f"{name} {what} on {rows.name} · seed {seed}", policy, rows, self.tokens, each)
 
     def watch(self, name: str, node: Node, seed: int, reference: StartStage | PolicyStage | None) -> Watch | None:
         """What watches the training of ``name``; None without a monitor, and for models that supervise or judge only.
@@ -186,7 +194,7 @@ class Study:
         Args:
             reference: of a policy whose score has one.
         """
-        config, weak = self.recipe.monitor, self._weak_of(name, node)
+        config, weak = self.recipe.monitor, self._weak_of(name)
         if config is None or weak is None:
             return None
         known = (weak, seed) in self.trained or weak in self.pools or weak.removeprefix("ceiling/") in self.given
@@ -214,15 +222,17 @@ class Study:
             found.beta,
         )
 
-    def _weak_of(self, name: str, node: Node) -> str | None:
+    def _weak_of(self, name: str) -> str | None:
         """The weak model of the arm that a training belongs to; of a ceiling the first such arm's; None: of no arm."""
         arm = name.rpartition("/")[0]
         if arm in self.chains:
             return f"ceiling/{self.chains[arm][0]}"
         if not name.startswith("ceiling/"):
             return None
-        arms = self.chains.values()
-        return next((f"ceiling/{arm[0]}" for arm in arms if any(node in place.each for place in arm[1:])), None)
+        for weak, *others in self.chains.values():
+            if name in {f"ceiling/{each}" for place in others for each in place.each}:
+                return f"ceiling/{weak}"
+        return None
 
     def label(
         self, name: str, supervisor: str, rows: Rows, seed: int, config: LabelConfig, second: LabelStage | None = None
@@ -281,13 +291,16 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
+            **recipe.analysis.model_dump(exclude={"metrics", "placebo", "by"}),
         }
         ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
         if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
             design["ends"] = ends
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
+        if recipe.analysis.by is not None:
+            frames = {name: rows.frame for name, rows in self.rows.items()}
+            design["by"] = described(frames, recipe.analysis.by)
         if self.best_of:
             design["best_of"] = self.best_of
         if recipe.analysis.metrics:
