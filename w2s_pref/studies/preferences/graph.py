@@ -162,6 +162,7 @@ def add_speech(study: Study) -> None:
     The gold judges are reward models of one seed, so that every policy meets the same judges.
     """
     names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy]
+    names = [name for name in names if not _said_already(study, name)]
     prompts = _prompts(study)
     if not names or not len(prompts):
         return
@@ -180,6 +181,12 @@ def add_speech(study: Study) -> None:
             study.judged[reference, seed] = _judged(
                 study, reference, stage.reference, stage.reference, prompts, seed, gold
             )
+
+
+def _said_already(study: Study, name: str) -> bool:
+    """True of a ceiling that is another method's, where that one speaks itself."""
+    own = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != own and own in study.nodes
 
 
 def _family(study: Study, name: str) -> str:
