@@ -138,6 +138,9 @@ def test_a_weak_policy_labels_by_its_own_score_and_gives_token_rewards(study: Pa
     assert np.allclose(labels["p"], wanted.loc[labels.index])
     trained = opened.study.trained
     assert len({trained[f"ceiling/strong@{name}", 0].key for name in ("dpo", "wspo", "sepo")}) == 1
+    spoken = {name for name, _ in opened.study.judged}
+    assert "ceiling/strong@dpo" in spoken
+    assert not {"ceiling/strong@wspo", "ceiling/strong@sepo"} & spoken  # the same policy would speak three times
     (tuned,), (again,) = (trained[f"{arm}/none", 0].rewards.tuned for arm in "bc")
     assert tuned.key == again.key
     tokens = table("logprobs", tuned)

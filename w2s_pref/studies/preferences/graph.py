@@ -197,6 +197,12 @@ def _said_already(study: Study, name: str) -> bool:
     return name.startswith("ceiling/") and name != own and own in study.nodes
 
 
+def _said_already(study: Study, name: str) -> bool:
+    """True of a ceiling that is another method's, where that one speaks itself."""
+    own = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != own and own in study.nodes
+
+
 def _family(study: Study, name: str) -> str:
     """What shares one reference: the conflict settings of one arm."""
     arm, _, conflict = name.rpartition("/")
