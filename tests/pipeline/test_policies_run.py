@@ -138,6 +138,9 @@ def test_a_weak_policy_labels_by_its_own_score_and_gives_token_rewards(study: Pa
     assert np.allclose(labels["p"], wanted.loc[labels.index])
     trained = opened.study.trained
     assert len({trained[f"ceiling/strong@{name}", 0].key for name in ("dpo", "wspo", "sepo")}) == 1
+    spoken = {name for name, _ in opened.study.judged}
+    assert "ceiling/strong@dpo" in spoken
+    assert not {"ceiling/strong@wspo", "ceiling/strong@sepo"} & spoken  # the same policy would speak three times
     (tuned,), (again,) = (trained[f"{arm}/none", 0].rewards.tuned for arm in "bc")
     assert tuned.key == again.key
     tokens = table("logprobs", tuned)
@@ -206,7 +209,7 @@ def test_guided_models_are_judged_as_students_are(study: Path) -> None:
     assert rival["spent"]["estimate"] == pytest.approx(answers.loc["best-of-n/search", "drawn"].mean())
     accuracy = {arm["name"]: arm["settings"][0]["performance"]["accuracy"]["estimate"] for arm in results["arms"]}
     assert accuracy["search"] == results["ceilings"]["weak@dpo"]["accuracy"]["estimate"]  # it ranks as its guide does
-    assert results["ceilings"]["strong@eft"] == results["ceilings"]["strong@dpo"]
+    assert results["ceilings"]["strong@eft"] == results["ceilings"]["strong@search"]  # both are DPO on ground truth
     assert {(each["first"], each["second"]) for each in results["comparisons"]} == {("search", "eft")}
     _, _, again = go(study / "tiny.yaml", GUIDED, methods)
     assert {event for event, _ in again} == {"hit"}

@@ -163,6 +163,7 @@ def add_speech(study: Study) -> None:
     The gold judges are reward models of one seed, so that every policy meets the same judges.
     """
     names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy]
+    names = [name for name in names if not _said_already(study, name)]
     prompts = _prompts(study)
     if not names or not len(prompts):
         return
@@ -188,6 +189,18 @@ def add_speech(study: Study) -> None:
                 title = f"{rival} answers · seed {seed}"
                 best = BestOfStage(title, stage, *given, search=said, plain=plain)
                 study.judged[rival, seed] = _judged(study, rival, best, stage.reference, gold)
+
+
+def _said_already(study: Study, name: str) -> bool:
+    """True of a ceiling that is another method's, where that one speaks itself."""
+    own = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != own and own in study.nodes
+
+
+def _said_already(study: Study, name: str) -> bool:
+    """True of a ceiling that is another method's, where that one speaks itself."""
+    own = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != own and own in study.nodes
 
 
 def _family(study: Study, name: str) -> str:
