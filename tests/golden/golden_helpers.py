@@ -56,6 +56,7 @@ STAND_INS = {
             ("hh_reward", ["models.minilm-l3.path=ladder/s"]),
             ("hh_policies", []),
             ("ethics_reward", []),
+            ("risk", ["models.smollm2.freeze_layers=1", "models.weak.path=ladder/xs"]),
         )
     },
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
