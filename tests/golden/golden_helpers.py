@@ -58,6 +58,7 @@ STAND_INS = {
             ("ethics_reward", []),
         )
     },
+    "methods/judges_real.yaml": ["models.weak.path=ladder/xs", "models.smollm2.path=ladder/m", _ANY],
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 

@@ -74,6 +74,7 @@ def test_sections_stand_in_order_and_the_menu_reaches_each(page: Page) -> None:
         "monitor",
         "own-metrics",
         "disagreement",
+        "hearings",
     }  # with policies; not in old results
     assert {name for name, _ in SECTIONS} == {*ORDER, *new, "warnings"}  # these the page shows in other places
 

@@ -76,6 +76,8 @@ class Design:
         resamples, seed: of every bootstrap and permutation test.
         placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
         references: policy -> the model it started from, both as named in the judged table.
+        judges: judge of arguments -> what it is (``judge``, ``protocol``) and the score-table names of what it says
+            after its arguments (``heard``), without any (``naive``), and under the nulls (``shuffled``, ``blank``).
     """
 
     arms: tuple[ArmDesign, ...]
@@ -90,6 +92,7 @@ class Design:
     seed: int = 0
     placebo: str | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    judges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
     """Enter the training of one node, and everything that it needs, into the study."""
     found = study.recipe.method(node)
     if not found.policy:
-        stage: TrainStage | PolicyStage = _reward_model(study, name, node, task, seed)
+        stage: TrainStage | PolicyStage = reward_model(study, name, node, task, seed)
     elif found.online:
         stage = _online(study, name, node, task, seed, found)
     else:
@@ -52,7 +52,8 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
     return name
 
 
-def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+    """The training of a reward model; it is not entered into the study."""
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
     arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)
