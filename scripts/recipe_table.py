@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from w2s_pref.core.strict import ReportSection
 from w2s_pref.data.config import DataConfig, Sizes
 from w2s_pref.data.sources import Source
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import LabelConfig, RefineConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
@@ -35,6 +35,7 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "methods.NAME": ("", MethodConfig),
     "supervisors.NAME": ("", SupervisorConfig),
     "labels": ("labels.", LabelConfig),
+    "labels.refine": ("labels.refine.", RefineConfig),
     "loss": ("loss.", LossSpec),
     "conflict": ("conflict.", ConflictConfig),
     "bootstrap": ("bootstrap.", BootstrapConfig),

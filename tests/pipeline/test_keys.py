@@ -52,6 +52,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "labels.threshold": ("labels.threshold=0.8", AFTER_LABELS),
     "labels.two_stage": ("labels.two_stage=true", AFTER_LABELS),
     "labels.combine": ("labels.combine=vote", AFTER_LABELS),
+    "labels.refine": ("labels.refine={by: strong}", AFTER_LABELS),
     "loss.name": ("loss.name=aux_confidence", STUDENTS),
     "loss.a_max": ("loss.a_max=0.7", STUDENTS),
     "loss.warmup": ("loss.warmup=0.3", STUDENTS),

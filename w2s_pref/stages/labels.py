@@ -15,6 +15,9 @@ from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
+#: What a stage that labels anew says about it, among what the labels say about themselves.
+REFINED = "refined"
+
 
 @dataclass(frozen=True, eq=False)
 class Scored(Stage):
@@ -81,7 +84,8 @@ class LabelStage(Stage):
             other = builder.table(self.second).set_index("id").reindex(labels["id"])  # too long for it: not kept
             labels = united(labels, other.fillna({"p": 0.5, "keep": False}).reset_index())
         labels.to_parquet(folder / "table.parquet", index=False)
-        return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+        told = {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+        return told | {name: told_of for name, told_of in builder.meta(self.scores).items() if name == REFINED}
 
 
 def fitted(builder: Builder, calibration: Scored) -> float:

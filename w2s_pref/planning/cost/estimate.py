@@ -22,6 +22,7 @@ from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
 from w2s_pref.stages.prompted import PromptedScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.kind import AnyOpened
@@ -190,7 +191,7 @@ def _model(stage: Stage) -> ModelFacts | None:
         return stage.policy.model
     if isinstance(stage, ArgumentStage):
         return stage.arguer.model
-    if isinstance(stage, PromptedScores):
+    if isinstance(stage, PromptedScores | RefinedScores):
         return stage.model.model
     return stage.samples.policy.model if isinstance(stage, JudgeStage) else None
 

@@ -18,6 +18,7 @@ from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
 from w2s_pref.stages.prompted import PromptedScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.training.arguments import enlarged
 
@@ -161,6 +162,14 @@ def _prompted(stage: PromptedScores, shape: Shape, size: Lengths) -> Work:
     """Both orders of the answers; transcripts are not counted, nor are those behind a reward model's answers."""
     tokens = 2 * len(stage.on) * (size.prompt + size.answers)
     return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, size.prompt + size.answers))
+
+
+@work.register
+def _refined(stage: RefinedScores, shape: Shape, size: Lengths) -> Work:
+    """Each pair with the others of its batch, in both orders, with the labels and with shuffled ones."""
+    context = stage.config.batch * (size.prompt + size.answers)
+    tokens = 4 * len(stage.on) * context
+    return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, context))
 
 
 @work.register

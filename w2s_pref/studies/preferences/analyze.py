@@ -13,7 +13,8 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.labels import REFINED, LabelStage, Scored
+from w2s_pref.stages.refined import RefinedScores, sentence
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
@@ -218,9 +219,18 @@ class AnalyzeStage(Stage):
         body = summarize(
             scores, labels, self.test.frame, study_design(self.design), judged, anchors, own, sure, said_of
         )
-        body = body.model_copy(update={"warnings": dropped + body.warnings})
+        body = body.model_copy(update={"warnings": dropped + self._refined(builder) + body.warnings})
         (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
         return {"rows": len(scores)}
+
+    def _refined(self, builder: Builder) -> list[str]:
+        """A sentence for every label set that a model has refined."""
+        found = []
+        for (name, seed), labels in self.labels.items():
+            if isinstance(labels.scores, RefinedScores):
+                told = builder.meta(labels)[REFINED]
+                found.append(sentence(f"labels of {name}, seed {seed}", labels.scores.config.by, told))
+        return found
 
     def _said_of(self, builder: Builder, judge: str) -> dict[str, float]:
         """What the arguments of a supervisor are like, and whether a prompted judge answers."""

@@ -180,6 +180,10 @@ class Recipe(StudySection):
             if (found.online or found.decoding) and self.label_config(place).two_stage:
                 raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
+            if (refine := self.label_config(place).refine) is not None:
+                refuse_unknown(refine.by, self.models, "labels.refine.by", "model")
+                if found.online:
+                    raise ValueError(f"labels.refine: {found.algorithm} learns from rewards, not from labels")
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
                 raise ValueError(

@@ -22,9 +22,10 @@ from w2s_pref.stages.arguments import Arguments
 from w2s_pref.stages.decoding import DecodedPolicy, EmulatedLogProbs
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
-from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
 from w2s_pref.stages.pooled import PooledScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import Watch
@@ -257,6 +258,12 @@ class Study:
             self.check_calibration()
             calibration = self.scored(supervisor, self.rows["calibration"], seed)
         scores = self.scored(supervisor, rows, seed)
+        if config.refine is not None:
+            facts = self.models[config.refine.by]
+            check_language_model(facts)
+            start = StartStage(f"{config.refine.by} as it is", facts, seed)
+            about = f"{supervisor} refined by {config.refine.by} on {rows.name} · seed {seed}"
+            scores = RefinedScores(about, rows, scores, start, config.refine)
         title = f"{name} by {supervisor} · seed {seed}"
         stage = LabelStage(title, scores, config, calibration, config.code(self.base), second)
         self.labels[name, seed] = stage

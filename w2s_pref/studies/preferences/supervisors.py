@@ -34,7 +34,7 @@ class SupervisorConfig(Section):
         "own", description="what the judge reads: own; shuffled (another pair's) or blank (no content), the nulls"
     )
     trained_on: Literal["transcripts", "pairs"] = Field(
-        "transcripts", description="of a reward model: trained on gt with transcripts behind the answers, or without"
+        "transcripts", description="of a reward model: trained on gt with transcripts in view, or without"
     )
     question: str = Field("Which answer is better?", min_length=1, description="what models are asked")
     max_new_tokens: int = Field(64, ge=1, description="longest argument of a model in tokens")
