@@ -18,6 +18,7 @@ from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.supervisors import SupervisorConfig
 from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
 from w2s_pref.training.methods import MethodConfig
 
@@ -32,6 +33,7 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "A source: data.target and data.conflict, or one below each split": ("", Source),
     "models.NAME": ("", ModelSpec),
     "methods.NAME": ("", MethodConfig),
+    "supervisors.NAME": ("", SupervisorConfig),
     "labels": ("labels.", LabelConfig),
     "loss": ("loss.", LossSpec),
     "conflict": ("conflict.", ConflictConfig),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.files import readable
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
@@ -47,7 +48,7 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
 
     Raises:
         W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token; an
-            adapter whose base is not at hand.
+            adapter whose base is not at hand; files that this user may not read.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -57,6 +58,11 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     if folder is None:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
+    with readable(folder):
+        return _facts(spec, folder, revision)
+
+
+def _facts(spec: ModelSpec, folder: Path, revision: str | None) -> ModelFacts:
     whole, *added = adapters.layers_of(folder)
     if added:
         _check_adapter(spec)

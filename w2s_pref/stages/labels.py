@@ -142,5 +142,6 @@ class Part:
 
 
 def label_inputs(parts: tuple[Part, ...]) -> dict[str, Stage]:
-    """Label stages of the parts, as a training names them among its inputs."""
-    return {f"labels{n}": part.labels for n, part in enumerate(parts) if isinstance(part.labels, Stage)}
+    """Label stages of the parts, as a training names them among its inputs, and what their pairs are made with."""
+    labels = {f"labels{n}": part.labels for n, part in enumerate(parts) if isinstance(part.labels, Stage)}
+    return labels | {f"{name}{n}": stage for n, part in enumerate(parts) for name, stage in part.rows.inputs.items()}
