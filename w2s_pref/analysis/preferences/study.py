@@ -1,4 +1,12 @@
-"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables."""
+"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables.
+
+The long score table holds these models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>`` (optional),
+``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>`` for final students. Its
+``objective`` is ``design.target`` or ``design.conflict``: the two test sets. The label table has ``id, group, name,
+seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels hop k's student was trained on,
+``p_true`` the probability they give to the ground-truth answer. Both tables have ``spread`` where several supervisors
+are combined: the standard deviation of their probabilities.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +53,7 @@ def summarize(
     """Analyse a whole study; the same tables in any row order give the same body.
 
     Args:
-        scores: long score table. Models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>``
-            (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
-            for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
-        labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
-            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer. Both tables
-            have ``spread`` where several supervisors are combined: the standard deviation of their probabilities.
+        scores, labels: the two tables, see above.
         pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
