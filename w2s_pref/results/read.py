@@ -137,8 +137,8 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     with readable(folder):
         names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
     for path in (folder / name / "results.json" for name in sorted(names)):  # hidden ones are being written
-        if shut := closed(path):
-            found.append({"name": path.parent.name, "created": "", "headline": f"{refused(shut)}"})
+        if closed(path):
+            found.append({"name": path.parent.name, "created": "", "headline": f"{refused(path)}"})
             continue
         if not path.is_file():
             continue
