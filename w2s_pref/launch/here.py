@@ -73,6 +73,8 @@ def build_here(
             "use either, or start several such launches on one store"
         )
     opened = open_recipe(given, overrides)
+    for note in opened.notes + opened.prepared.notes:
+        display.line(note)
     own = _only_here(opened)
     if own and workers and workers > 1:
         raise W2SError(
