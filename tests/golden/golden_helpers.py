@@ -56,8 +56,10 @@ STAND_INS = {
             ("hh_reward", ["models.minilm-l3.path=ladder/s"]),
             ("hh_policies", []),
             ("ethics_reward", []),
+            ("risk", ["models.smollm2.freeze_layers=1", "models.weak.path=ladder/xs"]),
         )
     },
+    "methods/judges_real.yaml": ["models.weak.path=ladder/xs", "models.smollm2.path=ladder/m", _ANY],
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 

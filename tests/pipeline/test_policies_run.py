@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.models.load import load_saved_policy
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyStage
 from w2s_pref.studies.kind import all_stages
@@ -118,6 +120,36 @@ def test_the_four_pipelines(study: Path) -> None:
             "d: [weak@rlhf, strong@rlaif]}")  # fmt: skip
     results, _, _ = go(study / "tiny.yaml", arms, methods)
     assert [arm["chain"][0] for arm in results["arms"]] == ["weak@sft", "weak@sft", "weak@rlhf", "weak@rlhf"]
+
+
+def save_adapter(folder: Path, base: Path) -> None:
+    """An adapter with random weights over a model, as peft saves it."""
+    from peft import LoraConfig, get_peft_model
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(model, config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+
+
+def test_an_adapter_is_start_and_reference_of_a_whole_study(study: Path) -> None:
+    """A reward model and a DPO policy from a folder that holds an adapter, through to the report."""
+    save_adapter(study / "adapter", study / "large")
+    overrides = ["models.strong.path=adapter", "students=[reward, dpo]", "methods={dpo: {reference: strong}}"]
+    results, folder, _ = go(study / "tiny.yaml", *overrides)
+    assert [arm["method"] for arm in results["arms"]] == ["reward", "dpo"]
+    assert "direct@dpo" in (folder / "report.html").read_text()
+    opened = open_recipe(study / "tiny.yaml", [*SMALL, *overrides])
+    plain = open_recipe(study / "tiny.yaml", [*SMALL, *overrides[1:]])
+    policy, other = (each.study.trained["direct@dpo/none", 0] for each in (opened, plain))
+    assert isinstance(policy, PolicyStage)
+    assert policy.reference.model.spec.path == "adapter"
+    assert policy.key != other.key
+    model, _ = load_saved_policy(opened.store.get(policy.kind, policy.key).folder)
+    base, trained = AutoModelForCausalLM.from_pretrained("large").state_dict(), model.state_dict()
+    moved = {name: float((trained[name].float().cpu() - value).abs().max()) for name, value in base.items()}
+    adapted = [change for name, change in moved.items() if "q_proj" in name or "down_proj" in name]
+    assert min(adapted) > 10 * max(change for name, change in moved.items() if "k_proj" in name)
 
 
 def test_a_weak_policy_labels_by_its_own_score_and_gives_token_rewards(study: Path) -> None:

@@ -39,5 +39,7 @@ def status_of(command: Callable[[], object]) -> int:
 
 def _of_the_system(error: OSError) -> W2SError:
     """What a system's error says of a file or folder; one that may not be read is no fault of it."""
-    found = closed(Path(error.filename)) if isinstance(error.filename, str) else None
-    return refused(found) if found else W2SError(f"{error.filename or 'the system'}: {error.strerror or error}")
+    path = Path(error.filename) if isinstance(error.filename, str) else None
+    if path is not None and closed(path):
+        return refused(path)
+    return W2SError(f"{error.filename or 'the system'}: {error.strerror or error}")

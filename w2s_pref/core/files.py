@@ -79,8 +79,8 @@ def readable(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if found := closed(path):
-            raise refused(found) from error
+        if closed(path):
+            raise refused(path) from error
         raise
 
 
@@ -107,6 +107,7 @@ def refused(path: Path, otherwise: str = "") -> W2SError:
     Args:
         otherwise: what else would help.
     """
+    path = closed(path) or path  # what is to be opened is the first closed thing on the way
     try:
         status = path.stat()
         owner = f" (owner {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o})"

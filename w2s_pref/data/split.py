@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
@@ -126,7 +127,9 @@ def _texts(prompt: str, a: str, b: str) -> list[str]:
 
 
 def _avoiding(frame: pd.DataFrame, groups: set[str]) -> pd.DataFrame:
-    return frame[~frame["group"].isin(groups)]
+    """The rows of other groups; texts are copied only where there are some to leave out."""
+    kept = np.array([group not in groups for group in frame["group"].tolist()], dtype=bool)
+    return frame if kept.all() else frame[kept]
 
 
 def _hashed(groups: Iterable[str], seed: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -134,8 +135,8 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
     """Finished runs under an output folder: name, when, headline."""
     found = []
     with readable(folder):
-        folders = sorted(folder.glob("[!.]*/"))  # hidden ones are being written
-    for path in (each / "results.json" for each in folders):
+        names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
+    for path in (folder / name / "results.json" for name in sorted(names)):  # hidden ones are being written
         if closed(path):
             found.append({"name": path.parent.name, "created": "", "headline": f"{refused(path)}"})
             continue

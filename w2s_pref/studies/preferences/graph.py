@@ -19,6 +19,7 @@ from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.preferences.check import check_oracle, check_room
+from w2s_pref.studies.preferences.judges import add_judge
 from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import TESTS, Study
@@ -55,10 +56,13 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str
 
 
 def _supervisor(study: Study, node: Node, seed: int) -> str:
-    """The node trained on ground truth, or the labels that are given in its place; its name."""
-    if not is_given(node.model):
+    """The node trained on ground truth, or the labels or the judge that stand in its place; its name."""
+    if node.model in study.models:
         return ceiling(study, node, seed)
-    study.add_given(node.model, seed)
+    if is_given(node.model):
+        study.add_given(node.model, seed)
+    else:
+        add_judge(study, node.model, seed)
     return f"ceiling/{node.model}"
 
 
@@ -189,12 +193,6 @@ def add_speech(study: Study) -> None:
                 title = f"{rival} answers · seed {seed}"
                 best = BestOfStage(title, stage, *given, search=said, plain=plain)
                 study.judged[rival, seed] = _judged(study, rival, best, stage.reference, gold)
-
-
-def _said_already(study: Study, name: str) -> bool:
-    """True of a ceiling that is another method's, where that one speaks itself."""
-    own = f"ceiling/{study.nodes[name]}"
-    return name.startswith("ceiling/") and name != own and own in study.nodes
 
 
 def _said_already(study: Study, name: str) -> bool:

@@ -32,7 +32,7 @@ def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
     if found.decoding:
         return study.add_decoded(name, node, _decoded(study, name, node, task, seed, found), seed)
     if not found.policy:
-        stage: TrainStage | PolicyStage = _reward_model(study, name, node, task, seed)
+        stage: TrainStage | PolicyStage = reward_model(study, name, node, task, seed)
     elif found.online:
         stage = _online(study, name, node, task, seed, found)
     else:
@@ -57,7 +57,8 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
     return name
 
 
-def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+    """The training of a reward model; it is not entered into the study."""
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
     arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)

@@ -13,9 +13,11 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
+from w2s_pref.stages.arguments import TEMPLATED
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
-from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
+from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
+from w2s_pref.studies.recipe import check_chain, refuse_signs, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, method, method_problems, node
 
 #: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
@@ -35,8 +37,13 @@ class Recipe(StudySection):
     arms: dict[str, Chain] = Field(
         default_factory=dict,
         description="name → chain of nodes (model or model@method), weakest first; a list in the place of a node pools "
-        "several supervisors; labels:FILE or labels:file.py:function in the first place is a supervisor of your own; "
-        "empty: every pair of the ladder, else weak to strong, and once more through the models between them",
+        "several supervisors; in the first place labels:FILE or labels:file.py:function is a supervisor of your own, "
+        "or a name of supervisors; empty: every pair of the ladder, else weak to strong, and once more through the "
+        "models between them",
+    )
+    supervisors: dict[str, SupervisorConfig] = Field(
+        default_factory=dict,
+        description="name → a judge of arguments, see below, and [labels](labels.md#judges-of-arguments)",
     )
     methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
     students: list[str] = Field(
@@ -73,10 +80,11 @@ class Recipe(StudySection):
             if places:
                 _check_pools(places, place)
                 models = [each.model for found in places for each in found.each]
-                given = [each.model for each in places[0].each if is_given(each.model)] if place != "ladder" else []
+                given = [each.model for each in places[0].each if self._is_source(each)] if place != "ladder" else []
                 check_chain(models, [*self.models, *given], place)
             for each in (each for found in places for each in found.each):
                 self._check_method(each.method, place)
+        self._check_judges()
         if odd := [name for name in self.arms if "@" in name]:
             raise ValueError(f"arms: the name {odd[0]!r} holds '@', which stands between an arm and a method")
         if not self._raw_chains():
@@ -110,12 +118,34 @@ class Recipe(StudySection):
                 "knows other things (another architecture, say), or drop the key: the other seeds' weak models serve"
             )
 
+    def _is_source(self, place: Node) -> bool:
+        """Whether a node is no model that is trained, but labels that are given or a judge of arguments."""
+        return is_given(place.model) or (place.model in self.supervisors and place.method == "reward")
+
+    def _check_judges(self) -> None:
+        """Names of supervisors, and the models that judge and argue."""
+        refuse_signs(self.supervisors)
+        if same := sorted(self.supervisors.keys() & self.models.keys()):
+            raise ValueError(f"supervisors: {same[0]!r} is a model, too; chains could not tell them apart")
+        for name, config in self.supervisors.items():
+            where = f"supervisors.{name}"
+            if not is_given(config.judge):
+                judge = node(config.judge)
+                refuse_unknown(judge.model, self.models, f"{where}.judge", "model")
+                refuse_unknown(judge.method, [*ALGORITHMS, *self.methods, PROMPTED], f"{where}.judge", "method")
+                if judge.method != PROMPTED and self.method(judge).policy:
+                    raise ValueError(
+                        f"{where}.judge: {judge} is a policy; a judge is a reward model, or MODEL@{PROMPTED}"
+                    )
+            if config.arguers not in {None, TEMPLATED}:
+                refuse_unknown(str(config.arguers), self.models, f"{where}.arguers", "model")
+
     def _check_method(self, name: str, where: str) -> None:
         refuse_unknown(name, [*ALGORITHMS, *self.methods], where, "method")
 
     def _check_supervisors(self, chain: list[Node]) -> None:
         """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
-        for place in (each for found in chain for each in found.each if not is_given(each.model)):
+        for place in (each for found in chain for each in found.each if each.model in self.models):
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
@@ -136,10 +166,10 @@ class Recipe(StudySection):
             )
         for before, place in pairwise(chain):
             found = self.method(place.each[0])
-            if before.members and any(self.method(each).online for each in place.each):
+            if (before.members or before.model in self.supervisors) and any(self.method(e).online for e in place.each):
                 raise ValueError(
-                    f"arms: {place} learns from rewards of its own answers, which {before} cannot give: several "
-                    "supervisors label pairs; name one of them, or train the student on pairs"
+                    f"arms: {place} learns from rewards of its own answers, which {before} cannot give: it "
+                    "labels pairs; name one model in its place, or train the student on pairs"
                 )
             if before.members and before.combine == "dawid_skene" and len(before.members) < LEAST_VOTERS:
                 raise ValueError(
@@ -150,6 +180,10 @@ class Recipe(StudySection):
             if (found.online or found.decoding) and self.label_config(place).two_stage:
                 raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
+            if (refine := self.label_config(place).refine) is not None:
+                refuse_unknown(refine.by, self.models, "labels.refine.by", "model")
+                if found.online:
+                    raise ValueError(f"labels.refine: {found.algorithm} learns from rewards, not from labels")
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
                 raise ValueError(
@@ -226,13 +260,15 @@ class Recipe(StudySection):
     def ends(self, arm: str) -> tuple[str, str]:
         """Weak and strong model of an arm, equal for arms that differ only by how the one supervises the other.
 
-        Several supervisors count as the weak model of the first arm that has one of them in this place, and methods
-        that are the same on ground truth as one.
+        Several supervisors count as the weak model of the first arm that has one of them in this place, a judge of
+        arguments as itself without them, and methods that are the same on ground truth as one.
         """
         chains = self.chains()
         chain = chains[arm]
-        weak = [each[0] for each in chains.values() if each[0] in chain[0].each]
-        return str((weak or [chain[0]])[0]), str(self._alike(chain[-1]))
+        judges = self.supervisors
+        behind = [node(judges[each.model].judge) if each.model in judges else each for each in chain[0].each]
+        weak = [each[0] for each in chains.values() if each[0] in behind]
+        return str((weak or (behind if len(behind) == 1 else chain))[0]), str(self._alike(chain[-1]))
 
     def _alike(self, place: Node) -> Node:
         """The first method that is the same on ground truth."""
