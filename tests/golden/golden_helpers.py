@@ -59,6 +59,7 @@ STAND_INS = {
             ("risk", ["models.smollm2.freeze_layers=1", "models.weak.path=ladder/xs"]),
         )
     },
+    "methods/judges_real.yaml": ["models.weak.path=ladder/xs", "models.smollm2.path=ladder/m", _ANY],
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 

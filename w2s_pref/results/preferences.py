@@ -276,6 +276,31 @@ class TestPart(Model):
     students: list[PartStudent]
 
 
+class Hearing(Model):
+    """What a judge of arguments makes of them, on the target test items; differences are paired.
+
+    ``naive`` is the accuracy of the judge without transcripts, ``heard`` with them; ``gain`` their difference, and
+    under the nulls ``shuffled_gain`` (transcripts of other pairs) and ``blank_gain`` (as many words without content).
+    ``beyond_shuffled`` is heard minus shuffled. ``same_choice``: share of items on which the judge chooses the same
+    answer with another pair's transcript as with the right one. ``about``: shares of the pairs whose arguments are
+    ``empty``, the ``same`` for both sides or ``unended``; of a prompted judge ``unparseable`` (A and B have less than
+    half of the probability) and ``same_when_swapped`` (the same choice where A and B change places);
+    ``transcript_cut`` counts pairs.
+    """
+
+    supervisor: str
+    judge: str
+    protocol: str
+    naive: Estimate
+    heard: Estimate
+    gain: Estimate
+    shuffled_gain: Estimate | None = None
+    blank_gain: Estimate | None = None
+    beyond_shuffled: Estimate | None = None
+    same_choice: Estimate | None = None
+    about: dict[str, float] = Field(default_factory=dict)
+
+
 class Body(Model):
     """The analysis proper: a pure function of score tables and of the design of the study."""
 
@@ -295,6 +320,7 @@ class Body(Model):
         default_factory=list, description="only there where several supervisors are combined"
     )
     parts: list[TestPart] = Field(default_factory=list, description="only there where analysis.by names a column")
+    hearings: list[Hearing] = Field(default_factory=list, description="only there where a recipe names supervisors")
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
     verdict: Verdict
@@ -302,9 +328,9 @@ class Body(Model):
 
     @model_serializer(mode="wrap")
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results without metrics and combined supervisors, and those of which all is there, are written as before."""
+        """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "parts", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "hearings", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import did_you_mean, is_reference, locate, resolve
+from w2s_pref.core.registry import did_you_mean, is_reference, locate, looked_in, resolve
 from w2s_pref.core.strict import StudySection
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder, Stage, ordered
@@ -183,7 +183,7 @@ def find(name: str, base: Path) -> AnyKind:
         names = sorted({*known(), *NAMES} - set(NAMES.values()))
         raise W2SError(
             f"kind: there is no kind of study {name!r}{did_you_mean(name, names)} (known: {', '.join(names)}), and no "
-            f"folder of that name with an __init__.py in {base.resolve()} or {Path.cwd()}"
+            f"folder of that name with an __init__.py in {looked_in(base)}"
         )
     return _load(place, base)
 

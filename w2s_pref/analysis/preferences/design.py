@@ -78,6 +78,9 @@ class Design:
         placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
         by: column of the test pairs by which students are shown, and how many rows of each value taught (``parts``).
         references: policy -> the model it started from, both as named in the judged table.
+        best_of: searching student -> the best of as many plain answers as it paid for, as named there.
+        judges: judge of arguments -> what it is (``judge``, ``protocol``) and the score-table names of what it says
+            after its arguments (``heard``), without any (``naive``), and under the nulls (``shuffled``, ``blank``).
     """
 
     arms: tuple[ArmDesign, ...]
@@ -93,6 +96,8 @@ class Design:
     placebo: str | None = None
     by: Mapping[str, Any] | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    best_of: Mapping[str, str] = field(default_factory=dict)
+    judges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

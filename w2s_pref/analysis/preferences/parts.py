@@ -75,7 +75,8 @@ def _part(context: Context, name: str, items: np.ndarray, which: Iterable[str]) 
 
 def _student(part: Context, arm: ArmDesign, conflict: str) -> results.PartStudent:
     models = (arm.weak, f"{arm.name}/{conflict}", arm.strong)
-    pgr = recovered(*(part.expected(model) for model in models), part.draw)
+    weak_right, right, ceiling_right = (part.expected(model) for model in models)
+    pgr = recovered(weak_right, right, ceiling_right, part.draw)
     weak, student, ceiling = (estimate(part.accuracy(model)) for model in models)
     return results.PartStudent(
         arm=arm.name, conflict=conflict, weak=weak, accuracy=student, ceiling=ceiling,

@@ -96,7 +96,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
     trained = {stage.name: stage.key for stage in opened.study.trained.values()}
     return Results(
         **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
-        warnings=body.warnings + _token_notes(opened, builder),
+        warnings=[*opened.prepared.notes, *body.warnings, *_token_notes(opened, builder)],
         name=opened.recipe.name,
         seeds=opened.recipe.seeds,
         objectives={role: analysis.design[role] for role in ("target", "conflict") if analysis.design[role]},
