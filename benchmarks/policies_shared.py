@@ -56,9 +56,11 @@ class Alone(LogProbStage):
         return {**super().payload, "for": self.name}
 
 
-def unshared(study: Study, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
+def unshared(
+    study: Study, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int, each: bool = False
+) -> LogProbStage:
     """In the place of ``Study.logprobs``."""
-    return Alone(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, study.tokens)
+    return Alone(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, study.tokens, each)
 
 
 def shared_lines(folder: Path, rows: int, seeds: list[int]) -> list[tuple[object, ...]]:

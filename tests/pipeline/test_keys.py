@@ -83,6 +83,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "analysis.resamples": ("analysis.resamples=200", {"analysis"}),
     "analysis.seed": ("analysis.seed=1", {"analysis"}),
     "analysis.placebo": ("analysis.placebo=middle", {"analysis"}),
+    "analysis.by": ("analysis.by=form", {"analysis"}),
     "analysis.metrics": ("analysis.metrics=[test_keys:own_metric]", {"analysis"}),
     "report": ("report.sections=[tops.py:tops]", set()),
 }

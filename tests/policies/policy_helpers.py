@@ -92,6 +92,9 @@ def job(
         "ref_b": logprob_ids(reference, b_ids, b_starts, 100).tolist(),
     }
     keys = {name: changes.pop(name) for name in ("lora", "base_path", "updates", "base") if name in changes}
+    if objective is not None and objective.by_token:
+        keys["a_values"] = token_values(objective, a_ids, a_starts, 1)
+        keys["b_values"] = token_values(objective, b_ids, b_starts, 2)
     return PolicyJob(
         a_ids,
         b_ids,
@@ -103,6 +106,17 @@ def job(
         seed=3,
         **keys,
     )
+
+
+def token_values(objective: PairObjective, texts: list[list[int]], starts: list[int], seed: int) -> list[np.ndarray]:
+    """What the objective reads of every token of the texts."""
+    lengths = [len(ids) - start for ids, start in zip(texts, starts, strict=True)]
+    return [objective.values(*token_numbers(tokens, seed, row)) for row, tokens in enumerate(lengths)]
+
+
+def token_numbers(tokens: int, seed: int, row: int) -> np.ndarray:
+    """Drawn rewards of one answer's tokens, and log-probabilities of a reference, (2, tokens)."""
+    return np.random.default_rng([seed, row]).normal(size=(2, tokens)) - [[0.0], [4.0]]
 
 
 def weights(model: torch.nn.Module) -> torch.Tensor:
@@ -119,9 +133,14 @@ def train(folder: Path, work: PolicyJob, model: Any = None) -> tuple[torch.Tenso
 
 def naive(model: Any, ids: list[int], start: int) -> float:
     """Log-probability of a response, one sequence alone, in float64."""
+    return sum(naive_tokens(model, ids, start))
+
+
+def naive_tokens(model: Any, ids: list[int], start: int) -> list[float]:
+    """The same of each of its tokens."""
     with torch.no_grad():
         steps = torch.log_softmax(model(input_ids=torch.tensor([ids])).logits[0].double(), dim=-1)
-    return sum(steps[at - 1, ids[at]].item() for at in range(start, len(ids)))
+    return [steps[at - 1, ids[at]].item() for at in range(start, len(ids))]
 
 
 def both(model: Any, work: PolicyJob) -> tuple[np.ndarray, np.ndarray]:

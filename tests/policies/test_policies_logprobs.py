@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import ROOT, make_pairs, make_tokenizer
 from float64 import EXACT
-from policy_helpers import decoder, make_policy, naive, sequences
+from policy_helpers import decoder, make_policy, naive, naive_tokens, sequences
 from transformers import LlamaForCausalLM
 
 sys.path.insert(0, str(ROOT / "tests" / "data"))
@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT / "tests" / "data"))
 from data_helpers import LINES, byte_tokenizer, encoder_tokenizer
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.models.scoring import logprob_ids, logprob_pairs
+from w2s_pref.models.batches import each
+from w2s_pref.models.scoring import logprob_ids, logprob_pairs, token_logprob_pairs
 
 
 @pytest.mark.usefixtures("float64")
@@ -95,6 +96,34 @@ def test_pairs_by_hand() -> None:
             answer = [*tokenizer(row[side])["input_ids"], 101]
             assert done[f"tokens_{side}"] == len(answer)
             assert done[f"logp_{side}"] == pytest.approx(naive(model, prompt + answer, len(prompt)), abs=EXACT)
+
+
+@pytest.mark.usefixtures("float64")
+def test_tokens_by_hand_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Token by token as one text alone says it: under any budget, in both layouts, shared among ranks."""
+    model, tokenizer, frame = make_policy(), make_tokenizer(), make_pairs(6)
+    pairs = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])  # each text twice
+    table = token_logprob_pairs(model, tokenizer, pairs, max_length=64)
+    assert list(table["id"]) == list(pairs["id"])
+    for row, done in zip(pairs.to_dict("records"), table.to_dict("records"), strict=True):
+        prompt = tokenizer(row["prompt"])["input_ids"]
+        for side in ("a", "b"):
+            answer = [*tokenizer(row[side])["input_ids"], 101]
+            assert done[f"ids_{side}"].tolist() == answer
+            assert done[f"each_{side}"] == pytest.approx(naive_tokens(model, prompt + answer, len(prompt)), abs=EXACT)
+    sums = logprob_pairs(model, tokenizer, pairs, max_length=64)
+
+    def same(*found: pd.DataFrame) -> None:
+        for side in ("a", "b"):
+            lists = zip(*(part[f"each_{side}"] for part in found), strict=True)
+            merged = [np.nanmax(np.stack(said), axis=0) for said in lists]
+            assert np.abs(np.concatenate(merged) - np.concatenate(table[f"each_{side}"].tolist())).max() <= EXACT
+            assert [said.sum() for said in merged] == pytest.approx(sums[f"logp_{side}"].tolist(), abs=EXACT)
+
+    same(token_logprob_pairs(model, tokenizer, pairs, max_length=64, budget=40))
+    same(*(token_logprob_pairs(model, tokenizer, pairs, 64, budget=40, shard=(rank, 2)) for rank in (0, 1)))
+    monkeypatch.setattr(each, "layout_of", lambda *_: "padded")
+    same(token_logprob_pairs(model, tokenizer, pairs, max_length=64))
 
 
 def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,8 +107,12 @@ class Stop(Exception):
 
 @pytest.mark.parametrize(
     "objective",
-    [PairObjective("dpo", alpha=0.5), PairObjective("simpo", beta=2.0, student=LossSpec(name="aux_confidence"))],
-    ids=["dpo", "aux"],
+    [
+        PairObjective("dpo", alpha=0.5),
+        PairObjective("simpo", beta=2.0, student=LossSpec(name="aux_confidence")),
+        PairObjective("wspo", alpha=0.5),
+    ],
+    ids=["dpo", "aux", "wspo"],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, objective: PairObjective) -> None:
     arguments = {"optim": "adamw_torch", "save_steps": 3, "n": 80}

@@ -71,6 +71,8 @@ OBJECTIVES = {
     "aux": PairObjective("simpo", beta=2.0, gamma=1.0, student=LossSpec(name="aux_confidence")),
     "sft": PairObjective("sft"),
     "ipo": PairObjective("ipo", alpha=0.5, conflict="sft"),
+    "wspo": PairObjective("wspo", beta=0.5),
+    "sepo": PairObjective("sepo", alpha=0.5),
 }
 
 
@@ -88,6 +90,7 @@ def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, name: str) -> None
 def swapped(work: PolicyJob) -> PolicyJob:
     """The same pairs, told the other way round."""
     work.a_ids, work.b_ids, work.a_starts, work.b_starts = work.b_ids, work.a_ids, work.b_starts, work.a_starts
+    work.a_values, work.b_values = work.b_values, work.a_values
     columns = work.columns
     work.columns = {
         "p": [1 - p for p in columns["p"]], "sign": [-s for s in columns["sign"]],

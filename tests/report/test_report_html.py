@@ -73,6 +73,7 @@ def test_sections_stand_in_order_and_the_menu_reaches_each(page: Page) -> None:
         "risk",
         "monitor",
         "own-metrics",
+        "parts",
         "disagreement",
         "hearings",
     }  # with policies; not in old results

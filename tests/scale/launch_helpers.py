@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,9 +14,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
+import processes
 import psutil
 from conftest import ROOT
-from processes import ENVIRONMENT, run_together
+from processes import ENVIRONMENT, run, run_together
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
@@ -39,11 +38,14 @@ SMALL = [
 
 
 def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> list[str]:
-    """The command; ``config`` is a file of accelerate_configs."""
+    """What Python is given; ``config`` is a file of accelerate_configs.
+
+    Tests fork accelerate's launcher from a process that has imported it. It starts interpreters, as it always does.
+    """
     port = str(random.SystemRandom().randint(20000, 60000))
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
-    run = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
-    return [*launcher, "--main_process_port", port, *options, *run]
+    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
+    script = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
+    return [*launcher, "--main_process_port", port, *options, *script]
 
 
 def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = (), **extra: str) -> str:
@@ -51,7 +53,7 @@ def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] 
     words = line(recipe, config, *overrides, options=options)
     mark = uuid.uuid4().hex
     environment = {**ENVIRONMENT, **extra, "W2S_TEST_LAUNCH": mark}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = run(*words, environment=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not [process for process in psutil.process_iter() if marked(process, mark)]
     return done.stdout + done.stderr
@@ -63,7 +65,7 @@ def launch_forked(recipe: Path, config: str, *overrides: str, options: tuple[str
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
-    words = line(recipe, config, *overrides, options=options)[3:]
+    words = line(recipe, config, *overrides, options=options)[2:]
     with patch.dict("os.environ", {**ENVIRONMENT, **extra}, clear=True):
         args, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(words))
         args.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
@@ -107,8 +109,7 @@ def artifacts(recipe: Path) -> dict[str, dict[str, str]]:
 class Running:
     """A launch that goes on."""
 
-    launcher: subprocess.Popen[bytes]
-    log: Path
+    launcher: processes.Running
     store: Path
 
     def rank(self, number: int) -> psutil.Process:
@@ -132,22 +133,18 @@ class Running:
 
     def text(self) -> str:
         """What it said so far."""
-        return self.log.read_text(errors="replace")
+        return self.launcher.out + self.launcher.err
 
 
 @contextmanager
 def started(recipe: Path, config: str, *overrides: str) -> Iterator[Running]:
     """A launch in the background; whatever is left of it at the end is killed."""
-    log = recipe.parent / "launch.log"
-    with log.open("wb") as handle:
-        process = subprocess.Popen(line(recipe, config, *overrides), env=ENVIRONMENT, stdout=handle, stderr=handle)
-    try:
-        yield Running(process, log, recipe.parent / "runs" / "store")
-    finally:
-        for member in descendants(process.pid):
-            member.send_signal(signal.SIGKILL)
-        process.kill()
-        process.wait()
+    with processes.started(*line(recipe, config, *overrides)) as launcher:
+        try:
+            yield Running(launcher, recipe.parent / "runs" / "store")
+        finally:
+            for member in descendants(launcher.pid):
+                member.send_signal(signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -24,14 +24,16 @@ from w2s_pref.core.registry import Registry
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-MARGINS = Registry("margin", {name: f"w2s_pref.losses.margins:{name}" for name in ("dpo", "simpo", "ipo", "sft")})
+NAMES = ("dpo", "simpo", "ipo", "sft", "wspo", "sepo")
+MARGINS = Registry("margin", {name: f"w2s_pref.losses.margins:{name}" for name in NAMES})
 
-#: Which loss a margin has: cross-entropy against the label, IPO's square, or no margin loss at all (SFT).
-LossName = Literal["bce", "squared", "nll"]
-LOSSES: dict[str, LossName] = {"ipo": "squared", "sft": "nll"}
+#: Which loss a margin has: cross-entropy against the label, IPO's square, or no margin loss at all (SFT, and the losses
+#: of single tokens).
+LossName = Literal["bce", "squared", "nll", "wspo", "sepo"]
+LOSSES: dict[str, LossName] = {"ipo": "squared", "sft": "nll", "wspo": "wspo", "sepo": "sepo"}
 
 #: Margins of the package that read no reference log-probabilities.
-NO_REFERENCE = frozenset({"simpo", "sft"})
+NO_REFERENCE = frozenset({"simpo", "sft", "sepo"})
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class PairBatch:
     """A batch of pairs under the policy, all of shape (B,).
 
     ``logp`` is the summed log-probability of a response in nats, ``tokens`` its number of tokens (at least 1 where it
-    has any), ``ref`` its summed log-probability under the reference, None for margins that need none.
+    has any), ``ref`` its summed log-probability under the reference, None for margins that need none. ``chosen`` and
+    ``rejected`` are sums of ``token_terms``, where the loss reads single tokens.
     """
 
     logp_a: Tensor
@@ -48,6 +51,10 @@ class PairBatch:
     tokens_b: Tensor
     ref_a: Tensor | None = None
     ref_b: Tensor | None = None
+    chosen_a: Tensor | None = None
+    chosen_b: Tensor | None = None
+    rejected_a: Tensor | None = None
+    rejected_b: Tensor | None = None
 
     @property
     def ratio_a(self) -> Tensor:
@@ -89,6 +96,16 @@ def ipo(batch: PairBatch) -> Tensor:
 def sft(batch: PairBatch) -> Tensor:
     """Difference of mean log-probabilities: it says which answer the policy prefers, no loss is taken of it."""
     return simpo(batch, beta=1.0)
+
+
+def wspo(batch: PairBatch, beta: float) -> Tensor:
+    """DPO's: it says which answer the policy prefers; the loss is of single tokens."""
+    return dpo(batch, beta)
+
+
+def sepo(batch: PairBatch) -> Tensor:
+    """SFT's: it says which answer the policy prefers; the loss is of single tokens."""
+    return sft(batch)
 
 
 def margin(name: str, reference: bool = True) -> Callable[[F], F]:

@@ -8,11 +8,14 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.user_code import guarded
 from w2s_pref.losses import margins, objectives
 from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.spec import Checked, LossSpec, checked
+from w2s_pref.losses.tokens import BY_TOKEN, token_values
 
 
 @dataclass(frozen=True)
@@ -20,14 +23,16 @@ class PairObjective:
     """One method with its constants, and what a recipe adds to it.
 
     Attributes:
-        name: ``dpo``, ``simpo``, ``ipo``, ``sft``, a registered margin, ``module:attr`` or ``file.py:attr``.
-        beta: scale of the margin (DPO, SimPO), or IPO's τ.
+        name: ``dpo``, ``simpo``, ``ipo``, ``sft``, ``wspo``, ``sepo``, a registered margin, ``module:attr`` or
+            ``file.py:attr``.
+        beta: scale of the margin (DPO, SimPO) or of the log-ratio (WSPO), or IPO's τ.
         gamma: target margin of the cross-entropy (SimPO).
         conflict: what ``alpha`` > 0 adds where the student is wrong: ``"reverse"``, the method's loss of the
             reversed ground truth, or ``"sft"``, the mean-token loss of the answer that the ground truth disprefers.
         student: what is made of the labels, as for reward models: the method's own loss is taken against its target.
             SFT takes the answer that the target prefers.
         options: keyword arguments of a user's own margin function.
+        share: of an answer's tokens that SePO selects.
         term: a user's conflict, which ``alpha`` adds in the place of ``conflict``.
     """
 
@@ -38,12 +43,23 @@ class PairObjective:
     alpha: float = 0.0
     student: LossSpec = field(default_factory=LossSpec)
     options: dict[str, Any] = field(default_factory=dict)
+    share: float = 0.3
     term: Checked | None = None
+
+    @property
+    def by_token(self) -> bool:
+        """True where the loss reads values of single tokens."""
+        return self.name in BY_TOKEN
+
+    def values(self, reward: Floats, reference: Floats | None = None) -> Floats:
+        """What the loss reads of every token of one answer: ``token_values``."""
+        return token_values(self.name, reward, reference, self.beta, self.share)
 
     @property
     def preferred_only(self) -> bool:
         """True where the loss reads no answer but the preferred one, so that the other need not be run."""
-        return margins.loss_of(self.name) == "nll" and self.alpha == 0 and not self.student.read()
+        only = margins.loss_of(self.name) in {"nll", "wspo"}
+        return only and self.alpha == 0 and not self.student.read()
 
 
 class PairLoss:
@@ -82,7 +98,22 @@ class PairLoss:
             return objectives.squared(margin, target, self.objective.beta)
         if self.kind == "bce":
             return objectives.soft_bce(margin, target, self.objective.gamma)
-        return torch.where(prefers_a(target), *_answers(batch))
+        return torch.where(prefers_a(target), *self._preferred(batch))
+
+    def _preferred(self, batch: PairBatch) -> tuple[Tensor, Tensor]:
+        """Losses where a is preferred and where b is, of methods that have no margin loss."""
+        if self.kind == "nll":
+            return _answers(batch)
+        chosen_a, chosen_b = _there(batch.chosen_a), _there(batch.chosen_b)
+        if self.kind == "wspo":
+            return chosen_a, chosen_b
+        return softplus(_there(batch.rejected_b) - chosen_a), softplus(_there(batch.rejected_a) - chosen_b)
+
+
+def _there(value: Tensor | None) -> Tensor:
+    """A sum over tokens, of a batch that has them."""
+    assert value is not None
+    return value
 
 
 def prefers_a(label: Tensor) -> Tensor:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
-from w2s_pref.data.tokens import Overlong, tokenize
+from w2s_pref.data.tokens import Overlong, Tokenized, tokenize
 from w2s_pref.models.batches import Row, RowBatch, read_heads, read_token_logprobs
 from w2s_pref.models.batches.budget import most_tokens
-from w2s_pref.models.batches.each import TOKEN_BUDGET, pair_rows, read_texts
+from w2s_pref.models.batches.each import TOKEN_BUDGET, batches, pair_rows, read_texts
 from w2s_pref.models.batches.wrapped import inner
 
 if TYPE_CHECKING:
@@ -77,15 +78,32 @@ def row_logprobs(
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Summed log-probabilities of the responses of every text of the rows, in their order, (texts,), float64, nats."""
-    return read_texts(model, rows, pad_id, _summed, min(budget, most_tokens(model)), shard)
+    each, begins = token_logprobs(model, rows, pad_id, budget, shard)
+    owners = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
+    return np.bincount(owners, each, minlength=len(begins) - 1)
 
 
-def _summed(model: nn.Module, batch: RowBatch) -> np.ndarray:
-    """(K, R) sums over each response's tokens."""
-    each = read_token_logprobs(model, batch)
-    assert batch.responses is not None
-    total = np.bincount(batch.responses.owners.cpu(), each.double().cpu(), minlength=batch.last.numel())
-    return total.reshape(batch.last.shape)
+@torch.no_grad()
+def token_logprobs(
+    model: nn.Module,
+    rows: Sequence[Row],
+    pad_id: int,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log-probabilities of the response tokens of every text of the rows, one text after another.
+
+    Returns:
+        (M,) float64, nats; and where each text's tokens begin in it, (texts + 1,), the last entry M.
+    """
+    model.eval()
+    counts = [len(text) - start for row in rows for text, start in zip(row.texts, row.starts, strict=True)]
+    begins = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])
+    each = np.full(begins[-1], np.nan)
+    for numbers, batch in batches(model, rows, pad_id, min(budget, most_tokens(model)), shard):
+        there = [np.arange(begins[text], begins[text + 1]) for texts in numbers for text in texts]
+        each[np.concatenate(there)] = read_token_logprobs(model, batch).double().cpu().numpy()
+    return each, begins
 
 
 def logprob_ids(
@@ -122,8 +140,38 @@ def logprob_pairs(
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
     rows, places = pair_rows(tokens)
     logp = row_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)[places]
-    lengths = np.array([len(ids) for ids in [*tokens.a_ids, *tokens.b_ids]], dtype=np.int64)
-    count = (lengths - np.array([*tokens.a_starts, *tokens.b_starts], dtype=np.int64)).reshape(2, -1)
+    count = np.array([*map(len, responses(tokens, "a")), *map(len, responses(tokens, "b"))]).reshape(2, -1)
     return pd.DataFrame(
         {"id": list(tokens.ids), "logp_a": logp[0], "logp_b": logp[1], "tokens_a": count[0], "tokens_b": count[1]}
     )
+
+
+def token_logprob_pairs(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    pairs: pd.DataFrame,
+    max_length: int | None = 512,
+    overlong: Overlong = "truncate",
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> pd.DataFrame:
+    """Log-probabilities of the response tokens of every kept pair, in the order of ``pairs``.
+
+    Returns:
+        Columns ``id, each_a, each_b`` (a list a pair, nats) and ``ids_a, ids_b``, the tokens that they are of.
+    """
+    tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
+    rows, places = pair_rows(tokens)
+    each, begins = token_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)
+    sides = {
+        f"each_{side}": [each[begins[text] : begins[text + 1]] for text in texts]
+        for side, texts in zip("ab", places, strict=True)
+    }
+    ids = {f"ids_{side}": responses(tokens, side) for side in "ab"}
+    return pd.DataFrame({"id": list(tokens.ids), **sides, **ids})
+
+
+def responses(tokens: Tokenized, side: str) -> list[np.ndarray]:
+    """Token ids of the responses on side ``a`` or ``b``, one int32 array a pair."""
+    texts, starts = (tokens.a_ids, tokens.a_starts) if side == "a" else (tokens.b_ids, tokens.b_starts)
+    return [np.asarray(ids[start:], dtype=np.int32) for ids, start in zip(texts, starts, strict=True)]

@@ -32,10 +32,14 @@ METHOD_WORDS: Final[dict[str, str]] = {
     "sft": "SFT",
     "dpo": "DPO",
     "simpo": "SimPO",
+    "wspo": "WSPO",
+    "sepo": "SePO",
     "ipo": "IPO",
     "ppo": "PPO",
     "rloo": "RLOO",
     "grpo": "GRPO",
+    "search": "search",
+    "eft": "EFT",
 }
 JUDGE_WORDS: Final[dict[str, str]] = {
     "oracle_target": "oracle",

@@ -249,6 +249,33 @@ class SupervisorSpread(Model):
     students: list[SpreadStudent]
 
 
+class PartStudent(Model):
+    """One student on a part of the test pairs, beside its weak model and its ceiling there."""
+
+    arm: str
+    conflict: str
+    weak: Estimate
+    accuracy: Estimate
+    ceiling: Estimate
+    pgr: Estimate
+
+
+class TestPart(Model):
+    """The target test pairs that have some ``values`` of the column that ``analysis.by`` names.
+
+    ``part`` is the value, or ``in distribution`` (the values that ground truth holds) or ``out of distribution``;
+    ``items``, ``gt`` and ``w2s`` count pairs of those splits.
+    """
+
+    column: str
+    part: str
+    values: list[str]
+    items: int
+    gt: int
+    w2s: int
+    students: list[PartStudent]
+
+
 class Hearing(Model):
     """What a judge of arguments makes of them, on the target test items; differences are paired.
 
@@ -292,6 +319,7 @@ class Body(Model):
     supervisor_spread: list[SupervisorSpread] = Field(
         default_factory=list, description="only there where several supervisors are combined"
     )
+    parts: list[TestPart] = Field(default_factory=list, description="only there where analysis.by names a column")
     hearings: list[Hearing] = Field(default_factory=list, description="only there where a recipe names supervisors")
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
@@ -302,7 +330,7 @@ class Body(Model):
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "hearings", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "hearings", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import is_reference, locate, resolve, source_hash
+from w2s_pref.core.registry import is_reference, locate, looked_in, resolve, source_hash
 from w2s_pref.core.tables import A_FIRST, digest
 from w2s_pref.core.user_code import by_name, numbers
 from w2s_pref.data.files import read_file
@@ -53,7 +53,7 @@ def read_labels(name: str, base: Path) -> pd.Series[float] | None:
         return None
     path = locate(where, base)
     if path is None or not path.is_file():
-        raise W2SError(f"arms: {name}: there is no file {where} in {base.resolve()} or {Path.cwd()}")
+        raise W2SError(f"arms: {name}: there is no file {where} in {looked_in(base)}")
     frame = read_file(path)
     if missing := [column for column in ("id", "p") if column not in frame]:
         columns = ", ".join(map(str, frame.columns))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import truth_of
 from w2s_pref.labels.make import random_labels
@@ -19,6 +20,7 @@ from w2s_pref.stages.labels import Part
 from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import ModelStage, check_training, work_folder, write_history
 from w2s_pref.stages.stop import Stop
+from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.stages.watch import Watch, copy_record, monitor
 from w2s_pref.training.arguments import enlarged
 
@@ -86,12 +88,14 @@ class Pairs:
     Attributes:
         ids: lists by the names of ``Tokenized``: ``a_ids``, ``b_ids`` and, for policies, ``a_starts``, ``b_starts``.
         columns: ``p`` (label), ``sign`` (±1, or 0) and, where a margin reads them, ``ref_a`` and ``ref_b``.
+        rewards: of the answers on both sides, ``TokenRewards.of``; empty lists where nobody reads them.
         counts: what tokenisation cut and dropped.
         sizes: pairs of each part.
     """
 
     ids: dict[str, Any]
     columns: dict[str, list[float]] = field(default_factory=dict)
+    rewards: dict[str, list[tuple[Floats, Floats | None]]] = field(default_factory=lambda: {"a": [], "b": []})
     counts: dict[str, int] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
 
@@ -114,12 +118,14 @@ def training_pairs(
     tokenizer: PreTrainedTokenizerBase,
     starts: bool = False,
     references: tuple[Stage, ...] = (),
+    rewards: TokenRewards | None = None,
 ) -> Pairs:
     """All parts of a training, kept pairs only.
 
     Args:
         starts: with the places where the responses begin.
         references: log-probabilities of each part under the reference; may be empty.
+        rewards: token rewards of each part.
     """
     pairs = Pairs({name: [] for name in ("a_ids", "b_ids", *(("a_starts", "b_starts") if starts else ()))})
     for number, part in enumerate(stage.parts):
@@ -127,6 +133,9 @@ def training_pairs(
         if references:
             logprobs = builder.table(references[number]).set_index("id").loc[list(tokens.ids)]
             table = table.assign(ref_a=logprobs["logp_a"].to_numpy(), ref_b=logprobs["logp_b"].to_numpy())
+        if rewards is not None:
+            for side, known in pairs.rewards.items():
+                known += rewards.of(builder, number, tokens, side)
         pairs.add(tokens, table)
     return pairs
 

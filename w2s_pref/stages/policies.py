@@ -29,6 +29,7 @@ from w2s_pref.stages.model_stage import (
 from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
+from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.stages.watch import Watch
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
     from w2s_pref.stages.model_stage import Loaded
     from w2s_pref.training.policy import PolicyJob
 
-#: Columns of log-probabilities.
-LOGPS = ["logp_a", "logp_b"]
+#: Columns of log-probabilities: of whole answers, and lists of those of their tokens.
+LOGPS, EACH = ["logp_a", "logp_b"], ["each_a", "each_b"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +122,16 @@ class PolicyStage(ModelStage, CausalStage):
 
 @dataclass(frozen=True, eq=False)
 class LogProbStage(ModelStage):
-    """Summed log-probabilities of both answers of every pair under one policy, and their numbers of tokens."""
+    """Summed log-probabilities of both answers of every pair under one policy, and their numbers of tokens.
+
+    ``each``: those of every answer token, too.
+    """
 
     kind: ClassVar[str] = "logprobs"
     policy: StartStage | PolicyStage
     on: Rows
     tokens: dict[str, Any]
+    each: bool = False
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -137,17 +142,25 @@ class LogProbStage(ModelStage):
     def payload(self) -> dict[str, Any]:
         """Texts and token limits; the model where it was not trained."""
         start = self.policy.payload if isinstance(self.policy, StartStage) else None
-        return {"start": start, "rows": self.on.texts, "tokens": self.tokens}
+        more = {"each": True} if self.each else {}
+        return {"start": start, "rows": self.on.texts, "tokens": self.tokens, **more}
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
-        """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b."""
-        from w2s_pref.models.scoring import logprob_pairs
+        """``table.parquet``: id, logp_a, logp_b (nats), tokens_a, tokens_b.
+
+        With ``each`` also lists: each_a, each_b (nats) and ids_a, ids_b, the tokens that they are of.
+        """
+        from w2s_pref.models.scoring import logprob_pairs, token_logprob_pairs
 
         world = builder.world
         loaded = self.policy.recalled(builder)
+        read = token_logprob_pairs if self.each else logprob_pairs
         with reading_states(builder, self.policy.model, *loaded, [self.on], self.tokens):
-            table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
-        table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
+            table = read(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        if self.each:
+            table = _summed(table.assign(**{name: _together(table[name], builder) for name in EACH}))
+        else:
+            table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
         if not np.isfinite(table[LOGPS].to_numpy()).all():
             raise W2SError("a log-probability is not a number; the model diverged or its dtype overflows")
         if world.main:
@@ -155,9 +168,21 @@ class LogProbStage(ModelStage):
         return {"pairs": len(table), "dropped": len(self.on) - len(table)}
 
 
+def _together(lists: pd.Series, builder: Builder) -> pd.Series:  # type: ignore[type-arg]
+    """Lists of which each process knows some, NaN where it does not."""
+    whole = np.nanmax(np.stack(builder.world.gather(np.concatenate(lists.tolist()))), axis=0)
+    return pd.Series(np.split(whole.astype(np.float32), np.cumsum(lists.map(len))[:-1]), index=lists.index)
+
+
+def _summed(table: pd.DataFrame) -> pd.DataFrame:
+    """Lists of log-probabilities with their sums and lengths beside them."""
+    sums = {f"logp_{side}": table[f"each_{side}"].map(lambda each: each.sum(dtype=float)) for side in "ab"}
+    return table.assign(**sums, **{f"tokens_{side}": table[f"each_{side}"].map(len) for side in "ab"})
+
+
 @dataclass(frozen=True, eq=False)
 class PairPolicyStage(PairTraining, PolicyStage):
-    """A policy trained on labelled pairs: SFT, DPO, SimPO, IPO, or a user's margin. No parts: never built."""
+    """A policy trained on labelled pairs by a built-in method or a user's margin. No parts: never built."""
 
     parts: tuple[Part, ...]
     references: tuple[LogProbStage, ...]
@@ -166,12 +191,13 @@ class PairPolicyStage(PairTraining, PolicyStage):
     match_updates: bool = True
     stop: Stop | None = None
     raven: Raven | None = None
+    rewards: TokenRewards | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Start, label stages, reference log-probabilities of the parts, and labels that end the training."""
+        """Start, label stages, log-probabilities of the parts, and labels that end the training."""
         references = {f"reference{n}": stage for n, stage in enumerate(self.references)}
-        more = [each.inputs for each in (self.stop, self.raven) if each is not None]
+        more = [each.inputs for each in (self.stop, self.raven, self.rewards) if each is not None]
         held = {name: stage for found in more for name, stage in found.items()}
         return {**super().inputs, **label_inputs(self.parts), **references, **held}
 
@@ -207,12 +233,15 @@ class PairPolicyStage(PairTraining, PolicyStage):
         from w2s_pref.losses.spec import with_spec
         from w2s_pref.training.policy import PolicyJob
 
-        pairs = training_pairs(builder, self, tokenizer, starts=True, references=self.references)
+        pairs = training_pairs(builder, self, tokenizer, True, self.references, self.rewards)
         arguments, updates = sized(self, pairs.sizes)
+        objective = PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base))
         job = PolicyJob(
             columns=pairs.columns,
             arguments=arguments,
-            objective=PairObjective(**with_term(with_spec(self.objective, builder.base), builder.base)),
+            objective=objective,
+            a_values=[objective.values(*each) for each in pairs.rewards["a"]],
+            b_values=[objective.values(*each) for each in pairs.rewards["b"]],
             updates=updates,
             base=builder.base,
             raven=learned(self.raven),
@@ -226,7 +255,7 @@ class PolicyScoreStage(Scored):
     """Scores of a policy from its log-probabilities, and those of its reference where the form has one."""
 
     on_main: ClassVar[bool] = True
-    logprobs: LogProbStage
+    logprobs: Stage
     reference: LogProbStage | None
     score: str
     beta: float

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from accelerate.utils import DistributedType
 from accelerate.utils.memory import clear_device_cache
@@ -253,6 +254,7 @@ class TrainingSet:
         numbers: Mapping[str, Sequence[float]],
         batch_size: int,
         starts: Sequence[Sequence[int]] = (),
+        values: Sequence[Sequence[np.ndarray]] = (),
     ) -> None:
         """Keep the lists as they are: nothing is copied.
 
@@ -260,10 +262,11 @@ class TrainingSet:
             texts: token ids of the first text of every row and, for pairs, those of the second.
             numbers: columns of one number a row; ``weight`` is added.
             starts: where the responses begin, as ``texts``; empty where nobody reads it.
+            values: numbers of the response tokens, as ``texts``; empty where nobody reads them.
         """
         rows = len(texts[0])
         shortest = min(range(rows), key=lambda row: sum(len(ids[row]) for ids in texts))
-        self._texts, self._starts = texts, starts
+        self._texts, self._starts, self._values = texts, starts, values
         self._at = [*range(rows), *([shortest] * (-rows % batch_size))]
         self._numbers = {name: torch.tensor(values, dtype=torch.float)[self._at] for name, values in numbers.items()}
         self._numbers["weight"] = (torch.arange(len(self._at)) < rows).float()
@@ -289,4 +292,5 @@ class TrainingSet:
 
     def _row(self, number: int) -> Row:
         at = self._at[number]
-        return Row(tuple(ids[at] for ids in self._texts), tuple(start[at] for start in self._starts))
+        texts, starts = tuple(ids[at] for ids in self._texts), tuple(start[at] for start in self._starts)
+        return Row(texts, starts, tuple(each[at] for each in self._values))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,7 +17,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.losses import margins, objectives
 from w2s_pref.losses.margins import PairBatch
 from w2s_pref.losses.pairs import PairLoss, PairObjective, prefers_a
-from w2s_pref.models.batches import RowBatch, read_logprobs
+from w2s_pref.losses.tokens import token_terms
+from w2s_pref.models.batches import RowBatch, read_logprobs, read_token_logprobs, sums
 from w2s_pref.models.batches.wrapped import inner
 from w2s_pref.models.frozen import adapted_above
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
@@ -45,17 +47,28 @@ class PolicyTrainer(EffectiveBatch, DPOTrainer):  # type: ignore[misc]
         """The reference's log-probabilities are columns already."""
         return dataset
 
+    def _answers(self, model: nn.Module, batch: RowBatch) -> dict[str, Tensor]:
+        """Of every answer, (K, R): ``logp``, ``tokens``, and what ``token_terms`` of its tokens sum up to."""
+        there = batch.responses
+        if there is None or there.values is None:
+            logp, tokens = read_logprobs(model, batch)
+            return {"logp": logp, "tokens": tokens}
+        each = read_token_logprobs(model, batch)
+        terms = token_terms(self.objective.name, each, there.values, self.objective.beta)
+        return {name: sums(value, there) for name, value in ({"logp": each} | terms).items()} | {"tokens": there.counts}
+
     def _pairs(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> PairBatch:
-        (logp_a, logp_b), (tokens_a, tokens_b) = read_logprobs(model, batch)
-        return PairBatch(logp_a, logp_b, tokens_a, tokens_b, numbers.get("ref_a"), numbers.get("ref_b"))
+        read = {f"{name}_{side}": value for name, both in self._answers(model, batch).items()
+                for side, value in zip("ab", both, strict=True)}  # fmt: skip
+        return PairBatch(**read, ref_a=numbers.get("ref_a"), ref_b=numbers.get("ref_b"))
 
     def _margin(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         return self.pair_loss.margin(self._pairs(model, batch, numbers))
 
     def _losses(self, model: nn.Module, batch: RowBatch, numbers: dict[str, Tensor]) -> Tensor:
         if self.objective.preferred_only:
-            logp, tokens = read_logprobs(model, batch)
-            return objectives.mean_nll(logp[0], tokens[0])
+            read = {name: each[0] for name, each in self._answers(model, batch).items()}
+            return read["chosen"] if "chosen" in read else objectives.mean_nll(read["logp"], read["tokens"])
         pairs = self._pairs(model, batch, numbers)
         margin = self.pair_loss.margin(pairs)
         loss = self._labelled(margin, numbers, lambda target: self.pair_loss.own(pairs, margin, target))
@@ -71,16 +84,17 @@ def policy_rows(
     """Pairs, filled up to a multiple of the effective batch.
 
     Args:
-        lists: ``a_ids, b_ids, a_starts, b_starts``.
+        lists: ``a_ids, b_ids, a_starts, b_starts`` and, where the loss reads single tokens, ``a_values, b_values``.
         columns: ``p, sign`` and, where the margin reads them, ``ref_a, ref_b``.
         preferred_only: rows of one text, the answer that the label prefers.
     """
-    texts, starts = [lists["a_ids"], lists["b_ids"]], [lists["a_starts"], lists["b_starts"]]
+    held = [[lists[f"a_{name}"], lists[f"b_{name}"]] for name in ("ids", "starts", "values") if lists.get(f"a_{name}")]
     if preferred_only:
         first = prefers_a(torch.tensor(columns["p"], dtype=torch.float)).tolist()
-        texts, starts = [_chosen(first, *texts)], [_chosen(first, *starts)]
+        held = [[_chosen(first, *both)] for both in held]
+    texts, starts, *values = held
     read = {name: columns[name] for name in columns if name in NUMBERS or name.startswith(SUPERVISOR)}
-    return TrainingSet(texts, read, batch_size, starts)
+    return TrainingSet(texts, read, batch_size, starts, *values)
 
 
 def _chosen(first: list[bool], a: Sequence[Any], b: Sequence[Any]) -> list[Any]:
@@ -96,6 +110,7 @@ class PolicyJob(Job):
         columns: ``p`` (label), ``sign`` (ground truth, ±1 where the explicit conflict reads it, else 0) and, where the
             margin reads them, ``ref_a``, ``ref_b`` (summed response log-probabilities under the reference).
         base: folder of the recipe, where the file of a user's margin is looked up.
+        a_values, b_values: ``token_values`` of the responses, where the loss reads single tokens.
     """
 
     a_ids: Sequence[Sequence[int]]
@@ -105,6 +120,8 @@ class PolicyJob(Job):
     columns: dict[str, list[float]]
     objective: PairObjective
     base: Path = field(default=Path(), kw_only=True)
+    a_values: Sequence[np.ndarray] = field(default=(), kw_only=True)
+    b_values: Sequence[np.ndarray] = field(default=(), kw_only=True)
 
 
 def fit_policy(
@@ -119,8 +136,10 @@ def fit_policy(
     """
     if margins.needs_reference(job.objective.name, job.base) and "ref_a" not in job.columns:
         raise W2SError(f"margin {job.objective.name!r} reads reference log-probabilities, but there are none")
+    if job.objective.by_token and not len(job.a_values):
+        raise W2SError(f"{job.objective.name} reads rewards of single tokens, but there are none")
     batch = Batch.of(job.arguments)
-    lists = {name: getattr(job, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")}
+    lists = {f"{side}_{name}": getattr(job, f"{side}_{name}") for side in "ab" for name in ("ids", "starts", "values")}
     trainer = make_trainer(
         PolicyTrainer,
         job,

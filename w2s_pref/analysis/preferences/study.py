@@ -1,4 +1,12 @@
-"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables."""
+"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables.
+
+The long score table holds these models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>`` (optional),
+``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>`` for final students. Its
+``objective`` is ``design.target`` or ``design.conflict``: the two test sets. The label table has ``id, group, name,
+seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels hop k's student was trained on,
+``p_true`` the probability they give to the ground-truth answer. Both tables have ``spread`` where several supervisors
+are combined: the standard deviation of their probabilities.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +27,7 @@ from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.hearings import READ, hearings
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
+from w2s_pref.analysis.preferences.parts import by_column
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import Panel, panel
@@ -44,12 +53,7 @@ def summarize(
     """Analyse a whole study; the same tables in any row order give the same body.
 
     Args:
-        scores: long score table. Models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>``
-            (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
-            for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
-        labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
-            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer. Both tables
-            have ``spread`` where several supervisors are combined: the standard deviation of their probabilities.
+        scores, labels: the two tables, see above.
         pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
@@ -81,6 +85,7 @@ def summarize(
         speech=said,
         metrics=own_measures(context, own or {}),
         supervisor_spread=by_disagreement(context, scores, labels),
+        parts=by_column(context, pairs),
         hearings=hearings(context, said_of or {}),
         controls=controls(context, design.arms[0]),
         warnings=_warnings(context, students),

@@ -10,3 +10,4 @@ from w2s_pref.models.batches.layout import layout_of as layout_of
 from w2s_pref.models.batches.read import read_heads as read_heads
 from w2s_pref.models.batches.read import read_logprobs as read_logprobs
 from w2s_pref.models.batches.read import read_token_logprobs as read_token_logprobs
+from w2s_pref.models.batches.read import sums as sums

@@ -16,7 +16,7 @@ from w2s_pref.data.chat import same_start
 
 @dataclass(frozen=True)
 class Responses:
-    """The response tokens of a batch, M in all; every tensor has shape (M,) but the last two.
+    """The response tokens of a batch, M in all; every tensor has shape (M,) but the last three.
 
     Attributes:
         predictors: flat index, into (B, W), of the column that predicts each token.
@@ -24,6 +24,7 @@ class Responses:
         owners: flat index, into (K, R), of the text each belongs to.
         counts: response tokens of every text, shape (K, R).
         columns: ``predictors``, each once: a column before two answers predicts the first token of both.
+        values: (M, C) the rows' values of each token, float32; None where the rows have none.
     """
 
     predictors: Tensor
@@ -31,6 +32,7 @@ class Responses:
     owners: Tensor
     counts: Tensor
     columns: Tensor
+    values: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,10 @@ def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> 
             counts[k, number] = len(text) - start
     owners = np.repeat(np.arange(counts.size), counts.reshape(-1))
     at = np.concatenate(predictors).astype(np.int64)
-    tensors = (at, np.concatenate(targets), owners, counts, np.unique(at))
-    return Responses(*map(torch.from_numpy, tensors))
+    values = [row.values[k] for k in range(len(begins)) for row in rows] if rows[0].values else None
+    read = None if values is None else torch.from_numpy(np.concatenate(values)).float()
+    made = [torch.from_numpy(each) for each in (at, np.concatenate(targets), owners, counts, np.unique(at))]
+    return Responses(made[0], made[1], made[2], made[3], made[4], read)
 
 
 #: ``shared``: one sequence a row, its texts' common beginning computed once; ``padded``: one sequence a text.
@@ -151,10 +155,12 @@ class Row:
     Attributes:
         texts: token ids of each text, none empty: one text (an item, a sequence) or a pair's two answers, a first.
         starts: index of the first response token of each text, from 1 to its length; empty where only a head is read.
+        values: (tokens, C) numbers of the response tokens of each text; empty where nobody reads any.
     """
 
     texts: tuple[Sequence[int], ...]
     starts: tuple[int, ...] = ()
+    values: tuple[np.ndarray, ...] = ()
 
     @cached_property
     def prefix(self) -> int:

@@ -75,15 +75,15 @@ def read_logprobs(model: nn.Module, batch: RowBatch) -> tuple[Tensor, Tensor]:
     """Summed log-probabilities of the responses, float32, nats, and their lengths in tokens, each (K, R)."""
     each = read_token_logprobs(model, batch)
     assert batch.responses is not None
-    return _sums(each, batch.responses).view(batch.last.shape), batch.responses.counts
+    return sums(each, batch.responses), batch.responses.counts
 
 
-def _sums(each: Tensor, responses: Responses) -> Tensor:
-    """(M,) -> (K * R,), token after token: ``index_add`` on a GPU adds in whatever order its threads come in."""
+def sums(each: Tensor, responses: Responses) -> Tensor:
+    """(M,) -> (K, R), token after token: ``index_add`` on a GPU adds in whatever order its threads come in."""
     counts = responses.counts.flatten()
     if each.numel() and each.device.type in ("cpu", "cuda"):
-        return torch.segment_reduce(each, "sum", lengths=counts, unsafe=True)
-    return each.new_zeros(counts.numel()).index_add(0, responses.owners, each)
+        return torch.segment_reduce(each, "sum", lengths=counts, unsafe=True).view(responses.counts.shape)
+    return each.new_zeros(counts.numel()).index_add(0, responses.owners, each).view(responses.counts.shape)
 
 
 def forward(model: nn.Module, batch: RowBatch, read: Tensor | None) -> Any:

@@ -29,6 +29,8 @@ from w2s_pref.studies.kind import AnyOpened
 
 #: Bytes of a row in a table of scores, labels or log-probabilities.
 ROW_BYTES = 40
+#: Bytes of an answer token in a table of token log-probabilities: the number and the token.
+TOKEN_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Estimator:
             done = work(stage, known, self._size(rows, facts))
             kept, flops = self._states(stage, facts, known)
             done = done._replace(flops=done.flops + flops)
+            if isinstance(stage, LogProbStage) and stage.each:
+                kept += len(rows) * self._size(rows, facts).answers * TOKEN_BYTES
         store = self.opened.store
         artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
         return Cost(

@@ -13,6 +13,7 @@ from w2s_pref.models.info import ModelFacts
 from w2s_pref.planning.cost.shapes import BYTES, Shape
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import ArgumentStage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
@@ -142,9 +143,10 @@ def _logprobs(stage: LogProbStage, shape: Shape, size: Lengths) -> Work:
 
 @work.register
 def _samples(stage: SampleStage, shape: Shape, size: Lengths) -> Work:
-    """At most: answers may end before ``max_new_tokens``."""
-    new = float(stage.rows * stage.settings["max_new_tokens"])
-    prompts = stage.rows * size.prompt
+    """At most: answers may end before ``max_new_tokens``. Of guided answers what the model that writes computes."""
+    width = stage.policy.width if isinstance(stage.policy, DecodedPolicy) else 1
+    new = float(stage.rows * width * stage.settings["max_new_tokens"])
+    prompts = stage.rows * width * size.prompt
     return Work(stage.rows, 0.0, prompts, new, shape.forward_flops(prompts + new, size.context, new))
 
 

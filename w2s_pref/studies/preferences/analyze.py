@@ -150,7 +150,8 @@ def study_design(design: dict[str, Any]) -> Design:
     judges = {"judges": design["judges"]} if "judges" in design else {}
     named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
     same = {name: design[name] for name in named}
-    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **judges, **same)
+    more = {"placebo": design.get("placebo"), "by": design.get("by"), "best_of": design.get("best_of", {})}
+    return Design(arms, conflicts, tuple(design["seeds"]), **judges, **same, **more)
 
 
 @dataclass(frozen=True, eq=False)

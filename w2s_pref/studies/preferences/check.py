@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.policies import PolicyScoreStage
 from w2s_pref.studies.preferences.study import Study
@@ -71,6 +72,19 @@ def check_reward(study: Study, found: Method) -> None:
             inspect.signature(function).bind([], [])
         except (TypeError, ValueError) as error:
             raise W2SError(f"{name}: {error}; a reward is called with two lists, prompts and answers") from None
+
+
+def check_vocabulary(where: str, policy: ModelFacts, other: ModelFacts) -> None:
+    """Log-probabilities of two policies are compared token by token, or answer by answer as the policy's own tokens.
+
+    Raises:
+        W2SError: their vocabularies differ.
+    """
+    if policy.vocabulary_hash != other.vocabulary_hash:
+        raise W2SError(
+            f"{where}: the models {other.spec.path} and {policy.spec.path} have different vocabularies, so their "
+            "log-probabilities are not of the same tokens; name a model with the policy's own tokenizer"
+        )
 
 
 def check_supervisor(source: Scored) -> None:

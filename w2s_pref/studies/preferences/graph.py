@@ -10,7 +10,8 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
 from w2s_pref.models.info import ModelFacts, backbone_parameters, control_tokens
-from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.answers import BestOfStage, JudgeStage, SampleStage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.given import is_given
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
@@ -166,6 +167,7 @@ def add_speech(study: Study) -> None:
     The gold judges are reward models of one seed, so that every policy meets the same judges.
     """
     names = [name for name, node in study.nodes.items() if study.recipe.method(node).policy]
+    names = [name for name in names if not _said_already(study, name)]
     prompts = _prompts(study)
     if not names or not len(prompts):
         return
@@ -176,14 +178,27 @@ def add_speech(study: Study) -> None:
     gold = _gold(study, first)
     for seed in study.recipe.seeds:
         for name in names:
-            stage = study.trained[name, seed]
-            assert isinstance(stage, PolicyStage)
+            stage = study.decoded.get((name, seed)) or study.trained[name, seed]
+            assert isinstance(stage, PolicyStage | DecodedPolicy)
             reference = f"reference/{_family(study, name)}"
             study.references[name] = reference
-            study.judged[name, seed] = _judged(study, name, stage, stage.reference, prompts, seed, gold)
-            study.judged[reference, seed] = _judged(
-                study, reference, stage.reference, stage.reference, prompts, seed, gold
-            )
+            said = _answers(study, name, stage, prompts, seed)
+            plain = _answers(study, reference, stage.reference, prompts, seed)
+            study.judged[name, seed] = _judged(study, name, said, stage.reference, gold)
+            study.judged[reference, seed] = _judged(study, reference, plain, stage.reference, gold)
+            if isinstance(stage, DecodedPolicy) and stage.searches:
+                rival = study.best_of[name] = f"best-of-n/{_family(study, name)}"
+                study.references[rival] = reference
+                given = (said.prompts, said.settings, said.seed, said.tokens)
+                title = f"{rival} answers · seed {seed}"
+                best = BestOfStage(title, stage, *given, search=said, plain=plain)
+                study.judged[rival, seed] = _judged(study, rival, best, stage.reference, gold)
+
+
+def _said_already(study: Study, name: str) -> bool:
+    """True of a ceiling that is another method's, where that one speaks itself."""
+    own = f"ceiling/{study.nodes[name]}"
+    return name.startswith("ceiling/") and name != own and own in study.nodes
 
 
 def _family(study: Study, name: str) -> str:
@@ -226,17 +241,20 @@ def _oracle(study: Study) -> str | None:
     return given or ("testbed" if testbed else None)
 
 
+def _answers(
+    study: Study, name: str, policy: StartStage | PolicyStage | DecodedPolicy, prompts: Rows, seed: int
+) -> SampleStage:
+    settings = study.recipe.speech.model_dump(include={"samples", "temperature", "max_new_tokens", "batch_size"})
+    return SampleStage(f"{name} answers · seed {seed}", policy, prompts, settings, seed, study.tokens)
+
+
 def _judged(
     study: Study,
     name: str,
-    policy: StartStage | PolicyStage,
+    samples: SampleStage,
     reference: StartStage | PolicyStage,
-    prompts: Rows,
-    seed: int,
     gold: dict[str, TrainStage],
 ) -> JudgeStage:
-    settings = study.recipe.speech.model_dump(include={"samples", "temperature", "max_new_tokens", "batch_size"})
-    samples = SampleStage(f"{name} answers · seed {seed}", policy, prompts, settings, seed, study.tokens)
     code = study.code(study.oracle) if study.oracle else ""
-    title = f"{name} judged · seed {seed}"
+    title = f"{name} judged · seed {samples.seed}"
     return JudgeStage(title, samples, reference, gold, study.oracle, study.helpful_first, code)

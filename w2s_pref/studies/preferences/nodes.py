@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import LabelStage, Part
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -15,7 +16,8 @@ from w2s_pref.stages.pooled import PooledScores
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
-from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor
+from w2s_pref.stages.token_rewards import TokenRewards
+from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor, check_vocabulary
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms
@@ -27,6 +29,8 @@ from w2s_pref.training.methods import Method, Node
 def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
     """Enter the training of one node, and everything that it needs, into the study."""
     found = study.recipe.method(node)
+    if found.decoding:
+        return study.add_decoded(name, node, _decoded(study, name, node, task, seed, found), seed)
     if not found.policy:
         stage: TrainStage | PolicyStage = reward_model(study, name, node, task, seed)
     elif found.online:
@@ -40,6 +44,7 @@ def ceiling(study: Study, node: Node, seed: int) -> str:
     """The node trained on ground truth; its name."""
     name = f"ceiling/{node}"
     if (name, seed) not in study.trained:
+        node = node._replace(method=study.recipe.method(node).on_truth)
         train(study, name, node, Task(Part(study.rows["gt"], "truth")), seed)
     return name
 
@@ -131,14 +136,8 @@ def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage
     name = found.config.reference
     if name is None:
         return None
-    own, other = study.models[node.model], study.models[name]
-    if own.vocabulary_hash != other.vocabulary_hash:
-        raise W2SError(
-            f"methods.{found.name}.reference: {name!r} ({other.spec.path}) and {node.model!r} ({own.spec.path}) have "
-            "different vocabularies, so their log-probabilities are not of the same tokens; name a model with the "
-            "policy's own tokenizer"
-        )
-    return StartStage(f"{name} as it is", other, seed)
+    check_vocabulary(f"methods.{found.name}.reference", study.models[node.model], study.models[name])
+    return StartStage(f"{name} as it is", study.models[name], seed)
 
 
 def _hard(labels: Stage | str) -> Stage | str:
@@ -158,8 +157,8 @@ def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -
 
 
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
-    """SFT, DPO, SimPO, IPO, or a user's margin."""
-    needs, code = found.algorithm in {"dpo", "ipo"}, ""
+    """SFT, DPO, SimPO, IPO, WSPO, SePO, or a user's margin."""
+    needs, code = found.algorithm in {"dpo", "ipo", "wspo"}, ""
     if not found.built_in:
         check_margin(study, found)
         from w2s_pref.losses import margins  # only here a plan imports torch, with the user's file
@@ -171,7 +170,9 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     start = _start(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
     objective: dict[str, Any] = {"name": found.algorithm, **loss_terms(study, task, found)}
-    if found.algorithm != "sft":
+    if found.by_token:
+        objective |= {"beta": found.beta} if needs else {"share": found.config.share}
+    elif found.algorithm != "sft":
         objective |= {"beta": found.beta, "gamma": found.gamma}
     if task.conflict == "explicit":
         objective["conflict"] = found.config.explicit
@@ -179,15 +180,31 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         objective["options"] = found.config.options
     where = f"reference of {name}"
     other = _reference(study, node, seed, found)
-    references = tuple(study.logprobs(other or start, part.rows, where, seed) for part in parts) if needs else ()
+    read = tuple(study.logprobs(other or start, part.rows, where, seed, found.by_token) for part in parts)
+    references = read if needs else ()
+    rewards = _token_rewards(study, node, task, seed, parts, references) if found.by_token else None
     arguments = _pair_arguments(study, node, found.config.training, task)
     watch = study.watch(name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
         title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
         study.recipe.conflict.match_updates, _stop(study, node, task, seed, other or start),
-        _raven(study, node, task, seed), watch=watch,
+        _raven(study, node, task, seed), rewards, watch=watch,
     )  # fmt: skip
+
+
+def _token_rewards(
+    study: Study, node: Node, task: Task, seed: int, parts: tuple[Part, ...], own: tuple[Stage, ...]
+) -> TokenRewards:
+    """What the supervising policy says of every answer token, over its reference."""
+    tuned = study.trained[task.supervisor, seed]
+    assert isinstance(tuned, PolicyStage)  # the recipe says so
+    check_vocabulary(f"{task.supervisor} as the supervisor of {node}", study.models[node.model], tuned.model)
+
+    def each(policy: StartStage | PolicyStage, name: str) -> tuple[Stage, ...]:
+        return tuple(study.logprobs(policy, part.rows, name, seed, each=True) for part in parts)
+
+    return TokenRewards(each(tuned, task.supervisor), each(tuned.reference, f"reference of {task.supervisor}"), own)
 
 
 def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> OnlinePolicyStage:
@@ -217,6 +234,22 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         _rewards(study, node, task, seed, found),
         watch=study.watch(name, node, seed, other or start),
     )
+
+
+def _decoded(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> DecodedPolicy:
+    """Search and emulated fine-tuning: the model as it is, guided by the policy that supervises."""
+    config, tuned = found.config, study.trained[task.supervisor, seed]
+    assert isinstance(tuned, PolicyStage)
+    strong = _start(study, name, node, task, seed, found)
+    if found.algorithm == "search":
+        settings: dict[str, Any] = {"beams": config.beams, "successors": config.successors, "chunk": config.chunk}
+        return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, settings, study.tokens)
+    if strong.model.vocabulary_hash != tuned.model.vocabulary_hash:
+        raise W2SError(
+            f"arms: {node} mixes the tokens of {strong.model.spec.path} with those of {tuned.model.spec.path}, which "
+            "have different vocabularies; take models with one tokenizer, or algorithm: search, which goes by the text"
+        )
+    return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, {"beta": found.beta}, study.tokens)
 
 
 def _online_arguments(found: Method) -> tuple[dict[str, Any], dict[str, Any]]:

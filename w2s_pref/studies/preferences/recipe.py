@@ -18,7 +18,7 @@ from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
 from w2s_pref.studies.recipe import check_chain, refuse_signs, refuse_unknown, training_problems
-from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
+from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, method, method_problems, node
 
 #: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
 SUPERVISED = ("labels", "loss", "patience", "raven")
@@ -37,8 +37,9 @@ class Recipe(StudySection):
     arms: dict[str, Chain] = Field(
         default_factory=dict,
         description="name → chain of nodes (model or model@method), weakest first; a list in the place of a node pools "
-        "several supervisors; in the first place labels:FILE or labels:file.py:function is a supervisor of your own; "
-        "or a name of supervisors",
+        "several supervisors; in the first place labels:FILE or labels:file.py:function is a supervisor of your own, "
+        "or a name of supervisors; empty: every pair of the ladder, else weak to strong, and once more through the "
+        "models between them",
     )
     supervisors: dict[str, SupervisorConfig] = Field(
         default_factory=dict,
@@ -152,10 +153,17 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
                 )
-            if found.online and self.bootstrap.match_compute:
+            if (found.online or found.decoding) and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+            if found.decoding:
+                self._check_decoding(chain, place)
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
+        if first := [str(each) for each in chain[0].each if self.method(each).by_token]:
+            raise ValueError(
+                f"arms: {first[0]} stands first, but it learns from a weaker policy, not from ground truth; give it "
+                f"another method, such as {ON_TRUTH}"
+            )
         for before, place in pairwise(chain):
             found = self.method(place.each[0])
             if (before.members or before.model in self.supervisors) and any(self.method(e).online for e in place.each):
@@ -168,8 +176,9 @@ class Recipe(StudySection):
                     f"labels.combine: dawid_skene tells good supervisors from bad ones by who agrees with whom, which "
                     f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
                 )
-            if found.online and self.label_config(place).two_stage:
-                raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            self._check_token_rewards(before, place)
+            if (found.online or found.decoding) and self.label_config(place).two_stage:
+                raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
             if (refine := self.label_config(place).refine) is not None:
                 refuse_unknown(refine.by, self.models, "labels.refine.by", "model")
@@ -181,6 +190,32 @@ class Recipe(StudySection):
                     f"arms: the models of {place} learn the same labels of {before}, in one stage; give them methods "
                     "with the same labels, without two_stage"
                 )
+
+    def _check_token_rewards(self, before: Node, place: Node) -> None:
+        """Methods that learn from token rewards need one policy that gives them."""
+        for each in (each for each in place.each if self.method(each).by_token):
+            given = is_given(before.model)
+            if before.members or given or not self.method(before).policy:
+                what = "several supervisors" if before.members else "given labels" if given else "a reward model"
+                raise ValueError(
+                    f"arms: {each} learns from what a policy says of every token over its reference, and {before} is "
+                    f"{what}; write one policy in its place, such as weak@{ON_TRUTH}"
+                )
+
+    def _check_decoding(self, chain: list[Node], place: Node) -> None:
+        """What guides a model that is not trained is one policy, and nothing else acts on it."""
+        if place is not chain[-1]:
+            raise ValueError(f"arms: {place} trains nothing, so it supervises nobody; put it at the end of a chain")
+        if chain[-2].members or not self.method(chain[-2]).policy:
+            raise ValueError(
+                f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
+                f"{'several' if chain[-2].members else 'none'}; write {chain[-2].each[0].model}@{ON_TRUTH} there"
+            )
+        if others := [name for name in self.conflict.settings if name not in {"none", "base"}]:
+            raise ValueError(
+                f"conflict.settings: {', '.join(others)} would act on the training of {place}, which has none; write "
+                "conflict: {settings: [none]}, and study conflicts in a recipe without it"
+            )
 
     def _check_weights(self, before: Node, place: Node) -> None:
         """Where weights over supervisors are learned there are several, and the loss is the plain one."""
@@ -230,20 +265,20 @@ class Recipe(StudySection):
         """
         chains = self.chains()
         chain = chains[arm]
-        behind = [node(self.supervisors[n.model].judge) if n.model in self.supervisors else n for n in chain[0].each]
+        judges = self.supervisors
+        behind = [node(judges[each.model].judge) if each.model in judges else each for each in chain[0].each]
         weak = [each[0] for each in chains.values() if each[0] in behind]
-        return str((weak or (behind if len(behind) == 1 else [chain[0]]))[0]), str(
-            Node(chain[-1].model, self._on_truth(chain[-1].method))
-        )
+        return str((weak or (behind if len(behind) == 1 else chain))[0]), str(self._alike(chain[-1]))
 
-    def _on_truth(self, name: str) -> str:
+    def _alike(self, place: Node) -> Node:
         """The first method that is the same on ground truth."""
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
-            found = method(name, self.methods)
+            found = method(method(name, self.methods).on_truth, self.methods)
             return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
-        return next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(name))
+        same = next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(place.method))
+        return Node(place.model, same)
 
     def supervision(self, arm: str) -> str:
         """The arm's name without the method of its student."""

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
+from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
@@ -18,6 +19,7 @@ from w2s_pref.labels.supervisors import COMBINATIONS
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
 from w2s_pref.stages.arguments import Arguments
+from w2s_pref.stages.decoding import DecodedPolicy, EmulatedLogProbs
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -41,8 +43,9 @@ class Study:
 
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
     that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
-    which models a name stands for that several supervisors share. ``judges`` score pairs after arguments about them;
-    ``hearings`` says under which names their scores and nulls stand, ``arguments`` what they heard of the test pairs.
+    which models a name stands for that several supervisors share. ``decoded`` are students that train nothing,
+    ``best_of`` names what a search is compared with. ``judges`` score pairs after arguments about them; ``hearings``
+    says under which names their scores and nulls stand, ``arguments`` what they heard of the test pairs.
     """
 
     recipe: Recipe
@@ -55,11 +58,13 @@ class Study:
     labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
     given: dict[str, pd.Series[float] | None] = field(default_factory=dict)
     pools: dict[str, tuple[Node, tuple[str, ...]]] = field(default_factory=dict)
+    decoded: dict[tuple[str, int], DecodedPolicy] = field(default_factory=dict)
     judges: dict[tuple[str, int], Callable[[Rows], Scored]] = field(default_factory=dict)
     hearings: dict[str, dict[str, str]] = field(default_factory=dict)
     arguments: dict[str, Arguments] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    best_of: dict[str, str] = field(default_factory=dict)
     anchor: Scored | None = None
     oracle: str | None = None
 
@@ -91,6 +96,15 @@ class Study:
         """Enter a trained model, with its scores on the test sets."""
         self.nodes[name] = node
         self.trained[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def add_decoded(self, name: str, node: Node, stage: DecodedPolicy, seed: int) -> None:
+        """Enter a model that a weak policy guides, with its scores on the test sets."""
+        self.nodes[name] = node
+        self.decoded[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def _score_tests(self, name: str, seed: int) -> None:
         for split in TESTS:
             if split in self.rows:
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
@@ -105,6 +119,8 @@ class Study:
             return self.judges[source, seed](rows)
         if name in self.pools:
             return self._pooled(name, rows, seed)
+        if (name, seed) in self.decoded:
+            return self._guided(name, rows, seed)
         stage = self.trained[name, seed]
         title = f"{name} on {rows.name} · seed {seed}"
         if isinstance(stage, TrainStage):
@@ -115,6 +131,19 @@ class Study:
         return PolicyScoreStage(
             title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
+
+    def _guided(self, name: str, rows: Rows, seed: int) -> PolicyScoreStage:
+        """What ranks where nothing is trained: the guide's implicit reward, or the likelihood of the mixture."""
+        stage, found, title = self.decoded[name, seed], self.method(name), f"{name} on {rows.name} · seed {seed}"
+        tuned = self.logprobs(stage.tuned, rows, f"guide of {name}", seed)
+        untuned = self.logprobs(stage.tuned.reference, rows, f"reference of the guide of {name}", seed)
+        if found.score == "implicit_reward":
+            return PolicyScoreStage(title, rows, tuned, untuned, found.score, found.beta)
+        strong = self.logprobs(stage.strong, rows, f"reference of {name}", seed)
+        mixed = EmulatedLogProbs(
+            f"{name} log-probs on {rows.name} · seed {seed}", rows, strong, tuned, untuned, found.beta
+        )
+        return PolicyScoreStage(title, rows, mixed, None, found.score, found.beta)
 
     def _pooled(self, name: str, rows: Rows, seed: int) -> PooledScores:
         """What the models behind a name say together; they are calibrated one by one before."""
@@ -156,9 +185,16 @@ class Study:
             if split in self.rows and (split == "test" or covers(self.given[source], self.rows[split])):
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
-    def logprobs(self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int) -> LogProbStage:
-        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data."""
-        return LogProbStage(f"{name} log-probs on {rows.name} · seed {seed}", policy, rows, self.tokens)
+    def logprobs(
+        self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int, each: bool = False
+    ) -> LogProbStage:
+        """Log-probabilities of both answers: one stage for every arm and seed with the same policy and data.
+
+        Args:
+            each: of every token, too.
+        """
+        what = "token log-probs" if each else "log-probs"
+        return LogProbStage(f"{name} {what} on {rows.name} · seed {seed}", policy, rows, self.tokens, each)
 
     def watch(self, name: str, node: Node, seed: int, reference: StartStage | PolicyStage | None) -> Watch | None:
         """What watches the training of ``name``; None without a monitor, and for models that supervise or judge only.
@@ -166,7 +202,7 @@ class Study:
         Args:
             reference: of a policy whose score has one.
         """
-        config, weak = self.recipe.monitor, self._weak_of(name, node)
+        config, weak = self.recipe.monitor, self._weak_of(name)
         if config is None or weak is None:
             return None
         source = weak.removeprefix("ceiling/")
@@ -195,15 +231,17 @@ class Study:
             found.beta,
         )
 
-    def _weak_of(self, name: str, node: Node) -> str | None:
+    def _weak_of(self, name: str) -> str | None:
         """The weak model of the arm that a training belongs to; of a ceiling the first such arm's; None: of no arm."""
         arm = name.rpartition("/")[0]
         if arm in self.chains:
             return f"ceiling/{self.chains[arm][0]}"
         if not name.startswith("ceiling/"):
             return None
-        arms = self.chains.values()
-        return next((f"ceiling/{arm[0]}" for arm in arms if any(node in place.each for place in arm[1:])), None)
+        for weak, *others in self.chains.values():
+            if name in {f"ceiling/{each}" for place in others for each in place.each}:
+                return f"ceiling/{weak}"
+        return None
 
     def label(
         self, name: str, supervisor: str, rows: Rows, seed: int, config: LabelConfig, second: LabelStage | None = None
@@ -268,7 +306,7 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
+            **recipe.analysis.model_dump(exclude={"metrics", "placebo", "by"}),
         }
         ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
         if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
@@ -277,6 +315,11 @@ class Study:
             design["judges"] = self.hearings
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
+        if recipe.analysis.by is not None:
+            frames = {name: rows.frame for name, rows in self.rows.items()}
+            design["by"] = described(frames, recipe.analysis.by)
+        if self.best_of:
+            design["best_of"] = self.best_of
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}
