@@ -16,7 +16,8 @@ from w2s_pref.studies.preferences.chains import check_judges, check_names, check
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.supervisors import SupervisorConfig
 from w2s_pref.studies.recipe import refuse_unknown, training_problems
-from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, method_problems, node
+from w2s_pref.training.method_checks import method_problems
+from w2s_pref.training.methods import ALGORITHMS, Method, MethodConfig, Node, method, node
 
 #: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
 SUPERVISED = ("labels", "loss", "patience", "raven")
