@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from unittest.mock import patch
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,6 +18,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import datasets
 import huggingface_hub
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from w2s_pref.studies.kind import AnyOpened
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -73,15 +76,6 @@ class Key(NamedTuple):
     name: str
 
 
-def plan(recipe: Path, overrides: list[str]) -> list[Key]:
-    """Every stage of a recipe in building order. The only place here that knows the package."""
-    from w2s_pref.planning.plan import open_for_plan
-    from w2s_pref.studies.kind import all_stages
-
-    opened = open_for_plan(recipe, ["output=/nonexistent", *overrides])
-    return [Key(stage.kind, stage.version, stage.key, stage.name) for stage in all_stages(opened.study)]
-
-
 def real_data() -> Path:
     """Folder of the real data sets."""
     return Path(os.environ.get("W2S_DATA", ROOT.parent / "shared" / "data"))
@@ -126,14 +120,24 @@ def _some_rows(source: Path, target: Path) -> None:
         pq.write_table(table.take([row for row in range(len(table)) if row // RUN % every == 0]), target / file.name)
 
 
-def keys_of(recipe: str, folder: Path) -> list[Key]:
-    """Stages of a shipped recipe in ``checkout``. Nothing comes from the hub, not even where its cache has it."""
+def opened_of(recipe: str, folder: Path) -> AnyOpened:
+    """A shipped recipe in ``checkout``, planned. Nothing comes from the hub, not even where its cache has it."""
+    from w2s_pref.planning.plan import open_for_plan
+
     empty, of = folder / "hub", "few" if recipe in FEW else "all"
+    overrides = ["output=/nonexistent", *FEW.get(recipe, []), *STAND_INS.get(recipe, [])]
     with (
         patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(empty)),
         patch.object(datasets.config, "HF_DATASETS_CACHE", empty),
     ):
-        return plan(folder / of / "repository" / "recipes" / recipe, [*FEW.get(recipe, []), *STAND_INS.get(recipe, [])])
+        return open_for_plan(folder / of / "repository" / "recipes" / recipe, overrides)
+
+
+def keys_of(opened: AnyOpened) -> list[Key]:
+    """Its stages in building order."""
+    from w2s_pref.studies.kind import all_stages
+
+    return [Key(stage.kind, stage.version, stage.key, stage.name) for stage in all_stages(opened.study)]
 
 
 def digest_of(keys: list[Key]) -> str:

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, pinned_file
+from golden_helpers import RECIPES, as_text, checkout, difference, keys_of, missing, opened_of, pinned_file
 from study_helpers import ANALYSES, RUNS, pin
 
 
@@ -22,7 +22,7 @@ def pin_keys(only: list[str]) -> None:
             if absent:
                 print(f"{recipe}: left as it is; {absent}")
                 continue
-            keys = keys_of(recipe, folder)
+            keys = keys_of(opened_of(recipe, folder))
             print(difference(recipe, keys) or f"{recipe}: as pinned")
             pinned_file(recipe).write_text(as_text(keys), encoding="utf-8")
 

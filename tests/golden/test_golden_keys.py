@@ -1,12 +1,20 @@
-"""A store of yesterday is a hit today: the stage keys of every shipped recipe are those written down in ``keys``."""
+"""Every shipped recipe plans, no prompt is in two of its splits, and its stage keys are those written down in ``keys``.
+
+So a store of yesterday is a hit today.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 
 import pytest
-from golden_helpers import RECIPES, Key, as_text, checkout, difference, keys_of, missing, pinned_file
+from golden_helpers import RECIPES, Key, as_text, checkout, difference, keys_of, missing, opened_of, pinned_file
+
+from w2s_pref.planning.plan import rows_of
+from w2s_pref.studies.generalization.recipe import Recipe as LabRecipe
+from w2s_pref.studies.kind import AnyOpened, all_stages
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +23,42 @@ def folder() -> Iterator[Path]:
         yield found
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_the_keys_of_a_recipe_are_those_pinned(recipe: str, folder: Path) -> None:
-    absent = missing(recipe)
+@pytest.fixture(scope="module", params=RECIPES)
+def recipe(request: pytest.FixtureRequest) -> str:
+    """Its name."""
+    absent = missing(request.param)
     if absent:
         pytest.skip(absent)
-    problem = difference(recipe, keys_of(recipe, folder))
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def opened(recipe: str, folder: Path) -> AnyOpened:
+    """That recipe, opened once for all that is asked of it."""
+    return opened_of(recipe, folder)
+
+
+def test_the_keys_of_a_recipe_are_those_pinned(recipe: str, opened: AnyOpened) -> None:
+    problem = difference(recipe, keys_of(opened))
     assert problem is None, problem
+
+
+def test_a_recipe_plans(opened: AnyOpened) -> None:
+    rows = rows_of(opened)
+    assert rows[-1].kind == "analysis" or opened.kind.key == "chess"
+    assert {row.state for row in rows} == {"miss"}
+    assert len({stage.key for stage in all_stages(opened.study)}) == len(rows)
+
+
+def test_splits_share_no_prompt(opened: AnyOpened) -> None:
+    """Of a task of the laboratory, whose splits are ``task.name``; of all pairs where there is one task."""
+    if set(opened.prepared.hashes.values()) == {"unreachable"}:
+        pytest.skip("its data is on the hub")
+    splits, tasks = opened.prepared.splits, isinstance(opened.recipe, LabRecipe)
+    for one, other in combinations([name for name in splits if "/" not in name], 2):
+        if not tasks or one.split(".")[0] == other.split(".")[0]:
+            assert not set(splits[one]["group"]) & set(splits[other]["group"]), (one, other)
+            assert not set(splits[one]["prompt"]) & set(splits[other]["prompt"]) - {""}, (one, other)
 
 
 def test_no_keys_are_pinned_of_a_recipe_that_is_gone() -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.dom import minidom
 
 import pytest
@@ -18,9 +16,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import Band, Envelope
 from w2s_pref.monitor.finished import watched_runs
 from w2s_pref.monitor.lead_time import judge_envelope
-from w2s_pref.monitor.verdict import headline, judge_runs, sentences
-from w2s_pref.organisms import monitored as study
-from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table, study_table
+from w2s_pref.monitor.verdict import judge_runs
+from w2s_pref.report.analyses.alarms import alarms_figure, alarms_table
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorAlarm, MonitorCurve
 
@@ -187,29 +184,3 @@ def test_the_command(tmp_path: Path) -> None:
     assert "Undefined: none of 4 runs" in other.output
     missing = CliRunner().invoke(app, ["analyze", "alarms", str(tmp_path / "no")])
     assert "has no readable results.json" in str(missing.exception)
-
-
-def test_organisms_under_the_monitor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """In miniature through the function the command calls."""
-    made: list[study.World] = []
-    make, mini = study._world, study.monitor_study
-
-    def one_world(setup: Any, seed: int, probe: int) -> study.World:
-        made.extend([] if made else [make(setup, seed, probe)])
-        return replace(made[0], seed=seed)
-
-    monkeypatch.setattr(study, "_world", one_world)
-    size = {"rows": 64, "epochs": 1, "probe": 40, "organisms": ("honest", "deceiver")}
-    monkeypatch.setattr(study, "monitor_study", lambda: mini((10, 11, 12), (0,), **size))
-    out = tmp_path / "study.json"
-    shown = CliRunner().invoke(app, ["organisms", "--monitor", "--json", str(out)])
-    assert shown.exit_code == 0, shown.output
-    found = json.loads(out.read_text())
-    text = printed(study_table(found, headline(found["detector"]), sentences(found["detector"])))
-    assert headline(found["detector"]) in text
-    for sentence in sentences(found["detector"]):
-        assert sentence in text
-    assert f"{found['final']['deceiver']['bsd']:.3f}" in text
-    assert "live alarm: robust z | CUSUM" in text
-    both = CliRunner().invoke(app, ["organisms", "--monitor", "--trained"])
-    assert isinstance(both.exception, W2SError)
