@@ -168,7 +168,7 @@ class AnalyzeStage(Stage):
     design: dict[str, Any] = field(default_factory=dict)
     judged: dict[tuple[str, int], Stage] = field(default_factory=dict)
     anchor: Scored | None = None
-    arguments: dict[str, Stage] = field(default_factory=dict)
+    spoken: dict[str, Stage] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -176,7 +176,7 @@ class AnalyzeStage(Stage):
         scores: dict[str, Stage] = {f"score {m} {s} {t}": stage for (m, s, t), stage in self.scores.items()}
         labels: dict[str, Stage] = {f"label {name} {seed}": stage for (name, seed), stage in self.labels.items()}
         judged = {f"judged {name} {seed}": stage for (name, seed), stage in self.judged.items()}
-        more = {f"arguments {name}": stage for name, stage in self.arguments.items()}
+        more = {f"arguments {name}": stage for name, stage in self.spoken.items()}
         if self.anchor is not None:
             more["anchor"] = self.anchor
         return {**scores, **labels, **judged, **more}
@@ -215,7 +215,7 @@ class AnalyzeStage(Stage):
         tests = [self.test.frame, *([self.conflict_test.frame] if self.conflict_test is not None else [])]
         known = {str(frame["objective"].iloc[0]): certainty(frame) for frame in tests}
         sure = {objective: each for objective, each in known.items() if each is not None}
-        said_of = {name: self._said_of(builder, name) for name in self.arguments}
+        said_of = {name: self._said_of(builder, name) for name in self.spoken}
         body = summarize(
             scores, labels, self.test.frame, study_design(self.design), judged, anchors, own, sure, said_of
         )
@@ -235,6 +235,6 @@ class AnalyzeStage(Stage):
     def _said_of(self, builder: Builder, judge: str) -> dict[str, float]:
         """What the arguments of a supervisor are like, and whether a prompted judge answers."""
         heard = self.scores[self.design["judges"][judge]["heard"], self.design["seeds"][0], "test"]
-        told = {**builder.meta(self.arguments[judge]), **builder.meta(heard)}
+        told = {**builder.meta(self.spoken[judge]), **builder.meta(heard)}
         names = ("empty", "same", "unended", "unparseable", "same_when_swapped", "transcript_cut")
         return {name: float(told[name]) for name in names if name in told}
