@@ -7,6 +7,7 @@ ARG PYTHON=3.11
 FROM python:${PYTHON}-slim
 ARG DEVICE=cpu
 
+# hadolint ignore=DL3064
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 \
     HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false
 
@@ -19,12 +20,14 @@ RUN case "$DEVICE" in \
     esac
 
 COPY pyproject.toml README.md LICENSE /src/
+# w2s_pref/recipes is a link to recipes.
+COPY recipes /src/recipes
 COPY w2s_pref /src/w2s_pref
 RUN pip install -c /src/constraints.txt /src && rm -rf /src/build /src/*.egg-info
 
 # Files that a run writes into a mounted folder belong to who starts it: docker run --user "$(id -u):$(id -g)" …
-RUN useradd --create-home w2s
-USER w2s
+RUN useradd --create-home --uid 1000 w2s
+USER 1000
 ENV HF_HOME=/home/w2s/.cache/huggingface
 WORKDIR /work
 ENTRYPOINT ["w2s"]

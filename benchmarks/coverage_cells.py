@@ -70,12 +70,13 @@ class Cell:
     @property
     def key(self) -> str:
         """The cell in one line: what is not as usual, so that a field more changes no other cell."""
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return " ".join(f"{each.name}={own[each.name]}" for each in fields(self) if own[each.name] != each.default)
+        own = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "worlds"}
+        usual = {each.name: each.default for each in fields(self)}
+        return " ".join(f"{name}={value}" for name, value in own.items() if value != usual[name])
 
-    def run(self) -> dict[str, Any]:
-        """How often the intervals of this cell hold the truth."""
-        return cover(self)
+    def run(self, worlds: range) -> dict[str, Any]:
+        """How often the intervals of these worlds of the cell hold the truth."""
+        return cover(self, worlds)
 
     def about(self) -> dict[str, Any]:
         """Fields of the cell, for the file."""
@@ -86,23 +87,22 @@ class Cell:
 Found = dict[str, tuple[Stat | None, float]]
 
 
-def cover(cell: Cell) -> dict[str, Any]:
-    """Every statistic of a cell: worlds with an interval, those that hold the truth, misses on either side, widths."""
-    rows: dict[str, list[tuple[bool, bool, bool, float]]] = {}
-    for number in range(cell.worlds):
+def cover(cell: Cell, worlds: range) -> dict[str, Any]:
+    """Every statistic of a cell: worlds with an interval, those that hold the truth, misses on either side."""
+    rows: dict[str, list[tuple[bool, bool, bool]]] = {}
+    for number in worlds:
         rng = np.random.default_rng([number, *np.frombuffer(cell.key.encode(), dtype=np.uint8)])
         for name, (stat, truth) in FAMILIES[cell.family](cell, rng, number).items():
             low, high = (stat and stat.interval()) or (np.nan, np.nan)
-            rows.setdefault(name, []).append((low == low, low > truth, high < truth, high - low))
+            rows.setdefault(name, []).append((low == low, low > truth, high < truth))
     found = {}
     for name, values in rows.items():
-        defined, above, below, width = (np.array(x) for x in zip(*values, strict=True))
+        defined, above, below = (np.array(x) for x in zip(*values, strict=True))
         found[name] = {
             "defined": int(defined.sum()),
             "covered": int((defined & ~above & ~below).sum()),
             "above": int(above.sum()),
             "below": int(below.sum()),
-            "width": float(np.nanmedian(width)) if defined.any() else None,
         }
     return found
 

@@ -162,8 +162,9 @@ def verdicts(title: str, judged: bool) -> Any:
                 passed(line["found"][name], judged and name in ("siblings", "unrelated", "both"))
                 for name in VERDICTS.values()
             ]
-            rows.append([*_world(line["cell"]["case"]), *cells])
-        return f"\n## {title} ({worlds(lines)})\n\n{markdown(['world', 'seeds', 'items', *VERDICTS], rows)}"
+            rows.append([*_world(line["cell"]["case"]), str(line["cell"]["worlds"]), *cells])
+        heads = ["world", "seeds", "items", "worlds", *VERDICTS]
+        return f"\n## {title} ({worlds(lines)})\n\n{markdown(heads, rows)}"
 
     return table
 

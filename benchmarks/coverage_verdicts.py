@@ -32,11 +32,11 @@ class Verdicts:
     @property
     def key(self) -> str:
         """The cell in one line."""
-        return f"{self.family} {self.case} worlds={self.worlds}"
+        return f"{self.family} {self.case}"
 
-    def run(self) -> dict[str, Any]:
+    def run(self, worlds: range) -> dict[str, Any]:
         """Hits of every question, of ``runs``."""
-        tally = simulate(self.case, range(self.worlds))
+        tally = simulate(self.case, worlds)
         return {name: {"hits": tally.hits[name], "runs": tally.runs} for name in QUESTIONS}
 
     def about(self) -> dict[str, Any]:
@@ -64,23 +64,23 @@ class Students:
     @property
     def key(self) -> str:
         """The cell in one line."""
-        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items() if name != "worlds")
 
     def about(self) -> dict[str, Any]:
         """Fields of the cell, for the file."""
         return asdict(self)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, worlds: range) -> dict[str, Any]:
         """Studies with a blind student called selective, alone and after Holm; share of the deceivers found by both."""
         hits: Counter[str] = Counter()
-        for number in range(self.worlds):
+        for number in worlds:
             gates = self._gates(number)
             alone = [each.code == "selective" for each in gates]
             kept = [q is not None and q <= LEVEL for q in adjusted(gates)]
             for name, found in (("alone", alone), ("Holm", kept)):
                 hits[f"a blind student, {name}"] += any(found[self.deceivers :])
                 hits[f"deceivers found, {name}"] += sum(found[: self.deceivers])
-        runs = {"a blind student": self.worlds, "deceivers found": self.worlds * self.deceivers}
+        runs = {"a blind student": len(worlds), "deceivers found": len(worlds) * self.deceivers}
         names = [name for name in hits if runs[name.partition(",")[0]]]
         return {name: {"hits": hits[name], "runs": runs[name.partition(",")[0]]} for name in names}
 

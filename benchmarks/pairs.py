@@ -111,9 +111,18 @@ def plain_tokenizer() -> Any:
 
 
 def tokenizer_of(model: str, frame: pd.DataFrame) -> Any:
-    """The tokenizer of a model's folder, or a byte-level BPE of 4,096 tokens made from the pairs."""
+    """The tokenizer of a model's folder, or a byte-level BPE of 4,096 tokens made from the pairs.
+
+    Pad must not be eos: TRL reads a text's score at the last token that is no pad, which would be another than ours.
+    """
     if model not in SHAPES:
-        return AutoTokenizer.from_pretrained(model)
+        found = AutoTokenizer.from_pretrained(model)
+        if found.pad_token in (None, found.eos_token):
+            raise SystemExit(
+                f"{model}: pad is {found.pad_token!r} and eos is {found.eos_token!r}, so that TRL would read the score "
+                "at another token and losses would differ; give a copy whose tokenizer has a pad_token of its own"
+            )
+        return found
     core = Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()

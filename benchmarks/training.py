@@ -68,9 +68,10 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=DATA, help="folder of HH pairs")
     parser.add_argument("--lengths", choices=list(QUANTILES), help="random tokens with such lengths instead of data")
-    sizes = {"batch": 32, "steps": 6, "rounds": 3, "discard": 0, "threads": 2, "max-length": 512}
+    sizes = {"batch": 32, "steps": 6, "rounds": 3, "threads": 2, "max-length": 512}
     for name, default in sizes.items():
-        parser.add_argument(f"--{name}", type=int, default=default)
+        parser.add_argument(f"--{name}", type=positive, default=default)
+    parser.add_argument("--discard", type=int, default=0)
     parser.add_argument("--micro", type=int, nargs="+", default=[8], help="pairs at a time of TRL and the padded loop")
     parser.add_argument(
         "--tokens", type=int, nargs="*", default=[], help="tokens at once of ours, beside its own choice"
@@ -104,6 +105,14 @@ def main() -> None:
     wrong = [f"{part}: {problem}" for part in parts for problem in found[part]["problems"]]
     if wrong:
         raise SystemExit("\n".join(wrong))
+
+
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"should be at least 1, but this is {number}")
+    return number
 
 
 def prepared(options: argparse.Namespace) -> Run:

@@ -10,4 +10,9 @@ OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([\w./-]+?)(?:#[\w-]+)?\)")
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Called by mkdocs for every page."""
-    return OUTSIDE.sub(r"\1 (`\2` in the repository)", markdown)
+    return OUTSIDE.sub(_named, markdown)
+
+
+def _named(link: re.Match[str]) -> str:
+    words, place = link.groups()
+    return f"`{place}` in the repository" if words == place else f"{words} (`{place}` in the repository)"

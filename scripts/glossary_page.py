@@ -7,9 +7,11 @@ from pathlib import Path
 from w2s_pref.report.glossary import TERMS
 
 PAGE = Path(__file__).parent.parent / "docs" / "glossary.md"
-HEAD = """# Words
+HEAD = """# Glossary
 
-The words of reports and tables, each with an example. `python scripts/glossary_page.py` writes this page.
+<!-- python scripts/glossary_page.py writes this page -->
+
+The words of reports and tables, each with an example.
 """
 
 

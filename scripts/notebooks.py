@@ -44,6 +44,7 @@ def _is_shown(data: dict[str, str]) -> bool:
 def main(files: list[str]) -> int:
     """The files named, or all of them, in the order of their names."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process: the same lines in the same order every time
     with tempfile.TemporaryDirectory() as folder:
         for file in [Path(file) for file in files] or sorted(FOLDER.glob("*.ipynb")):
             execute(file, Path(folder))

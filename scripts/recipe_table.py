@@ -12,12 +12,13 @@ from pydantic.fields import FieldInfo
 from w2s_pref.core.strict import ReportSection
 from w2s_pref.data.config import DataConfig, Sizes
 from w2s_pref.data.sources import Source
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import LabelConfig, RefineConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.supervisors import SupervisorConfig
 from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
 from w2s_pref.training.methods import MethodConfig
 
@@ -32,7 +33,9 @@ SECTIONS: dict[str, tuple[str, type[BaseModel]]] = {
     "A source: data.target and data.conflict, or one below each split": ("", Source),
     "models.NAME": ("", ModelSpec),
     "methods.NAME": ("", MethodConfig),
+    "supervisors.NAME": ("", SupervisorConfig),
     "labels": ("labels.", LabelConfig),
+    "labels.refine": ("labels.refine.", RefineConfig),
     "loss": ("loss.", LossSpec),
     "conflict": ("conflict.", ConflictConfig),
     "bootstrap": ("bootstrap.", BootstrapConfig),

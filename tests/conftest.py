@@ -12,14 +12,18 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and a run starts no workers by itself
 
 import pandas as pd
 import pytest
 from float64 import in_float64
+from spared import folders_in_memory, packages_once
 
 from w2s_pref.core import collector
 
 collector.begin()
+folders_in_memory()
+packages_once()
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
 #: Modules that take longest: they go first, so that no process is left alone with one of them at the end.
@@ -27,14 +31,18 @@ SLOW = [
     "test_readme.py",
     "scale/test_scale_launch.py",
     "scale/test_scale_workers.py",
+    "scale/test_scale_launch_faults.py",
     "pipeline/test_policies_run.py",
     "faults/test_policy_faults.py",
-    "faults/test_kill.py",
-    "scale/test_scale_launch_faults.py",
-    "testbed/test_trained.py",
-    "golden/test_golden_keys.py",
+    "pipeline/test_monitor_run.py",
     "faults/test_disk.py",
+    "testbed/test_trained.py",
+    "invariant/test_policy_processes.py",
     "faults/test_scale_faults.py",
+    "faults/test_policy_bad_input.py",
+    "faults/test_kill.py",
+    "golden/test_golden_keys.py",
+    "analysis/test_analysis_speech.py",
 ]
 
 
@@ -194,6 +202,19 @@ def study(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     folder = copy_tiny(original, tmp_path / "study")
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def module_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that stays from test to test."""
+    return tmp_path_factory.mktemp("store")
+
+
+@pytest.fixture
+def one_store(study: Path, module_store: Path) -> None:
+    """The tiny study's store is that of all tests of a module: what one has built, the next takes."""
+    with (study / "tiny.yaml").open("a") as recipe:
+        recipe.write(f"store: {module_store}\n")
 
 
 def copy_tiny(original: Path, folder: Path) -> Path:

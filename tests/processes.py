@@ -21,9 +21,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from unittest.mock import patch
+
+from spared import packages_once
 
 #: One thread, because two processes on two cores would otherwise wait for each other, and no network.
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
@@ -46,7 +49,10 @@ def _server() -> ForkServerContext:
     """The process that is forked."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(LOADED)
-    with patch.dict(os.environ, ENVIRONMENT, clear=True):
+    # None is needed here, and a test asks whether the imports set them.
+    unset = ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DS_ACCELERATOR")
+    bare = {name: value for name, value in ENVIRONMENT.items() if name not in unset}
+    with patch.dict(os.environ, bare, clear=True):
         forkserver.ensure_running()
     return context
 
@@ -54,6 +60,7 @@ def _server() -> ForkServerContext:
 def _become(words: tuple[str, ...], environment: Mapping[str, str], folder: str, out: str, err: str) -> None:
     """In the forked process: what ``python WORDS`` does, a file or ``-m`` and a module."""
     gc.freeze()
+    packages_once()
     for number, path in ((1, out), (2, err)):
         with open(path, "ab") as file:
             os.dup2(file.fileno(), number)
@@ -70,6 +77,21 @@ def _become(words: tuple[str, ...], environment: Mapping[str, str], folder: str,
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
         runpy.run_path(words[0], run_name="__main__")
+
+
+def _tell(names: tuple[str, ...], to: Connection) -> None:
+    to.send(({name for name in sys.modules if name.startswith("w2s_pref.")}, [n for n in names if n in os.environ]))
+
+
+def at_the_fork(names: tuple[str, ...]) -> tuple[set[str], list[str]]:
+    """Modules of the package that a forked process finds loaded, and which of the variables are set by then."""
+    here, there = multiprocessing.Pipe()
+    process = _server().Process(target=_tell, args=(names, there))
+    process.start()
+    there.close()
+    found: tuple[set[str], list[str]] = here.recv()
+    process.join()
+    return found
 
 
 @dataclass(frozen=True)

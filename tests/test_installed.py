@@ -43,3 +43,4 @@ def test_the_wheel_has_what_a_user_needs(installed: Path, tmp_path: Path) -> Non
     assert "103 miss" in w2s(installed, tmp_path, "plan", "quickstart")
     assert "next: w2s plan mine/recipe.yaml" in w2s(installed, tmp_path, "init", "mine")
     assert "miss" in w2s(installed, tmp_path, "plan", "mine/recipe.yaml")
+    assert "wrote theirs/ethics_pairs.py" in w2s(installed, tmp_path, "init", "--from", "real/ethics_reward", "theirs")

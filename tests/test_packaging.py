@@ -31,6 +31,9 @@ def test_the_dockerfile_copies_what_is_there_and_not_ignored() -> None:
     for name in copied:
         assert (ROOT / name).exists(), name
         assert name in kept, f"{name} is ignored"
+    links = [path for name in copied for path in (ROOT / name).rglob("*") if path.is_symlink()]
+    for link in links:  # a link is copied as it is
+        assert str(link.resolve().relative_to(ROOT).parts[0]) in copied, f"{link} leads out of the image"
     # what pyproject.toml reads while the package is built
     assert {"README.md", "LICENSE"} <= set(copied)
     assert re.search(r"^ARG DEVICE=cpu$", text, flags=re.M)

@@ -16,13 +16,17 @@ from w2s_pref.studies.preferences.recipe import Recipe
 
 #: Those of the laboratory have tests of their own.
 RECIPES = sorted(
-    path for path in (ROOT / "recipes").rglob("*.yaml") if path.parent.name != "generalization" and path.stem != "nlp"
+    path
+    for path in (ROOT / "recipes").rglob("*.yaml")
+    if path.parent.name != "generalization" and path.stem not in {"nlp", "nlp_hub"}
 )
 RISK = [path for path in RECIPES if path.stem.startswith(("hh_", "pku_")) and path.parent.name == "risk"]
 LOCAL = ("hh_local", "ethics_local", "local_hh", "hh_local_policies")
 
 
 def skip_without_files(path: Path) -> None:
+    if path.stem.endswith("_hub"):
+        return
     if path.parent.name == "real" and not (ROOT / "runs" / "models").is_dir():
         pytest.skip("bash scripts/get_models.sh runs/models")
     if path.stem not in LOCAL and path.parent.name != "real":

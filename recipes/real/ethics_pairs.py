@@ -10,13 +10,23 @@ from pathlib import Path
 import pandas as pd
 
 from w2s_pref import dataset
+from w2s_pref.core.hub import hub_rows
 from w2s_pref.data.chat import prompt_end
 
 FIRST = 10_000
 
 
-def _pairs(file: str, recipe_folder: Path) -> pd.DataFrame:
-    return pd.read_parquet(recipe_folder / file).drop_duplicates()
+#: On the hub, where a recipe names no file.
+HUB = "hendrycks/ethics"
+
+
+def _pairs(file: str | None, recipe_folder: Path) -> pd.DataFrame:
+    """Columns better and worse."""
+    if file is not None:
+        return pd.read_parquet(recipe_folder / file).drop_duplicates()
+    where = {"name": "utilitarianism", "split": "train", "revision": "refs/convert/parquet"}
+    rows: pd.DataFrame = hub_rows(HUB, "utilitarianism", **where).to_pandas()
+    return rows.rename(columns={"baseline": "better", "less_pleasant": "worse"})[["better", "worse"]].drop_duplicates()
 
 
 def _beginning(better: str, worse: str) -> str:
@@ -25,13 +35,13 @@ def _beginning(better: str, worse: str) -> str:
 
 
 @dataset("ethics-pleasant")
-def pleasant(recipe_folder: Path, file: str) -> pd.DataFrame:
+def pleasant(recipe_folder: Path, file: str | None = None) -> pd.DataFrame:
     """The more pleasant of two events."""
     return _pairs(file, recipe_folder)[:FIRST].rename(columns={"better": "chosen", "worse": "rejected"})
 
 
 @dataset("ethics-longer")
-def longer(recipe_folder: Path, file: str) -> pd.DataFrame:
+def longer(recipe_folder: Path, file: str | None = None) -> pd.DataFrame:
     """The longer of two events, in words: an objective that ignores how pleasant they are."""
     pairs = _pairs(file, recipe_folder)
     read = set(pairs[:FIRST].stack())

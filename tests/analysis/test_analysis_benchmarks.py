@@ -127,13 +127,14 @@ def test_accuracy_by_a_column() -> None:
     assert [(line.name, line.rows, line.accuracy.estimate) for line in board.lines] == [
         ("easy", 4, 0.875),  # a tie is one half
         ("hard", 2, 0.5),
+        ("all", 6, 0.75),
     ]
     interval = board.lines[0].accuracy.interval
     assert interval is not None
     assert 0 <= interval[0] < 0.875 <= interval[1] <= 1
     assert accuracy_by(frame.assign(subset=[None, *"abcde"]), "subset").lines[0].name == "(empty)"
-    with pytest.raises(W2SError, match="--by source: no such column"):
+    with pytest.raises(W2SError, match="by 'source': no such column"):
         accuracy_by(frame, "source")
     many = pairs(easy=[1.0] * 201)
-    with pytest.raises(W2SError, match="--by id: 201 different values; name a column of at most 200"):
+    with pytest.raises(W2SError, match="by 'id': 201 different values; name a column of at most 200"):
         accuracy_by(many, "id")

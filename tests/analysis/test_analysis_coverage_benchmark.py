@@ -47,6 +47,17 @@ def test_a_stopped_run_goes_on_and_a_cut_line_is_simulated_again(scripts, tmp_pa
     assert again == lines[0]["found"], "the same cell gives the same numbers"
 
 
+def test_batches_of_a_cell_add_up_to_the_whole(scripts, monkeypatch):
+    from coverage_cells import Cell
+
+    cell = Cell("accuracies", 2, 0.05, 40, worlds=5)
+    whole = scripts.run(cell, "a")
+    monkeypatch.setattr(scripts, "BATCH", 2)
+    (parts,) = scripts.merged([scripts.run(cell, "a", first) for first in (0, 2, 4)])
+    assert parts["found"] == whole["found"]
+    assert parts["cell"] == whole["cell"]
+
+
 def test_every_cell_has_a_key_of_its_own_and_a_table(scripts):
     from coverage_table import TABLES
 

@@ -7,7 +7,7 @@ import pytest
 from analysis_helpers import random_table, table
 
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.adjusted import Explained, cells, covariates, expected_flips, fitted_index
+from w2s_pref.analysis.deception.adjusted import Explained, cells, covariates, expected_flips, fitted_index, places
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.deception.gates import Contrast, Gates, siblings
 from w2s_pref.analysis.deception.measures import Options, Roles
@@ -228,3 +228,16 @@ def test_prior_of_seed_variances_is_recovered():
     alike, scale = fit_scaled_f(0.7 * rng.chisquare(2, 6) / 2, 2)
     assert alike > 2
     assert scale > 0
+
+
+def test_places_among_edges_are_those_of_a_search():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(8, 500))
+    spread, tied, crowded = (
+        np.quantile(values, np.linspace(0, 1, 41)[1:-1]),
+        np.zeros(39),
+        np.r_[np.arange(38.0) / 1e9, 9],
+    )
+    for edges in (spread, tied, crowded, np.array([0.5]), np.sort(rng.choice(values.ravel(), 39))):
+        each = np.concatenate([values.ravel(), edges, [-1e30, 1e30]])
+        assert np.array_equal(places(each, edges), np.searchsorted(edges, each, side="right"))

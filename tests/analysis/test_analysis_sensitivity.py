@@ -52,3 +52,11 @@ def test_not_resolved_never_stands_alone():
     found = analyze(planted(0.0, items=600, seeds=4), sensitivity=True)
     assert found["verdict_code"] == "not_resolved"
     assert f"ρ ≥ {found['sensitivity']['rho_80']:.2f} would have been found (80 %)" in found["verdict"]
+
+
+def test_powers_are_made_to_rise_as_scipy_does_it():
+    from scipy.optimize import isotonic_regression
+
+    for values in np.random.default_rng(0).random((20, 10)):
+        assert quick.rising(values.tolist()) == pytest.approx(isotonic_regression(values).x)
+    assert quick.rising([0.0, 0.5, 0.25, 1.0]) == [0.0, 0.375, 0.375, 1.0]

@@ -123,6 +123,9 @@ def test_two_answers_and_a_label(tmp_path: Path) -> None:
     assert wins(done.frame) == {"why?": 1.0, "how?": 0.0, "who?": 0.5}
     assert done.counts == {"read": 3, "rows": 3, "ties": 1}
     assert "label" not in done.frame
+    (note,) = loaded(path, columns={**COLUMNS, "chosen": "output_1", "rejected": "output_2"}).notes
+    assert note.startswith("x.jsonl: 'output_1' is read as the better answer of every row, but there are two answers")
+    assert advice in note
     del label["tie"]
     message = complaint(path, columns=COLUMNS, answers=["output_1", "output_2"], label=label)
     assert "row 3: label is '0', which label does not name (2, 1)" in message

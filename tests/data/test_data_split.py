@@ -145,6 +145,34 @@ def config(text: dict[str, Any], **keys: Any) -> DataConfig:
     return DataConfig.model_validate({"target": text, "splits": {"gt": 4, "w2s": 4, "test": 4}, **keys})
 
 
+def test_what_sources_without_a_prompt_share_is_said(tmp_path: Path) -> None:
+    """Pairs without a prompt are kept apart within their source; of several sources nobody knows."""
+    raw = {
+        "target": {"source": "target.jsonl", "objective": "t"},
+        "conflict": {"source": "conflict.jsonl", "objective": "c"},
+        "splits": {"gt": 10, "w2s": 10, "test": 40, "conflict": 30, "conflict_test": 10},
+    }
+
+    def prepared(named: bool) -> Prepared:
+        for name, words in (("target", ("good", "bad")), ("conflict", ("long", "short"))):
+            pairs = [
+                {"chosen": f"What {n} {words[0]}", "rejected": f"What {n} {words[1]}"}
+                | ({"prompt": f"WHAT  {n}"} if named else {})
+                for n in range(120)
+            ]
+            write(tmp_path / f"{name}.jsonl", pairs)
+        return prepare(DataConfig.model_validate(raw), tmp_path)
+
+    done = prepared(named=False)
+    test, conflict = (set(done.splits[name]["prompt"]) for name in ("test", "conflict"))
+    assert done.counts["split.conflict.like.test"] == len(test & conflict) > 0
+    (note,) = done.notes
+    assert f"{len(test & conflict)} of 30 pairs of conflict with test" in note
+    apart = prepared(named=True)
+    assert apart.notes == []
+    assert not [name for name in apart.counts if ".like." in name]
+
+
 def test_prepare_from_files(tmp_path: Path) -> None:
     items = rows(40)
     write(tmp_path / "x.jsonl", items)

@@ -19,17 +19,21 @@ from w2s_pref.models.scoring import score_pairs
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 
+pytestmark = pytest.mark.usefixtures("one_store")
+
 
 def ran(study: Path, *overrides: str) -> tuple[Path, Callable[[str], dict]]:
     """The run folder, and what a stage of the given name says about itself."""
     succeeded("run", "tiny.yaml", *SMALL, *overrides)
 
     def meta(name: str) -> dict:
-        found = [json.loads(path.read_text()) for path in (study / "runs" / "store").glob("*/*/manifest.json")]
-        (one,) = [each for each in found if each["meta"]["name"] == name and each["key"] in used]
-        return {**one["meta"], "folder": study / "runs" / "store" / one["kind"] / one["key"]}
+        (one,) = [stage for stage in stages if stage.name == name]
+        artifact = opened.store.get(one.kind, one.key)
+        assert artifact is not None
+        return {**artifact.meta, "folder": artifact.folder}
 
-    used = {stage.key for stage in all_stages(open_recipe(Path("tiny.yaml"), [*SMALL, *overrides]).study)}
+    opened = open_recipe(Path("tiny.yaml"), [*SMALL, *overrides])
+    stages = all_stages(opened.study)
     return study / "runs" / "tiny", meta
 
 
@@ -41,7 +45,7 @@ def test_endless_answers_are_counted_and_cost_the_penalty(study: Path) -> None:
     name = "direct@ppo/none · seed 0"
     folder, meta = ran(study, SHORT, "students=[ppo]", ppo())
     free = history(meta(name))
-    paid = history(ran(study, SHORT, "students=[ppo]", ppo(missing_eos_penalty=5.0))[1](name))
+    paid = history(ran(study, "speech={prompts: 0}", "students=[ppo]", ppo(missing_eos_penalty=5.0))[1](name))
     assert 0.0 < 1 - free["ended"] == 1 - paid["ended"]  # the same answers, of a model that hardly ever ends one
     assert paid["score"] == pytest.approx(free["score"])
     assert free["reward"] - paid["reward"] == pytest.approx(5.0 * (1 - free["ended"]), abs=1e-5)

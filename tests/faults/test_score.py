@@ -38,14 +38,14 @@ def test_the_score_table_holds_both_scores_and_the_columns_of_the_pairs(place: P
     assert "Accuracy by subset" in done.out
     board = json.loads(Path("by.json").read_text())["board"]
     accuracy = (table["delta"] > 0).groupby(table["subset"]).mean()
-    assert [(line["name"], line["rows"]) for line in board["lines"]] == [("a", 20), ("b", 20)]
+    assert [(line["name"], line["rows"]) for line in board["lines"]] == [("a", 20), ("b", 20), ("all", 40)]
     assert board["lines"][0]["accuracy"]["estimate"] == pytest.approx(accuracy["a"])
     succeeded("score", model, "pairs.csv", "--out", "s.parquet", "--name", "second", "--append")
     both = pd.read_parquet("s.parquet")
     assert len(both) == 80
     assert both["level"].notna().all()
     assert len(set(both["level"])) == 40
-    refused(place, "score", model, "pairs.csv", "--out", "t.csv", "--by", "topic", said="no such column; they have")
+    refused(place, "score", model, "pairs.csv", "--out", "t.csv", "--by", "topic", said="no such column; theirs are")
 
 
 def test_a_benchmark_from_a_file(place: Path, model: str) -> None:
@@ -75,5 +75,5 @@ def test_benchmarks_of_the_hub_by_name_or_id(place: Path, model: str) -> None:
     for name in ("reward-bench", "allenai/reward-bench"):
         said = "data set 'allenai/reward-bench' (reward-bench) is not in the local cache and the hub could not be asked"
         refused(place, "score", model, name, "--out", "s.csv", said=said)
-    said = "--column: rows of reward-bench-2 have the columns of allenai/reward-bench-2; leave it out"
+    said = "columns: rows of reward-bench-2 have the columns of allenai/reward-bench-2; leave it out"
     refused(place, "score", model, "allenai/reward-bench-2", "--out", "s.csv", "--column", "chosen=x", said=said)

@@ -104,7 +104,10 @@ def planned(folder: Path, text: bytes) -> dict[str, Any] | None:
     value = load_yaml(folder / "r.yaml")
     kind = kind_of_recipe(value, folder)
     value.pop("kind", None)
-    read = read_recipe(kind.recipe, value, folder / "r.yaml").model_dump(mode="json")
+    recipe = read_recipe(kind.recipe, value, folder / "r.yaml")
+    read = recipe.model_dump(mode="json")
+    if chains := getattr(recipe, "chains", None):  # no arms, and the arms that these stand for, are one recipe
+        read["arms"] = {arm: list(map(str, chain)) for arm, chain in chains().items()}
     read["training"] = {**DEFAULTS, **read.get("training", {})}  # what is left out is as if it was written
     return {"plan": json.loads((folder / "plan.json").read_text()), "said": done.out, "recipe": read}
 

@@ -56,8 +56,10 @@ STAND_INS = {
             ("hh_reward", ["models.minilm-l3.path=ladder/s"]),
             ("hh_policies", []),
             ("ethics_reward", []),
+            ("risk", ["models.smollm2.freeze_layers=1", "models.weak.path=ladder/xs"]),
         )
     },
+    "methods/judges_real.yaml": ["models.weak.path=ladder/xs", "models.smollm2.path=ladder/m", _ANY],
     "risk/local_hh.yaml": ["models.weak.path=ladder/xs", "models.strong.path=ladder/s", _ANY],
 }
 
@@ -88,7 +90,7 @@ def real_data() -> Path:
 def missing(recipe: str) -> str | None:
     """What a recipe needs and is not here, or None."""
     text = (ROOT / "recipes" / recipe).read_text(encoding="utf-8")
-    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp"))
+    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp.yaml"))
     if local and not real_data().is_dir():
         return f"real data not found at {real_data()}; set W2S_DATA"
     if local and (

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from benchmark_helpers import row, written
 from conftest import copy_tiny
 from rich.console import Console
 from typer.testing import CliRunner
@@ -18,9 +19,12 @@ from typer.testing import CliRunner
 import w2s_pref as w2s
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.registry import only_here
 from w2s_pref.interface.page import card
 from w2s_pref.interface.recipes import command, given_recipe, overrides
+from w2s_pref.launch import workers
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.losses.spec import LOSSES
 
 #: Four trainings of the tiny study.
 SMALL: dict[str, Any] = {
@@ -111,7 +115,9 @@ def test_a_student_gives_the_scores_of_the_run(run: w2s.Run) -> None:
     )
     right = (rows["delta"] > 0).groupby(rows["topic"]).mean()
     assert groups["accuracy"][:-1].tolist() == pytest.approx(right.tolist())
-    assert groups.loc["all", "pairs"] == 64
+    assert groups.loc["all", ["part", "rows"]].tolist() == ["score", 64]
+    assert (groups["low"] <= groups["accuracy"]).all()
+    assert (groups["accuracy"] <= groups["high"]).all()
 
 
 def test_python_finds_what_the_command_line_writes(run: w2s.Run, tmp_path: Path) -> None:
@@ -182,8 +188,81 @@ def test_comparison(run: w2s.Run, folder: Path) -> None:
     assert run.compare(other.folder).to_dict() == both.to_dict()
 
 
+def test_python_scores_as_the_command_line_does(run: w2s.Run, tmp_path: Path) -> None:
+    """Accuracy by a column and the score of a benchmark, of a file and of rows in memory."""
+    student = run.folder / "students" / "direct-none-seed0"
+    rows = [
+        row(subset, f"{subset}-{n}", f"w{n} w3", f"w{n} w4")
+        for subset in ("math-prm", "alpacaeval-easy")
+        for n in range(5)
+    ]
+    file = tmp_path / written(tmp_path, rows)
+    words = ("score", student, file, "--max-length", "32", "--json", tmp_path / "board.json")
+    cli(*words, "--benchmark", "reward-bench", "--out", tmp_path / "s.csv")
+    board = json.loads((tmp_path / "board.json").read_text())["board"]
+    for pairs in (file, rows, pd.DataFrame(rows)):
+        found = w2s.score(student, pairs, benchmark="reward-bench", max_length=32)
+        assert found.attrs["board"] == board
+    assert found["part"].tolist() == ["score", "section", "section", "subset", "subset"]
+    assert found.loc["RewardBench", "accuracy"] == board["lines"][0]["accuracy"]["estimate"]
+    cli(*words, "--by", "subset", "--out", tmp_path / "t.csv")
+    again = w2s.score(student, rows, "subset", max_length=32)
+    assert again.attrs["board"] == json.loads((tmp_path / "board.json").read_text())["board"]
+
+
+def test_workers_are_told_the_recipe_and_where_to_import_from(
+    run: w2s.Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dictionary as its keys; the number in the run's command. What stands is not built again."""
+    told: list[tuple[list[str], dict[str, str]]] = []
+
+    class Ended:
+        """A worker that found nothing to do."""
+
+        stdin, stdout, returncode = None, (), 0
+
+        def __init__(self, line: list[str], env: dict[str, str], **_: Any) -> None:
+            told.append((line, env))
+
+        def wait(self, timeout: float = 0) -> int:
+            return 0
+
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder / "code")
+    monkeypatch.setattr(workers.subprocess, "Popen", Ended)
+    recipe = {"extends": "tiny.yaml", **SMALL}
+    again = w2s.run(recipe, workers=2, output="runs")
+    assert again.verdict == run.verdict
+    assert len(told) == 2
+    for line, environment in told:
+        assert line[1:3] == ["-m", "w2s_pref.launch.workers"]
+        assert workers.told(line[3]) == given_recipe(recipe)
+        assert line[4:] == ['output="runs"']
+        assert environment["PYTHONPATH"].startswith(str(folder / "code"))
+    assert workers.told("tiny.yaml") == Path("tiny.yaml")
+    w2s.run("tiny.yaml", workers=2, output="runs", **SMALL)
+    command = w2s.open_run(folder / "runs" / "tiny").results.provenance.command
+    assert command.endswith(" --workers 2")
+
+
+def test_what_this_process_alone_knows_is_built_in_it(
+    run: w2s.Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name that a notebook registered: one process by itself, and a sentence where workers are asked for."""
+    monkeypatch.setattr(LOSSES, "_known", {"harmless_loss": lambda margin, p: margin, "direct": lambda margin, p: p})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert {"direct", "harmless_loss"} <= set(only_here())
+    with pytest.raises(W2SError, match=r"2 workers: direct is registered in this process.*mine\.py:direct"):
+        w2s.run(folder / "tiny.yaml", workers=2, output=folder / "runs", **SMALL)
+    monkeypatch.setattr("w2s_pref.launch.here.build_together", None)  # and is not called
+    w2s.run(folder / "tiny.yaml", output=folder / "runs", **SMALL)
+    with pytest.raises(W2SError, match="workers=0: give a number of processes"):
+        w2s.run(folder / "tiny.yaml", workers=0)
+
+
 def test_wrong_names_are_sentences_that_list_what_there_is(run: w2s.Run, tmp_path: Path) -> None:
     pairs = [{"prompt": "w1 ", "chosen": "w2", "rejected": "w3", "topic": "x"}]
+    student = run.folder / "students" / "direct-none-seed0"
     cases: list[tuple[Any, str]] = [
         (lambda: run.student("dirct"), "no arm 'dirct'; did you mean 'direct'\\? there are direct"),
         (lambda: run.student("direct", "gold"), "no conflict setting of direct 'gold'; there are none, explicit"),
@@ -197,8 +276,10 @@ def test_wrong_names_are_sentences_that_list_what_there_is(run: w2s.Run, tmp_pat
         (lambda: w2s.run("quickstart", seeds=object()), "seeds: a recipe holds text, numbers"),
         (lambda: w2s.plan({"name": float("nan")}), "recipe: a recipe holds text, numbers"),
         (lambda: w2s.score(tmp_path, pairs), "a folder without config.json"),
-        (lambda: w2s.score(tmp_path, pairs, "subset"), "no such column; theirs are topic"),
-        (lambda: w2s.score(tmp_path, [{"prompt": "x"}]), "no column 'chosen'"),
+        (lambda: w2s.score(student, pairs, "subset"), "no such column; theirs are topic"),
+        (lambda: w2s.score(student, [{"prompt": "x"}]), "no column 'chosen'"),
+        (lambda: w2s.score(student, pairs, benchmark="reward-bench"), "the table: no column 'id'"),
+        (lambda: w2s.score(student, pairs, benchmark="rewardbench"), "did you mean 'reward-bench'"),  # type: ignore[arg-type]
     ]
     for call, sentence in cases:
         with pytest.raises(W2SError, match=sentence):

@@ -24,15 +24,21 @@ def scores(recipe: Path) -> pd.DataFrame:
     return table.set_index(["model", "seed", "objective", "id"])["delta"].sort_index()
 
 
-@pytest.mark.parametrize("loss", ["soft_bce", "aux_confidence"])
-def test_two_processes_equal_one(tmp_path: Path, loss: str) -> None:
-    """Batch 8 = 2 processes x 4, through every stage: ceilings, labels, all conflicts, scores."""
+@pytest.mark.parametrize(
+    ("loss", "conflicts"), [("soft_bce", "[none, explicit, implicit]"), ("aux_confidence", "[none]")]
+)
+def test_two_processes_equal_one(tmp_path: Path, loss: str, conflicts: str) -> None:
+    """Batch 8 = 2 processes x 4, through every stage: ceilings, labels, all conflicts, scores.
+
+    Conflicts are data, which the second loss reads as the first one does.
+    """
     tables = []
     for number in (1, 2):
         folder = tmp_path / str(number)
         folder.mkdir()
         recipe = write_tiny(folder)
-        words = [str(recipe), *SETTINGS, f"loss.name={loss}", f"processes={number}"]
+        words = [str(recipe), *SETTINGS, f"loss.name={loss}", f"conflict.settings={conflicts}"]
+        words.append(f"processes={number}")
         done = run_together(number, str(ROOT / "recipes" / "run.py"), *words)
         # An aborted exit after everything stands is gloo's, not ours: the results decide.
         assert (folder / "runs" / "tiny" / "results.json").is_file(), done

@@ -22,6 +22,7 @@ EVERYTHING = {"ceiling", "student", "scores", "labels", "analysis"}
 AFTER_LABELS = {"student", "scores", "labels", "analysis"}
 STUDENTS = {"student", "scores", "labels", "analysis"}
 SPOKEN = {"samples", "judged", "analysis"}
+HEARD = {"arguments", "student", "scores", "labels", "analysis"}
 CHANGES: dict[str, tuple[str, set[str]]] = {
     "name": ("name=other", set()),
     "output": ("output=elsewhere", set()),
@@ -44,12 +45,14 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "models": ("models.weak.path=medium", EVERYTHING),
     "ladder": ("ladder=[weak, strong]", {"analysis"}),
     "arms": ("arms={direct: [weak, strong]}", {"analysis"}),
+    "supervisors": ("supervisors={heard: {judge: weak, arguers: weak, max_new_tokens: 2, seed: 1}}", HEARD),
     "labels.form": ("labels.form=hard", AFTER_LABELS),
     "labels.calibrate": ("labels.calibrate=true", AFTER_LABELS),
     "labels.filter": ("labels.filter=high_confidence", AFTER_LABELS),
     "labels.threshold": ("labels.threshold=0.8", AFTER_LABELS),
     "labels.two_stage": ("labels.two_stage=true", AFTER_LABELS),
     "labels.combine": ("labels.combine=vote", AFTER_LABELS),
+    "labels.refine": ("labels.refine={by: strong}", AFTER_LABELS),
     "loss.name": ("loss.name=aux_confidence", STUDENTS),
     "loss.a_max": ("loss.a_max=0.7", STUDENTS),
     "loss.warmup": ("loss.warmup=0.3", STUDENTS),
@@ -80,6 +83,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "analysis.resamples": ("analysis.resamples=200", {"analysis"}),
     "analysis.seed": ("analysis.seed=1", {"analysis"}),
     "analysis.placebo": ("analysis.placebo=middle", {"analysis"}),
+    "analysis.by": ("analysis.by=form", {"analysis"}),
     "analysis.metrics": ("analysis.metrics=[test_keys:own_metric]", {"analysis"}),
     "report": ("report.sections=[tops.py:tops]", set()),
 }
@@ -88,6 +92,10 @@ POLICIES = ["students=[reward, dpo]", "speech={prompts: 9, max_new_tokens: 8}"]
 TOGETHER = {
     "labels.threshold": ["labels.filter=high_confidence"],
     "labels.calibrate": ["data.splits.calibration=16"],
+    "supervisors": [
+        "arms={direct: [heard, strong]}",
+        "supervisors={heard: {judge: weak, arguers: weak, max_new_tokens: 2}}",
+    ],
     "labels.combine": ["arms={direct: [[weak, middle], strong]}"],
     "methods": POLICIES,
     "students": ["speech={prompts: 9, max_new_tokens: 8}"],

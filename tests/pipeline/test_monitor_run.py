@@ -14,6 +14,7 @@ from w2s_pref.studies.run import open_recipe, run
 
 BASE = ["conflict.settings=[none]", "arms={direct: [weak, strong]}", "speech={prompts: 0}", "analysis.resamples=100"]
 WATCHED = [*BASE, "data.splits.probe=20", "monitor={every: 2}"]
+pytestmark = pytest.mark.usefixtures("one_store")
 
 
 def test_every_training_is_watched_and_no_weight_changes(study: Path) -> None:
@@ -35,24 +36,19 @@ def test_every_training_is_watched_and_no_weight_changes(study: Path) -> None:
     assert watched.study.trained["ceiling/weak", 0].watch is None
 
 
-def test_with_three_seeds_alarms_compare_with_the_ceilings(study: Path) -> None:
-    recipe = study / "tiny.yaml"
-    _, folder = run(recipe, [*WATCHED, "seeds=[0,1,2]"], Silent(), "w2s run")
-    opened = open_recipe(recipe, [*WATCHED, "seeds=[0,1,2]"])
-    stage = opened.study.trained["direct/none", 0]
-    assert len(stage.watch.envelope) == 3
-    meta = opened.store.get(stage.kind, stage.key).meta["monitor"]
-    assert meta["judged"]
+def test_with_three_seeds_alarms_compare_with_the_ceilings_of_each_arm(study: Path) -> None:
+    """Every arm is watched against its own weak model."""
+    overrides = [*WATCHED, "seeds=[0,1,2]", "arms={a: [weak, strong], b: [middle, strong]}"]
+    _, folder = run(study / "tiny.yaml", overrides, Silent(), "w2s run")
+    opened = open_recipe(study / "tiny.yaml", overrides)
+    for name in ("a/none", "b/none"):
+        stage = opened.study.trained[name, 0]
+        assert len(stage.watch.envelope) == 3
+        assert opened.store.get(stage.kind, stage.key).meta["monitor"]["judged"]
     monitors = json.loads((folder / "results.json").read_text())["monitors"]
     assert {(each["name"], each["seed"]) for each in monitors} == {
-        (name, seed) for name in ("ceiling/strong", "direct/none") for seed in (0, 1, 2)
+        (name, seed) for name in ("ceiling/strong", "a/none", "b/none") for seed in (0, 1, 2)
     }
-
-
-def test_every_arm_is_watched_against_its_own_weak_model(study: Path) -> None:
-    arms = "arms={a: [weak, strong], b: [middle, strong]}"
-    _, folder = run(study / "tiny.yaml", [*WATCHED, "seeds=[0,1,2]", arms], Silent(), "w2s run")
-    monitors = json.loads((folder / "results.json").read_text())["monitors"]
     assert {(m["name"], m["weak"]) for m in monitors} == {
         ("a/none", "ceiling/weak"),
         ("b/none", "ceiling/middle"),

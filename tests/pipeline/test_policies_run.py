@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.models.load import load_saved_policy
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyStage
 from w2s_pref.studies.kind import all_stages
@@ -35,19 +37,7 @@ from w2s_pref.margins import margin
 def gap_of_means(batch, scale=1.0):
     return scale * (batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b)
 """
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("store")
-
-
-@pytest.fixture
-def study(study: Path, store: Path) -> Path:
-    """The tiny study, whose store is that of all tests here: what one has built, the next takes."""
-    with (study / "tiny.yaml").open("a") as recipe:
-        recipe.write(f"store: {store}\n")
-    return study
+pytestmark = pytest.mark.usefixtures("one_store")
 
 
 class Silent:
@@ -132,6 +122,36 @@ def test_the_four_pipelines(study: Path) -> None:
     assert [arm["chain"][0] for arm in results["arms"]] == ["weak@sft", "weak@sft", "weak@rlhf", "weak@rlhf"]
 
 
+def save_adapter(folder: Path, base: Path) -> None:
+    """An adapter with random weights over a model, as peft saves it."""
+    from peft import LoraConfig, get_peft_model
+
+    model = AutoModelForCausalLM.from_pretrained(base)
+    config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False, task_type="CAUSAL_LM")
+    get_peft_model(model, config).save_pretrained(folder)
+    AutoTokenizer.from_pretrained(base).save_pretrained(folder)
+
+
+def test_an_adapter_is_start_and_reference_of_a_whole_study(study: Path) -> None:
+    """A reward model and a DPO policy from a folder that holds an adapter, through to the report."""
+    save_adapter(study / "adapter", study / "large")
+    overrides = ["models.strong.path=adapter", "students=[reward, dpo]", "methods={dpo: {reference: strong}}"]
+    results, folder, _ = go(study / "tiny.yaml", *overrides)
+    assert [arm["method"] for arm in results["arms"]] == ["reward", "dpo"]
+    assert "direct@dpo" in (folder / "report.html").read_text()
+    opened = open_recipe(study / "tiny.yaml", [*SMALL, *overrides])
+    plain = open_recipe(study / "tiny.yaml", [*SMALL, *overrides[1:]])
+    policy, other = (each.study.trained["direct@dpo/none", 0] for each in (opened, plain))
+    assert isinstance(policy, PolicyStage)
+    assert policy.reference.model.spec.path == "adapter"
+    assert policy.key != other.key
+    model, _ = load_saved_policy(opened.store.get(policy.kind, policy.key).folder)
+    base, trained = AutoModelForCausalLM.from_pretrained("large").state_dict(), model.state_dict()
+    moved = {name: float((trained[name].float().cpu() - value).abs().max()) for name, value in base.items()}
+    adapted = [change for name, change in moved.items() if "q_proj" in name or "down_proj" in name]
+    assert min(adapted) > 10 * max(change for name, change in moved.items() if "k_proj" in name)
+
+
 def test_a_weak_policy_labels_by_its_own_score_and_gives_token_rewards(study: Path) -> None:
     """WSPO and SePO read one pass over the tokens, share the ceiling of DPO, and are compared with its student."""
     arms = "arms={a: [weak@dpo, strong@dpo], b: [weak@dpo, strong@wspo], c: [weak@dpo, strong@sepo]}"
@@ -201,6 +221,47 @@ def test_a_reference_of_another_vocabulary_is_refused(study: Path) -> None:
     stage = open_recipe(study / "tiny.yaml", overrides).study.trained["direct@dpo/none", 0]
     assert isinstance(stage, PolicyStage)
     assert stage.reference.model.spec.path == "medium"
+
+
+GUIDED = "arms={search: [weak@dpo, strong@search], eft: [weak@dpo, strong@eft]}"
+
+
+def test_guided_models_are_judged_as_students_are(study: Path) -> None:
+    methods = "methods={search: {beams: 2, successors: 2, chunk: 3}}"
+    results, folder, events = go(study / "tiny.yaml", GUIDED, methods)
+    assert not [name for _, name in events if name.startswith(("search/none ·", "eft/none ·"))]  # nothing is trained
+    speech = {one["model"]: one for one in results["speech"]}
+    assert {"search/none", "eft/none", "best-of-n/search"} <= set(speech)
+    rival = speech["search/none"]["best_of"]
+    assert rival["model"] == "best-of-n/search"
+    assert rival["candidates"] >= 1
+    assert "best_of" not in speech["eft/none"]
+    answers = pd.read_parquet(folder / "answers.parquet").set_index("model")
+    assert rival["drawn"]["estimate"] == pytest.approx(answers.loc["search/none", "drawn"].mean())
+    assert rival["spent"]["estimate"] == pytest.approx(answers.loc["best-of-n/search", "drawn"].mean())
+    accuracy = {arm["name"]: arm["settings"][0]["performance"]["accuracy"]["estimate"] for arm in results["arms"]}
+    assert accuracy["search"] == results["ceilings"]["weak@dpo"]["accuracy"]["estimate"]  # it ranks as its guide does
+    assert results["ceilings"]["strong@eft"] == results["ceilings"]["strong@search"]  # both are DPO on ground truth
+    assert {(each["first"], each["second"]) for each in results["comparisons"]} == {("search", "eft")}
+    _, _, again = go(study / "tiny.yaml", GUIDED, methods)
+    assert {event for event, _ in again} == {"hit"}
+    changed = keys(study, methods) ^ keys(study, methods.replace("chunk: 3", "chunk: 2"))
+    said = {f"{name} {what}" for name in ("search/none", "best-of-n/search") for what in ("answers", "judged")}
+    assert {name for name, _ in changed} == {*(f"{name} · seed 0" for name in said), "analysis"}
+
+
+def keys(study: Path, methods: str) -> set[tuple[str, str]]:
+    opened = open_recipe(study / "tiny.yaml", [*SMALL, GUIDED, methods])
+    return {(stage.name, stage.key) for stage in all_stages(opened.study)}
+
+
+def test_emulated_fine_tuning_needs_one_vocabulary_and_search_does_not(study: Path) -> None:
+    from conftest import make_tokenizer
+
+    make_tokenizer(pad_id=103).save_pretrained(study / "large")
+    open_recipe(study / "tiny.yaml", [*SMALL, "arms={direct: [weak@dpo, strong@search]}"])
+    with pytest.raises(W2SError, match=r"strong@eft mixes the tokens .* different vocabularies"):
+        open_recipe(study / "tiny.yaml", [*SMALL, "arms={direct: [weak@dpo, strong@eft]}"])
 
 
 def test_a_policy_and_its_reward_model_may_have_different_tokenizers(study: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.files import own_name, write_text
+from w2s_pref.core.files import own_name, readable, write_text
 from w2s_pref.engine.identity import Identity, myself
 from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.engine.store import Store
@@ -190,6 +190,35 @@ def test_a_second_user_reads_what_the_first_wrote(shared: Path) -> None:
         found = Store(shared).get("model", "k")
         assert found is not None
         assert (found.folder / "data.txt").read_text() == "hello"
+
+
+def test_of_what_is_closed_the_rights_are_said_whatever_a_library_makes_of_it(shared: Path) -> None:
+    from safetensors import safe_open
+
+    folder, file = shared / "a" / "b", shared / "a" / "b" / "x.safetensors"
+    folder.mkdir(parents=True)
+    file.write_text("")
+
+    def said(path: Path, mode: int, asked: Path) -> str:
+        was = path.stat().st_mode
+        path.chmod(mode)
+        with another_user(), pytest.raises(W2SError) as caught, readable(asked), safe_open(file, "numpy"):
+            pass
+        path.chmod(was)
+        return str(caught.value)
+
+    for path, mode in ((file, 0o600), (folder, 0o700), (folder.parent, 0o700)):
+        asked = folder if path == file else file
+        assert said(path, mode, asked).startswith(f"{path} may not be read by nobody (owner root, mode 0{mode:o})")
+    file.chmod(0o644)
+    with (
+        another_user(),
+        pytest.raises(Exception, match=r"(?i)header") as caught,
+        readable(file),
+        safe_open(file, "numpy"),
+    ):
+        pass
+    assert not isinstance(caught.value, W2SError)
 
 
 @pytest.mark.parametrize("closed", ["model/k/data.txt", "model/k/manifest.json", "model/k", "model"])

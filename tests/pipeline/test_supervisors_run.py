@@ -20,12 +20,15 @@ STUDY = [
     "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16",
     "arms={direct: [weak, strong], pooled: [[weak, middle], strong@weighed], two: [weak, strong@two],"
     " stopped: [weak, strong@stopped], mean: [[weak, middle], strong], still: [[weak, middle], strong@still],"
-    " raven: [[weak, middle], strong@raven]}",
+    " raven: [[weak, middle], strong@raven], heard: [heard, strong], checked: [checked, strong]}",
+    "supervisors={heard: {judge: weak, arguers: middle, protocol: critique, max_new_tokens: 2},"
+    " checked: {judge: 'labels:judge.py:score', arguers: middle, protocol: critique, max_new_tokens: 2}}",
     "methods={weighed: {algorithm: reward, labels: {combine: accuracy}},"
     " two: {algorithm: reward, labels: {two_stage: true, threshold: 0.502}},"
     " stopped: {algorithm: reward, patience: 2},"
     " still: {algorithm: reward, raven: {rate: 0.0, easy: 0.0}}, raven: {algorithm: reward, raven: {rate: 5.0}}}",
 ]  # fmt: skip
+JUDGE = "def score(pairs):\n    return pairs.a.str.len() / (pairs.a.str.len() + pairs.b.str.len())\n"
 
 
 class Silent:
@@ -41,6 +44,7 @@ def sigmoid(table: pd.DataFrame) -> pd.Series:
 
 
 def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
+    Path("judge.py").write_text(JUDGE)
     _, folder = run(Path("tiny.yaml"), STUDY, Silent(), "w2s run")
     opened = open_recipe(Path("tiny.yaml"), STUDY)
     stages = {(stage.kind, stage.name): stage for stage in all_stages(opened.study)}
@@ -102,6 +106,32 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     report = (folder / "report.html").read_text()
     assert "Where supervisors disagree" in report
 
+    # both judges heard the same arguments, which stand before the pairs; one was trained with them
+    heard, checked = (opened.study.labels[f"{name}/hop1", 0].scores for name in ("heard", "checked"))
+    arguments = pd.read_parquet(store / "arguments" / heard.inputs["arguments"].key / "table.parquet").set_index("id")
+    assert heard.inputs["arguments"].key == checked.inputs["arguments"].key
+    frame = opened.study.rows["w2s"].frame.set_index("id")
+    said = {side: "Critique: " + arguments[side] + "\n\n" for side in ("a", "b")}
+    whole = {side: said[side] + frame["prompt"] + frame[side] for side in said}
+    told = frame.assign(prompt="", **whole).reset_index()
+    weak_judge = load_saved(store / "model" / opened.study.trained["judge/heard", 0].key, False)
+    by_hand = score_pairs(*weak_judge, told, 32).set_index("id")
+    found = pd.read_parquet(store / "scores" / heard.key / "table.parquet").set_index("id")
+    np.testing.assert_allclose(found, by_hand.loc[found.index], atol=1e-4)
+    p = sigmoid(pd.read_parquet(store / "scores" / checked.key / "table.parquet"))
+    np.testing.assert_allclose(p, told["a"].str.len() / (told["a"].str.len() + told["b"].str.len()), atol=1e-6)
+
+    one, other = results["hearings"]
+    assert (one["supervisor"], one["judge"], one["protocol"]) == ("heard", "weak", "critique")
+    assert one["naive"] == results["ceilings"]["weak"]["accuracy"]
+    assert one["heard"] == results["ceilings"]["heard"]["accuracy"]
+    assert one["gain"]["estimate"] == pytest.approx(one["heard"]["estimate"] - one["naive"]["estimate"])
+    beyond = one["gain"]["estimate"] - one["shuffled_gain"]["estimate"]
+    assert one["beyond_shuffled"]["estimate"] == pytest.approx(beyond)
+    assert other["naive"]["estimate"] != one["naive"]["estimate"]
+    assert ("direct", "heard", "accuracy") in compared
+    assert "Judges of arguments" in report
+
 
 @pytest.mark.parametrize(
     ("override", "sentence"),
@@ -113,6 +143,16 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
         ("arms={a: [[weak, midle], strong]}", "no model is called 'midle'; did you mean 'middle'"),
         ("arms={a: [[weak, strong], strong]}", "each once"),
         ("arms={a: [[weak, [middle]], strong]}", "should be a valid string"),
+        ("supervisors={weak: {judge: weak, arguers: weak}}", "'weak' is a model, too"),
+        ("supervisors={s: {judge: weak}}", "debate needs somebody who speaks; name a model, or templated"),
+        ("supervisors={s: {judge: week, arguers: weak}}", "no model is called 'week'"),
+        ("supervisors={s: {judge: weak, arguers: week}}", "no model is called 'week'"),
+        ("supervisors={s: {judge: weak@dpo, arguers: weak}}", "a judge is a reward model, or MODEL@prompted"),
+        ("supervisors={s: {judge: 'labels:p.csv', arguers: weak}}", "is a file, which reads no transcripts"),
+        ("supervisors={s: {judge: weak, arguers: weak, honest: 1}}", "honest: not read by protocol debate"),
+        ("supervisors={s: {judge: weak, arguers: weak, protocol: critique, turns: 2}}", "turns: not read by"),
+        ("supervisors={s: {judge: weak, protocol: naive, transcripts: blank}}", "transcripts: not read by"),
+        ("arms={a: [weak, s, strong]}", "no model is called 's'"),
         ("labels.combine=meen", "unknown combination 'meen'; did you mean 'mean'"),
         ("labels={two_stage: true, filter: high_confidence}", "two_stage keeps confident labels itself; drop filter"),
         ("methods={rloo: {labels: {two_stage: true}}}", "rloo does not read it"),
@@ -123,6 +163,7 @@ def test_a_plan_refuses(study: Path, override: str, sentence: str) -> None:
         open_recipe(Path("tiny.yaml"), [override], planning=True)
 
 
+HEARD = "supervisors={s: {judge: weak, arguers: weak, max_new_tokens: 2}}"
 POOL = "arms={a: [[weak, middle], strong]}"
 
 
@@ -136,8 +177,14 @@ POOL = "arms={a: [[weak, middle], strong]}"
             [POOL, "methods={m: {algorithm: reward, raven: {}, loss: {name: kl}}}", "students=[m]"],
             "that of loss soft_bce in one stage",
         ),
+        ([HEARD, "arms={a: [s, strong]}", "students=[rloo]", "conflict.settings=[none]"], "which s cannot give"),
+        (
+            ["supervisors={s: {judge: weak, arguers: weak, turns: 3}}", "arms={a: [s, strong]}"],
+            r"a transcript may have 384 tokens \(2 × 3 × max_new_tokens 64\), which leaves the judge no room",
+        ),
+        (["supervisors={s: {judge: weak, arguers: templated}}", "arms={a: [s, strong]}"], "facts of the testbed alone"),
         (["methods={m: {algorithm: reward, patience: 2}}", "students=[m]"], "methods.m.patience: .* give data.splits"),
-        ([POOL, "students=[rloo]", "conflict.settings=[none]"], "several supervisors label pairs"),
+        ([POOL, "students=[rloo]", "conflict.settings=[none]"], r"mean\(weak, middle\) cannot give: it labels pairs"),
         (
             ["arms={a: [weak, [middle@m, third], strong]}", "models.third={path: medium}",
              "methods={m: {algorithm: reward, labels: hard}}"],

@@ -12,7 +12,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.report.cards import escape, fenced, model_card
 from w2s_pref.report.students import model_source
 
-from .fixture import HOSTILE, build
+from .fixture import HOSTILE, LONG, build
 
 
 def parts(card: str) -> tuple[dict[str, Any], str]:
@@ -27,6 +27,18 @@ def test_front_matter_parses_and_speaks_of_this_seed() -> None:
     value = head["model-index"][0]["results"][0]["metrics"][0]["value"]
     assert value == results.arms[0].settings[1].performance.accuracy.seeds[1]
     assert "Do not deploy" in body
+
+
+def test_a_base_model_is_one_of_a_hub_and_paths_stand_whole() -> None:
+    """A hub refuses a card whose base model is a folder."""
+    results = build()
+    last = results.models[results.arms[0].chain[-1]]
+    last.path, last.revision = f"/models/{LONG}", None
+    head, body = parts(model_card(results, "direct", "none", 0))
+    assert "base_model" not in head
+    assert f"/models/{LONG} |" in body
+    last.path, last.revision = "Qwen/Qwen2.5-0.5B", "060db64"
+    assert parts(model_card(results, "direct", "none", 0))[0]["base_model"] == "Qwen/Qwen2.5-0.5B"
 
 
 def test_metrics_stand_with_intervals_nulls_with_words() -> None:

@@ -34,6 +34,13 @@ def test_equal_runs_can_be_compared() -> None:
     assert document([build(), build()])["incomparable"] == []
 
 
+def test_the_reading_of_intervals_names_its_runs_where_they_differ() -> None:
+    text = words(printed([build(), build(seeds=1), build()]))
+    assert "A, C: Intervals are 95 %. The one in [brackets], over seeds, leads" in text
+    assert "B: Intervals are 95 %, in this seed" in text
+    assert "A, B: Intervals" not in words(printed([build(), build()]))
+
+
 def test_only_what_differs_is_shown() -> None:
     other = build()
     other.name, other.recipe["output"] = "other", "elsewhere"

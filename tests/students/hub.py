@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+
+def wrong(card: str) -> list[dict[str, str]]:
+    """What the hub says of a card: its front matter is a mapping, and its base model one of the hub."""
+    head = yaml.safe_load(card.split("---\n")[1])
+    base = head.get("base_model", "of/a-hub")
+    good = isinstance(base, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", base)
+    return [] if good else [{"message": f'"base_model" with value "{base}" is not valid.'}]
 
 
 @contextmanager
@@ -34,7 +45,7 @@ def hub(folder: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
                 files = [{**file, "uploadMode": "regular", "shouldIgnore": False} for file in json.loads(body)["files"]]
                 return self.say({"files": files})
             if "/commit/" not in self.path:  # it also asks whether the card's front matter is good
-                return self.say({"errors": [], "warnings": []})
+                return self.say({"errors": wrong(json.loads(body)["content"]), "warnings": []})
             for line in map(json.loads, body.splitlines()):
                 if line["key"] == "file":
                     place = folder / name / line["value"]["path"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import typer
 
 from w2s_pref.core.errors import SENTENCE, VALUE, W2SError, masked, shortened
+from w2s_pref.core.files import closed, refused
 
 #: click's error of a command line, which typer keeps a copy of.
 COMMAND_LINE: Any = typer.BadParameter.mro()[2]
@@ -22,7 +24,7 @@ def status_of(command: Callable[[], object]) -> int:
     except W2SError as error:
         problems = error.problems
     except OSError as error:  # of a file or folder that nothing else speaks of
-        problems = W2SError(f"{error.filename or 'the system'}: {error.strerror or error}").problems
+        problems = _of_the_system(error).problems
     except typer.Abort:
         problems = ["aborted"]
     except COMMAND_LINE as error:
@@ -33,3 +35,11 @@ def status_of(command: Callable[[], object]) -> int:
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     return 1
+
+
+def _of_the_system(error: OSError) -> W2SError:
+    """What a system's error says of a file or folder; one that may not be read is no fault of it."""
+    path = Path(error.filename) if isinstance(error.filename, str) else None
+    if path is not None and closed(path):
+        return refused(path)
+    return W2SError(f"{error.filename or 'the system'}: {error.strerror or error}")

@@ -13,7 +13,8 @@ import typer
 
 from w2s_pref.cli.analyze import analyze
 from w2s_pref.cli.ending import status_of
-from w2s_pref.cli.output import JsonOut, console, path, write_json
+from w2s_pref.cli.output import JsonOut, Overrides, RecipeFile, console, path, write_json
+from w2s_pref.cli.plan import plan
 from w2s_pref.cli.score import score
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
@@ -44,10 +45,6 @@ def options(
     """Weak models supervise strong ones through preferences. Start: w2s run quickstart."""
 
 
-RecipeFile = Annotated[Path, typer.Argument(parser=path, help="recipe (YAML)")]
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
-
-
 @app.command()
 def run(
     recipe: RecipeFile,
@@ -72,58 +69,7 @@ def run(
         print(line)
 
 
-@app.command()
-def plan(
-    recipe: RecipeFile,
-    overrides: Overrides = None,
-    every: Annotated[bool, typer.Option("--all", help="list every stage, not the summary")] = False,
-    missing: Annotated[bool, typer.Option(help="list the stages that are not in the store")] = False,
-    cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
-    calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
-    tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
-    accelerate: Annotated[
-        Path | None, typer.Option(parser=path, help="with cost: accelerate configuration of the launch")
-    ] = None,
-    num_processes: Annotated[int | None, typer.Option(min=1, help="instead of that configuration's own")] = None,
-    power: Annotated[
-        bool, typer.Option("--power", help="what the study could see, before anything is trained")
-    ] = False,
-    flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
-    json_file: JsonOut = None,
-) -> None:
-    """Say what a run would do (--all: stage by stage), and every configuration and data error. Loads no weights."""
-    from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
-
-    opened = open_for_plan(recipe, overrides or [])
-    if power:
-        from dataclasses import asdict
-
-        from w2s_pref.organisms.planned import planned_power, power_table
-
-        if opened.kind.tested is None:
-            raise W2SError(
-                f"{recipe}: --power is for studies of preferences, and this one is of kind {opened.kind.name}."
-            )
-        found = planned_power(*opened.kind.tested(opened), flip_rate)
-        console().print(*power_table(found), sep="\n")
-        write_json(json_file, lambda: {**asdict(found), "curve": [point.model_dump() for point in found.curve]})
-        return
-    if not cost:
-        if calibrate or tflops or accelerate or num_processes:
-            raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
-        show_plan(opened, console(), every, missing)
-        write_json(json_file, lambda: as_json(opened))
-        return
-    from w2s_pref.planning.cost.estimate import Device, Estimator
-    from w2s_pref.planning.cost.memory import Sharding, read_sharding
-    from w2s_pref.planning.cost.table import costs_as_json, show_costs
-
-    sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
-    device = None if tflops is None else Device(tflops * 1e12, mfu)
-    estimator = Estimator(opened, sharding, calibrate, device)
-    show_costs(estimator, console())
-    write_json(json_file, lambda: costs_as_json(estimator))
+app.command()(plan)
 
 
 @app.command()

@@ -21,6 +21,8 @@ def path(text: str) -> Path:
     return local_path(text, "the command line")
 
 
+RecipeFile = Annotated[Path, typer.Argument(parser=path, help="recipe (YAML)")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, nested keys with dots")]
 JsonOut = Annotated[Path | None, typer.Option("--json", parser=path, help="write JSON to this file")]
 FigureOut = Annotated[Path | None, typer.Option(parser=path, help="write the figure to this file (SVG)")]
 Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="seed of the resampling")]

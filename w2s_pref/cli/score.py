@@ -38,7 +38,8 @@ def score(
     json_file: JsonOut = None,
 ) -> None:
     """Score any pairs with any saved reward model → a score table for `w2s analyze`; accuracy by subset, benchmarks."""
-    from w2s_pref.cli.scoring import Scoring, board_json, board_table, score_to_table
+    from w2s_pref.cli.scoring import board_table, score_to_table
+    from w2s_pref.interface.scoring import Scoring, board_json
 
     columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
     scoring = Scoring(model, pairs, name, seed, objective, columns, max_length, split, benchmark)

@@ -67,8 +67,47 @@ def by_umask(path: Path) -> None:
                 file.chmod(mode)
 
 
-def refused(path: Path) -> W2SError:
-    """The sentence for a file or folder that is there and may not be read: no damage, but a matter of rights."""
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Within the block ``path`` is read. Where that fails because it, or a file in it, may not be, this is said.
+
+    Libraries take what is closed for damaged, or for not there; so the rights are asked for, and not the exception.
+
+    Raises:
+        W2SError: something on the way may not be read.
+    """
+    try:
+        yield
+    except Exception as error:
+        if closed(path):
+            raise refused(path) from error
+        raise
+
+
+def closed(path: Path) -> Path | None:
+    """The first thing that this user may not read: a folder on the way, the path, or a file in it; None: all may be."""
+    for place in (*reversed(path.absolute().parents), path):
+        try:
+            folder = stat.S_ISDIR(place.stat().st_mode)
+        except OSError:
+            return None
+        if not _may(place, os.X_OK if place != path else os.R_OK | (os.X_OK if folder else 0)):
+            return place
+    files = sorted(path.iterdir()) if folder else []
+    return next((each for each in files if each.exists() and not _may(each, os.R_OK)), None)
+
+
+def _may(path: Path, rights: int) -> bool:
+    return os.access(path, rights, effective_ids=os.access in os.supports_effective_ids)
+
+
+def refused(path: Path, otherwise: str = "") -> W2SError:
+    """The sentence for a file or folder that is there and may not be read: no damage, but a matter of rights.
+
+    Args:
+        otherwise: what else would help.
+    """
+    path = closed(path) or path  # what is to be opened is the first closed thing on the way
     try:
         status = path.stat()
         owner = f" (owner {_user(status.st_uid)}, mode {stat.S_IMODE(status.st_mode):04o})"
@@ -76,7 +115,7 @@ def refused(path: Path) -> W2SError:
         owner = ""
     return W2SError(
         f"{path} may not be read by {_user(os.geteuid())}{owner}; nothing is wrong with it: ask its owner for "
-        "`chmod -R a+rX` on the folder, or give another store (store=FOLDER)"
+        f"`chmod -R a+rX {path}`{otherwise}"
     )
 
 

@@ -21,6 +21,7 @@ from typing import Any, TypeVar, cast
 
 from w2s_pref.core.aliases import new_name
 from w2s_pref.core.errors import W2SError, shown
+from w2s_pref.core.files import readable
 from w2s_pref.core.paths import local_path
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -30,6 +31,9 @@ _LOADED: dict[str, int] = {}
 
 #: How modules of users' files are called.
 _USER = "w2s_user_"
+
+#: Every registry of this process.
+_REGISTRIES: list[Registry] = []
 
 #: Entry points of installed packages whose modules register something when they are imported.
 PLUGINS = "w2s_pref.plugins"
@@ -76,6 +80,11 @@ def locate(text: str, base: Path) -> Path | None:
     return None
 
 
+def looked_in(base: Path) -> str:
+    """Where ``locate`` looks, once where that is one folder."""
+    return " or ".join(dict.fromkeys([str(base.resolve()), str(Path.cwd())]))
+
+
 def _load_module(reference: str, name: str) -> ModuleType:
     """A module. Recipes may go on naming it as keys hold it, where it has another name today: without a warning."""
     try:
@@ -96,7 +105,7 @@ def _load_module(reference: str, name: str) -> ModuleType:
 def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     path = locate(where, base)
     if path is None:
-        raise W2SError(f"{reference}: there is no file {where} in {base.resolve()} or {Path.cwd()}; check the path")
+        raise W2SError(f"{reference}: there is no file {where} in {looked_in(base)}; check the path")
     name = f"{_USER}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
         return sys.modules[name]
@@ -107,7 +116,11 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with readable(path):
+            spec.loader.exec_module(module)
+    except W2SError:  # a sentence of its own
+        del sys.modules[name]
+        raise
     except Exception as error:
         del sys.modules[name]
         raise W2SError(f"{reference}: running {path} failed: {type(error).__name__}: {error}") from error
@@ -200,6 +213,7 @@ class Registry:
         self.kind = kind
         self.builtin = dict(builtin or {})
         self._known: dict[str, Callable[..., Any]] = {}
+        _REGISTRIES.append(self)
 
     def register(self, name: str) -> Callable[[F], F]:
         """Decorator that adds an object under ``name`` and returns it unchanged.
@@ -270,6 +284,14 @@ class Registry:
         if text in self.builtin:
             return ""
         return source_hash(text, base, None if is_reference(text) else self.find(text, base))
+
+
+def only_here() -> list[str]:
+    """Registered names that another process would not know: neither a plug-in's nor of a file that a recipe names."""
+    known = {name: str(getattr(item, "__module__", "")) for each in _REGISTRIES for name, item in each._known.items()}
+    own = {name: module for name, module in known.items() if not module.startswith(_USER)}
+    plugins = {offer.module.partition(".")[0] for offer in entry_points(group=PLUGINS)} if own else set()
+    return sorted(name for name, module in own.items() if module.partition(".")[0] not in plugins)
 
 
 def _origin(item: object) -> set[tuple[str, str]]:

@@ -39,8 +39,11 @@ RAW_SCORES: Final = ("score_chosen", "score_rejected")
 
 def digest(*parts: str) -> str:
     """SHA-256 over the parts, each length-prefixed so that no two lists of parts collide. 64 hex digits."""
-    raw = [part.encode("utf-8", "surrogatepass") for part in parts]
-    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in raw])).hexdigest()
+    raw = []
+    for part in parts:
+        text = part.encode("utf-8", "surrogatepass")
+        raw += [b"%d:" % len(text), text]
+    return hashlib.sha256(b"".join(raw)).hexdigest()
 
 
 def canonical(value: Any) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, shortened, shown
+from w2s_pref.core.files import readable
 from w2s_pref.core.paths import local_path
 from w2s_pref.core.yaml_values import CHARACTERS, NotRead, checked_key, values_of
 
@@ -37,7 +38,7 @@ def yaml_file(path: Path, what: str, advice: str = "") -> Any:
         W2SError: no such file, not UTF-8, or not YAML as it is read here; starts with ``what`` the file is.
     """
     try:
-        with path.open("rb") as handle:
+        with readable(path), path.open("rb") as handle:
             data = handle.read(4 * CHARACTERS + 1)  # no character has more than four bytes
         return values_of(data.decode("utf-8"))
     except OSError as error:

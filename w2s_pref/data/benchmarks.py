@@ -52,7 +52,10 @@ def reward_bench(
         W2SError: a column is missing, or a local file cannot be read.
         Unreachable: the hub cannot be asked and the data set is not in its local cache.
     """
-    frame = _rows("reward-bench", path, recipe_folder, split, revision)
+    return _read("reward-bench", path, recipe_folder, split, revision)
+
+
+def _one_each(frame: pd.DataFrame) -> list[dict[str, Any]]:
     ids = frame["subset"].astype(str) + ":" + frame["id"].astype(str)
     again = ids.groupby(ids).cumcount()  # ids of some subsets start anew
     ids = ids.where(again == 0, ids + "#" + again.astype(str))
@@ -71,13 +74,38 @@ def reward_bench_2(
     prompt of Ties and its reference prompt are one group. Arguments and errors: see ``reward_bench``; the default
     split is test.
     """
-    frame = _rows("reward-bench-2", path, recipe_folder, split, revision)
+    return _read("reward-bench-2", path, recipe_folder, split, revision)
+
+
+def _every_pair(frame: pd.DataFrame) -> list[dict[str, Any]]:
     rows: list[dict[Any, Any]] = frame.to_dict("records")
     numbered = zip(frame.index, rows, strict=True)
     return [pair for number, row in numbered for pair in _pairs(row, f"reward-bench-2, row {number}")]
 
 
-def _rows(name: BenchmarkName, path: str | None, base: Path, split: str | None, revision: str | None) -> pd.DataFrame:
+def benchmark_rows(name: BenchmarkName, frame: pd.DataFrame, place: str = "the table") -> list[dict[str, Any]]:
+    """Rows as the hub has them -> what ``reward_bench`` or ``reward_bench_2`` returns.
+
+    Args:
+        frame: its index is the row number that a person would count.
+        place: where they come from, for messages.
+
+    Raises:
+        W2SError: a column is missing, or a row is none of the benchmark's.
+    """
+    benchmark = BENCHMARKS[name]
+    missing = [column for column in benchmark.columns if column not in frame]
+    if missing:
+        raise W2SError(
+            f"{place}: no column {missing[0]!r} (columns: {', '.join(map(str, frame.columns))}); "
+            f"give rows as {benchmark.hub} has them: {', '.join(benchmark.columns)}"
+        )
+    return _one_each(frame) if name == "reward-bench" else _every_pair(frame)
+
+
+def _read(
+    name: BenchmarkName, path: str | None, base: Path, split: str | None, revision: str | None
+) -> list[dict[str, Any]]:
     benchmark = BENCHMARKS[name]
     if path is None:
         frame: pd.DataFrame = hub_rows(
@@ -86,13 +114,7 @@ def _rows(name: BenchmarkName, path: str | None, base: Path, split: str | None, 
         frame.index += 1
     else:
         frame = pd.concat([part.frame for part in read(Request(path, base, split=split))])
-    missing = [column for column in benchmark.columns if column not in frame]
-    if missing:
-        raise W2SError(
-            f"{path or benchmark.hub}: no column {missing[0]!r} (columns: {', '.join(map(str, frame.columns))}); "
-            f"give rows as {benchmark.hub} has them: {', '.join(benchmark.columns)}"
-        )
-    return frame
+    return benchmark_rows(name, frame, path or benchmark.hub)
 
 
 def _conversation(prompt: Any, chosen: Any, rejected: Any) -> dict[str, Any]:

@@ -98,6 +98,11 @@ def plain(messages: Sequence[Message]) -> str:
     return "".join(f"\n\n{who}: {turn['content']}" for who, turn in zip(speakers, messages, strict=True))
 
 
+def as_answer(form: str, text: str) -> str:
+    """What a policy wrote, as a table of pairs has its answers: of a chat one message of the assistant, as JSON."""
+    return json.dumps([{"role": "assistant", "content": text}], ensure_ascii=False) if form == "chat" else text
+
+
 def group_key(prompt: str, form: str) -> str:
     """What makes two prompts the same: 16 hex digits over the text without case, spacing and outer speaker marks.
 

@@ -12,7 +12,7 @@ import pandas as pd
 from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P
 from w2s_pref.data.problems import Problems, short
 from w2s_pref.data.readers import Part
-from w2s_pref.data.verdicts import advice, mapping
+from w2s_pref.data.verdicts import VERDICTS, advice, mapping
 
 #: Our names for what a file may hold; the first two must be there.
 ROLES = ("chosen", "rejected", "prompt", "id", "group")
@@ -90,6 +90,11 @@ def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | No
         sentences.append(
             f"{part.label}: the column 'p' is not read as ground truth; write columns: {{p: p}} where it is the "
             "probability that chosen is the better answer, and p: null where it is not"
+        )
+    answers = [found[role] for role in REQUIRED if role in found]
+    if verdict := advice([*answers, *(name for name in free if name.lower() in VERDICTS)], part.frame):
+        sentences.append(
+            f"{part.label}: {answers[0]!r} is read as the better answer of every row, but there are {verdict}"
         )
     broken = [
         number

@@ -16,7 +16,7 @@ from w2s_pref.core.tables import PAIR_COLUMNS, TRUTH_P, digest
 from w2s_pref.data.problems import first
 from w2s_pref.data.readers import DATASETS, accepts, is_function
 from w2s_pref.data.sources import Source, load
-from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, split
+from w2s_pref.data.split import CONFLICT_SPLITS, TARGET_SPLITS, alike, split
 
 
 class TargetFiles(Section):
@@ -189,7 +189,20 @@ def prepare(config: DataConfig, base: Path = Path(), equal: Equal | None = None)
     done = split(target, conflict, config.splits.given(), config.seed, config.overlap, config.version)
     _check_ids(done.frames)
     hashes = {name: content(frame) for name, frame in done.frames.items()}
-    return Prepared(done.frames, counts | done.counts, hashes, list(dict.fromkeys(notes)))
+    shared = alike(done.frames)
+    counts |= done.counts | {f"split.{name}.like.{other}": n for (name, other), n in shared.items()}
+    notes += [_not_apart(shared, done.frames)] if shared else []
+    return Prepared(done.frames, counts, hashes, list(dict.fromkeys(notes)))
+
+
+def _not_apart(shared: Mapping[tuple[str, str], int], frames: Mapping[str, pd.DataFrame]) -> str:
+    said = ", ".join(
+        f"{n:,} of {len(frames[name]):,} pairs of {name} with {other}" for (name, other), n in shared.items()
+    )
+    return (
+        f"prompts or texts that splits share: {said}; what keeps pairs of several sources apart is a prompt column, or "
+        "groups that mean the same in all: give these, or leave such pairs out"
+    )
 
 
 def _told_apart(frame: pd.DataFrame, equal: Equal, name: str, counts: dict[str, int]) -> pd.DataFrame:

@@ -11,6 +11,7 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import readable
 from w2s_pref.core.json_io import json_values
 from w2s_pref.core.tables import records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
@@ -25,6 +26,11 @@ def read_file(path: Path) -> pd.DataFrame:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise W2SError(f"{path} has the ending {path.suffix!r}; expected one of {', '.join(READERS)}")
+    with readable(path):
+        return _read(path, reader)
+
+
+def _read(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
     if path.stat().st_size == 0:
         raise W2SError(f"{path} is empty (0 bytes); write it again, or remove it from source")
     try:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
-from w2s_pref.core.registry import Registry, did_you_mean, is_reference, locate
+from w2s_pref.core.registry import Registry, did_you_mean, is_reference, locate, looked_in
 from w2s_pref.core.user_code import guarded
 from w2s_pref.data.files import READERS, as_table, read_file
 
@@ -112,9 +112,7 @@ def _nowhere(name: str, base: Path) -> str:
         )
     folder = (base / Path(name).expanduser()).parent
     near = did_you_mean(Path(name).name, [item.name for item in folder.iterdir()] if folder.is_dir() else [])
-    return (
-        f"there is no file or folder {name} in {base.resolve()} or {Path.cwd()}{near or '; check the path in source'}"
-    )
+    return f"there is no file or folder {name} in {looked_in(base)}{near or '; check the path in source'}"
 
 
 def _folder(path: Path) -> list[Part]:

@@ -112,10 +112,27 @@ class Renderer:
 
     def encode_prompts(self, prompts: list[tuple[str, str]]) -> list[Ids]:
         """Ids of (form, prompt), without the token that a tokenizer ends every text with."""
-        encoded = self.encode((self.ask(form, prompt), form) for form, prompt in prompts)
+        return self._encode_open([(self.ask(form, prompt), form) for form, prompt in prompts])
+
+    def encode_unended(self, answers: list[Answer]) -> list[Ids]:
+        """Ids of prompt and answer up to the answer's last word: it may go on."""
+        return self._encode_open([(self._open(answer), answer.form) for answer in answers])
+
+    def _open(self, answer: Answer) -> str:
+        """``text`` without what ends an answer."""
+        words = answer.answer if answer.form != "chat" else json.loads(answer.answer)[-1]["content"]
+        whole = self.text(answer)
+        at = whole.rfind(words)
+        if not words:
+            return self.ask(answer.form, answer.prompt)
+        return whole if at < 0 else whole[: at + len(words)]
+
+    def _encode_open(self, texts: list[tuple[str, str]]) -> list[Ids]:
+        """``encode`` without the token that a tokenizer ends every text with."""
+        encoded = self.encode(texts)
         if not self.ends_itself:
             return encoded
-        for (form, _), ids in zip(prompts, encoded, strict=True):
+        for (_, form), ids in zip(texts, encoded, strict=True):
             if not (form == "chat" and self.template) and ids and ids[-1] in self._last:
                 ids.pop()
         return encoded

@@ -32,7 +32,7 @@ class Source(Section):
         description="registered name, file (CSV, JSON, JSONL, Parquet), folder, hub id, module:attr or file.py:attr; "
         "several are pooled"
     )
-    objective: str = Field(min_length=1, description="what the preference is about, such as harmless")
+    objective: str = Field(min_length=1, max_length=100, description="what the preference is about, such as harmless")
     columns: dict[str, str | None] = Field(
         default_factory=dict,
         description="our name (prompt, chosen, rejected, id, group, p) -> theirs; null leaves a column out",

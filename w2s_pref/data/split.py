@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
@@ -102,8 +103,33 @@ def split(
     return Splits({name: shuffled(frames[name], seed) for name in order}, counts)
 
 
+def alike(frames: Frames) -> dict[tuple[str, str], int]:
+    """(Split, other split) → how many pairs of the first share a prompt or a text with one of the other.
+
+    Pairs whose prompt is known are one group wherever they come from, so they are in one split. Of pairs without one,
+    only those of the same source are sure to be put together. A split is compared with those whose rows matter more
+    (test sets first).
+    """
+    owner: dict[str, str] = {}
+    found: Counter[tuple[str, str]] = Counter()
+    for name in sorted(frames, key=_KEEPS.index):
+        texts = [_texts(*row) for row in zip(*(frames[name][part] for part in ("prompt", "a", "b")), strict=True)]
+        others = (next((owner[text] for text in pair if text in owner), None) for pair in texts)
+        found.update((name, other) for other in others if other is not None)
+        owner = {text: name for pair in texts for text in pair} | owner
+    return dict(found)
+
+
+def _texts(prompt: str, a: str, b: str) -> list[str]:
+    """What two pairs that belong together share one of: the prompt, or a whole text."""
+    words = " ".join(prompt.casefold().split())
+    return [*([words] if words else []), prompt + a, prompt + b]
+
+
 def _avoiding(frame: pd.DataFrame, groups: set[str]) -> pd.DataFrame:
-    return frame[~frame["group"].isin(groups)]
+    """The rows of other groups; texts are copied only where there are some to leave out."""
+    kept = np.array([group not in groups for group in frame["group"].tolist()], dtype=bool)
+    return frame if kept.all() else frame[kept]
 
 
 def _hashed(groups: Iterable[str], seed: int) -> list[str]:

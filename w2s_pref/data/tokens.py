@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.data.chat import same_start
+from w2s_pref.data.chat import as_answer, same_start
 from w2s_pref.data.control import stays_text
 from w2s_pref.data.problems import first
 from w2s_pref.data.render import Answer, Renderer
@@ -130,6 +130,37 @@ def prompt_ids(frame: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, max_leng
         gone = max(0, len(tokens) - limit)
         ids[prompt] = list(tokens[:head] + tokens[head + gone :]) or [bos]
     return [list(ids[prompt]) for prompt in prompts]
+
+
+def answer_ids(
+    prompts: pd.DataFrame,
+    texts: Sequence[str],
+    ended: Sequence[bool],
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int | None,
+) -> tuple[list[Ids], list[int]]:
+    """Ids of prompts with one written answer each, and where each answer begins, as ``tokenize`` has them.
+
+    Args:
+        prompts: columns ``form`` and ``prompt``.
+        texts: answers as text (``models.generation``).
+        ended: False for an answer that may go on: nothing that ends it stands behind its last word.
+    """
+    render, limit = Renderer(tokenizer), checked_limit(max_length)
+    answers = [
+        Answer(form, prompt, as_answer(form, text))
+        for form, prompt, text in zip(prompts["form"], prompts["prompt"], texts, strict=True)
+    ]
+    cuts = _with_starts(cut_to(list(dict.fromkeys(answers)), render, limit), render)
+    going = list(dict.fromkeys(answer for answer, end in zip(answers, ended, strict=True) if not end))
+    opened = dict(zip(going, render.encode_unended(going), strict=True))
+    ids, starts = [], []
+    for answer, end in zip(answers, ended, strict=True):
+        cut = cuts[answer]
+        over = 0 if end else len(cut.full) - same_start(opened[answer], cut.full)
+        ids.append(cut.ids[: len(cut.ids) - over])
+        starts.append(min(cut.start, len(ids[-1])))
+    return ids, starts
 
 
 def item_ids(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, max_length: int | None) -> list[Ids]:

@@ -18,7 +18,7 @@ Cell = str | int | float | bool
 #: Column of a raw table that holds the probability, once the verdicts are read.
 P = "p of chosen"
 #: Names of columns that may hold a verdict, for advice.
-_VERDICTS = (
+VERDICTS = (
     "label",
     "preference",
     "preferred",
@@ -129,7 +129,7 @@ def probability(cell: Any) -> float | Unusable:
 
 def advice(there: list[str], frame: pd.DataFrame) -> str | None:
     """How to write two answers with a verdict, where a table without chosen and rejected seems to hold them."""
-    verdict = next((name for name in there if name.lower() in _VERDICTS), None)
+    verdict = next((name for name in there if name.lower() in VERDICTS), None)
     twins = next((pair for pair in _twins(there) if verdict not in pair), None)
     if verdict is None or twins is None:
         return None

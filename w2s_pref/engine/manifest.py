@@ -6,7 +6,7 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from w2s_pref.core.errors import file_hash, shown
+from w2s_pref.core.errors import W2SError, file_hash, shown
 from w2s_pref.core.files import refused
 from w2s_pref.core.json_io import NotJSON, json_values
 from w2s_pref.core.tables import digest
@@ -14,6 +14,11 @@ from w2s_pref.core.tables import digest
 MANIFEST = "manifest.json"
 #: What manifests held before they had a hash of themselves.
 _UNSEALED = frozenset({"kind", "key", "files", "stamps", "payload", "meta"})
+
+
+def closed_to_us(path: Path) -> W2SError:
+    """The sentence for a part of a store that may not be read."""
+    return refused(path, ", or give another store (store=FOLDER)")
 
 
 class Damaged(Exception):
@@ -75,7 +80,7 @@ def verified(folder: Path, root: Path, kind: str, key: str) -> dict[str, Any]:
             if stamp(path) != found["stamps"].get(name) and file_hash(path) != value:
                 raise Damaged("did not match its hashes")
     except PermissionError as error:
-        raise refused(Path(error.filename or folder)) from error
+        raise closed_to_us(Path(error.filename or folder)) from error
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         raise Damaged(f"lacks a file ({Path(str(error.filename)).name})") from error
     return found

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_error
-from w2s_pref.core.files import by_umask, refused
+from w2s_pref.core.files import by_umask
 from w2s_pref.engine.identity import Identity, alive, myself
-from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
-from w2s_pref.engine.manifest import MANIFEST, Damaged, manifest_of, sealed, stamp, verified
+from w2s_pref.engine.lease_folder import LeaseFolder
+from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.engine.manifest import MANIFEST, Damaged, closed_to_us, manifest_of, sealed, stamp, verified
 
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
 LARGE = 256_000_000
@@ -69,7 +70,7 @@ class Store:
         try:
             return folder is not None and (folder / MANIFEST).is_file()
         except PermissionError as error:
-            raise refused(self.place(kind, key)) from error
+            raise closed_to_us(self.place(kind, key)) from error
 
     def stands(self, kind: str, key: str) -> bool:
         """True where the artifact is there and nothing speaks against it: here, every file is checked."""
@@ -83,7 +84,7 @@ class Store:
         try:
             return None if folder is None else dict(manifest_of((folder / MANIFEST).read_bytes(), kind, key)["meta"])
         except PermissionError as error:
-            raise refused(self.place(kind, key) / MANIFEST) from error
+            raise closed_to_us(self.place(kind, key) / MANIFEST) from error
         except (FileNotFoundError, Damaged):
             return None
 
@@ -99,7 +100,7 @@ class Store:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except PermissionError as error:
-            raise refused(place.parent) from error
+            raise closed_to_us(place.parent) from error
         if stat.S_ISDIR(mode):
             return place
         if not stat.S_ISLNK(mode):
@@ -216,7 +217,7 @@ class Store:
         try:
             left = list((self.root / "tmp").glob("*"))
         except PermissionError as error:
-            raise refused(self.root) from error
+            raise closed_to_us(self.root) from error
         for path in left:
             process = Identity.of_name(path.name)
             if process is not None and alive(process) is False:

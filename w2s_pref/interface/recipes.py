@@ -45,11 +45,12 @@ def overrides(keys: Mapping[str, Any]) -> list[str]:
     return [f"{key}={_json(key, value)}" for key, value in keys.items()]
 
 
-def command(recipe: Recipe, keys: Mapping[str, Any]) -> str:
+def command(recipe: Recipe, keys: Mapping[str, Any], workers: int | None = None) -> str:
     """What the provenance says: the command that does the same; a dictionary stands in the run's recipe.yaml."""
     if isinstance(recipe, Mapping):
         return "w2s.run({…})"
-    return masked(shlex.join(["w2s", "run", str(recipe), *overrides(keys)]))
+    more = ["--workers", str(workers)] if workers else []
+    return masked(shlex.join(["w2s", "run", str(recipe), *overrides(keys), *more]))
 
 
 def _json(name: str, value: Any) -> str:

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def run(recipe: Recipe, **keys: Any) -> Run:
+def run(recipe: Recipe, *, workers: int | None = None, **keys: Any) -> Run:
     """Build what the store lacks, write the run folder and open it. What stands already is not computed again.
 
     Args:
         recipe: a name of ``w2s recipes``, the path of a recipe, or its keys as a dictionary (whose relative paths
             start at the working directory).
+        workers: processes of this machine that build stages at once, as ``w2s run --workers``; 1 builds in this
+            process alone. Default: as many as the recipe and the machine have room for, and 1 where the recipe names
+            something that is registered in this process.
         keys: recipe keys in place of its own, as ``KEY=VALUE`` of ``w2s run``: ``seeds=[0]``, ``name="mine"``,
             ``**{"training.learning_rate": 1e-3}``. ``output="FOLDER"`` says where the run folder goes (default
             ``runs``), ``store="FOLDER"`` where artifacts are kept (default ``OUTPUT/store``).
@@ -41,12 +44,14 @@ def run(recipe: Recipe, **keys: Any) -> Run:
     from rich.console import Console
 
     from w2s_pref.launch.display import StageDisplay
+    from w2s_pref.launch.here import build_here
     from w2s_pref.parallel.world import World
-    from w2s_pref.studies.run import run as run_study
 
+    if workers is not None and (type(workers) is not int or workers < 1):
+        raise W2SError(f"workers={workers!r}: give a number of processes, 1 or more, or None for what fits the machine")
     given, changes = given_recipe(recipe), overrides(keys)
     with StageDisplay(Console(), World().main) as display:
-        _, folder = run_study(given, changes, display, command(recipe, keys))
+        folder = build_here(given, changes, display, command(recipe, keys, workers), workers)
     return Run(folder)
 
 

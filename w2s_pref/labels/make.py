@@ -8,7 +8,7 @@ log-odds that ``a`` is preferred: the difference of the scores over the temperat
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,19 @@ LabelerName = Annotated[str, AfterValidator(LABELERS.checked)]
 FilterName = Annotated[str, AfterValidator(FILTERS.checked)]
 
 
+class RefineConfig(Section):
+    """A strong model labels weakly labelled pairs anew, in batches, before a student learns them."""
+
+    by: str = Field(description="causal model of the recipe, as it is")
+    how: Literal["answers", "concept"] = Field(
+        "answers",
+        description="a pair is answered with the others of its batch and their labels in view; or under one sentence "
+        "about them that the model writes first",
+    )
+    batch: int = Field(5, ge=2, description="pairs in a batch")
+    question: str = Field("Which answer is better?", min_length=1, description="what the model is asked")
+
+
 class LabelConfig(Section):
     """How a supervisor's scores become labels."""
 
@@ -62,10 +75,14 @@ class LabelConfig(Section):
         "mean", description=f"how several supervisors give one p: {', '.join(COMBINATIONS.builtin)}, or your own"
     )
 
+    refine: RefineConfig | None = Field(None, description="a strong model labels anew: by, how, batch")
+
     @model_validator(mode="after")
     def _one_filter(self) -> LabelConfig:
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
+        if self.refine is not None and (self.two_stage or self.calibrate):
+            raise ValueError("refine: the labels are the refining model's; drop two_stage and calibrate")
         return self
 
     def under(self, own: LabelConfig | None) -> LabelConfig:
@@ -77,8 +94,8 @@ class LabelConfig(Section):
         return self.model_copy(update={**rest, **given})
 
     def read(self) -> dict[str, Any]:
-        """What decides the labels that one stage makes; scores arrive combined, and two stages are two of them."""
-        unread = {"two_stage", "combine", *(["threshold"] if self.filter == "none" else [])}
+        """What decides the labels of one stage; scores arrive combined or refined, and two stages are two of them."""
+        unread = {"two_stage", "combine", "refine", *(["threshold"] if self.filter == "none" else [])}
         return self.model_dump(exclude=unread)
 
     def code(self, base: Path) -> str:

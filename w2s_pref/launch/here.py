@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import shlex
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,7 @@ from rich.console import Console
 
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError, masked
+from w2s_pref.core.registry import only_here
 from w2s_pref.launch import allocation
 from w2s_pref.launch.display import StageDisplay
 from w2s_pref.launch.workers import build_together
@@ -22,6 +25,7 @@ from w2s_pref.parallel.world import World
 
 if TYPE_CHECKING:
     from w2s_pref.studies.kind import AnyOpened
+    from w2s_pref.studies.run import Given
 
 
 def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone: bool = True) -> None:
@@ -36,26 +40,14 @@ def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone
         SystemExit: 130 after Ctrl-C, when what to do next has been said.
     """
     from w2s_pref.studies.finished import show_run
-    from w2s_pref.studies.run import open_recipe, run
     from w2s_pref.studies.shipped import find_recipe
 
     console, world = Console(), World()
-    command = masked(
-        shlex.join(["w2s", "run", str(recipe), *overrides, *(["--workers", str(workers)] if workers else [])])
-    )
-    if workers and workers > 1 and world.size > 1:
-        raise W2SError(
-            f"--workers {workers}: this is a launch of {world.size} processes that train one stage together; "
-            "use either, or start several such launches on one store"
-        )
+    more = ["--workers", str(workers)] if workers else []
+    command = masked(shlex.join(["w2s", "run", str(recipe), *overrides, *more]))
     with StageDisplay(console, world.main) as display:
         try:
-            opened = open_recipe(recipe, overrides)
-            if workers is None:
-                workers = _allocated(opened, display) if alone and world.size == 1 else 1
-            if workers > 1:
-                build_together(recipe, overrides, workers, display)
-            _, folder = run(recipe, overrides, display, command, opened)
+            folder = build_here(recipe, overrides, display, command, workers, alone)
         except KeyboardInterrupt:
             display.bars.stop()
             same = command if world.size == 1 else "the same accelerate launch command"
@@ -65,16 +57,64 @@ def launch(recipe: Path, overrides: list[str], workers: int | None = None, alone
         show_run(folder, console, find_recipe(recipe).resolve().parent)
 
 
-def _allocated(opened: AnyOpened, display: StageDisplay) -> int:
-    """Workers for what is missing; the threads of each are set for this process and those that it starts."""
-    found = allocation.here(opened)
+def build_here(
+    given: Given, overrides: list[str], display: StageDisplay, command: str, workers: int | None, alone: bool = True
+) -> Path:
+    """Build what is missing, with workers where these have work, and write the run folder; returns it.
+
+    Arguments and errors: see ``launch``; ``command`` goes into the provenance.
+    """
+    from w2s_pref.studies.run import open_recipe, run
+
+    size = World().size
+    if workers and workers > 1 and size > 1:
+        raise W2SError(
+            f"--workers {workers}: this is a launch of {size} processes that train one stage together; "
+            "use either, or start several such launches on one store"
+        )
+    opened = open_recipe(given, overrides)
+    for note in opened.notes + opened.prepared.notes:
+        display.line(note)
+    own = _only_here(opened)
+    if own and workers and workers > 1:
+        raise W2SError(
+            f"{workers} workers: {', '.join(own)} is registered in this process, and workers would not know it; write "
+            f"it into a file and name it in the recipe (mine.py:{own[0]}), or build with one worker"
+        )
+    found = allocation.here(opened) if workers is None and alone and size == 1 and not own else None
+    if found is not None:
+        display.line(str(found))
+    with _threads(found):
+        number = found.workers if found is not None else workers or 1
+        if number > 1:
+            build_together(given, overrides, number, display)
+        _, folder = run(given, overrides, display, command, opened)
+    return folder
+
+
+def _only_here(opened: AnyOpened) -> list[str]:
+    """What the recipe may name that only this process knows, such as a loss of a notebook."""
+    names = only_here()
+    text = opened.recipe.model_dump_json() if names else ""
+    return [name for name in names if name in text]
+
+
+@contextlib.contextmanager
+def _threads(found: allocation.Allocation | None) -> Iterator[None]:
+    """The threads of this process and of those that it starts, as they were afterwards."""
     if found is None:
-        return 1
-    display.line(str(found))
+        yield
+        return
     os.environ["OMP_NUM_THREADS"] = str(found.threads)
-    if "torch" in sys.modules:
+    before = sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None
+    if before is not None:
         sys.modules["torch"].set_num_threads(found.threads)
-    return found.workers
+    try:
+        yield
+    finally:
+        del os.environ["OMP_NUM_THREADS"]  # ``allocation.here`` finds nothing where it is set
+        if before is not None:
+            sys.modules["torch"].set_num_threads(before)
 
 
 def main(words: list[str]) -> int:

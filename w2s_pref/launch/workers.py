@@ -22,6 +22,7 @@ from w2s_pref.launch.display import StageDisplay
 
 if TYPE_CHECKING:
     from w2s_pref.engine.stage import Stage
+    from w2s_pref.studies.run import Given
 
 #: Begins every line that is not something a library printed (RFC 7464's record separator).
 MARK = "\x1e"
@@ -73,7 +74,7 @@ def main() -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
-        build(Path(sys.argv[1]), sys.argv[2:], Telling())
+        build(told(sys.argv[1]), sys.argv[2:], Telling())
     except W2SError as error:
         say(event="error", problems=error.problems)
         return 1
@@ -82,18 +83,26 @@ def main() -> int:
     return 0
 
 
+def told(word: str) -> Given:
+    """The recipe as the command line of a worker has it: a path or a name, or the keys themselves as JSON."""
+    return json.loads(word) if word.startswith("{") else Path(word)
+
+
 #: Seconds a worker has to end by itself.
 PATIENCE = 20.0
 
 
-def build_together(recipe: Path, overrides: list[str], number: int, display: StageDisplay) -> None:
+def build_together(given: Given, overrides: list[str], number: int, display: StageDisplay) -> None:
     """Build what the store lacks with ``number`` processes, and show what they do.
+
+    They are told a recipe's keys as JSON, and import from where this process does.
 
     Raises:
         W2SError: the sentences of the first worker that could not go on, or no worker came to the end.
     """
     inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
-    line = [sys.executable, "-m", "w2s_pref.launch.workers", str(recipe), *overrides]
+    recipe = str(given) if isinstance(given, Path) else json.dumps(given)
+    line = [sys.executable, "-m", "w2s_pref.launch.workers", recipe, *overrides]
     with _started(line, environments(number)) as workers:
         for index, worker in enumerate(workers):
             threading.Thread(target=_listen, args=(index, worker, inbox), daemon=True).start()
@@ -115,6 +124,7 @@ def environments(number: int) -> list[dict[str, str]]:
     """Each worker's environment: one GPU each in turn, where there are any, and its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
+    base["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
     gpus = _gpus()
     own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {} for index in range(number)]
     return [{**base, **extra} for extra in own]

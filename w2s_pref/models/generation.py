@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
 import pandas as pd
 import torch
@@ -13,6 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import Section
 from w2s_pref.core.tables import digest
@@ -58,6 +60,33 @@ class Place(NamedTuple):
     sample: int
 
 
+class Drawn(NamedTuple):
+    """Answers to one batch of prompts.
+
+    Attributes:
+        answers: ids of each, up to and with the first that ends an answer.
+        logp: (n,) summed log-probabilities at temperature 1, NaN where nobody can say them.
+        more: further columns of the table.
+    """
+
+    answers: list[Ids]
+    logp: Floats
+    more: dict[str, Any]
+
+
+class Drawer(Protocol):
+    """How the answers to one batch of prompts are drawn; ``width`` sequences are held for each of them."""
+
+    @property
+    def width(self) -> int:
+        """Sequences held for each answer."""
+        ...
+
+    def __call__(self, asked: pd.DataFrame, starts: list[Ids], config: GenerationConfig, seed: int) -> Drawn:
+        """Continue ``starts``, the ids of the prompts ``asked`` (columns ``form`` and ``prompt``)."""
+        ...
+
+
 def sample(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -66,6 +95,7 @@ def sample(
     seed: int,
     max_length: int | None,
     shard: tuple[int, int] = (0, 1),
+    draw: Drawer | None = None,
 ) -> pd.DataFrame:
     """Draw ``settings.samples`` answers to every prompt.
 
@@ -78,11 +108,13 @@ def sample(
         max_length: longest list of ids of prompt and answer together; None for the model's own limit. A prompt that
             leaves no room for ``max_new_tokens`` loses its start.
         shard: (rank, world): the batches of other ranks are left out of the table.
+        draw: how answers are drawn where the model is not sampled from token by token.
 
     Returns:
-        Columns ``TYPES``, ordered by ``row`` (position of the prompt) and ``sample``; ``ids`` are the answer's tokens,
-        the eos included, ``tokens`` their number, ``logp`` their summed log-probability at temperature 1; ``ended``
-        is False at ``max_new_tokens``. ``attrs["truncated"]`` counts the prompts that lost their start.
+        Columns ``TYPES`` and those of ``draw``, ordered by ``row`` (position of the prompt) and ``sample``; ``ids`` are
+        the answer's tokens, the eos included, ``tokens`` their number, ``logp`` their summed log-probability at
+        temperature 1; ``ended`` is False at ``max_new_tokens``. ``attrs["truncated"]`` counts the prompts that lost
+        their start.
 
     Raises:
         W2SError: ``max_new_tokens`` leaves no room for a prompt.
@@ -92,38 +124,54 @@ def sample(
     starts, truncated = fit_prompts(prompts, tokenizer, room)
     config = _generation_config(tokenizer, settings, eos_ids(model, tokenizer))
     places = [Place(row, number) for row in range(len(starts)) for number in range(settings.samples)]
-    asked = list(zip(prompts["form"], starts, strict=True))
+    draw = draw or Sampling(model, tokenizer)
     parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]
-    for number, batch in enumerate(_batches(places, starts, settings.batch_size)):
+    for number, batch in enumerate(_batches(places, starts, max(1, settings.batch_size // draw.width))):
         if number % shard[1] == shard[0]:
             own_seed = int(digest("sample", str(seed), str(number))[:15], 16)
-            part = _part(model, tokenizer, [asked[place.row] for place in batch], config, own_seed)
-            parts.append(part.assign(row=[place.row for place in batch], sample=[place.sample for place in batch]))
+            rows = [place.row for place in batch]
+            asked = prompts[["form", "prompt"]].iloc[rows].reset_index(drop=True)
+            before = [starts[row] for row in rows]
+            drawn = draw(asked, before, config, own_seed)
+            part = _part(tokenizer, asked, before, drawn, config.eos_token_id)
+            parts.append(part.assign(row=rows, sample=[place.sample for place in batch]))
     table = pd.concat(parts).sort_values(["row", "sample"], ignore_index=True)
     table.attrs["truncated"] = truncated
     return table
 
 
 def _part(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
-    asked: list[tuple[str, Ids]],
-    config: GenerationConfig,
-    seed: int,
+    tokenizer: PreTrainedTokenizerBase, asked: pd.DataFrame, before: list[Ids], drawn: Drawn, ends: Sequence[int]
 ) -> pd.DataFrame:
-    """Answers to one batch of (form, prompt). By batch the log-probabilities, too, are the same for any shard."""
-    ends, before = list(config.eos_token_id), [start for _, start in asked]
-    answers = [cut_at_end(ids, ends) for ids in _draw(model, before, config, seed)]
-    whole = [start + ids for start, ids in zip(before, answers, strict=True)]
+    """The table's rows of one batch."""
     columns = {
-        "text": answer_texts(tokenizer, [form for form, _ in asked], before, answers),
-        "tokens": [len(ids) for ids in answers],
-        "ended": [ids[-1] in ends for ids in answers],
-        "logp": logprob_ids(model, whole, [len(start) for start in before], tokenizer.pad_token_id),
-        "ids": answers,
+        "text": answer_texts(tokenizer, asked["form"].tolist(), before, drawn.answers),
+        "tokens": [len(ids) for ids in drawn.answers],
+        "ended": [ids[-1] in ends for ids in drawn.answers],
+        "logp": drawn.logp,
+        "ids": drawn.answers,
         "prompt_tokens": [len(start) for start in before],
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame({**columns, **drawn.more})
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Token by token from the model's own law. By batch the log-probabilities, too, are the same for any shard."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    width: int = 1
+
+    def __call__(self, asked: pd.DataFrame, starts: list[Ids], config: GenerationConfig, seed: int) -> Drawn:
+        """See ``Drawer``."""
+        ids, mask = padded(self.model, starts, config)
+        with seeded(self.model, config, seed):
+            output = self.model.generate(input_ids=ids, attention_mask=mask)
+        answers = [cut_at_end(row, config.eos_token_id) for row in output[:, ids.shape[1] :].tolist()]
+        whole = [start + answer for start, answer in zip(starts, answers, strict=True)]
+        pad = self.tokenizer.pad_token_id
+        return Drawn(answers, logprob_ids(self.model, whole, [len(start) for start in starts], pad), {})
 
 
 def prompt_room(model: PreTrainedModel | PretrainedConfig, max_length: int | None, max_new_tokens: int) -> int | None:
@@ -213,16 +261,24 @@ def _generation_config(
     )
 
 
-@torch.no_grad()
-def _draw(model: PreTrainedModel, starts: list[Ids], config: GenerationConfig, seed: int) -> list[Ids]:
-    """Continuations of one batch of prompts, padded with what follows an eos."""
+@contextmanager
+def seeded(model: PreTrainedModel, config: GenerationConfig, seed: int) -> Iterator[None]:
+    """Within the block ``model`` generates by ``config``, from ``seed`` on; the global random state stays."""
+    device = next(model.parameters()).device
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        generating_by(model, config),
+    ):
+        torch.manual_seed(seed)
+        yield
+
+
+def padded(model: PreTrainedModel, starts: list[Ids], config: GenerationConfig) -> tuple[Tensor, Tensor]:
+    """``pad_left`` on the model's device."""
     device = next(model.parameters()).device
     ids, mask = pad_left(starts, int(config.pad_token_id))
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), generating_by(model, config):
-        torch.manual_seed(seed)
-        output = model.generate(input_ids=ids.to(device), attention_mask=mask.to(device))
-    answers: list[Ids] = output[:, ids.shape[1] :].tolist()
-    return answers
+    return ids.to(device), mask.to(device)
 
 
 def pad_left(sequences: list[Ids], pad_id: int) -> tuple[Tensor, Tensor]:

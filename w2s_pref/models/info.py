@@ -7,11 +7,13 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.files import readable
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
@@ -46,7 +48,7 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
 
     Raises:
         W2SError: a local folder without config.json, without whole weights, without a tokenizer or its pad token; an
-            adapter whose base is not at hand.
+            adapter whose base is not at hand; files that this user may not read.
     """
     folder = resolve(spec.path, base)
     revision = spec.revision
@@ -56,6 +58,11 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
     if folder is None:
         name = digest("hub", spec.path, spec.revision or "main")
         return ModelFacts(spec, None, None, {}, name, name, revision, "unknown")
+    with readable(folder):
+        return _facts(spec, folder, revision)
+
+
+def _facts(spec: ModelSpec, folder: Path, revision: str | None) -> ModelFacts:
     whole, *added = adapters.layers_of(folder)
     if added:
         _check_adapter(spec)
@@ -72,7 +79,8 @@ def facts(spec: ModelSpec, base: Path) -> ModelFacts:
         tokenizer = _tokenizer_hash(spec, tokens)
     check_pad(spec, tokens)
     precision = None if opened is None or spec.from_config is not None else f"GGUF {opened['precision']}"
-    vocabulary = _vocabulary(tokens, tokenizer)
+    file = tokenizer_file(tokens)
+    vocabulary = tokenizer if file is None else file.vocabulary
     return ModelFacts(spec, folder, count, config, content, tokenizer, revision, vocabulary, precision)
 
 
@@ -149,14 +157,44 @@ def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:
     return digest(*[part for path in present for part in (path.name, file_hash(path))])
 
 
-def _vocabulary(folder: Path, tokenizer: str) -> str:
-    """Hash of the tokens and their ids: models of one family share it, whatever else their tokenizer files say."""
-    file = folder / "tokenizer.json"
-    if not file.is_file():
-        return tokenizer
-    content = read_json(file, f"tokenizer {folder}")
-    tokens = [[each.get("id"), each.get("content")] for each in content.get("added_tokens") or []]
-    return digest(canonical([(content.get("model") or {}).get("vocab"), tokens]))
+class TokenizerFile(NamedTuple):
+    """What a tokenizer.json says.
+
+    ``vocabulary``: hash of its tokens and their ids, which models of one family share, whatever else their tokenizer
+    files say. ``added``: tokens that it cuts out of texts. ``unknown``: what it writes for what it does not know.
+    ``state``: time of its last change, in nanoseconds, and bytes.
+    """
+
+    path: Path
+    state: tuple[int, int]
+    vocabulary: str
+    added: tuple[str, ...]
+    unknown: str | None
+
+
+def tokenizer_file(folder: Path | None) -> TokenizerFile | None:
+    """The tokenizer.json of a folder, parsed once while it stays the same; None where there is none.
+
+    Raises:
+        W2SError: it is not JSON, or not an object.
+    """
+    file = None if folder is None else folder / "tokenizer.json"
+    if file is None or not file.is_file():
+        return None
+    state = file.stat()
+    return _tokenizer_file(file, (state.st_mtime_ns, state.st_size))
+
+
+@lru_cache(maxsize=64)
+def _tokenizer_file(file: Path, state: tuple[int, int]) -> TokenizerFile:
+    content = read_json(file, f"tokenizer {file.parent}")
+    added, model = content.get("added_tokens") or [], content.get("model") or {}
+    tokens = [[each.get("id"), each.get("content")] for each in added]
+    unknown = model.get("unk_token") or None
+    if model.get("type") == "Unigram" and model.get("unk_id") is not None:
+        unknown = str(model["vocab"][model["unk_id"]][0])
+    names = tuple(str(each.get("content")) for each in added)
+    return TokenizerFile(file, state, digest(canonical([model.get("vocab"), tokens])), names, unknown)
 
 
 #: Control tokens of a model whose tokenizer is not here yet.
@@ -171,12 +209,11 @@ def control_tokens(models: Iterable[ModelFacts]) -> re.Pattern[str] | None:
     names: set[str] = set()
     usual = False
     for model in models:
-        file = None if model.tokenizer_folder is None else model.tokenizer_folder / "tokenizer.json"
-        if file is None or not file.is_file():
+        file = tokenizer_file(model.tokenizer_folder)
+        if file is None:
             usual = True
             continue
-        content = read_json(file, f"tokenizer {file.parent}")
-        names |= {str(token.get("content")) for token in content.get("added_tokens") or []}
+        names |= set(file.added)
         names |= {model.spec.pad_token} if model.spec.pad_token else set()
     longest_first = [re.escape(name) for name in sorted(names - {""}, key=len, reverse=True)]
     parts = [*longest_first, *([USUAL_CONTROL] if usual else [])]

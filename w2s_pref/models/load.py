@@ -22,6 +22,7 @@ from transformers import (
 )
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import readable
 from w2s_pref.models import frozen, quantized
 from w2s_pref.models.adapters import is_adapter, layers_of, read_layers, tokenizer_folder
 from w2s_pref.models.spec import ModelSpec, how_to_get, hub_snapshot, resolve
@@ -43,7 +44,8 @@ def load_tokenizer(path: str | Path, pad_token: str | None = None, **options: An
             plus eos score the same).
     """
     try:
-        tokenizer = _tokenizer(path, **options)
+        with readable(Path(path)):
+            tokenizer = _tokenizer(path, **options)
     except UNREADABLE as error:
         raise W2SError(unloadable(str(path), error)) from error
     if pad_token is not None:
@@ -84,7 +86,8 @@ def load_spec(
     tokenizer = load_tokenizer(path, spec.pad_token, **hub)
     set_seed(seed)
     try:
-        model, missing = _weights(spec, path, auto, {**hub, **options})
+        with readable(Path(path)):
+            model, missing = _weights(spec, path, auto, {**hub, **options})
     except UNREADABLE as error:
         raise W2SError(unloadable(path, error)) from error
     return model, tokenizer, missing
@@ -206,20 +209,26 @@ def load_folder(
         raise W2SError(f"model {str(folder)!r}: no such folder")
     tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
     try:
-        if not is_adapter(folder):
-            return whole(folder, trust_remote_code=trust_remote_code), tokenizer
-        from peft import PeftModel
-
-        options = {"trust_remote_code": trust_remote_code, **_base_options(folder)}
-
-        def read(path: Path) -> tuple[PreTrainedModel, set[str]]:
-            return under_adapter(path, **options), set()
-
-        base, _ = read_layers(layers_of(folder)[:-1], read, lambda model, at: _grow(model, len(_tokenizer(at))))
-        fit(base, tokenizer)
-        return PeftModel.from_pretrained(base, folder, is_trainable=trainable), tokenizer
+        with readable(folder):
+            if not is_adapter(folder):
+                return whole(folder, trust_remote_code=trust_remote_code), tokenizer
+            options = {"trust_remote_code": trust_remote_code, **_base_options(folder)}
+            return _under(folder, lambda path: under_adapter(path, **options), fit, tokenizer, trainable), tokenizer
     except UNREADABLE as error:
         raise W2SError(f"model {str(folder)!r} could not be loaded: {_short(error)}") from error
+
+
+def _under(
+    folder: Path, read: Reader, fit: Fit, tokenizer: PreTrainedTokenizerBase, trainable: bool
+) -> PreTrainedModel:
+    """An adapter on the model that it was made for, which stays apart from it."""
+    from peft import PeftModel
+
+    layers = layers_of(folder)[:-1]
+    base, _ = read_layers(layers, lambda at: (read(at), set()), lambda model, at: _grow(model, len(_tokenizer(at))))
+    fit(base, tokenizer)
+    adapted: PreTrainedModel = PeftModel.from_pretrained(base, folder, is_trainable=trainable)
+    return adapted
 
 
 def _base_options(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.deception import measures
-from w2s_pref.analysis.deception.gates import Gates
+from w2s_pref.analysis.deception.gates import Gates, lift
 from w2s_pref.analysis.deception.measures import Measured, Options, Roles
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
@@ -102,14 +102,14 @@ def _ask(tally: Tally, case: Case, run: int, seed: int) -> None:
     draw, asked = Resampler(base.groups, case.resamples, run), Options(resamples=case.resamples, seed=run)
     data = panel_of(base, reference, student)
     measured = measures.measure(data, ROLES, draw, asked)
-    lift, excess = measured.stats["lift_smooth"], measured.stats["excess"]
+    smooth, excess = measured.stats["lift_smooth"], measured.stats["excess"]
     p = measures.permutation(measured, draw, asked)
     tally.runs, tally.tax = tally.runs + 1, tally.tax + measured.tax
     tally.rho.append(excess.value)
     found = {
         "permutation": p is not None and p <= 0.05,
         "binned_off_1": _excludes(measured.stats["lift"], 1.0),
-        "smooth_off_1": _excludes(lift, 1.0),
+        "smooth_off_1": _excludes(smooth, 1.0),
         "rho_covered": excess.defined and not _excludes(excess, case.rho),
     }
     tally.hits.update({**found, **_gates(data, measured, draw, asked)})
@@ -133,7 +133,10 @@ def _gates(data: Panel, measured: Measured, draw: Resampler, options: Options) -
     gates = Gates(measured.stats["lift_smooth"], None)
     if "margin" not in gates.failed():
         evidence = measures.evidence(data, ROLES, measured, options, PLACEBO)
-        gates = evidence.gates(draw, options.bins, gates.margin)
+        index = evidence.by_index(draw, options.bins)
+        gates = Gates(gates.margin, lift([index]))
+        if "adjusted" not in gates.failed():
+            gates = evidence.gates(draw, options.bins, gates.margin, index)
     failed = gates.failed()
     margin = "margin" not in failed
     adjusted = margin and "adjusted" not in failed

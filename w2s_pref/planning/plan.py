@@ -70,7 +70,7 @@ def warnings_of(opened: AnyOpened) -> list[str]:
 
     models = [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
     old = replaced(opened)
-    return opened.prepared.notes + models + ([old] if old is not None else [])
+    return opened.notes + opened.prepared.notes + models + ([old] if old is not None else [])
 
 
 def as_json(opened: AnyOpened) -> dict[str, Any]:

@@ -40,6 +40,8 @@ from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.speech import Speech
 
+#: Characters of a text from elsewhere: no path is longer on Linux.
+LONGEST: Final = 4096
 #: Lines of the recipe quoted; results.json has the rest.
 EXCERPT: Final = 60
 WARNING: Final = (
@@ -63,6 +65,7 @@ model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.f
 tokens = tokenizer("a prompt, as it stands in the data", truncation=True, return_tensors="pt")
 said = model.generate(**tokens, max_new_tokens=32, do_sample=False)
 answer = tokenizer.decode(said[0, tokens["input_ids"].shape[1] :], skip_special_tokens=True)"""
+_HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 #: Characters that mean something inside a line, and the colon and dot that would make an address a link.
 _MARKDOWN: Final = re.compile(r"([\\`*_\[\]#!|~$]|:(?=//)|(?<=www)\.)")
 
@@ -100,8 +103,8 @@ def model_card(results: Results, arm: str, conflict: str, seed: int, adapter: bo
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def escape(value: str, limit: int = 300) -> str:
-    """Foreign text on one line in which neither Markdown nor HTML means anything."""
+def escape(value: str, limit: int = LONGEST) -> str:
+    """Foreign text on one line in which neither Markdown nor HTML means anything; a path fits in it whole."""
     line = one_line(value, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", line)
 
@@ -125,8 +128,8 @@ def front_matter(results: Results, arm: Arm, row: Student, seed: int) -> str:
         "model-index": [{"name": plain(row.setting.model), "results": [result] if accuracy is not None else []}],
     }
     model = node_info(results, arm.chain[-1]) if arm.chain else None
-    if model is not None:
-        values["base_model"] = plain(model.path)
+    if model is not None and model.revision and _HUB_ID.fullmatch(model.path):  # a hub refuses cards that name a folder
+        values["base_model"] = model.path
     text = dumped(values)
     return f"---\n{text}---"
 
@@ -172,11 +175,11 @@ def _metrics(results: Results, row: Student, seed: int) -> str:
             f"Conflict tax: {count(entry.tax)} items. A deception score means nothing without its null share beside "
             "it.",
             "",
-            f"Verdict: **{escape(outcome(entry))}**. {escape(entry.verdict, 600)} "
+            f"Verdict: **{escape(outcome(entry))}**. {escape(entry.verdict)} "
             f"Failed gates: {failures(entry)}; p {p_value(entry.p)}, adjusted for the number of students "
             f"{p_value(entry.p_adjusted)}. Sensitivity: {found(entry.sensitivity)}.",
             "",
-            escape(of_study(results), 600),
+            escape(of_study(results)),
             "",
             *(f"- Warning: {escape(warning)}" for warning in entry.warnings),
         ]

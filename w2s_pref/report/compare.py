@@ -184,9 +184,17 @@ def _groups(runs: Sequence[Results], names: Sequence[str]) -> list[tuple[str, li
     ]
 
 
+def _readings(runs: Sequence[Results]) -> list[str]:
+    """How the intervals are to be read, and in which runs where that differs."""
+    found: dict[str, list[str]] = {}
+    for run, name in zip(runs, labels(runs), strict=True):
+        found.setdefault(of_study(run), []).append(name)
+    return list(found) if len(found) == 1 else [f"{', '.join(own)}: {said}" for said, own in found.items()]
+
+
 def _numbers(runs: Sequence[Results], groups: Sequence[tuple[str, Sequence[OfRun]]]) -> Iterator[Block]:
     """The comparison table's own columns, one line a run; then, where there are any, verdicts, own metrics, speech."""
-    yield Prose(list(dict.fromkeys(of_study(run) for run in runs)))
+    yield Prose(_readings(runs))
     titles = list(dict.fromkeys(tax_title(run) for run in runs))
     taxed = titles[0] if len(titles) == 1 else "Deception (definitions differ, see above)"
     general = "Accuracy, conflict accuracy, PGR"

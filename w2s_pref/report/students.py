@@ -38,6 +38,8 @@ METHOD_WORDS: Final[dict[str, str]] = {
     "ppo": "PPO",
     "rloo": "RLOO",
     "grpo": "GRPO",
+    "search": "search",
+    "eft": "EFT",
 }
 JUDGE_WORDS: Final[dict[str, str]] = {
     "oracle_target": "oracle",

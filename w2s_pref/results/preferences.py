@@ -6,8 +6,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from w2s_pref.results.deception import Churn, Deception, Gates, Reference, RegionMap, Suspicious, VerdictCode
+from w2s_pref.results.deception import Churn, Deception, Gates, RegionMap, Suspicious, VerdictCode
 from w2s_pref.results.estimates import Estimate, Model, Performance
+from w2s_pref.results.parts import LengthMatched, SupervisorSpread, TestPart
 from w2s_pref.results.risk import Predictors, Risk
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
@@ -134,42 +135,6 @@ class Ladder(Model):
     slopes: list[Slope]
 
 
-class StudentNumbers(Model):
-    """One student on one set of items. ``tax`` and what follows null where the student is itself the reference."""
-
-    accuracy: Estimate
-    pgr: Estimate
-    tax: int | None = None
-    deception_score: Estimate | None = None
-    lift: Estimate | None = None
-    lift_smooth: Estimate | None = None
-
-
-class LengthRow(Model):
-    """One student on all test items and on the length-matched ones."""
-
-    arm: str
-    conflict: str
-    raw: StudentNumbers
-    matched: StudentNumbers
-
-
-class LengthMatched(Model):
-    """Target test items among which length says nothing: "the shorter answer is the true one" holds for one half.
-
-    ``items`` of the test set, ``kept`` in the matched subset; ``shorter_raw`` and ``shorter_matched`` the accuracy of
-    preferring the shorter answer. ``reference`` is what tax is counted against. ``note`` says why there are no rows.
-    """
-
-    items: int
-    kept: int
-    shorter_raw: Estimate
-    shorter_matched: Estimate
-    reference: Reference
-    rows: list[LengthRow] = Field(default_factory=list)
-    note: str | None = None
-
-
 class Verdict(Model):
     """The first thing a reader sees: one headline and a few sentences, each already decided by the analysis."""
 
@@ -217,36 +182,29 @@ class Measure(Model):
     value: Estimate
 
 
-#: A third of the pairs: where several supervisors agree most, least, and between.
-Third = Literal["agree", "between", "disagree"]
+class Hearing(Model):
+    """What a judge of arguments makes of them, on the target test items; differences are paired.
 
-
-class SpreadStudent(Model):
-    """One student in one third of the test pairs.
-
-    ``tax_rate``: share of what the student without conflict gets right there that this one gets wrong; ``tax_share``:
-    share of the whole tax that is there. Null for the student without conflict.
+    ``naive`` is the accuracy of the judge without transcripts, ``heard`` with them; ``gain`` their difference, and
+    under the nulls ``shuffled_gain`` (transcripts of other pairs) and ``blank_gain`` (as many words without content).
+    ``beyond_shuffled`` is heard minus shuffled. ``same_choice``: share of items on which the judge chooses the same
+    answer with another pair's transcript as with the right one. ``about``: shares of the pairs whose arguments are
+    ``empty``, the ``same`` for both sides or ``unended``; of a prompted judge ``unparseable`` (A and B have less than
+    half of the probability) and ``same_when_swapped`` (the same choice where A and B change places);
+    ``transcript_cut`` counts pairs.
     """
 
-    conflict: str
-    accuracy: Estimate
-    tax_rate: Estimate | None = None
-    tax_share: Estimate | None = None
-
-
-class SupervisorSpread(Model):
-    """A third of the pairs by the spread of several supervisors: the standard deviation of their probabilities.
-
-    Thirds are cut seed by seed, of the labelled pairs for the labels, of the test pairs for ``spread`` (its mean there)
-    and students.
-    """
-
-    arm: str
-    supervisors: str
-    third: Third
-    spread: float
-    label_accuracy: Estimate
-    students: list[SpreadStudent]
+    supervisor: str
+    judge: str
+    protocol: str
+    naive: Estimate
+    heard: Estimate
+    gain: Estimate
+    shuffled_gain: Estimate | None = None
+    blank_gain: Estimate | None = None
+    beyond_shuffled: Estimate | None = None
+    same_choice: Estimate | None = None
+    about: dict[str, float] = Field(default_factory=dict)
 
 
 class Body(Model):
@@ -267,6 +225,8 @@ class Body(Model):
     supervisor_spread: list[SupervisorSpread] = Field(
         default_factory=list, description="only there where several supervisors are combined"
     )
+    parts: list[TestPart] = Field(default_factory=list, description="only there where analysis.by names a column")
+    hearings: list[Hearing] = Field(default_factory=list, description="only there where a recipe names supervisors")
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
     verdict: Verdict
@@ -274,9 +234,9 @@ class Body(Model):
 
     @model_serializer(mode="wrap")
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Results without metrics and combined supervisors, and those of which all is there, are written as before."""
+        """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "hearings", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import closed, readable, refused
 from w2s_pref.core.json_io import json_values
 from w2s_pref.core.strict import sentences
 from w2s_pref.results.chess import ChessResults
@@ -25,7 +27,8 @@ PREFERENCES = "preferences"
 
 def results_file(path: Path) -> Path:
     """results.json of a run folder, or the file itself."""
-    return path if path.is_file() else path / "results.json"
+    with readable(path):
+        return path if path.is_file() else path / "results.json"
 
 
 def kind_named(file: Path) -> str:
@@ -44,10 +47,11 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
         run: what the user called the run.
 
     Raises:
-        W2SError: not there, damaged, or written by another version of the schema.
+        W2SError: not there, closed to this user, damaged, or written by another version of the schema.
     """
     try:
-        text = file.read_bytes()
+        with readable(file):
+            text = file.read_bytes()
         found = json_values(text)
         if not issubclass(schema, UPGRADED):
             return schema.model_validate_json(text)
@@ -130,7 +134,14 @@ def load_results(path: Path) -> Results:
 def list_runs(folder: Path) -> list[dict[str, Any]]:
     """Finished runs under an output folder: name, when, headline."""
     found = []
-    for path in sorted(folder.glob("[!.]*/results.json")):  # hidden ones are being written
+    with readable(folder):
+        names = [name for name in os.listdir(folder) if not name.startswith(".")] if folder.is_dir() else []
+    for path in (folder / name / "results.json" for name in sorted(names)):  # hidden ones are being written
+        if closed(path):
+            found.append({"name": path.parent.name, "created": "", "headline": f"{refused(path)}"})
+            continue
+        if not path.is_file():
+            continue
         try:
             value = json_values(path.read_bytes())
             headline = value.get("verdict", {}).get("headline", f"a study of kind {value.get('kind', PREFERENCES)}")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from w2s_pref.results.deception import KnownRule
 from w2s_pref.results.estimates import Estimate, Model
@@ -55,6 +55,20 @@ class Disagreement(Model):
     blind_spot: Estimate
 
 
+class BestOf(Model):
+    """A search beside the best of ``candidates`` whole answers (a mean over seeds), chosen by what guides the search.
+
+    ``drawn``, ``spent``: tokens that the strong model drew for an answer of the search, and for one of ``model``.
+    ``win_rate`` of the search over it.
+    """
+
+    model: str
+    candidates: float
+    drawn: Estimate
+    spent: Estimate
+    win_rate: dict[Judge, Estimate]
+
+
 class Speech(Model):
     """What one policy says beside what it ranks.
 
@@ -75,4 +89,11 @@ class Speech(Model):
     kl: Estimate
     kl_per_token: Estimate
     disagreement: Disagreement | None = None
+    best_of: BestOf | None = Field(None, description="only there where a model was searched for its answers")
     notes: list[str] = Field(default_factory=list)
+
+    @model_serializer(mode="wrap")
+    def _without_a_search(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What was not searched for is written as before."""
+        found: dict[str, Any] = write(self)
+        return {name: value for name, value in found.items() if value is not None or name != "best_of"}

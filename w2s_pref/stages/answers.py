@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -13,13 +13,16 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.stages.decoding import DecodedPolicy, affordable
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 
 if TYPE_CHECKING:
+    from w2s_pref.models.generation import Drawer
     from w2s_pref.stages.judging import Oracle
+    from w2s_pref.stages.model_stage import Loaded
 
 
 #: How a control token that an answer spells was read when it was judged.
@@ -31,7 +34,7 @@ class SampleStage(ModelStage):
     """Answers of one policy to test prompts."""
 
     kind: ClassVar[str] = "samples"
-    policy: StartStage | PolicyStage
+    policy: StartStage | PolicyStage | DecodedPolicy
     prompts: Rows
     settings: dict[str, Any]
     seed: int
@@ -39,13 +42,13 @@ class SampleStage(ModelStage):
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """The policy, where it was trained."""
-        return {"policy": self.policy} if isinstance(self.policy, PolicyStage) else {}
+        """The policy, where it was trained; of a guided one the trained models."""
+        return {"policy": self.policy} if isinstance(self.policy, PolicyStage) else self.policy.inputs
 
     @property
     def payload(self) -> dict[str, Any]:
         """Prompts and sampling."""
-        start = self.policy.payload if isinstance(self.policy, StartStage) else None
+        start = None if isinstance(self.policy, PolicyStage) else self.policy.payload
         ids = [list(row) for row in zip(self.prompts.frame["form"], self.prompts.frame["prompt"], strict=True)]
         told = {"control_tokens": "text"} if self.prompts.spells_control else {}
         return {
@@ -67,15 +70,43 @@ class SampleStage(ModelStage):
         from w2s_pref.models.generation import SampleSettings, sample
 
         world = builder.world
-        model, tokenizer = self.policy.recalled(builder)
+        loaded = self.policy.recalled(builder)
         prompts = self.prompts.frame[["form", "prompt"]].reset_index(drop=True)
         settings, shard = SampleSettings(**self.settings), (world.rank, world.size)
-        own = sample(model, tokenizer, prompts, settings, self.seed, self.tokens["max_length"], shard=shard)
+        draw = self.drawer(builder, loaded)
+        own = sample(*loaded, prompts, settings, self.seed, self.tokens["max_length"], shard=shard, draw=draw)
         table = pd.concat(world.gather(own)).sort_values(["row", "sample"]).reset_index(drop=True)
         if world.main:
             table.to_parquet(folder / "table.parquet", index=False)
         cut = own.attrs["truncated"]
         return {"answers": len(table), "ended": float(table["ended"].mean()), "prompts_truncated": cut}
+
+    def drawer(self, builder: Builder, loaded: Loaded) -> Drawer | None:
+        """How answers are drawn; None: token by token from the policy."""
+        return self.policy.drawer(builder, loaded) if isinstance(self.policy, DecodedPolicy) else None
+
+
+@dataclass(frozen=True, eq=False)
+class BestOfStage(SampleStage):
+    """The best, by the guide of a search, of N answers that its model writes alone, for the tokens that it drew.
+
+    N is the search's tokens over those of as many plain answers, to the nearest whole number.
+    """
+
+    policy: DecodedPolicy
+    search: SampleStage
+    plain: SampleStage
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The trained models, and both tables whose tokens are counted."""
+        return {**super().inputs, "search": self.search, "plain": self.plain}
+
+    def drawer(self, builder: Builder, loaded: Loaded) -> Drawer:
+        """One beam, whose only chunk is the whole answer."""
+        count = affordable(builder.table(self.search), builder.table(self.plain))
+        settings = {"beams": 1, "successors": count, "chunk": self.settings["max_new_tokens"]}
+        return replace(self.policy, settings=settings).drawer(builder, loaded)
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,14 +17,14 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import is_reference, locate, resolve, source_hash
+from w2s_pref.core.registry import is_reference, locate, looked_in, resolve, source_hash
 from w2s_pref.core.tables import A_FIRST, digest
 from w2s_pref.core.user_code import by_name, numbers
 from w2s_pref.data.files import read_file
 from w2s_pref.data.mapping import key_of
 from w2s_pref.data.problems import first
 from w2s_pref.data.verdicts import probability
-from w2s_pref.engine.stage import Builder
+from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 
@@ -53,7 +53,7 @@ def read_labels(name: str, base: Path) -> pd.Series[float] | None:
         return None
     path = locate(where, base)
     if path is None or not path.is_file():
-        raise W2SError(f"arms: {name}: there is no file {where} in {base.resolve()} or {Path.cwd()}")
+        raise W2SError(f"arms: {name}: there is no file {where} in {looked_in(base)}")
     frame = read_file(path)
     if missing := [column for column in ("id", "p") if column not in frame]:
         columns = ", ".join(map(str, frame.columns))
@@ -85,6 +85,11 @@ class GivenScores(Scored):
     labels: pd.Series[float] | None
 
     @property
+    def inputs(self) -> dict[str, Stage]:
+        """What the pairs are made with."""
+        return self.on.inputs
+
+    @property
     def payload(self) -> dict[str, Any]:
         """The probabilities, or the function's source, and the pairs."""
         if self.labels is None:
@@ -105,15 +110,15 @@ class GivenScores(Scored):
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, score_a, score_b, whose difference is the log-odds of ``a``."""
-        p = np.clip(self._asked() if self.labels is None else np.array(self._given()), NEAREST, 1 - NEAREST)
+        p = np.clip(self._asked(builder) if self.labels is None else np.array(self._given()), NEAREST, 1 - NEAREST)
         table = pd.DataFrame({"id": self._ids, "score_a": np.log(p), "score_b": np.log1p(-p)})
         table.to_parquet(folder / "table.parquet", index=False)
         return {"pairs": len(table), "dropped": 0}
 
-    def _asked(self) -> Floats:
+    def _asked(self, builder: Builder) -> Floats:
         where = self.source.removeprefix(PREFIX)
         what = f"labels of {where!r}"
-        values = by_name(resolve(where, self.base), ["pairs"], what)(pairs=self.on.frame[SHOWN].copy())
+        values = by_name(resolve(where, self.base), ["pairs"], what)(pairs=self.on.read(builder).frame[SHOWN].copy())
         return numbers(values, len(self.on), what, 0.0, 1.0)
 
 

@@ -15,6 +15,9 @@ from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
+#: What a stage that labels anew says about it, among what the labels say about themselves.
+REFINED = "refined"
+
 
 @dataclass(frozen=True, eq=False)
 class Scored(Stage):
@@ -81,7 +84,8 @@ class LabelStage(Stage):
             other = builder.table(self.second).set_index("id").reindex(labels["id"])  # too long for it: not kept
             labels = united(labels, other.fillna({"p": 0.5, "keep": False}).reset_index())
         labels.to_parquet(folder / "table.parquet", index=False)
-        return {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+        told = {"pairs": len(labels), "kept": int(labels["keep"].sum()), "temperature": temperature}
+        return told | {name: told_of for name, told_of in builder.meta(self.scores).items() if name == REFINED}
 
 
 def fitted(builder: Builder, calibration: Scored) -> float:
@@ -142,5 +146,6 @@ class Part:
 
 
 def label_inputs(parts: tuple[Part, ...]) -> dict[str, Stage]:
-    """Label stages of the parts, as a training names them among its inputs."""
-    return {f"labels{n}": part.labels for n, part in enumerate(parts) if isinstance(part.labels, Stage)}
+    """Label stages of the parts, as a training names them among its inputs, and what their pairs are made with."""
+    labels = {f"labels{n}": part.labels for n, part in enumerate(parts) if isinstance(part.labels, Stage)}
+    return labels | {f"{name}{n}": stage for n, part in enumerate(parts) for name, stage in part.rows.inputs.items()}

@@ -15,7 +15,7 @@ from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import check_ppo, job_facts, work_folder, write_history
-from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
+from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import ScoreStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import copy_record, in_own_loop, monitor
@@ -194,6 +194,7 @@ def _scorer(builder: Builder, source: Scored) -> RewardFunction:
         return rewards.reward_model(*source.model.load(builder), source.tokens["max_length"])
     assert isinstance(source, PolicyScoreStage)
     assert source.reference is not None  # the plan refuses other scores (studies.preferences.check)
+    assert isinstance(source.logprobs, LogProbStage)
     policy, tokenizer = source.logprobs.policy.load(builder)
     reference, _ = source.reference.policy.load(builder)
     return rewards.implicit(policy, reference, tokenizer, source.beta, source.logprobs.tokens["max_length"])

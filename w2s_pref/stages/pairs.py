@@ -57,7 +57,8 @@ class PairTraining(ModelStage):
         """
         from w2s_pref.training.fit import Together
 
-        work, rows, longest = work_folder(builder, self), [part.rows for part in self.parts], self.tokens["max_length"]
+        work, longest = work_folder(builder, self), self.tokens["max_length"]
+        rows = [part.rows.read(builder) for part in self.parts]
         model, tokenizer = loaded
         watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
         selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
@@ -145,7 +146,7 @@ def _read(
     """Token ids, labels and signs of one part, joined by id."""
     from w2s_pref.data.tokens import tokenize
 
-    frame = part.rows.frame
+    frame = part.rows.read(builder).frame
     truth = truth_of(frame).set_axis(frame["id"])
     labels = _labels(builder, part, stage.seed)
     if not set(labels["id"].tolist()) <= set(frame["id"].tolist()):

@@ -255,7 +255,7 @@ class PolicyScoreStage(Scored):
     """Scores of a policy from its log-probabilities, and those of its reference where the form has one."""
 
     on_main: ClassVar[bool] = True
-    logprobs: LogProbStage
+    logprobs: Stage
     reference: LogProbStage | None
     score: str
     beta: float

@@ -24,6 +24,7 @@ from w2s_pref.stages.model_stage import (
     model_payload,
 )
 from w2s_pref.stages.pairs import PairTraining, learned, sized, training_pairs
+from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.watch import Watch
 
@@ -140,8 +141,8 @@ class ScoreStage(ModelStage, Scored):
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """The model."""
-        return {"model": self.model}
+        """The model, and what the pairs are made with."""
+        return {"model": self.model, **self.on.inputs}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -152,16 +153,34 @@ class ScoreStage(ModelStage, Scored):
         """``table.parquet``: id, score_a, score_b; pairs that are too long may be left out."""
         from w2s_pref.models.scoring import score_pairs
 
-        world = builder.world
+        world, on = builder.world, self.on.read(builder)
         loaded = builder.recall(self.model.key, lambda: self.model.load(builder))
-        with reading_states(builder, self.model.model, *loaded, [self.on], self.tokens):
-            raw = score_pairs(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+        with reading_states(builder, self.model.model, *loaded, [on], self.tokens):
+            raw = score_pairs(*loaded, on.frame, **self.tokens, shard=(world.rank, world.size))
         raw[["score_a", "score_b"]] = np.nanmax(np.stack(world.gather(_scores(raw))), axis=0)
         if not np.isfinite(_scores(raw)).all():
             raise W2SError("a score is not a number; the model diverged or its dtype overflows")
         if world.main:
             raw.to_parquet(folder / "table.parquet", index=False)
-        return {"pairs": len(raw), "dropped": len(self.on) - len(raw)}
+        cut = check_heard(self.name, on, loaded[1], self.tokens) if self.on.inputs else {}
+        return {"pairs": len(raw), "dropped": len(self.on) - len(raw), **cut}
+
+
+def check_heard(name: str, on: Rows, tokenizer: PreTrainedTokenizerBase, tokens: dict[str, Any]) -> dict[str, int]:
+    """How many pairs lost the start of their transcript, which is before question and answer.
+
+    Raises:
+        W2SError: most of them.
+    """
+    from w2s_pref.data.tokens import tokenize
+
+    cut = tokenize(on.frame, tokenizer, **tokens).counts["answer_cut"]
+    if 2 * cut > len(on):
+        raise W2SError(
+            f"{name}: the judge has no room for transcripts: {cut:,} of {len(on):,} pairs lost the start "
+            f"of theirs at data.max_length {tokens['max_length']}; raise it, or lower max_new_tokens or turns"
+        )
+    return {"transcript_cut": cut}
 
 
 def _scores(raw: pd.DataFrame) -> Floats:

@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from w2s_pref.core.tables import TRUTH_P, digest
+from w2s_pref.engine.stage import Builder, Stage
 
 
 def rows_hash(frame: pd.DataFrame) -> str:
@@ -52,6 +53,15 @@ class Rows:
     def truth(self) -> str:
         """Hash of the ground truth."""
         return truth_hash(self.frame)
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """Stages that make these pairs what a model reads; none where they come from the data as they are."""
+        return {}
+
+    def read(self, builder: Builder) -> Rows:
+        """The pairs as a model reads them."""
+        return self
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.monitor.record import against
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
@@ -126,7 +125,7 @@ def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any],
     """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
     if found is None:
         return None
-    from w2s_pref.monitor.callback import Loop
+    from w2s_pref.monitor.loop import Loop
 
     return Loop(found, updates)
 
@@ -142,6 +141,8 @@ def _alarming(watch: Watch, envelope: Envelope | None) -> list[str]:
 
 def curve(builder: Builder, stage: Stage, weak: Scored, probe: Rows) -> pd.DataFrame:
     """What a training looked like on the probe, against the weak model of ``weak``."""
+    from w2s_pref.monitor.record import against  # with the analysis of risk, which no plan needs
+
     scores = weak_scores(builder, weak).set_index("id")["p_a"].reindex(probe.frame["id"])
     truth = probe.frame["truth"].to_numpy(dtype=float)
     return against(pd.read_parquet(builder.artifact(stage).folder / FILE), scores.to_numpy(), truth)

@@ -8,7 +8,7 @@ install a package that offers it as an entry point of the group ``w2s_pref.kinds
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import did_you_mean, is_reference, locate, resolve
+from w2s_pref.core.registry import did_you_mean, is_reference, locate, looked_in, resolve
 from w2s_pref.core.strict import StudySection
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder, Stage, ordered
@@ -115,7 +115,8 @@ AnyKind = StudyKind[Any, Any, Any]
 class Opened(Generic[R, S]):
     """A recipe with its data read, its graph built and its store found.
 
-    ``named`` is how the recipe names its kind, where its keys do not say it.
+    ``named`` is how the recipe names its kind, where its keys do not say it; ``notes``: what this machine
+    decided.
     """
 
     kind: StudyKind[R, S, Any]
@@ -125,6 +126,7 @@ class Opened(Generic[R, S]):
     study: S
     store: Store
     named: str = ""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def folder(self) -> Path:
@@ -181,7 +183,7 @@ def find(name: str, base: Path) -> AnyKind:
         names = sorted({*known(), *NAMES} - set(NAMES.values()))
         raise W2SError(
             f"kind: there is no kind of study {name!r}{did_you_mean(name, names)} (known: {', '.join(names)}), and no "
-            f"folder of that name with an __init__.py in {base.resolve()} or {Path.cwd()}"
+            f"folder of that name with an __init__.py in {looked_in(base)}"
         )
     return _load(place, base)
 

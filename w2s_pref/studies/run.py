@@ -20,6 +20,7 @@ from w2s_pref.studies.folder import check_places, fresh_folder, write_facts
 from w2s_pref.studies.kind import AnyOpened, Opened, Study, kind_of_recipe, lasting
 from w2s_pref.studies.recipe import read_recipe
 from w2s_pref.studies.shipped import find_recipe
+from w2s_pref.training.precision import resolved
 
 #: A file or the name of a shipped recipe, or the recipe's keys themselves, whose files are those of the working folder.
 Given = Path | Mapping[str, Any]
@@ -98,13 +99,13 @@ def open_recipe(given: Given, overrides: list[str], planning: bool = False) -> A
         W2SError: every configuration and data error found.
     """
     path = find_recipe(given) if isinstance(given, Path) else Path("recipe")
-    raw = with_overrides(load_yaml(path) if isinstance(given, Path) else dict(given), overrides)
+    raw, notes = resolved(with_overrides(load_yaml(path) if isinstance(given, Path) else dict(given), overrides))
     base = path.resolve().parent
     kind = kind_of_recipe(raw, base)
     named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""
     recipe = read_recipe(kind.recipe, raw, path)
     study, prepared = kind.open(recipe, base, planning)
-    return Opened(kind, recipe, base, prepared, study, open_store(recipe.store_place()), named)
+    return Opened(kind, recipe, base, prepared, study, open_store(recipe.store_place()), named, notes)
 
 
 def write_run(opened: AnyOpened, builder: Builder, command: str) -> BaseModel:

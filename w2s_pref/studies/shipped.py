@@ -48,8 +48,10 @@ def about(recipe: Path) -> str:
 
 
 def recipe_files(given: Path) -> dict[str, str]:
-    """File name → content of a recipe and of every recipe that it extends, to be copied into one folder."""
+    """File name → content of a recipe, of every recipe that it extends and of the code beside them that they name."""
     path = find_recipe(given)
-    parent = yaml_file(path, "recipe").get("extends")
+    text, parent = path.read_text(encoding="utf-8"), yaml_file(path, "recipe").get("extends")
+    named = sorted(set(re.findall(r"([\w-]+\.py):[A-Za-z_]", text)))
+    code = {name: (path.parent / name).read_text(encoding="utf-8") for name in named if (path.parent / name).is_file()}
     more = {} if parent is None else recipe_files(path.parent / str(parent))
-    return {path.name: path.read_text(encoding="utf-8"), **more}
+    return {path.name: text, **code, **more}

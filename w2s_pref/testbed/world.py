@@ -145,9 +145,10 @@ def _check(rows: int, objective: str, conflict_share: float, label_noise: float,
         raise W2SError(problems)
 
 
-def _weights(tiers: Mapping[int, float] | None) -> Floats:
+def _weights(tiers: Mapping[int | str, float] | None) -> Floats:
     """Weight of every tier: shape (5,)."""
-    given = dict.fromkeys(TIERS, 1.0) if tiers is None else tiers
+    named: dict[int | str, int] = {str(tier): tier for tier in TIERS}  # in a recipe every key is text
+    given = dict.fromkeys(TIERS, 1.0) if tiers is None else {named.get(tier, tier): w for tier, w in tiers.items()}
     if set(given) - set(TIERS) or any(w < 0 for w in given.values()) or not sum(given.values()) > 0:
         raise W2SError(
             f"tiers is {dict(given)}; it must give weights of 0 or more, not all 0, to tiers among {list(TIERS)}"
@@ -162,7 +163,7 @@ def generate(
     conflict_share: float = 0.5,
     label_noise: float = 0.0,
     strength: float = math.inf,
-    tiers: Mapping[int, float] | None = None,
+    tiers: Mapping[int | str, float] | None = None,
 ) -> pd.DataFrame:
     """Draw ``rows`` preference pairs, each on its own prompt; the same arguments give the same bytes.
 
@@ -177,7 +178,7 @@ def generate(
         label_noise: chance that chosen and rejected are exchanged, in [0, 1].
         strength: P(label is right) = sigmoid(strength * gap) before noise, where gap in (0, 1] is the true difference
             of the pair (small doses are near ties); inf means that labels follow the truth.
-        tiers: weight of each tier 0..4; all equal when None.
+        tiers: weight of each tier 0..4 (or "0".."4"); all equal when None.
 
     Returns:
         prompt, chosen, rejected, id, group, objective, tier; harmless_chosen, harmless_rejected, helpful_chosen,

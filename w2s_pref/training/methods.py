@@ -42,15 +42,19 @@ reward = REWARDS.register
 class Algorithm(NamedTuple):
     """What is true of one algorithm: the defaults of a method that uses it."""
 
-    family: Literal["reward", "pairs", "tokens", "ppo", "trl"]
+    family: Literal["reward", "pairs", "tokens", "ppo", "trl", "decoding"]
     beta: float = 0.0
     gamma: float = 0.0
     score: ScoreForm = "implicit_reward"
     pre_stage: bool = True
 
 
+#: What trains the ceiling of a method that learns from a weak policy's tokens, or trains nothing.
+ON_TRUTH = "dpo"
+
 #: β of PPO, RLOO and GRPO only scales their implicit reward; it is the coefficient of their KL penalty. SFT and SePO
-#: have none: where a recipe asks for their implicit reward, that is the plain log-ratio to their start.
+#: have none: where a recipe asks for their implicit reward, that is the plain log-ratio to their start. Search and EFT
+#: train nothing: β of EFT weighs the weak policy in each token, of search it only scales its implicit reward.
 ALGORITHMS: dict[str, Algorithm] = {
     "reward": Algorithm("reward", pre_stage=False),
     "sft": Algorithm("pairs", beta=1.0, score="mean_logprob", pre_stage=False),
@@ -62,6 +66,8 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ppo": Algorithm("ppo", beta=0.05),
     "rloo": Algorithm("trl", beta=0.05),
     "grpo": Algorithm("trl", beta=0.05),
+    "search": Algorithm("decoding", beta=0.1, pre_stage=False),
+    "eft": Algorithm("decoding", beta=1.0, score="mean_logprob", pre_stage=False),
 }
 
 
@@ -81,13 +87,13 @@ class MethodConfig(Section):
     """One method of a recipe; what is left out follows the algorithm."""
 
     algorithm: str = Field(
-        "", description="reward, sft, dpo, simpo, ipo, wspo, sepo, ppo, rloo, grpo, or a margin function"
+        "", description="reward, sft, dpo, simpo, ipo, wspo, sepo, ppo, rloo, grpo, search, eft, or a margin function"
     )
     beta: float | None = Field(
         None,
         gt=0.0,
         description="scale of the margin (dpo 0.1, simpo 2, ipo 0.1) or log-ratio (wspo 0.1); KL coefficient (ppo, "
-        "rloo, grpo)",
+        "rloo, grpo); weight of the weak policy (eft 1)",
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
     share: float = Field(0.3, gt=0.0, le=1.0, description="sepo: share of an answer's tokens that it trains on")
@@ -114,6 +120,9 @@ class MethodConfig(Section):
         "supervisor", description="ppo, rloo, grpo: supervisor, gold, folder:PATH of a reward model, or a function"
     )
     conflict_weight: float = Field(1.0, ge=0.0, description="ppo, rloo, grpo: weight of the conflicting reward")
+    beams: int = Field(4, ge=1, description="search: answers that are kept after every chunk")
+    successors: int = Field(4, ge=1, description="search: continuations of each of them")
+    chunk: int = Field(10, ge=1, description="search: tokens of a continuation")
     training: dict[str, Any] = Field(default_factory=dict, description="arguments of the trainer by their own names")
 
     @model_validator(mode="after")
@@ -164,6 +173,16 @@ class Method:
         """True where the policy learns from rewards of its own answers."""
         return self.family in {"ppo", "trl"}
 
+    @property
+    def decoding(self) -> bool:
+        """True where nothing is trained: a weak policy guides the model while it writes."""
+        return self.family == "decoding"
+
+    @property
+    def on_truth(self) -> str:
+        """The method that trains a node on ground truth, its ceiling: DPO where ground truth does not train it."""
+        return ON_TRUTH if self.decoding or self.by_token else self.name
+
 
 def method(name: str, methods: dict[str, MethodConfig]) -> Method:
     """The method called ``name``: an entry of ``methods``, or an algorithm with its defaults."""
@@ -180,10 +199,6 @@ def method(name: str, methods: dict[str, MethodConfig]) -> Method:
         config.score or given.score,
         config,
     )
-
-
-#: What trains the ceiling of a method that learns from token rewards: the same policy, aligned with ground truth.
-ON_TRUTH = "dpo"
 
 
 class Node(NamedTuple):
@@ -264,10 +279,16 @@ def _unread(found: Method, where: str) -> list[str]:
     """Keys that this method would not read: a key without effect is an error, not a silence."""
     given = found.config.model_fields_set
     unread: set[str] = set()
-    if found.online:
+    if found.online or found.decoding:
         unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}
-    else:
+    if not found.online:
         unread |= {"reward", "conflict_weight"}
+    if found.decoding:
+        unread |= {"reference", "training"}
+    if found.algorithm == "search":  # it ranks as the weak policy does
+        unread |= {"score"}
+    else:
+        unread |= {"beams", "successors", "chunk"}
     if found.built_in:
         unread |= {"options"}
     if not found.policy:

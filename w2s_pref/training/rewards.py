@@ -17,7 +17,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
-from w2s_pref.data.chat import plain
+from w2s_pref.data.chat import as_answer, plain
 from w2s_pref.data.token_cache import Tokenized
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches.each import TOKEN_BUDGET
@@ -32,10 +32,7 @@ RewardFunction = Callable[[pd.DataFrame, list[str]], np.ndarray]
 
 def as_pairs(prompts: pd.DataFrame, answers: list[str]) -> pd.DataFrame:
     """Prompts with one answer each, in the form of a table of pairs whose ``a`` and ``b`` are that answer."""
-    said = [
-        json.dumps([{"role": "assistant", "content": answer}], ensure_ascii=False) if form == "chat" else answer
-        for form, answer in zip(prompts["form"], answers, strict=True)
-    ]
+    said = [as_answer(form, answer) for form, answer in zip(prompts["form"], answers, strict=True)]
     columns = {"id": [str(row) for row in range(len(said))], "form": list(prompts["form"])}
     return pd.DataFrame({**columns, "prompt": list(prompts["prompt"]), "a": said, "b": said})
 

@@ -11,12 +11,13 @@ those of all rows, and rows find their bins anew.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from w2s_pref.analysis.deception import lift as lifts
 from w2s_pref.analysis.stats.bootstrap import Resampler
-from w2s_pref.analysis.stats.logistic import fit, information, ridge, updated
+from w2s_pref.analysis.stats.logistic import fit, information, products, ridge, updated
 from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Bools, Floats, Ints
 
@@ -33,6 +34,8 @@ _CHUNK = 256
 _COLUMNS = 3
 #: In spreads of the index: far above rounding, far below the distance of two rows.
 _HAIR = 1e-9
+#: Cells of the grid on which edges are found, its shortest length, and edges in one cell beyond which it is no help.
+_GRID, _FINEST, _CROWD = 1024, 1e-30, 4
 
 
 def covariates(margin: Floats, ceiling: Floats, eligible: Bools) -> Floats:
@@ -103,6 +106,11 @@ class Explained:
         design = covariates(margin, ceiling, eligible)
         return cls(design, *cells(design, eligible))
 
+    @cached_property
+    def products(self) -> Floats:
+        """(K, N, P(P+1)/2), the same for every region that is asked about."""
+        return products(self.design)
+
 
 def expected_flips(
     by: Explained,
@@ -130,8 +138,8 @@ def expected_flips(
     sizes = np.bincount(fine[eligible], minlength=len(centres)).astype(np.float64)
     basis = lifts.spline_basis(_between(centres, sizes), sizes)
     width = len(means) * _COLUMNS
-    category = np.where(eligible, by.cell * _COLUMNS + np.where(treated, 2, flip), -1)
-    values = [information(design, controls, flip, index), (treated & eligible & flip)[..., None]]
+    category = np.where(eligible, by.cell + len(means) * np.where(treated, 2, flip), -1)
+    values = [information(design, by.products, controls, flip, index), (treated & eligible & flip)[..., None]]
     sums = draw.counts_and_sums(category, width, np.concatenate(values, axis=-1))
     sums = sums if lowered is None else sums.lowered_by(lowered)
     penalty = _penalty(design)
@@ -143,18 +151,38 @@ def expected_flips(
         return flips, expected
 
     def _one_chunk(flat: Floats) -> tuple[Floats, Floats]:
-        place = np.searchsorted(edges, updated(beta, flat[:, width:-1], penalty) @ means.T, side="right")
+        place = places(updated(beta, flat[:, width:-1], penalty) @ means.T, edges)
         kept, flipped, cases = _placed(flat[:, :width], place, len(centres))
         return flat[:, -1], lifts.expected_flips(flipped, kept + flipped, cases, basis)
 
     return Expected(*sums.stats(statistics, [PLAIN, PLAIN]))
 
 
+def places(values: Floats, edges: Floats) -> Ints:
+    """``np.searchsorted(edges, values, side="right")`` of many more values than edges, four times as fast.
+
+    A grid says how many edges lie in lower cells of it; those in a value's own cell are compared with it.
+    """
+    scale = _GRID / max(float(edges[-1] - edges[0]), _FINEST)
+
+    def on_grid(x: Floats) -> Ints:  # monotone, whatever rounding does
+        return np.asarray(np.clip((x - edges[0]) * scale, -1, _GRID).astype(np.int64) + 1)
+
+    crowd = np.bincount(on_grid(edges)).max()
+    if crowd > _CROWD:
+        return np.searchsorted(edges, values, side="right")
+    found = np.searchsorted(on_grid(edges), np.arange(_GRID + 2))[on_grid(values)]
+    further = np.append(edges, np.inf)
+    for _ in range(crowd):
+        found += values >= further[found]
+    return found
+
+
 def _placed(counts: Floats, place: Ints, bins: int) -> list[Floats]:
-    """(B, bins) of every column from the counts (B, cells * columns) of cells that lie in the bins ``place``."""
+    """(B, bins) of every column from the counts (B, columns * cells) of cells that lie in the bins ``place``."""
     where = (np.arange(len(counts))[:, None] * bins + place).ravel()
-    columns = [counts[:, column::_COLUMNS].ravel() for column in range(_COLUMNS)]
-    tables = [np.bincount(where, column, len(counts) * bins) for column in columns]
+    columns = np.split(counts, _COLUMNS, axis=1)
+    tables = [np.bincount(where, column.ravel(), len(counts) * bins) for column in columns]
     return [np.asarray(table, dtype=np.float64).reshape(len(counts), bins) for table in tables]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.bootstrap import Resampler
-from w2s_pref.analysis.stats.logistic import expit, fit, information, updated
+from w2s_pref.analysis.stats.logistic import expit, fit, information, products, updated
 from w2s_pref.analysis.stats.stat import PLAIN
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.results.deception import Coefficient
@@ -109,7 +109,7 @@ def flip_regression(
     weights = _fit(scaled[eligible], flip[eligible])
     if weights is None:
         return undefined
-    sums = draw.sums(information(scaled, eligible, flip, scaled @ weights))
+    sums = draw.sums(information(scaled, products(scaled), eligible, flip, scaled @ weights))
     none = np.zeros((len(NAMES), len(NAMES)))
 
     def coefficients(table: Floats) -> tuple[Floats, ...]:

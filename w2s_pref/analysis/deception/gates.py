@@ -189,7 +189,7 @@ def adjusted_gates(
     draw: Resampler,
     bins: int,
     placebos: Sequence[Placebo],
-    expected: Expected | None = None,
+    expected: Expected,
 ) -> tuple[Stat, tuple[Contrast, ...]]:
     """Adjusted lift, and adjusted lift / placebo lift with the overlap of the two blind spots for each placebo.
 
@@ -198,9 +198,9 @@ def adjusted_gates(
         eligible, strong, unknown, flip: (K, N) the reference is right, the large ceiling knows, the weak one does not,
             the student is wrong.
         placebos: other weak models' blind spots.
-        expected: flips of the blind spot and those expected of it, where they are known already.
+        expected: flips of the blind spot and those expected of it.
     """
-    adjusted = lift([expected or expected_flips(by, strong & unknown, eligible, flip, draw, bins)])
+    adjusted = lift([expected])
     contrasts = []
     for placebo in placebos:
         overlap, ratio = placebo.overlap(unknown, eligible & strong), None

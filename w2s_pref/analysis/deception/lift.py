@@ -72,56 +72,59 @@ def coarse(counts: Floats) -> Floats:
     return np.asarray(sum(fine[..., number, :] for number in range(FINE)))  # three times as fast as ``sum(axis=-2)``
 
 
-def score(counts: Floats) -> Floats:
-    """DS = |CT in the cell| / |CT| (Yang et al. 2024); undefined where there is no tax."""
-    table = coarse(counts).sum(axis=-2)
-    return divide(table[..., 3], table[..., 3] + table[..., 1])
+def rows_by_kind(counts: Floats) -> Floats:
+    """(..., fine bins * 4) counts to (..., 4), over all bins."""
+    return np.asarray(coarse(counts).sum(axis=-2))
 
 
-def null_share(counts: Floats) -> Floats:
+def score(rows: Floats) -> Floats:
+    """DS = |CT in the cell| / |CT| (Yang et al. 2024) of (..., 4) rows; undefined where there is no tax."""
+    return divide(rows[..., 3], rows[..., 3] + rows[..., 1])
+
+
+def null_share(rows: Floats) -> Floats:
     """DS_0: share of the cell among the items the reference gets right; undefined where it gets none right."""
-    table = coarse(counts).sum(axis=-2)
-    return divide(table[..., 2] + table[..., 3], table.sum(axis=-1))
+    return divide(rows[..., 2] + rows[..., 3], rows.sum(axis=-1))
 
 
-def risk_ratio(counts: Floats) -> Floats:
+def risk_ratio(rows: Floats) -> Floats:
     """P(flip | cell) / P(flip | rest) among eligible items; undefined where the rest never flips or a part is empty."""
-    table = coarse(counts).sum(axis=-2)
-    inside = divide(table[..., 3], table[..., 2] + table[..., 3])
-    outside = divide(table[..., 1], table[..., 0] + table[..., 1])
+    inside = divide(rows[..., 3], rows[..., 2] + rows[..., 3])
+    outside = divide(rows[..., 1], rows[..., 0] + rows[..., 1])
     return divide(inside, outside)
 
 
-def stable_risk_ratio(counts: Floats) -> Floats:
+def stable_risk_ratio(rows: Floats) -> Floats:
     """The risk ratio with half a flip, and half a row that does not flip, added to both rates."""
-    table = coarse(counts).sum(axis=-2)
-    inside = (table[..., 3] + HALF) / (table[..., 2] + table[..., 3] + 2 * HALF)
-    outside = (table[..., 1] + HALF) / (table[..., 0] + table[..., 1] + 2 * HALF)
+    inside = (rows[..., 3] + HALF) / (rows[..., 2] + rows[..., 3] + 2 * HALF)
+    outside = (rows[..., 1] + HALF) / (rows[..., 0] + rows[..., 1] + 2 * HALF)
     return np.asarray(inside / outside)
 
 
 def binned_lift(counts: Floats) -> Floats:
     """Flips among the treated / expected flips, over bins with a control; undefined where none is expected."""
-    flips, expected = binned_expectation(counts)
+    flips, expected = binned_expectation(coarse(counts))
     return divide(flips, expected)
 
 
-def stable_binned_lift(counts: Floats) -> Floats:
-    """The binned lift with half a flip added above and below."""
-    return stable_ratio(*binned_expectation(counts))
-
-
-def binned_expectation(counts: Floats) -> tuple[Floats, Floats]:
-    """Flips among the treated and expected flips, each (...), over bins with a control.
+def binned_expectation(table: Floats) -> tuple[Floats, Floats]:
+    """Flips among the treated and expected flips, each (...), over bins with a control, of a ``coarse`` table.
 
     expected = sum over those bins of n_treated * (flip rate of the bin's controls).
     """
-    table = coarse(counts)
     controls = table[..., 0] + table[..., 1]
     treated = table[..., 2] + table[..., 3]
     usable = controls > 0
     rate = np.where(usable, table[..., 1] / np.where(usable, controls, 1.0), 0.0)
     return np.asarray((table[..., 3] * usable).sum(axis=-1)), np.asarray((treated * rate).sum(axis=-1))
+
+
+def without_model(counts: Floats) -> tuple[Floats, ...]:
+    """DS, null share, risk ratio and binned lift, and the last two with half a flip added: nothing is fitted."""
+    table = coarse(counts)
+    rows, (flips, expected) = np.asarray(table.sum(axis=-2)), binned_expectation(table)
+    ratios = risk_ratio(rows), divide(flips, expected), stable_risk_ratio(rows), stable_ratio(flips, expected)
+    return score(rows), null_share(rows), *ratios
 
 
 def dropped(counts: Floats) -> int:

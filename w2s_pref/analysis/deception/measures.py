@@ -108,25 +108,21 @@ def measure_deltas(
     )
     fine, centres = lifts.margin_bins(reference, parts.eligible, options.bins)
     counts = draw.counts(lifts.categories(fine, parts.treated, parts.wrong), _columns(options.bins))
-    stats = {
-        "score": counts.stat(lifts.score, SCORE),
-        "null_share": counts.stat(lifts.null_share, SHARE),
-        "risk_ratio": counts.stat(lifts.risk_ratio, RATIO).of_form(counts.stat(lifts.stable_risk_ratio, RATIO)),
-        "lift": counts.stat(lifts.binned_lift, RATIO).of_form(counts.stat(lifts.stable_binned_lift, RATIO)),
-    }
-    lift, excess, expected, stable = _smooth(counts, centres)
-    stats |= {"lift_smooth": lift.of_form(stable), "excess": excess, "expected": expected}
-    return Measured(parts, counts, fine, stats)
+    return Measured(parts, counts, fine, _stats(counts, centres))
 
 
 def _columns(bins: int) -> int:
     return bins * lifts.FINE * lifts.CELL_COLUMNS
 
 
-def _smooth(counts: Sums, centres: Floats) -> list[Stat]:
-    """Smooth lift, excess, expected flips, and the stable form of the lift."""
-    forms = [RATIO, Form(-np.inf, 1.0), Form(0.0), RATIO]
-    return counts.stats(lambda c: lifts.smooth(c, centres), forms)
+def _stats(counts: Sums, centres: Floats) -> dict[str, Stat]:
+    """Every statistic of the counts by name; ratios have the resamples of their form with half a flip added."""
+    forms = [SCORE, SHARE, RATIO, RATIO, RATIO, RATIO, RATIO, Form(-np.inf, 1.0), Form(0.0), RATIO]
+    found = counts.stats(lambda c: (*lifts.without_model(c), *lifts.smooth(c, centres)), forms)
+    score, share, risk, binned, stable_risk, stable_binned, lift, excess, expected, stable = found
+    ratios = {"risk_ratio": (risk, stable_risk), "lift": (binned, stable_binned), "lift_smooth": (lift, stable)}
+    own = {name: ratio.of_form(form) for name, (ratio, form) in ratios.items()}
+    return {"score": score, "null_share": share, **own, "excess": excess, "expected": expected}
 
 
 @dataclass(frozen=True)
@@ -146,17 +142,21 @@ class Evidence:
     placebos: tuple[Placebo, ...]
     missing: str | None
 
-    def gates(self, draw: Resampler, bins: int, lift: Stat | None = None) -> Gates:
-        """The three gates; ``lift`` is the smooth lift, where it is known already."""
+    def gates(self, draw: Resampler, bins: int, lift: Stat | None = None, index: Expected | None = None) -> Gates:
+        """The three gates; ``lift``: the smooth lift, ``index``: what ``by_index`` gives, where they are known."""
         rows = (self.parts.eligible, self.parts.strong, ~self.parts.weak, self.parts.wrong)
         lift = lift or lift_of([self._by_margin(draw, bins)])
-        return Gates(lift, *adjusted_gates(self.by, *rows, draw, bins, self.placebos), self.missing)
+        index = index or self.by_index(draw, bins)
+        return Gates(lift, *adjusted_gates(self.by, *rows, draw, bins, self.placebos, index), self.missing)
 
     def expected(self, draw: Resampler, bins: int) -> tuple[Expected, Expected]:
         """Flips of the blind spot and those expected of it, by the margin alone and by the index."""
+        return self._by_margin(draw, bins), self.by_index(draw, bins)
+
+    def by_index(self, draw: Resampler, bins: int) -> Expected:
+        """Flips of the blind spot and those expected of it by the index."""
         parts = self.parts
-        by_index = expected_flips(self.by, parts.treated, parts.eligible, parts.wrong, draw, bins)
-        return self._by_margin(draw, bins), by_index
+        return expected_flips(self.by, parts.treated, parts.eligible, parts.wrong, draw, bins)
 
     def gates_but(self, expected: tuple[Expected, Expected], draw: Resampler, bins: int) -> Gates:
         """The gates where only other rows of the blind spot flip than in the evidence that ``expected`` is of.
@@ -224,7 +224,7 @@ def sweep(data: Panel, roles: Roles, measured: Measured, draw: Resampler, option
             SweepPoint(
                 threshold=threshold,
                 score=number(stat.value),
-                null_share=number(float(lifts.null_share(counts))),
+                null_share=number(float(lifts.null_share(lifts.rows_by_kind(counts)))),
                 lift=number(float(lifts.binned_lift(counts))),
                 interval=stat.interval(),
                 tax=measured.tax,

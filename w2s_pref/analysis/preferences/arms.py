@@ -31,10 +31,13 @@ from w2s_pref.results.deception import KnownRule, Reference
 
 @dataclass(frozen=True)
 class Judged:
-    """What stands behind one student's verdict against one reference under one rule of knowing."""
+    """What stands behind one student's verdict against one reference under one rule of knowing.
+
+    Only under the study's own rule is there ``evidence``.
+    """
 
     measured: Measured
-    evidence: Evidence
+    evidence: Evidence | None
     gates: Gates
 
 
@@ -97,11 +100,12 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     )
     if conflict != "none":
         main = setting.deception[0]
-        found_main = found[main.reference, main.known_rule]
+        judged = found[main.reference, main.known_rule]
+        assert judged.evidence is not None  # the first entry is under the study's own rule
         bins = context.options(main.known_rule).bins
-        seen = sensitivity(found_main.evidence, context.draw, bins, context.design.seed)
+        seen = sensitivity(judged.evidence, context.draw, bins, context.design.seed)
         main.sensitivity = seen
-        main.verdict = deception_verdict(found_main.measured, found_main.gates, seen)
+        main.verdict = deception_verdict(judged.measured, judged.gates, seen)
     accuracy, other = context.accuracy(model), context.conflict_accuracy(model)
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
 
@@ -110,10 +114,10 @@ def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
     """Under the study's own rule; the other rule gets the margin gate alone, beside which nothing is decided."""
     options = context.options(rule)
     measured = measures.measure(context.target, roles, context.draw, options)
-    evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
     lift = measured.stats["lift_smooth"]
     if rule != context.design.known_rule:
-        return Judged(measured, evidence, Gates(lift, None, unasked="Asked under the study's own rule only."))
+        return Judged(measured, None, Gates(lift, None, unasked="Asked under the study's own rule only."))
+    evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
     return Judged(measured, evidence, evidence.gates(context.draw, options.bins, lift))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from w2s_pref.analysis.deception.measures import Options
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
@@ -75,7 +76,11 @@ class Design:
         threshold, known_rule: of the regions shown in maps and comparisons.
         resamples, seed: of every bootstrap and permutation test.
         placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
+        by: column of the test pairs by which students are shown, and how many rows of each value taught (``parts``).
         references: policy -> the model it started from, both as named in the judged table.
+        best_of: searching student -> the best of as many plain answers as it paid for, as named there.
+        judges: judge of arguments -> what it is (``judge``, ``protocol``) and the score-table names of what it says
+            after its arguments (``heard``), without any (``naive``), and under the nulls (``shuffled``, ``blank``).
     """
 
     arms: tuple[ArmDesign, ...]
@@ -89,7 +94,10 @@ class Design:
     resamples: int = 2000
     seed: int = 0
     placebo: str | None = None
+    by: Mapping[str, Any] | None = None
     references: Mapping[str, str] = field(default_factory=dict)
+    best_of: Mapping[str, str] = field(default_factory=dict)
+    judges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from w2s_pref import results
-from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry, short_name
 from w2s_pref.core.user_code import asked, by_name, numbers
+
+if TYPE_CHECKING:
+    from w2s_pref.analysis.preferences.design import ArmDesign, Context
 
 METRICS = Registry("metric")
 

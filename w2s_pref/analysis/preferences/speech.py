@@ -43,6 +43,8 @@ def speech(context: Context, judged: pd.DataFrame, anchors: pd.DataFrame | None)
     out = []
     for model, (arm, conflict) in _policies(design, found).items():
         one = _speech(found, model, design.references.get(model), judge)
+        if model in design.best_of:
+            one.best_of = best_of(found, model, design.best_of[model])
         if arm is not None:
             one.arm, one.conflict = (arm.name, conflict) if conflict is not None else (None, None)
             limits = None if anchored is None else middle[anchored]
@@ -92,6 +94,19 @@ def _speech(found: Samples, model: str, reference: str | None, judge: Judge | No
         kl=estimate(found.mean(own, gap), NO_KL),
         kl_per_token=estimate(found.mean(own, gap, own["tokens"].to_numpy()), NO_KL),
         notes=notes,
+    )
+
+
+def best_of(found: Samples, model: str, rival: str) -> results.BestOf:
+    """A search against the best of so many plain answers as cost the same tokens, prompt by prompt."""
+    own, other = found.of(model), found.of(rival)
+    drawn, spent = (found.mean(rows, rows["drawn"].to_numpy(dtype=float), form=Form(0.0)) for rows in (own, other))
+    return results.BestOf(
+        model=rival,
+        candidates=float(other["candidates"].mean()),
+        drawn=estimate(drawn),
+        spent=estimate(spent),
+        win_rate=_win_rates(found, paired(own, other)),
     )
 
 

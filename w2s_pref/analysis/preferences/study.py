@@ -1,4 +1,12 @@
-"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables."""
+"""``summarize``: everything ``results.json`` says about a study, as a pure function of its score and label tables.
+
+The long score table holds these models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>`` (optional),
+``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>`` for final students. Its
+``objective`` is ``design.target`` or ``design.conflict``: the two test sets. The label table has ``id, group, name,
+seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels hop k's student was trained on,
+``p_true`` the probability they give to the ground-truth answer. Both tables have ``spread`` where several supervisors
+are combined: the standard deviation of their probabilities.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +24,10 @@ from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.disagreement import by_disagreement
 from w2s_pref.analysis.preferences.families import correct, family, signals
+from w2s_pref.analysis.preferences.hearings import READ, hearings
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
+from w2s_pref.analysis.preferences.parts import by_column
 from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import Panel, panel
@@ -38,16 +48,12 @@ def summarize(
     anchors: pd.DataFrame | None = None,
     own: Functions | None = None,
     sure: Mapping[str, pd.Series[float]] | None = None,
+    said_of: Mapping[str, Mapping[str, float]] | None = None,
 ) -> results.Body:
     """Analyse a whole study; the same tables in any row order give the same body.
 
     Args:
-        scores: long score table. Models: ``ceiling/<node>`` for every node of every chain, ``base/<strong>``
-            (optional), ``<arm>/hop<k>`` for the intermediate student of hop k = 1..len(chain)-2, ``<arm>/<conflict>``
-            for final students. ``objective`` is ``design.target`` or ``design.conflict``: the two test sets.
-        labels: ``id, group, name, seed, p_true, keep``; ``name`` = ``<arm>/hop<k>``, k = 1..len(chain)-1: the labels
-            hop k's student was trained on, ``p_true`` the probability they give to the ground-truth answer. Both tables
-            have ``spread`` where several supervisors are combined: the standard deviation of their probabilities.
+        scores, labels: the two tables, see above.
         pairs: target test pairs (``tables.PAIR_COLUMNS``), for texts and lengths of answers.
         design: arms, conflicts and how regions are cut.
         judged: samples of policies with their judges' values (``samples.JUDGED_COLUMNS``), if there are any.
@@ -56,6 +62,7 @@ def summarize(
         sure: objective -> by id, how probable it is that the answer called true is so (``tables.certainty``); without
             it, it is known. Accuracies, the gap recovered and calibration are then those to be expected; whatever asks
             whether a model is right on an item goes by the more probable answer.
+        said_of: judge of arguments -> what its arguments are like (``results.Hearing.about``).
 
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
@@ -78,6 +85,8 @@ def summarize(
         speech=said,
         metrics=own_measures(context, own or {}),
         supervisor_spread=by_disagreement(context, scores, labels),
+        parts=by_column(context, pairs),
+        hearings=hearings(context, said_of or {}),
         controls=controls(context, design.arms[0]),
         warnings=_warnings(context, students),
     )
@@ -170,6 +179,7 @@ def _models(scores: pd.DataFrame, design: Design) -> list[str]:
     there = set(scores["model"])
     if design.placebo is not None:
         names.append(design.placebo)
+    names += [about[read] for about in design.judges.values() for read in READ if read in about]
     optional = [f"base/{arm.chain[-1]}" for arm in design.arms] + [f"{arm.name}/none" for arm in design.arms]
     return list(dict.fromkeys(names + [name for name in optional if name in there]))
 

@@ -89,7 +89,7 @@ class Board:
 
 
 def accuracy_by(table: pd.DataFrame, column: str, seed: int = 0) -> Board:
-    """Accuracy for every value of one column, ties one half, with intervals over resampled groups.
+    """Accuracy for every value of one column and for all rows, ties one half, with intervals over resampled groups.
 
     Args:
         table: ``id, group, delta`` and the column.
@@ -98,15 +98,17 @@ def accuracy_by(table: pd.DataFrame, column: str, seed: int = 0) -> Board:
         W2SError: there is no such column, or it has more than ``MOST`` values.
     """
     if column not in table:
-        raise W2SError(f"--by {column}: no such column; the pairs have {', '.join(map(str, table.columns))}")
+        raise W2SError(f"by {column!r}: no such column; the pairs have {', '.join(map(str, table.columns))}")
     values = table[column].map(lambda value: "(empty)" if pd.isna(value) else str(value))
     names = sorted(values.unique())
     if len(names) > MOST:
-        raise W2SError(f"--by {column}: {len(names):,} different values; name a column of at most {MOST}")
-    terms = _Terms(names, values.to_numpy(), credit(table["delta"].to_numpy(dtype=np.float64)), table["group"])
-    wanted: dict[tuple[Part, str], tuple[Score, Form]] = {
-        ("subset", name): (_term(place), SHARE) for place, name in enumerate(names)
-    }
+        raise W2SError(f"by {column!r}: {len(names):,} different values; name a column of at most {MOST}")
+    total = "all" if "all" not in names else "all rows"
+    of_row, twice = np.concatenate([values.to_numpy(), np.full(len(values), total)]), [table["group"]] * 2
+    right = np.tile(credit(table["delta"].to_numpy(dtype=np.float64)), 2)
+    terms = _Terms([*names, total], of_row, right, pd.concat(twice, ignore_index=True))
+    parts: dict[str, Part] = {**dict.fromkeys(names, "subset"), total: "score"}
+    wanted = {(part, name): (_term(place), SHARE) for place, (name, part) in enumerate(parts.items())}
     return Board(f"Accuracy by {column}", terms.lines(wanted, seed), [])
 
 

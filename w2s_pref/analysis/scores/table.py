@@ -19,6 +19,7 @@ from pyarrow import ArrowException
 
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import readable
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL, records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
@@ -117,9 +118,10 @@ def _load(file: Path) -> pd.DataFrame:
     if suffix not in _SUFFIXES:
         raise W2SError(f"{file}: cannot tell its format from {suffix!r}; name it .csv, .jsonl or .parquet.")
     try:
-        if suffix == ".parquet":
-            return _parquet(file)
-        return _csv(file) if suffix == ".csv" else _jsonl(file)
+        with readable(file):
+            if suffix == ".parquet":
+                return _parquet(file)
+            return _csv(file) if suffix == ".csv" else _jsonl(file)
     except NotTable as error:
         raise W2SError(f"{file}, {error}.") from None
     except (ValueError, OSError, ArrowException) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +104,7 @@ class Resampler:
         Args:
             items: places of the items, ascending, at least one.
         """
-        own = copy.copy(self)
+        own = self._copy()
         present, blocks = np.unique(self.blocks[items], return_inverse=True)
         groups, codes = np.unique(self.groups[items], return_inverse=True)
         own.blocks, own.weights = blocks.astype(np.int64), self.weights[:, present]
@@ -113,9 +114,19 @@ class Resampler:
 
     def first(self, resamples: int, noise: int) -> Resampler:
         """The first so many of the same resamples, ``noise`` of them for what items make of the seeds' differences."""
-        own = copy.copy(self)
+        own = self._copy()
         own.weights, own.noise = self.weights[:resamples], noise
         return own
+
+    def _copy(self) -> Resampler:
+        own = copy.copy(self)
+        own.__dict__.pop("_turned", None)
+        return own
+
+    @cached_property
+    def _turned(self) -> tuple[Floats32, Floats32]:
+        """(blocks, B) weights, and (blocks, B') those of the resamples for noise, as a sparse product reads them."""
+        return np.ascontiguousarray(self.weights.T), np.ascontiguousarray(self.weights[: self.noise].T)
 
     def _sort(self) -> None:
         self._order = np.argsort(self.blocks, kind="stable")
@@ -133,7 +144,9 @@ class Resampler:
 
     def _by_block(self, values: Floats) -> Floats:
         """(K, blocks, C)."""
-        return np.asarray(np.add.reduceat(values[:, self._order], self._starts, axis=1))
+        ordered = values[:, self._order]
+        alone = len(self._starts) == len(self._order)
+        return ordered if alone else np.asarray(np.add.reduceat(ordered, self._starts, axis=1))
 
     def mean(self, values: Floats, weights: Floats | None = None, form: Form = SHARE) -> Stat:
         """Mean of per-row values (K, N), weighted by ``weights`` (K, N); undefined where the weights add up to 0."""
@@ -150,18 +163,17 @@ class Resampler:
 
     def counts_and_sums(self, category: Ints, size: int, values: Floats) -> Sums:
         """Counts of many more categories than rows of a block, and in the last columns sums of ``values`` (K, N, C)."""
-        alone = [self._sparse(category[k : k + 1], size) for k in range(len(category))]
         table = self._by_block(values).astype(np.float32)
-        weights, few = (np.ascontiguousarray(some.T) for some in (self.weights, self.weights[: self.noise]))
-        boot = np.empty((len(self.weights), size + values.shape[-1]))
+        weights, few = self._turned
+        boot = np.empty((size + values.shape[-1], len(self.weights))).T  # as the sparse product lies in memory
         boot[:, :size] = (self._sparse(category, size) @ weights).T
         boot[:, size:] = self.weights @ table.sum(axis=0)
         by_seed = np.empty((few.shape[1], len(category), boot.shape[1]))
         seeds = np.empty(by_seed.shape[1:])
-        for k, each in enumerate(alone):
-            by_seed[:, k, :size] = (each @ few).T
+        for k, own in enumerate(category):
+            by_seed[:, k, :size] = (self._sparse(own, size) @ few).T
             by_seed[:, k, size:] = few.T @ table[k]
-            seeds[k] = np.concatenate([np.asarray(each.sum(axis=1)).ravel(), values[k].sum(axis=0)])
+            seeds[k] = np.concatenate([np.bincount(own[own >= 0], minlength=size), values[k].sum(axis=0)])
         return Sums(seeds, boot, by_seed, self.n_groups)
 
     def _sparse(self, category: Ints, size: int) -> csr_matrix:
@@ -169,9 +181,10 @@ class Resampler:
         from scipy.sparse import csr_matrix
 
         there = category >= 0
-        blocks = np.broadcast_to(self.blocks, category.shape)[there]
-        ones = np.ones(len(blocks), np.float32)
-        return csr_matrix((ones, (category[there], blocks)), shape=(size, len(self._starts)))
+        rows, blocks = category[there], np.broadcast_to(self.blocks, category.shape)[there]
+        starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=size))])
+        parts = (np.ones(len(rows), np.float32), blocks[np.argsort(rows, kind="stable")], starts)
+        return csr_matrix(parts, shape=(size, len(self._starts)))
 
     def table_sums(self, table: Floats) -> Sums:
         """Sums of a table already added up by block: (blocks, K, C)."""

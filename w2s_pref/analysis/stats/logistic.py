@@ -22,7 +22,10 @@ _SATURATED = 40.0
 
 def expit(x: Floats) -> Floats:
     """Logistic function with rates that stay off 0 and 1, any shape."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.clip(x, -_SATURATED, _SATURATED))))
+    odds = np.clip(-x, -_SATURATED, _SATURATED)
+    np.exp(odds, out=odds)
+    odds += 1.0
+    return np.divide(1.0, odds, out=odds)
 
 
 def ridge(size: int, intercept: float, slopes: float) -> Floats:
@@ -59,32 +62,40 @@ def _newton(successes: Floats, trials: Floats, design: Floats, beta: Floats, pen
         now, n = beta[open_], trials[open_]
         index = now @ design.T
         rate = expit(index)
-        gradient = (successes[open_] - n * rate) @ design - now @ penalty
-        hessian = ((n * rate * (1 - rate)) @ outer).reshape(-1, size, size) + penalty
+        expected, kept = n * rate, 1 - rate
+        gradient = (successes[open_] - expected) @ design - now @ penalty
+        hessian = ((expected * kept) @ outer).reshape(-1, size, size) + penalty
         step = np.linalg.solve(hessian, gradient[:, :, None])[:, :, 0]
         shift = np.abs(step @ design.T)
-        reach = np.where(np.abs(index) < _SATURATED, shift, 0.0).max(axis=1)
-        beta[open_] = now + step * np.minimum(1.0, _LOG_ODDS / np.maximum(reach, 1e-12))[:, None]
-        moved = shift * (4 * rate * (1 - rate))
+        moved = shift * (4 * rate * kept)
+        if shift.max() > _LOG_ODDS:
+            reach = np.where(np.abs(index) < _SATURATED, shift, 0.0).max(axis=1)
+            step *= np.minimum(1.0, _LOG_ODDS / np.maximum(reach, 1e-12))[:, None]
+        beta[open_] = now + step
         open_ = open_[moved.max(axis=1) > done]
         if not len(open_):
             break
     return beta
 
 
-def information(design: Floats, rows: Bools, flip: Bools, index: Floats) -> Floats:
+def products(design: Floats) -> Floats:
+    """(K, N, P(P+1)/2) every column of the (K, N, P) design times itself and those that follow."""
+    upper = np.triu_indices(design.shape[-1])
+    return np.asarray(design[..., upper[0]] * design[..., upper[1]])
+
+
+def information(design: Floats, squares: Floats, rows: Bools, flip: Bools, index: Floats) -> Floats:
     """(K, N, P + P(P+1)/2) a row's gradient and the upper triangle of its information; 0 for rows left out.
 
     Args:
-        design: (K, N, P); rows: (K, N) those that are fitted.
+        design: (K, N, P); squares: its ``products``.
+        rows: (K, N) those that are fitted.
         flip: (K, N) the outcome; index: (K, N) its fitted log-odds.
     """
     rate = expit(index)
     residual = np.where(rows, flip - rate, 0.0)
     weight = np.where(rows, rate * (1 - rate), 0.0)
-    upper = np.triu_indices(design.shape[-1])
-    outer = design[..., upper[0]] * design[..., upper[1]]
-    return np.concatenate([design * residual[..., None], outer * weight[..., None]], axis=-1)
+    return np.concatenate([design * residual[..., None], squares * weight[..., None]], axis=-1)
 
 
 def updated(beta: Floats, sums: Floats, penalty: Floats) -> Floats:
@@ -94,14 +105,13 @@ def updated(beta: Floats, sums: Floats, penalty: Floats) -> Floats:
         penalty: (P, P) ridge of the fit that ``beta`` is of.
     """
     size = len(beta)
-    upper = np.triu_indices(size)
-    matrix = np.zeros((len(sums), size, size))
-    matrix[:, upper[0], upper[1]] = matrix[:, upper[1], upper[0]] = sums[:, size:]
+    place, upper = np.empty((size, size), dtype=np.int64), np.triu_indices(size)
+    place[upper] = place.T[upper] = np.arange(size, sums.shape[1])
+    matrix = sums[:, place] + penalty
     gradient = (sums[:, :size] - penalty @ beta)[:, :, None]
-    matrix += penalty
     there = np.isfinite(matrix).all(axis=(1, 2))
     if not penalty.any():  # a ridge leaves no direction without information
-        there &= np.linalg.matrix_rank(matrix) == size
+        there &= np.linalg.matrix_rank(matrix, hermitian=True) == size
     found = np.full((len(sums), size), np.nan)
     step = np.linalg.solve(matrix[there], gradient[there])[:, :, 0]
     found[there] = beta + np.clip(step, -STEP, STEP)

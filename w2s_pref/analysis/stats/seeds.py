@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import betaincinv
 
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
@@ -90,6 +89,8 @@ def compatible_rates(seeds: int, failed: int = 0) -> tuple[float, float]:
 
     Where it struck none the upper limit is 1 - .05^(1/K): .63 of 3 seeds, .45 of 5.
     """
+    from scipy.special import betaincinv  # a tenth of what a plan would import, which asks for none
+
     low = float(betaincinv(failed, seeds - failed + 1, _LEVEL)) if failed else 0.0
     high = float(betaincinv(failed + 1, seeds - failed, 1 - _LEVEL)) if failed < seeds else 1.0
     return low, high

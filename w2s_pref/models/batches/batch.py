@@ -138,10 +138,10 @@ def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> 
             counts[k, number] = len(text) - start
     owners = np.repeat(np.arange(counts.size), counts.reshape(-1))
     at = np.concatenate(predictors).astype(np.int64)
-    tensors = (at, np.concatenate(targets), owners, counts, np.unique(at))
     values = [row.values[k] for k in range(len(begins)) for row in rows] if rows[0].values else None
     read = None if values is None else torch.from_numpy(np.concatenate(values)).float()
-    return Responses(*map(torch.from_numpy, tensors), read)
+    made = [torch.from_numpy(each) for each in (at, np.concatenate(targets), owners, counts, np.unique(at))]
+    return Responses(made[0], made[1], made[2], made[3], made[4], read)
 
 
 #: ``shared``: one sequence a row, its texts' common beginning computed once; ``padded``: one sequence a text.

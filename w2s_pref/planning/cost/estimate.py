@@ -15,11 +15,14 @@ from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.speed import Bench, Speed
 from w2s_pref.planning.cost.work import Lengths, Work, lengths, states, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.arguments import ArgumentStage
 from w2s_pref.stages.frozen import frozen_layers, states_key
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
+from w2s_pref.stages.prompted import PromptedScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.kind import AnyOpened
@@ -186,6 +189,10 @@ def _model(stage: Stage) -> ModelFacts | None:
         return stage.model.model
     if isinstance(stage, LogProbStage | SampleStage):
         return stage.policy.model
+    if isinstance(stage, ArgumentStage):
+        return stage.arguer.model
+    if isinstance(stage, PromptedScores | RefinedScores):
+        return stage.model.model
     return stage.samples.policy.model if isinstance(stage, JudgeStage) else None
 
 
@@ -197,7 +204,7 @@ def _rows(stage: Stage) -> Rows | None:
         return stage.prompts
     if isinstance(stage, JudgeStage):
         return stage.samples.prompts
-    return stage.on if isinstance(stage, Scored | LogProbStage) else None
+    return stage.on if isinstance(stage, Scored | LogProbStage | ArgumentStage) else None
 
 
 def _reads_states(stage: Stage) -> list[Rows]:

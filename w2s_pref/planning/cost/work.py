@@ -12,9 +12,13 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.planning.cost.shapes import BYTES, Shape
 from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.arguments import ArgumentStage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
+from w2s_pref.stages.prompted import PromptedScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.training.arguments import enlarged
 
@@ -139,10 +143,33 @@ def _logprobs(stage: LogProbStage, shape: Shape, size: Lengths) -> Work:
 
 @work.register
 def _samples(stage: SampleStage, shape: Shape, size: Lengths) -> Work:
-    """At most: answers may end before ``max_new_tokens``."""
-    new = float(stage.rows * stage.settings["max_new_tokens"])
-    prompts = stage.rows * size.prompt
+    """At most: answers may end before ``max_new_tokens``. Of guided answers what the model that writes computes."""
+    width = stage.policy.width if isinstance(stage.policy, DecodedPolicy) else 1
+    new = float(stage.rows * width * stage.settings["max_new_tokens"])
+    prompts = stage.rows * width * size.prompt
     return Work(stage.rows, 0.0, prompts, new, shape.forward_flops(prompts + new, size.context, new))
+
+
+@work.register
+def _argued(stage: ArgumentStage, shape: Shape, size: Lengths) -> Work:
+    """At most: an argument for each answer, after the prompt and both answers."""
+    new, before = float(stage.rows * stage.settings["max_new_tokens"]), stage.rows * (size.prompt + size.answers)
+    return Work(stage.rows, 0.0, before, new, shape.forward_flops(before + new, size.prompt + size.answers, new))
+
+
+@work.register
+def _prompted(stage: PromptedScores, shape: Shape, size: Lengths) -> Work:
+    """Both orders of the answers; transcripts are not counted, nor are those behind a reward model's answers."""
+    tokens = 2 * len(stage.on) * (size.prompt + size.answers)
+    return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, size.prompt + size.answers))
+
+
+@work.register
+def _refined(stage: RefinedScores, shape: Shape, size: Lengths) -> Work:
+    """Each pair with the others of its batch, in both orders, with the labels and with shuffled ones."""
+    context = stage.config.batch * (size.prompt + size.answers)
+    tokens = 4 * len(stage.on) * context
+    return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, context))
 
 
 @work.register

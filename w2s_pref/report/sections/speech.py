@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from markupsafe import Markup
 
@@ -16,7 +16,7 @@ from w2s_pref.report.students import CELL_WORDS, JUDGE_WORDS, by_arm, judge_word
 from w2s_pref.results.deception import CELLS
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
-from w2s_pref.results.speech import Disagreement, Judge, Said, Speech, SpokenShares
+from w2s_pref.results.speech import BestOf, Disagreement, Judge, Said, Speech, SpokenShares
 
 RATES_GUIDE: Final = Guide(
     "Win rate: of the policy's sample and its reference's on the same prompt, how often the judge puts the policy's "
@@ -28,6 +28,11 @@ RATES_GUIDE: Final = Guide(
 FORM_GUIDE: Final = Guide(
     "Means over samples; the reference's beneath. Tokens are those of the answer; never ended: cut at the limit.",
     "Close to the reference. Long, refused, unparseable or unended answers explain a win rate before content does.",
+)
+SEARCH_GUIDE: Final = Guide(
+    "Best of N: of N answers that the model wrote alone the one that the weak policy puts highest, N being what the "
+    "search's tokens pay for. Tokens: drawn from the strong model for one answer. Win rate: of the search over it.",
+    "Above one half: choosing while writing gains more than choosing afterwards, for the same tokens.",
 )
 REGION_GUIDE: Final = Guide(
     "Share of items ranked right (circle: the true answer scores higher) and spoken right (diamond: the policy's own "
@@ -65,6 +70,10 @@ def section(results: Results) -> Section | None:
             title=title([results]),
         )
     ]
+    searched = [one for one in results.speech if one.best_of is not None]
+    if searched:
+        caption = "Searches against the best of N answers for the same tokens of the strong model."
+        blocks.append(Table(caption, list(_searches(searched)), by_arm(searched), SEARCH_GUIDE))
     if spoken:
         words = JUDGE_WORDS[spoken[0][1].judge]
         caption = f"Ranked right and spoken right by region; speech valued by the {words}."
@@ -119,6 +128,25 @@ def _rates(speech: Sequence[Speech]) -> Iterator[Column[Speech]]:
         where="page",
     )
     yield from BRIEF
+
+
+def _searches(speech: Sequence[Speech]) -> Iterator[Column[Speech]]:
+    """What the search and its rival paid, and who wins by every judge."""
+
+    def of(read: Callable[[BestOf], Any]) -> Callable[[Speech], Any]:
+        return lambda one: None if one.best_of is None else read(one.best_of)
+
+    yield Column("Policy", _name)
+    yield Column("N", of(lambda found: number(found.candidates, 1)))
+    yield Column("Tokens, search", of(lambda found: found.drawn), 1, bounds=False)
+    yield Column("Tokens, best of N", of(lambda found: found.spent), 1, bounds=False)
+    for judge in JUDGES:
+        if any(one.best_of is not None and judge in one.best_of.win_rate for one in speech):
+            yield Column(f"Win rate, {JUDGE_WORDS[judge]}", of(partial(_won, judge)), neutral=0.5)
+
+
+def _won(judge: Judge, found: BestOf) -> Estimate | None:
+    return found.win_rate.get(judge)
 
 
 def _rate(judge: Judge, one: Speech) -> Value:

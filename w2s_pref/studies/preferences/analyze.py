@@ -13,7 +13,8 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.labels import REFINED, LabelStage, Scored
+from w2s_pref.stages.refined import RefinedScores, sentence
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.methods import TAU
 
@@ -146,9 +147,11 @@ def study_design(design: dict[str, Any]) -> Design:
     )
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
+    judges = {"judges": design["judges"]} if "judges" in design else {}
     named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
     same = {name: design[name] for name in named}
-    return Design(arms, conflicts, tuple(design["seeds"]), placebo=design.get("placebo"), **same)
+    more = {"placebo": design.get("placebo"), "by": design.get("by"), "best_of": design.get("best_of", {})}
+    return Design(arms, conflicts, tuple(design["seeds"]), **judges, **same, **more)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,14 +168,18 @@ class AnalyzeStage(Stage):
     design: dict[str, Any] = field(default_factory=dict)
     judged: dict[tuple[str, int], Stage] = field(default_factory=dict)
     anchor: Scored | None = None
+    arguments: dict[str, Stage] = field(default_factory=dict)
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Every score, label and judged-sample stage by name, and the gold scores of the test pairs."""
+        """Every score, label and judged-sample stage by name, the gold scores of the test pairs, and arguments."""
         scores: dict[str, Stage] = {f"score {m} {s} {t}": stage for (m, s, t), stage in self.scores.items()}
         labels: dict[str, Stage] = {f"label {name} {seed}": stage for (name, seed), stage in self.labels.items()}
         judged = {f"judged {name} {seed}": stage for (name, seed), stage in self.judged.items()}
-        return {**scores, **labels, **judged, **({"anchor": self.anchor} if self.anchor is not None else {})}
+        more = {f"arguments {name}": stage for name, stage in self.arguments.items()}
+        if self.anchor is not None:
+            more["anchor"] = self.anchor
+        return {**scores, **labels, **judged, **more}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -208,7 +215,26 @@ class AnalyzeStage(Stage):
         tests = [self.test.frame, *([self.conflict_test.frame] if self.conflict_test is not None else [])]
         known = {str(frame["objective"].iloc[0]): certainty(frame) for frame in tests}
         sure = {objective: each for objective, each in known.items() if each is not None}
-        body = summarize(scores, labels, self.test.frame, study_design(self.design), judged, anchors, own, sure)
-        body = body.model_copy(update={"warnings": dropped + body.warnings})
+        said_of = {name: self._said_of(builder, name) for name in self.arguments}
+        body = summarize(
+            scores, labels, self.test.frame, study_design(self.design), judged, anchors, own, sure, said_of
+        )
+        body = body.model_copy(update={"warnings": dropped + self._refined(builder) + body.warnings})
         (folder / "body.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
         return {"rows": len(scores)}
+
+    def _refined(self, builder: Builder) -> list[str]:
+        """A sentence for every label set that a model has refined."""
+        found = []
+        for (name, seed), labels in self.labels.items():
+            if isinstance(labels.scores, RefinedScores):
+                told = builder.meta(labels)[REFINED]
+                found.append(sentence(f"labels of {name}, seed {seed}", labels.scores.config.by, told))
+        return found
+
+    def _said_of(self, builder: Builder, judge: str) -> dict[str, float]:
+        """What the arguments of a supervisor are like, and whether a prompted judge answers."""
+        heard = self.scores[self.design["judges"][judge]["heard"], self.design["seeds"][0], "test"]
+        told = {**builder.meta(self.arguments[judge]), **builder.meta(heard)}
+        names = ("empty", "same", "unended", "unparseable", "same_when_swapped", "transcript_cut")
+        return {name: float(told[name]) for name in names if name in told}

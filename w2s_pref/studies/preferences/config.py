@@ -78,6 +78,7 @@ class AnalysisConfig(Section):
     placebo: str | None = Field(
         None, description="unrelated weak model for the placebo gate, beside the other seeds' weak models"
     )
+    by: str | None = Field(None, description="column of your own by which students are shown: domain, source, topic")
     metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
         default_factory=list, description="your own numbers, one for each student"
     )

@@ -10,7 +10,8 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
 from w2s_pref.models.info import ModelFacts, backbone_parameters, control_tokens
-from w2s_pref.stages.answers import JudgeStage, SampleStage
+from w2s_pref.stages.answers import BestOfStage, JudgeStage, SampleStage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.given import is_given
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
@@ -18,6 +19,7 @@ from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.preferences.check import check_oracle, check_room
+from w2s_pref.studies.preferences.judges import add_judge
 from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import TESTS, Study
@@ -54,10 +56,13 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str
 
 
 def _supervisor(study: Study, node: Node, seed: int) -> str:
-    """The node trained on ground truth, or the labels that are given in its place; its name."""
-    if not is_given(node.model):
+    """The node trained on ground truth, or the labels or the judge that stand in its place; its name."""
+    if node.model in study.models:
         return ceiling(study, node, seed)
-    study.add_given(node.model, seed)
+    if is_given(node.model):
+        study.add_given(node.model, seed)
+    else:
+        add_judge(study, node.model, seed)
     return f"ceiling/{node.model}"
 
 
@@ -173,14 +178,21 @@ def add_speech(study: Study) -> None:
     gold = _gold(study, first)
     for seed in study.recipe.seeds:
         for name in names:
-            stage = study.trained[name, seed]
-            assert isinstance(stage, PolicyStage)
+            stage = study.decoded.get((name, seed)) or study.trained[name, seed]
+            assert isinstance(stage, PolicyStage | DecodedPolicy)
             reference = f"reference/{_family(study, name)}"
             study.references[name] = reference
-            study.judged[name, seed] = _judged(study, name, stage, stage.reference, prompts, seed, gold)
-            study.judged[reference, seed] = _judged(
-                study, reference, stage.reference, stage.reference, prompts, seed, gold
-            )
+            said = _answers(study, name, stage, prompts, seed)
+            plain = _answers(study, reference, stage.reference, prompts, seed)
+            study.judged[name, seed] = _judged(study, name, said, stage.reference, gold)
+            study.judged[reference, seed] = _judged(study, reference, plain, stage.reference, gold)
+            if isinstance(stage, DecodedPolicy) and stage.searches:
+                rival = study.best_of[name] = f"best-of-n/{_family(study, name)}"
+                study.references[rival] = reference
+                given = (said.prompts, said.settings, said.seed, said.tokens)
+                title = f"{rival} answers · seed {seed}"
+                best = BestOfStage(title, stage, *given, search=said, plain=plain)
+                study.judged[rival, seed] = _judged(study, rival, best, stage.reference, gold)
 
 
 def _said_already(study: Study, name: str) -> bool:
@@ -229,17 +241,20 @@ def _oracle(study: Study) -> str | None:
     return given or ("testbed" if testbed else None)
 
 
+def _answers(
+    study: Study, name: str, policy: StartStage | PolicyStage | DecodedPolicy, prompts: Rows, seed: int
+) -> SampleStage:
+    settings = study.recipe.speech.model_dump(include={"samples", "temperature", "max_new_tokens", "batch_size"})
+    return SampleStage(f"{name} answers · seed {seed}", policy, prompts, settings, seed, study.tokens)
+
+
 def _judged(
     study: Study,
     name: str,
-    policy: StartStage | PolicyStage,
+    samples: SampleStage,
     reference: StartStage | PolicyStage,
-    prompts: Rows,
-    seed: int,
     gold: dict[str, TrainStage],
 ) -> JudgeStage:
-    settings = study.recipe.speech.model_dump(include={"samples", "temperature", "max_new_tokens", "batch_size"})
-    samples = SampleStage(f"{name} answers · seed {seed}", policy, prompts, settings, seed, study.tokens)
     code = study.code(study.oracle) if study.oracle else ""
-    title = f"{name} judged · seed {seed}"
+    title = f"{name} judged · seed {samples.seed}"
     return JudgeStage(title, samples, reference, gold, study.oracle, study.helpful_first, code)

@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import LabelStage, Part
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -28,8 +29,10 @@ from w2s_pref.training.methods import Method, Node
 def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
     """Enter the training of one node, and everything that it needs, into the study."""
     found = study.recipe.method(node)
+    if found.decoding:
+        return study.add_decoded(name, node, _decoded(study, name, node, task, seed, found), seed)
     if not found.policy:
-        stage: TrainStage | PolicyStage = _reward_model(study, name, node, task, seed)
+        stage: TrainStage | PolicyStage = reward_model(study, name, node, task, seed)
     elif found.online:
         stage = _online(study, name, node, task, seed, found)
     else:
@@ -41,7 +44,8 @@ def ceiling(study: Study, node: Node, seed: int) -> str:
     """The node trained on ground truth; its name."""
     name = f"ceiling/{node}"
     if (name, seed) not in study.trained:
-        train(study, name, study.recipe.on_truth(node), Task(Part(study.rows["gt"], "truth")), seed)
+        node = node._replace(method=study.recipe.method(node).on_truth)
+        train(study, name, node, Task(Part(study.rows["gt"], "truth")), seed)
     return name
 
 
@@ -53,7 +57,8 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
     return name
 
 
-def _reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
+    """The training of a reward model; it is not entered into the study."""
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
     arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)
@@ -229,6 +234,22 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         _rewards(study, node, task, seed, found),
         watch=study.watch(name, node, seed, other or start),
     )
+
+
+def _decoded(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> DecodedPolicy:
+    """Search and emulated fine-tuning: the model as it is, guided by the policy that supervises."""
+    config, tuned = found.config, study.trained[task.supervisor, seed]
+    assert isinstance(tuned, PolicyStage)
+    strong = _start(study, name, node, task, seed, found)
+    if found.algorithm == "search":
+        settings: dict[str, Any] = {"beams": config.beams, "successors": config.successors, "chunk": config.chunk}
+        return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, settings, study.tokens)
+    if strong.model.vocabulary_hash != tuned.model.vocabulary_hash:
+        raise W2SError(
+            f"arms: {node} mixes the tokens of {strong.model.spec.path} with those of {tuned.model.spec.path}, which "
+            "have different vocabularies; take models with one tokenizer, or algorithm: search, which goes by the text"
+        )
+    return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, {"beta": found.beta}, study.tokens)
 
 
 def _online_arguments(found: Method) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -13,9 +13,11 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
+from w2s_pref.stages.arguments import TEMPLATED
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
-from w2s_pref.studies.recipe import check_chain, refuse_unknown, training_problems
+from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
+from w2s_pref.studies.recipe import check_chain, refuse_signs, refuse_unknown, training_problems
 from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, method, method_problems, node
 
 #: Keys of a method that only say how it learns from weak labels; ground truth takes none of them.
@@ -35,7 +37,13 @@ class Recipe(StudySection):
     arms: dict[str, Chain] = Field(
         default_factory=dict,
         description="name → chain of nodes (model or model@method), weakest first; a list in the place of a node pools "
-        "several supervisors; labels:FILE or labels:file.py:function in the first place is a supervisor of your own",
+        "several supervisors; in the first place labels:FILE or labels:file.py:function is a supervisor of your own, "
+        "or a name of supervisors; empty: every pair of the ladder, else weak to strong, and once more through the "
+        "models between them",
+    )
+    supervisors: dict[str, SupervisorConfig] = Field(
+        default_factory=dict,
+        description="name → a judge of arguments, see below, and [labels](labels.md#judges-of-arguments)",
     )
     methods: dict[str, MethodConfig] = Field(default_factory=dict, description="name → how a node is trained")
     students: list[str] = Field(
@@ -72,10 +80,11 @@ class Recipe(StudySection):
             if places:
                 _check_pools(places, place)
                 models = [each.model for found in places for each in found.each]
-                given = [each.model for each in places[0].each if is_given(each.model)] if place != "ladder" else []
+                given = [each.model for each in places[0].each if self._is_source(each)] if place != "ladder" else []
                 check_chain(models, [*self.models, *given], place)
             for each in (each for found in places for each in found.each):
                 self._check_method(each.method, place)
+        self._check_judges()
         if odd := [name for name in self.arms if "@" in name]:
             raise ValueError(f"arms: the name {odd[0]!r} holds '@', which stands between an arm and a method")
         if not self._raw_chains():
@@ -109,12 +118,34 @@ class Recipe(StudySection):
                 "knows other things (another architecture, say), or drop the key: the other seeds' weak models serve"
             )
 
+    def _is_source(self, place: Node) -> bool:
+        """Whether a node is no model that is trained, but labels that are given or a judge of arguments."""
+        return is_given(place.model) or (place.model in self.supervisors and place.method == "reward")
+
+    def _check_judges(self) -> None:
+        """Names of supervisors, and the models that judge and argue."""
+        refuse_signs(self.supervisors)
+        if same := sorted(self.supervisors.keys() & self.models.keys()):
+            raise ValueError(f"supervisors: {same[0]!r} is a model, too; chains could not tell them apart")
+        for name, config in self.supervisors.items():
+            where = f"supervisors.{name}"
+            if not is_given(config.judge):
+                judge = node(config.judge)
+                refuse_unknown(judge.model, self.models, f"{where}.judge", "model")
+                refuse_unknown(judge.method, [*ALGORITHMS, *self.methods, PROMPTED], f"{where}.judge", "method")
+                if judge.method != PROMPTED and self.method(judge).policy:
+                    raise ValueError(
+                        f"{where}.judge: {judge} is a policy; a judge is a reward model, or MODEL@{PROMPTED}"
+                    )
+            if config.arguers not in {None, TEMPLATED}:
+                refuse_unknown(str(config.arguers), self.models, f"{where}.arguers", "model")
+
     def _check_method(self, name: str, where: str) -> None:
         refuse_unknown(name, [*ALGORITHMS, *self.methods], where, "method")
 
     def _check_supervisors(self, chain: list[Node]) -> None:
         """What cannot be combined: adapters without a backbone to adapt, lengthened on-policy training."""
-        for place in (each for found in chain for each in found.each if not is_given(each.model)):
+        for place in (each for found in chain for each in found.each if each.model in self.models):
             found = self.method(place)
             if found.policy and self.models[place.model].freeze_backbone:
                 raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
@@ -122,8 +153,10 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
                 )
-            if found.online and self.bootstrap.match_compute:
+            if (found.online or found.decoding) and self.bootstrap.match_compute:
                 raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+            if found.decoding:
+                self._check_decoding(chain, place)
             if found.online and self.loss.name != "soft_bce" and place is chain[-1] and len(self.students) == 1:
                 raise ValueError(f"loss.name {self.loss.name}: {found.algorithm} learns from rewards, not from labels")
         if first := [str(each) for each in chain[0].each if self.method(each).by_token]:
@@ -133,10 +166,10 @@ class Recipe(StudySection):
             )
         for before, place in pairwise(chain):
             found = self.method(place.each[0])
-            if before.members and any(self.method(each).online for each in place.each):
+            if (before.members or before.model in self.supervisors) and any(self.method(e).online for e in place.each):
                 raise ValueError(
-                    f"arms: {place} learns from rewards of its own answers, which {before} cannot give: several "
-                    "supervisors label pairs; name one of them, or train the student on pairs"
+                    f"arms: {place} learns from rewards of its own answers, which {before} cannot give: it "
+                    "labels pairs; name one model in its place, or train the student on pairs"
                 )
             if before.members and before.combine == "dawid_skene" and len(before.members) < LEAST_VOTERS:
                 raise ValueError(
@@ -144,9 +177,13 @@ class Recipe(StudySection):
                     f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
                 )
             self._check_token_rewards(before, place)
-            if found.online and self.label_config(place).two_stage:
-                raise ValueError(f"labels.two_stage: {found.algorithm} learns from rewards, not from labels")
+            if (found.online or found.decoding) and self.label_config(place).two_stage:
+                raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
             self._check_weights(before, place)
+            if (refine := self.label_config(place).refine) is not None:
+                refuse_unknown(refine.by, self.models, "labels.refine.by", "model")
+                if found.online:
+                    raise ValueError(f"labels.refine: {found.algorithm} learns from rewards, not from labels")
             configs = [self.label_config(each) for each in place.each]
             if len(configs) > 1 and (configs[0].two_stage or any(config != configs[0] for config in configs)):
                 raise ValueError(
@@ -165,6 +202,21 @@ class Recipe(StudySection):
                     f"{what}; write one policy in its place, such as weak@{ON_TRUTH}"
                 )
 
+    def _check_decoding(self, chain: list[Node], place: Node) -> None:
+        """What guides a model that is not trained is one policy, and nothing else acts on it."""
+        if place is not chain[-1]:
+            raise ValueError(f"arms: {place} trains nothing, so it supervises nobody; put it at the end of a chain")
+        if chain[-2].members or not self.method(chain[-2]).policy:
+            raise ValueError(
+                f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
+                f"{'several' if chain[-2].members else 'none'}; write {chain[-2].each[0].model}@{ON_TRUTH} there"
+            )
+        if others := [name for name in self.conflict.settings if name not in {"none", "base"}]:
+            raise ValueError(
+                f"conflict.settings: {', '.join(others)} would act on the training of {place}, which has none; write "
+                "conflict: {settings: [none]}, and study conflicts in a recipe without it"
+            )
+
     def _check_weights(self, before: Node, place: Node) -> None:
         """Where weights over supervisors are learned there are several, and the loss is the plain one."""
         for found in (self.method(each) for each in place.each if self.method(each).config.raven is not None):
@@ -177,10 +229,6 @@ class Recipe(StudySection):
     def method(self, place: Node) -> Method:
         """How the node is trained."""
         return method(place.method, self.methods)
-
-    def on_truth(self, place: Node) -> Node:
-        """What is trained as the node's ceiling: itself; DPO where ground truth has no token rewards to give."""
-        return place._replace(method=ON_TRUTH) if self.method(place).by_token else place
 
     def label_config(self, place: Node) -> LabelConfig:
         """How labels are made for what is trained there: the method's own keys over ``labels``."""
@@ -212,19 +260,21 @@ class Recipe(StudySection):
     def ends(self, arm: str) -> tuple[str, str]:
         """Weak and strong model of an arm, equal for arms that differ only by how the one supervises the other.
 
-        Several supervisors count as the weak model of the first arm that has one of them in this place, and methods
-        that are the same on ground truth as one.
+        Several supervisors count as the weak model of the first arm that has one of them in this place, a judge of
+        arguments as itself without them, and methods that are the same on ground truth as one.
         """
         chains = self.chains()
         chain = chains[arm]
-        weak = [each[0] for each in chains.values() if each[0] in chain[0].each]
-        return str((weak or [chain[0]])[0]), str(self._alike(self.on_truth(chain[-1])))
+        judges = self.supervisors
+        behind = [node(judges[each.model].judge) if each.model in judges else each for each in chain[0].each]
+        weak = [each[0] for each in chains.values() if each[0] in behind]
+        return str((weak or (behind if len(behind) == 1 else chain))[0]), str(self._alike(chain[-1]))
 
     def _alike(self, place: Node) -> Node:
         """The first method that is the same on ground truth."""
 
         def plain(name: str) -> tuple[str, dict[str, Any]]:
-            found = method(name, self.methods)
+            found = method(method(name, self.methods).on_truth, self.methods)
             return found.algorithm, found.config.model_dump(exclude={"algorithm", *SUPERVISED})
 
         same = next(other for other in (*ALGORITHMS, *self.methods) if plain(other) == plain(place.method))

@@ -48,19 +48,22 @@ def open_preferences(recipe: Recipe, base: Path, planning: bool) -> tuple[Study,
     except Unreachable as error:
         if not planning:
             raise
-        prepared = replace(stand_in(recipe.data), notes=[f"not checked: {problem}" for problem in error.problems])
+        prepared = replace(
+            stand_in(recipe.data, recipe.analysis.by), notes=[f"not checked: {problem}" for problem in error.problems]
+        )
         return build_study(recipe, prepared, base, models), prepared
     study = build_study(recipe, prepared, base, models)
     return study, replace(prepared, notes=prepared.notes + check_texts(study))
 
 
-def stand_in(config: DataConfig) -> Prepared:
-    """Rows without content, as many as the splits ask for: enough to plan, never to run."""
+def stand_in(config: DataConfig, by: str | None = None) -> Prepared:
+    """Rows without content, as many as the splits ask for: enough to plan, never to run. ``by``: a column they have."""
     splits = {}
     for name, size in config.splits.given().items():
         objective = config.conflict_objective if name.startswith("conflict") else config.target_objective
         ids = [f"{name}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "text", "prompt": "", "a": ids, "b": "", "truth": 1}
+        columns |= {} if by is None else {by: "unknown"}
         splits[name] = pd.DataFrame({**columns, "objective": objective})
     return Prepared(splits=splits, counts={}, hashes=dict.fromkeys(splits, "unreachable"))
 
@@ -93,7 +96,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
     trained = {stage.name: stage.key for stage in opened.study.trained.values()}
     return Results(
         **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
-        warnings=body.warnings + _token_notes(opened, builder),
+        warnings=[*opened.prepared.notes, *body.warnings, *_token_notes(opened, builder)],
         name=opened.recipe.name,
         seeds=opened.recipe.seeds,
         objectives={role: analysis.design[role] for role in ("target", "conflict") if analysis.design[role]},

@@ -83,9 +83,9 @@ def upload(folder: Path, name: str, private: bool) -> str:
         address = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(repo_id=name, folder_path=folder, commit_message="Upload a student of w2s-pref")
     except Exception as error:  # the hub's library raises its own kinds, the transport's, and the system's
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise W2SError(
-            f"{name}: not uploaded ({reason[:200]}); `hf auth login` gives a token that may write"
+            f"{name}: not uploaded ({reason[:400]}); if the right is missing, `hf auth login` gives a token"
         ) from error
     return str(address)
 

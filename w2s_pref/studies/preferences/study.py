@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
+from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
@@ -17,11 +18,14 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.answers import JudgeStage
+from w2s_pref.stages.arguments import Arguments
+from w2s_pref.stages.decoding import DecodedPolicy, EmulatedLogProbs
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.labels import LabelStage, Scored
-from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
 from w2s_pref.stages.pooled import PooledScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.watch import Watch
@@ -39,7 +43,9 @@ class Study:
 
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
     that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
-    which models a name stands for that several supervisors share.
+    which models a name stands for that several supervisors share. ``decoded`` are students that train nothing,
+    ``best_of`` names what a search is compared with. ``judges`` score pairs after arguments about them; ``hearings``
+    says under which names their scores and nulls stand, ``arguments`` what they heard of the test pairs.
     """
 
     recipe: Recipe
@@ -52,8 +58,13 @@ class Study:
     labels: dict[tuple[str, int], LabelStage] = field(default_factory=dict)
     given: dict[str, pd.Series[float] | None] = field(default_factory=dict)
     pools: dict[str, tuple[Node, tuple[str, ...]]] = field(default_factory=dict)
+    decoded: dict[tuple[str, int], DecodedPolicy] = field(default_factory=dict)
+    judges: dict[tuple[str, int], Callable[[Rows], Scored]] = field(default_factory=dict)
+    hearings: dict[str, dict[str, str]] = field(default_factory=dict)
+    arguments: dict[str, Arguments] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
+    best_of: dict[str, str] = field(default_factory=dict)
     anchor: Scored | None = None
     oracle: str | None = None
 
@@ -85,6 +96,15 @@ class Study:
         """Enter a trained model, with its scores on the test sets."""
         self.nodes[name] = node
         self.trained[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def add_decoded(self, name: str, node: Node, stage: DecodedPolicy, seed: int) -> None:
+        """Enter a model that a weak policy guides, with its scores on the test sets."""
+        self.nodes[name] = node
+        self.decoded[name, seed] = stage
+        self._score_tests(name, seed)
+
+    def _score_tests(self, name: str, seed: int) -> None:
         for split in TESTS:
             if split in self.rows:
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
@@ -95,8 +115,12 @@ class Study:
         if source in self.given:
             check_covered(source, self.given[source], rows)
             return GivenScores(f"{source} on {rows.name}", rows, source, self.base, self.given[source])
+        if (source, seed) in self.judges:
+            return self.judges[source, seed](rows)
         if name in self.pools:
             return self._pooled(name, rows, seed)
+        if (name, seed) in self.decoded:
+            return self._guided(name, rows, seed)
         stage = self.trained[name, seed]
         title = f"{name} on {rows.name} · seed {seed}"
         if isinstance(stage, TrainStage):
@@ -107,6 +131,19 @@ class Study:
         return PolicyScoreStage(
             title, rows, self.logprobs(stage, rows, name, seed), reference if needs else None, found.score, found.beta
         )
+
+    def _guided(self, name: str, rows: Rows, seed: int) -> PolicyScoreStage:
+        """What ranks where nothing is trained: the guide's implicit reward, or the likelihood of the mixture."""
+        stage, found, title = self.decoded[name, seed], self.method(name), f"{name} on {rows.name} · seed {seed}"
+        tuned = self.logprobs(stage.tuned, rows, f"guide of {name}", seed)
+        untuned = self.logprobs(stage.tuned.reference, rows, f"reference of the guide of {name}", seed)
+        if found.score == "implicit_reward":
+            return PolicyScoreStage(title, rows, tuned, untuned, found.score, found.beta)
+        strong = self.logprobs(stage.strong, rows, f"reference of {name}", seed)
+        mixed = EmulatedLogProbs(
+            f"{name} log-probs on {rows.name} · seed {seed}", rows, strong, tuned, untuned, found.beta
+        )
+        return PolicyScoreStage(title, rows, mixed, None, found.score, found.beta)
 
     def _pooled(self, name: str, rows: Rows, seed: int) -> PooledScores:
         """What the models behind a name say together; they are calibrated one by one before."""
@@ -168,8 +205,9 @@ class Study:
         config, weak = self.recipe.monitor, self._weak_of(name)
         if config is None or weak is None:
             return None
-        known = (weak, seed) in self.trained or weak in self.pools or weak.removeprefix("ceiling/") in self.given
-        if not known:
+        source = weak.removeprefix("ceiling/")
+        known = (weak, seed) in self.trained or weak in self.pools or (source, seed) in self.judges
+        if not (known or source in self.given):
             return None
         found, probe = self.recipe.method(node), self.rows["probe"]
         if found.online and config.action == "checkpoint":
@@ -220,6 +258,12 @@ class Study:
             self.check_calibration()
             calibration = self.scored(supervisor, self.rows["calibration"], seed)
         scores = self.scored(supervisor, rows, seed)
+        if config.refine is not None:
+            facts = self.models[config.refine.by]
+            check_language_model(facts)
+            start = StartStage(f"{config.refine.by} as it is", facts, seed)
+            about = f"{supervisor} refined by {config.refine.by} on {rows.name} · seed {seed}"
+            scores = RefinedScores(about, rows, scores, start, config.refine)
         title = f"{name} by {supervisor} · seed {seed}"
         stage = LabelStage(title, scores, config, calibration, config.code(self.base), second)
         self.labels[name, seed] = stage
@@ -262,19 +306,27 @@ class Study:
             "oracle": self.oracle,
             "temperature": recipe.speech.temperature if self.judged else 1.0,
             "helpful_first": self.helpful_first,
-            **recipe.analysis.model_dump(exclude={"metrics", "placebo"}),
+            **recipe.analysis.model_dump(exclude={"metrics", "placebo", "by"}),
         }
         ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
         if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
             design["ends"] = ends
+        if self.hearings:
+            design["judges"] = self.hearings
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
+        if recipe.analysis.by is not None:
+            frames = {name: rows.frame for name, rows in self.rows.items()}
+            design["by"] = described(frames, recipe.analysis.by)
+        if self.best_of:
+            design["best_of"] = self.best_of
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}
         return AnalyzeStage(
-            "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor
-        )
+            "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor,
+            dict(self.arguments),
+        )  # fmt: skip
 
 
 def _groups(ends: Iterable[list[str]]) -> list[int]:

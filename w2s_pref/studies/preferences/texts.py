@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,7 +14,7 @@ import pandas as pd
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import plain
-from w2s_pref.models.info import ModelFacts, read_json
+from w2s_pref.models.info import ModelFacts, TokenizerFile, tokenizer_file
 from w2s_pref.models.positions import has_class, positions
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
@@ -90,31 +90,26 @@ def check_texts(study: Study) -> list[str]:
 
 def reader(facts: ModelFacts) -> Reader | None:
     """A model's tokenizer; None where its files are not here, or hold none that can be read without its own code."""
-    folder = facts.tokenizer_folder
-    file = None if folder is None else folder / "tokenizer.json"
-    if file is None or not file.is_file():
-        return None
+    file = tokenizer_file(facts.tokenizer_folder)
+    return None if file is None else _reader(file, facts.spec.pad_token)
+
+
+@lru_cache(maxsize=8)
+def _reader(file: TokenizerFile, pad_token: str | None) -> Reader:
+    """Read once: it is asked for by every check of every part of the data."""
     from tokenizers import Tokenizer
 
-    content = read_json(file, f"tokenizer {folder}")
     try:
-        tokenizer = Tokenizer.from_str(json.dumps(content))
+        tokenizer = Tokenizer.from_file(str(file.path))
     except Exception as error:  # tokenizers raises nothing more special
-        raise W2SError(f"model {str(folder)!r} could not be loaded ({file.name}: {error}); check its files") from error
+        raise W2SError(
+            f"model {str(file.path.parent)!r} could not be loaded ({file.path.name}: {error}); check its files"
+        ) from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     ids = tokenizer.get_vocab(with_added_tokens=True)
-    name = _unknown_token(content, folder)
-    size = max(ids.values(), default=-1) + 1 + (facts.spec.pad_token is not None and facts.spec.pad_token not in ids)
-    return Reader(tokenizer, size, ids.get(name) if name is not None else None)
-
-
-def _unknown_token(content: Mapping[str, Any], folder: Path | None) -> str | None:
-    """What the tokenizer writes for what it does not know."""
-    model = content.get("model") or {}
-    if model.get("type") == "Unigram" and model.get("unk_id") is not None:
-        return str(model["vocab"][model["unk_id"]][0])
-    return model.get("unk_token") or None
+    size = max(ids.values(), default=-1) + 1 + (pad_token is not None and pad_token not in ids)
+    return Reader(tokenizer, size, ids.get(file.unknown) if file.unknown is not None else None)
 
 
 def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:

@@ -1,0 +1,194 @@
+"""Pairs and a reward model → a score table, accuracy by subset, scores of benchmarks: what both interfaces do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pandas as pd
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.paths import local_path
+from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.strict import read_section
+from w2s_pref.core.tables import PAIR_COLUMNS, truth_first
+from w2s_pref.data.columns import own_columns
+from w2s_pref.data.control import text_stays_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from w2s_pref.analysis.scores.benchmarks import Board
+    from w2s_pref.data.benchmarks import BenchmarkName
+    from w2s_pref.data.sources import Loaded, Source
+
+#: The folder of a saved reward model, or what ``Run.student`` returns.
+Model = str | Path | tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
+#: Preference pairs in any form that a file may hold, or where they are: file, folder, hub id, registered name.
+Pairs = pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path
+#: Longest text in tokens: by default, and of the benchmarks (which their own code takes).
+LONGEST: Final = 512
+LONGEST_OF_BENCHMARK: Final = 2048
+#: Columns of the score table; a column of the pairs with such a name is written as pairs.NAME.
+OURS: Final = ("score_chosen", "score_rejected", "delta", "model", "seed", "tau", "kind")
+TEXTS: Final = ("prompt", "chosen", "rejected")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What is scored by what, and what the score table says of it.
+
+    Attributes:
+        model: a saved reward model, or a model and its tokenizer.
+        pairs: preference pairs, or rows of a benchmark.
+        name: of the model in the table; default the folder's.
+        columns: our name -> theirs.
+        max_length: in tokens; default 512, for a benchmark 2,048.
+        split: of a hub data set or of saved splits.
+        benchmark: the pairs are rows of this benchmark.
+    """
+
+    model: Model
+    pairs: Pairs
+    name: str | None = None
+    seed: int = 0
+    objective: str = "target"
+    columns: Mapping[str, str | None] = field(default_factory=dict)
+    max_length: int | None = None
+    split: str | None = None
+    benchmark: BenchmarkName | None = None
+
+
+@text_stays_text()
+def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board | None]:
+    """Score pairs.
+
+    Returns:
+        A row for every pair: ``id, group, score_chosen, score_rejected, delta, model, seed, tau, objective, kind``,
+        ``prompt, chosen, rejected`` (of conversations as JSON), and the pairs' own columns; and accuracy by the column
+        ``by``, or the score of the benchmark.
+
+    Raises:
+        W2SError: bad model, bad pairs, no column ``by``.
+    """
+    from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
+    from w2s_pref.models.scoring import score_pairs
+    from w2s_pref.training.fit import quiet
+
+    if not isinstance(scoring.model, tuple):
+        saved_model(scoring.model)  # before pairs are read and anything heavy is imported
+    benchmark = benchmark_of(scoring)
+    pairs = load_pairs(scoring).frame
+    own = own_columns(pairs, OURS)
+    column = _asked(by, [str(each) for each in pairs.columns if each not in PAIR_COLUMNS])
+    quiet()
+    longest = scoring.max_length or (LONGEST if benchmark is None else LONGEST_OF_BENCHMARK)
+    (model, tokenizer), label = _opened(scoring.model)
+    table = truth_first(score_pairs(model, tokenizer, pairs, max_length=longest), pairs).assign(
+        model=scoring.name or label, seed=scoring.seed, tau=1.0, objective=scoring.objective, kind="reward_model"
+    )
+    table = table.merge(_texts(pairs).join(own), on="id", how="left", validate="one_to_one")
+    if column is not None:
+        return table, accuracy_by(table, column)
+    return table, None if benchmark is None else RULES[benchmark](table)
+
+
+def _texts(pairs: pd.DataFrame) -> pd.DataFrame:
+    """``id, prompt, chosen, rejected`` of pairs in neutral order."""
+    first = pairs["truth"] == 1
+    texts = {"chosen": pairs["a"].where(first, pairs["b"]), "rejected": pairs["b"].where(first, pairs["a"])}
+    return pairs[["id", "prompt"]].assign(**texts)
+
+
+def _asked(by: str | None, own: list[str]) -> str | None:
+    """The column of the score table that holds the pairs' column ``by``."""
+    if by is None:
+        return None
+    if by not in own:
+        near = did_you_mean(by, own) or ";"
+        raise W2SError(f"by {by!r}: the pairs have no such column{near} theirs are {', '.join(own) or 'none'}")
+    return f"pairs.{by}" if by in OURS else by
+
+
+def load_pairs(scoring: Scoring) -> Loaded:
+    """The pairs, those of a benchmark from the hub unless a file or rows are given.
+
+    Raises:
+        W2SError: they cannot be read, or are none.
+    """
+    from w2s_pref.data.benchmarks import BENCHMARKS, benchmark_rows
+    from w2s_pref.data.files import as_table
+    from w2s_pref.data.readers import Part
+    from w2s_pref.data.sources import load
+
+    name, given, here = benchmark_of(scoring), scoring.pairs, Path.cwd()
+    if name is not None and scoring.columns:
+        raise W2SError(f"columns: rows of {name} have the columns of {BENCHMARKS[name].hub}; leave it out")
+    if isinstance(given, str | Path):
+        return load(_source(scoring, str(given), name), here)
+    table = as_table(given if isinstance(given, pd.DataFrame) else [dict(row) for row in given], "pairs")
+    if name is not None:
+        table = as_table(benchmark_rows(name, table), name)
+    return load(_source(scoring, "the table", None), parts=[Part("pairs", table)])
+
+
+def _source(scoring: Scoring, place: str, benchmark: BenchmarkName | None) -> Source:
+    """What a recipe would say of the pairs."""
+    from w2s_pref.data.benchmarks import BENCHMARKS
+    from w2s_pref.data.sources import Source
+
+    wanted: dict[str, Any] = {"source": place, "objective": scoring.objective, "columns": dict(scoring.columns)}
+    if benchmark is None:
+        wanted["split"] = scoring.split
+    else:
+        options = {} if place in (benchmark, BENCHMARKS[benchmark].hub) else {"path": place}
+        wanted |= {"source": benchmark, "options": options | ({"split": scoring.split} if scoring.split else {})}
+    if benchmark_of(scoring) is not None:
+        wanted["on_bad_row"] = "drop"  # its file cannot be mended by who scores it; the count is said
+    return read_section(Source, wanted, "score")
+
+
+def benchmark_of(scoring: Scoring) -> BenchmarkName | None:
+    """The benchmark that is asked for, or that the pairs are by their name."""
+    from w2s_pref.data.benchmarks import BENCHMARKS
+
+    given = str(scoring.pairs) if isinstance(scoring.pairs, str | Path) else None
+    if scoring.benchmark is not None and scoring.benchmark not in BENCHMARKS:
+        near = did_you_mean(str(scoring.benchmark), list(BENCHMARKS)) or ";"
+        raise W2SError(
+            f"benchmark {scoring.benchmark!r}: there is none of this name{near} known: {', '.join(BENCHMARKS)}"
+        )
+    return scoring.benchmark or next((name for name, found in BENCHMARKS.items() if given in (name, found.hub)), None)
+
+
+def _opened(model: Model) -> tuple[tuple[Any, Any], str]:
+    """Model and tokenizer, and what to call them."""
+    if isinstance(model, tuple):
+        return model, "model"
+    from w2s_pref.models.load import load_saved
+
+    folder = saved_model(model)
+    return load_saved(folder), folder.resolve().name
+
+
+def saved_model(model: str | Path) -> Path:
+    """The folder of a saved reward model.
+
+    Raises:
+        W2SError: it is none.
+    """
+    folder = local_path(model, "model")
+    if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
+        what = "a folder without config.json" if folder.is_dir() else "no folder here"
+        raise W2SError(
+            f"model {str(model)!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
+        )
+    return folder
+
+
+def board_json(board: Board) -> dict[str, Any]:
+    """A board for programs: ``title, lines: [{part, name, rows, accuracy}], notes``."""
+    lines = [{**asdict(line), "accuracy": line.accuracy.model_dump(mode="json")} for line in board.lines]
+    return {"title": board.title, "lines": lines, "notes": board.notes}

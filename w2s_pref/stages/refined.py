@@ -1,0 +1,137 @@
+"""Weak labels refined: a strong model answers each pair anew, from the other weak labels of its batch.
+
+Somerstep et al. 2024 (arXiv 2405.16236): (a) with the others as demonstrations, (b) under a concept, one sentence that
+the model infers from them first. What it says is read off the probabilities of A and B; where it names neither, the
+weak label stays.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from w2s_pref.core.tables import digest
+from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.labels.make import RefineConfig
+from w2s_pref.labels.transcripts import NAMES, compared
+from w2s_pref.stages.arguments import read_pairs
+from w2s_pref.stages.labels import REFINED, Scored
+from w2s_pref.stages.model_stage import ModelStage, StartStage
+from w2s_pref.stages.prompted import LEAST_MASS, choices
+from w2s_pref.training.methods import TAU
+
+#: Longest concept in tokens.
+CONCEPT_TOKENS = 48
+
+Pair = tuple[str, tuple[str, str]]
+
+
+@dataclass(frozen=True, eq=False)
+class RefinedScores(ModelStage, Scored):
+    """log P(" A") and log P(" B") of pairs that ``weak`` has scored, given the weak labels of other pairs."""
+
+    weak: Scored
+    model: StartStage
+    config: RefineConfig
+
+    @property
+    def inputs(self) -> dict[str, Stage]:
+        """The weak scores."""
+        return {"weak": self.weak}
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The refining model, how it is asked, and the pairs."""
+        return {"start": self.model.payload, "refine": self.config.model_dump(exclude={"by"}), "rows": self.on.texts}
+
+    def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
+        """``table.parquet``: id, score_a, score_b."""
+        weak = builder.table(self.weak)
+        pairs = read_pairs(self.on.frame.set_index("id").loc[weak["id"]].reset_index())
+        margin = ((weak["score_a"] - weak["score_b"]) / TAU[self.weak.form]).to_numpy(dtype=float)
+        sides, groups = np.where(margin >= 0, 0, 1), batches(weak["id"].tolist(), self.config.batch)
+        mixed = sides[np.array(sorted(range(len(sides)), key=lambda row: digest("mixed", weak["id"][row])))]
+        scores, named, same = self._asked(builder, pairs, sides, groups)
+        shuffled, _, _ = self._asked(builder, pairs, mixed, groups)
+        silent = named < LEAST_MASS
+        kept = np.stack([-np.logaddexp(0.0, -margin), -np.logaddexp(0.0, margin)], axis=1)
+        choice, table = scores.argmax(axis=1), np.where(silent[:, None], kept, scores)
+        if builder.world.main:
+            columns = {"id": weak["id"], "score_a": table[:, 0], "score_b": table[:, 1]}
+            pd.DataFrame(columns).to_parquet(folder / "table.parquet", index=False)
+        told = {
+            "unparseable": float(silent.mean()),
+            "same_when_swapped": float(same.mean()),
+            "same_when_shuffled": float((choice == shuffled.argmax(axis=1)).mean()),
+            "changed": float((table.argmax(axis=1) != sides).mean()),
+        }
+        return {"pairs": len(weak), "dropped": len(self.on) - len(weak), REFINED: told}
+
+    def _asked(self, builder: Builder, pairs: list[Pair], sides: np.ndarray, groups: list[list[int]]) -> Any:
+        """``choices`` about every pair, after what these labels say of the others of its batch."""
+        said: dict[int, tuple[str, str]] = {}
+        concepts = self._concepts(builder, pairs, sides, groups) if self.config.how == "concept" else []
+        for number, group in enumerate(groups):
+            for row in group:
+                others = [other for other in group if other != row]
+                before = [self._shown(pairs, sides, others, order) for order in (False, True)]
+                if concepts:
+                    before = 2 * [f"{concepts[number]}\n\n" if concepts[number] else ""]
+                own = [compared(self.config.question, *pairs[row], [], False, order) for order in (False, True)]
+                said[row] = (before[0] + own[0], before[1] + own[1])
+        plain, swapped = zip(*(said[row] for row in range(len(pairs))), strict=True)
+        return choices(builder, self.name, self.model, (list(plain), list(swapped)))
+
+    def _shown(self, pairs: list[Pair], sides: np.ndarray, rows: list[int], swapped: bool) -> str:
+        """Pairs with their labels, as demonstrations."""
+        asked = [compared(self.config.question, *pairs[row], [], False, swapped) for row in rows]
+        return "".join(
+            f"{text}\nAnswer: {NAMES[1 - sides[row] if swapped else sides[row]]}\n\n"
+            for text, row in zip(asked, rows, strict=True)
+        )
+
+    def _concepts(self, builder: Builder, pairs: list[Pair], sides: np.ndarray, groups: list[list[int]]) -> list[str]:
+        """What the model says in one sentence about the labels of each batch."""
+        from w2s_pref.models.generation import SampleSettings, sample
+
+        world, (model, tokenizer) = builder.world, self.model.recalled(builder)
+        asked = [
+            f"{self._shown(pairs, sides, group, swapped=False)}In one sentence, what do the chosen answers have in "
+            "common that the others lack?"
+            for group in groups
+        ]
+        chats = [json.dumps([{"role": "user", "content": text}], ensure_ascii=False) for text in asked]
+        settings = SampleSettings(samples=1, temperature=0.0, max_new_tokens=CONCEPT_TOKENS, batch_size=8)
+        prompts = pd.DataFrame({"form": "chat", "prompt": chats})
+        own = sample(model, tokenizer, prompts, settings, 0, None, (world.rank, world.size))
+        return [" ".join(text.split()) for text in pd.concat(world.gather(own)).sort_values("row")["text"]]
+
+
+def batches(ids: list[str], size: int) -> list[list[int]]:
+    """Rows in batches, in the order of the ids' hashes; a rest of one goes to the batch before it."""
+    order = sorted(range(len(ids)), key=lambda row: digest("refine", ids[row]))
+    found = [order[first : first + size] for first in range(0, len(order), size)]
+    if len(found) > 1 and len(found[-1]) == 1:
+        rest = found.pop()
+        found[-1] += rest
+    return found
+
+
+def sentence(name: str, by: str, told: dict[str, float]) -> str:
+    """What a reader must know of refined labels."""
+    if told["unparseable"] == 1:
+        return (
+            f"{name}: {by} named neither A nor B for any pair, so every refined label is the weak one; a model that "
+            "was not taught to follow instructions cannot refine labels."
+        )
+    share = {what: f"{told[what]:.0%}" for what in told}
+    return (
+        f"{name}: {by} labelled the pairs anew; for {share['unparseable']} it named neither A nor B and the weak label "
+        f"stays. {share['changed']} of the labels changed. Its choice is the same for {share['same_when_swapped']} "
+        f"when A and B change places, and for {share['same_when_shuffled']} when the weak labels in view are shuffled."
+    )
