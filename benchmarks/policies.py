@@ -28,7 +28,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from w2s_pref.data.sources import Source, load
-from w2s_pref.models.load import load_base, load_policy
+from w2s_pref.models.load import load_base
+from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.fit import quiet
 from w2s_pref.training.ppo.fit import PPOJob, fit_ppo

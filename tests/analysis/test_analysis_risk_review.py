@@ -15,8 +15,9 @@ from transformers import TrainerControl
 
 from w2s_pref.monitor import RiskMonitor
 from w2s_pref.monitor.alarms import Band, Envelope
-from w2s_pref.monitor.callback import SCORINGS, Loop
+from w2s_pref.monitor.callback import SCORINGS
 from w2s_pref.monitor.config import MonitorConfig
+from w2s_pref.monitor.loop import Loop
 from w2s_pref.monitor.signals import signals
 
 N = 40

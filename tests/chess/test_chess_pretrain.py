@@ -17,7 +17,7 @@ from chess_helpers import decode_moves
 from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.load import load_saved_policy
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.studies.chess.notation import build_tokenizer, read_move
 
 SCRIPTS = Path(__file__).parent.parent.parent / "scripts"

@@ -23,7 +23,8 @@ from test_disk import ONE, Disk, equal, results, said
 
 from w2s_pref.engine import store as store_module
 from w2s_pref.engine.identity import Identity, myself
-from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
+from w2s_pref.engine.lease_folder import LeaseFolder
+from w2s_pref.engine.locks import Held, Lease, Locks
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
 from w2s_pref.training import callbacks

@@ -116,7 +116,7 @@ def test_four_bits_under_an_adapter(tmp_path: Path) -> None:
         pytest.skip("bitsandbytes is not installed; pip install 'w2s-pref[qlora]'")
     from conftest import save_tiny
 
-    from w2s_pref.models.load import load_policy
+    from w2s_pref.models.policies import load_policy
     from w2s_pref.models.spec import ModelSpec
 
     spec = ModelSpec(path=str(save_tiny(tmp_path / "base", hidden=128)), quantization={"load_in_4bit": True})

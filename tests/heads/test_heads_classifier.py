@@ -14,7 +14,8 @@ from heads_helpers import make_items, save_encoder
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import item_ids
 from w2s_pref.models.classifier import class_tokens, load_classifier, score_items
-from w2s_pref.models.load import load_base, load_saved, load_saved_policy
+from w2s_pref.models.load import load_base, load_saved
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.models.spec import ModelSpec
 
 

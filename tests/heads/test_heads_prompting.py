@@ -12,7 +12,7 @@ from conftest import save_tiny
 from float64 import EXACT
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.load import load_policy, load_saved_policy
+from w2s_pref.models.policies import load_policy, load_saved_policy
 from w2s_pref.models.prompting import few_shot, pick_examples
 from w2s_pref.models.spec import ModelSpec
 

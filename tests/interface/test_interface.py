@@ -251,7 +251,7 @@ def test_what_this_process_alone_knows_is_built_in_it(
     """A name that a notebook registered: one process by itself, and a sentence where workers are asked for."""
     monkeypatch.setattr(LOSSES, "_known", {"harmless_loss": lambda margin, p: margin, "direct": lambda margin, p: p})
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert only_here() == ["direct", "harmless_loss"]
+    assert {"direct", "harmless_loss"} <= set(only_here())
     with pytest.raises(W2SError, match=r"2 workers: direct is registered in this process.*mine\.py:direct"):
         w2s.run(folder / "tiny.yaml", workers=2, output=folder / "runs", **SMALL)
     monkeypatch.setattr("w2s_pref.launch.here.build_together", None)  # and is not called

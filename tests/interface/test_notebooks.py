@@ -28,7 +28,11 @@ PLACES = re.compile(r"/(?:tmp|root|home|work|Users|private|var|opt)/")
 
 
 def masked(text: str) -> str:
-    """Text without its numbers, which differ a little from machine to machine, and without the space they took."""
+    """Text without its numbers, which differ a little from machine to machine, and without the space they took.
+
+    Nor with lines that say how long something takes so far, which a busy machine prints.
+    """
+    text = re.sub(r"^… .* so far\n", "", text, flags=re.M)
     return re.sub(r"[\s─-]+", " ", re.sub(r"[-+]?\d[\d,.]*(e[-+]?\d+)?", "#", text)).strip()
 
 

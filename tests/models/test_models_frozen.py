@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models import frozen
 from w2s_pref.models.info import facts
-from w2s_pref.models.load import load_base, load_policy
+from w2s_pref.models.load import load_base
+from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import model_payload
 from w2s_pref.training.fit import adapter

@@ -23,7 +23,8 @@ from transformers import (
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.info import facts
-from w2s_pref.models.load import load_base, load_policy
+from w2s_pref.models.load import load_base
+from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec, resolve
 
 SIZES = {

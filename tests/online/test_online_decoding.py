@@ -17,7 +17,7 @@ from torch import nn
 from w2s_pref.data.tokens import answer_ids, prompt_ids
 from w2s_pref.models.decoding import Emulation, Guide, Search, _Emulated, best_beams
 from w2s_pref.models.generation import SampleSettings, sample
-from w2s_pref.models.load import load_saved_policy
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.stages.decoding import EmulatedLogProbs, affordable
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate

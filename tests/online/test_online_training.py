@@ -14,7 +14,8 @@ from safetensors.torch import load_file
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import prompt_ids
-from w2s_pref.models.load import load_saved_policy, load_tokenizer
+from w2s_pref.models.load import load_tokenizer
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate
 from w2s_pref.training.fit import quiet

@@ -8,7 +8,8 @@ from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.preferences.graph import Study
 from w2s_pref.studies.run import open_recipe
-from w2s_pref.training.methods import MethodConfig, method, method_problems
+from w2s_pref.training.method_checks import method_problems
+from w2s_pref.training.methods import MethodConfig, method
 
 SMALL = ["seeds=[0]", "speech.prompts=0", "conflict.settings=[none]", "arms={direct: [weak, strong]}"]
 

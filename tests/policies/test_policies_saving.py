@@ -15,7 +15,7 @@ from policy_helpers import job, make_policy, train, weights
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.pairs import PairObjective
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.models.load import load_policy, load_saved_policy, save_policy
+from w2s_pref.models.policies import load_policy, load_saved_policy, save_policy
 from w2s_pref.models.scoring import logprob_ids, logprob_pairs
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.policy import fit_policy

@@ -10,7 +10,7 @@ import torch
 from ppo_helpers import furthest, run, start, weights
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.load import load_saved_policy
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players, Sequences

@@ -10,7 +10,7 @@ from ppo_helpers import prompts, start
 from w2s_pref.models.generation import eos_ids, fit_prompts
 from w2s_pref.training.ppo import draws
 from w2s_pref.training.ppo.players import Players
-from w2s_pref.training.ppo.rollout import Drawn, generate, measure, sequences
+from w2s_pref.training.ppo.rollout import Drawn, alike, generate, measure, sequences
 
 
 @pytest.fixture
@@ -54,6 +54,14 @@ def test_splitting_changes_no_answer_and_no_number(xs) -> None:
     one, other = (measure(players, ids, *whole[:2], tokenizer.pad_token_id, size) for size in (64, 3))
     for name in one:
         torch.testing.assert_close(one[name], other[name], rtol=0, atol=EXACT)
+
+
+def test_rows_of_similar_length_go_together(xs) -> None:
+    groups = alike(xs[0].policy, [5, 90, 6, 91, 7], 2)
+    assert sorted(row for group in groups for row in group) == [0, 1, 2, 3, 4]
+    assert {1, 3} in [{*group} for group in groups]
+    assert max(map(len, groups)) == 2
+    assert alike(xs[0].policy, [], 2) == []
 
 
 def test_answers_end_at_the_first_eos_or_are_counted_as_endless(xs) -> None:

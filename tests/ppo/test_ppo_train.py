@@ -11,7 +11,7 @@ import torch
 from float64 import EXACT
 from ppo_helpers import furthest, prompts, run, start, weights
 
-from w2s_pref.models.load import load_saved_policy
+from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.training.ppo import PPOSettings, draws
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from w2s_pref.results.deception import CELLS
-from w2s_pref.results.preferences import Arm, LengthMatched, LengthRow, Results, StudentNumbers
+from w2s_pref.results.parts import LengthMatched, LengthRow, StudentNumbers
+from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.speech import Disagreement, Said, Speech, SpokenShares
 
 from .fixture import HOSTILE, IMAGE, Maker, build

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,10 +16,9 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
-import processes
 import psutil
 from conftest import ROOT
-from processes import ENVIRONMENT, run, run_together
+from processes import ENVIRONMENT, run_together
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
@@ -38,14 +39,11 @@ SMALL = [
 
 
 def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> list[str]:
-    """What Python is given; ``config`` is a file of accelerate_configs.
-
-    Tests fork accelerate's launcher from a process that has imported it. It starts interpreters, as it always does.
-    """
+    """The command; ``config`` is a file of accelerate_configs."""
     port = str(random.SystemRandom().randint(20000, 60000))
-    launcher = ["-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
-    script = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
-    return [*launcher, "--main_process_port", port, *options, *script]
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
+    run = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
+    return [*launcher, "--main_process_port", port, *options, *run]
 
 
 def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = (), **extra: str) -> str:
@@ -53,7 +51,7 @@ def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] 
     words = line(recipe, config, *overrides, options=options)
     mark = uuid.uuid4().hex
     environment = {**ENVIRONMENT, **extra, "W2S_TEST_LAUNCH": mark}
-    done = run(*words, environment=environment)
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not [process for process in psutil.process_iter() if marked(process, mark)]
     return done.stdout + done.stderr
@@ -65,7 +63,7 @@ def launch_forked(recipe: Path, config: str, *overrides: str, options: tuple[str
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
-    words = line(recipe, config, *overrides, options=options)[2:]
+    words = line(recipe, config, *overrides, options=options)[3:]
     with patch.dict("os.environ", {**ENVIRONMENT, **extra}, clear=True):
         args, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(words))
         args.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
@@ -109,7 +107,8 @@ def artifacts(recipe: Path) -> dict[str, dict[str, str]]:
 class Running:
     """A launch that goes on."""
 
-    launcher: processes.Running
+    launcher: subprocess.Popen[bytes]
+    log: Path
     store: Path
 
     def rank(self, number: int) -> psutil.Process:
@@ -133,18 +132,22 @@ class Running:
 
     def text(self) -> str:
         """What it said so far."""
-        return self.launcher.out + self.launcher.err
+        return self.log.read_text(errors="replace")
 
 
 @contextmanager
 def started(recipe: Path, config: str, *overrides: str) -> Iterator[Running]:
     """A launch in the background; whatever is left of it at the end is killed."""
-    with processes.started(*line(recipe, config, *overrides)) as launcher:
-        try:
-            yield Running(launcher, recipe.parent / "runs" / "store")
-        finally:
-            for member in descendants(launcher.pid):
-                member.send_signal(signal.SIGKILL)
+    log = recipe.parent / "launch.log"
+    with log.open("wb") as handle:
+        process = subprocess.Popen(line(recipe, config, *overrides), env=ENVIRONMENT, stdout=handle, stderr=handle)
+    try:
+        yield Running(process, log, recipe.parent / "runs" / "store")
+    finally:
+        for member in descendants(process.pid):
+            member.send_signal(signal.SIGKILL)
+        process.kill()
+        process.wait()
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from w2s_pref.engine import identity
 from w2s_pref.engine.identity import Identity, myself
-from w2s_pref.engine.locks import Lease, LeaseFolder, Locks, Shelf
+from w2s_pref.engine.lease_folder import LeaseFolder
+from w2s_pref.engine.locks import Lease, Locks, Shelf
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
 

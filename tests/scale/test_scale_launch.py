@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,8 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 from conftest import copy_tiny
-from launch_helpers import CONFIGS, launch, launch_forked, line, run_alone, scores
-from processes import started
+from launch_helpers import CONFIGS, ENVIRONMENT, launch, launch_forked, line, run_alone, scores
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
@@ -53,8 +53,8 @@ def test_zero_equals_one_process(original: Path, tmp_path: Path, one: pd.Series,
     recipe = copy_tiny(original, tmp_path / "study") / "tiny.yaml"
     options = ("--zero_stage", "1") if stage == 1 else ()
     built = tmp_path / "extensions"
-    begin = launch if stage == 3 else launch_forked
-    begin(recipe, f"zero{max(stage, 2)}.yaml", "processes=2", options=options, TORCH_EXTENSIONS_DIR=str(built))
+    started = launch if stage == 3 else launch_forked
+    started(recipe, f"zero{max(stage, 2)}.yaml", "processes=2", options=options, TORCH_EXTENSIONS_DIR=str(built))
     assert not built.exists()
     assert_equal(one, scores(recipe))
 
@@ -67,9 +67,13 @@ def test_two_machines_equal_one_process(original: Path, tmp_path: Path, one: pd.
              for rank in range(2)]  # fmt: skip
     port = words[0].index("--main_process_port") + 1
     words[1][port] = words[0][port]
-    with started(*words[0]) as one_machine, started(*words[1]) as other:
-        nodes = [node.ended() for node in (one_machine, other)]
-    assert [node.returncode for node in nodes] == [0, 0], nodes[0].stderr[-2000:] + nodes[1].stderr[-2000:]
+    nodes = [subprocess.Popen(word, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) for word in words]
+    try:
+        said = [node.communicate()[1] for node in nodes]
+    finally:
+        for node in nodes:
+            node.kill()
+    assert [node.returncode for node in nodes] == [0, 0], said[0][-2000:] + said[1][-2000:]
     assert_equal(one, scores(recipe))
 
 

@@ -14,7 +14,8 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models import quantized
 from w2s_pref.models.info import facts
-from w2s_pref.models.load import load_base, load_policy, load_saved, load_saved_policy, save_policy
+from w2s_pref.models.load import load_base, load_saved
+from w2s_pref.models.policies import load_policy, load_saved_policy, save_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import model_payload
 

@@ -15,7 +15,8 @@ from lease_helpers import ENVIRONMENT, dead_here, elsewhere, put_lease
 
 from w2s_pref.engine import locks as locks_module
 from w2s_pref.engine.identity import Identity, alive, myself, started
-from w2s_pref.engine.locks import Lease, LeaseFolder, LeaseLost, Locks
+from w2s_pref.engine.lease_folder import LeaseFolder
+from w2s_pref.engine.locks import Lease, LeaseLost, Locks
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.transcripts import Turn, blank, compared, request, shuffled, told
 from w2s_pref.models.info import facts
-from w2s_pref.models.load import load_policy
+from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.parallel.world import World
 from w2s_pref.stages.arguments import ArgumentStage, Heard, TemplatedArguments, Transcript

@@ -17,7 +17,8 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.adapters import layers_of
 from w2s_pref.models.info import facts
-from w2s_pref.models.load import load_base, load_policy, load_saved, load_saved_policy
+from w2s_pref.models.load import load_base, load_saved
+from w2s_pref.models.policies import load_policy, load_saved_policy
 from w2s_pref.models.scoring import logprob_pairs, score_pairs
 from w2s_pref.models.spec import ModelSpec
 

@@ -156,7 +156,8 @@ def test_an_own_choice_task_names_the_right_option_in_any_way(right: Any, tmp_pa
     assert len(frame) == 12
 
 
-def test_an_own_task_is_a_function(tmp_path: Path) -> None:
+def test_an_own_task_is_a_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS, "_known", dict(TASKS._known))  # other tests list the tasks
     (tmp_path / "my_task.py").write_text(
         "from w2s_pref.data.tasks.task import Item, Question, task\n\n@task('signs')\ndef signs(rows=6):\n"
         "    for n in range(rows):\n        yield Item(group=str(n // 2), prompt=f'is {n} even?', label=1 - n % 2)\n"
@@ -230,7 +231,8 @@ def test_a_split_without_labels_is_a_sentence(name: str, tmp_path: Path) -> None
     assert "a split without labels, often written -1, cannot be used" in message
 
 
-def test_what_a_function_returns_is_checked(tmp_path: Path) -> None:
+def test_what_a_function_returns_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TASKS, "_known", dict(TASKS._known))  # other tests list the tasks
     bad: dict[str, list[Any]] = {
         "the label is 2": [Item("g", "x", 2)],
         "the prompt is ' '": [Item("g", " ", 1)],

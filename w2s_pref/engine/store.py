@@ -21,7 +21,8 @@ from typing import Any
 from w2s_pref.core.errors import W2SError, disk_sentence, file_hash, system_error
 from w2s_pref.core.files import by_umask
 from w2s_pref.engine.identity import Identity, alive, myself
-from w2s_pref.engine.locks import Held, Lease, LeaseFolder, Locks
+from w2s_pref.engine.lease_folder import LeaseFolder
+from w2s_pref.engine.locks import Held, Lease, Locks
 from w2s_pref.engine.manifest import MANIFEST, Damaged, closed_to_us, manifest_of, sealed, stamp, verified
 
 #: Bytes above which a file whose size and time of change are as written is not hashed again.

@@ -141,7 +141,8 @@ class Run:
         Raises:
             W2SError: no such arm, setting or seed; it lists what there is.
         """
-        from w2s_pref.models.load import load_saved, load_saved_policy
+        from w2s_pref.models.load import load_saved
+        from w2s_pref.models.policies import load_saved_policy
         from w2s_pref.studies.preferences.students import safe_name
         from w2s_pref.training.fit import quiet
 

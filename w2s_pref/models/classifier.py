@@ -19,7 +19,8 @@ from w2s_pref.models.batches import Row
 from w2s_pref.models.batches.each import distinct
 from w2s_pref.models.batches.wrapped import head as head_of
 from w2s_pref.models.batches.wrapped import is_encoder
-from w2s_pref.models.load import load_base, load_policy
+from w2s_pref.models.load import load_base
+from w2s_pref.models.policies import load_policy
 from w2s_pref.models.scoring import row_outputs
 from w2s_pref.models.spec import Head, ModelSpec
 

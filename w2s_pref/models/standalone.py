@@ -79,7 +79,8 @@ def merge_adapter(folder: Path, policy: bool) -> None:
     Raises:
         W2SError: the base model is gone.
     """
-    from w2s_pref.models.load import load_saved, load_saved_policy
+    from w2s_pref.models.load import load_saved
+    from w2s_pref.models.policies import load_saved_policy
 
     model, _ = (load_saved_policy if policy else load_saved)(folder)
     whole: Any = model

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from math import ceil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import numpy as np
@@ -279,29 +278,3 @@ def _row_tokens(dataset: Any) -> float | None:
     except (TypeError, KeyError, AttributeError, IndexError):
         return None
     return sum(sizes) / len(sizes) if sizes and sum(sizes) else None
-
-
-class Loop:
-    """Call it with the number of updates done and the model, once before the first and after each update."""
-
-    def __init__(self, monitor: RiskMonitor, updates: int) -> None:
-        from accelerate import PartialState
-
-        self.monitor = monitor
-        self.args: Any = SimpleNamespace(report_to=[])
-        main = bool(PartialState().is_main_process)
-        self.state = TrainerState(max_steps=updates, is_world_process_zero=main, is_local_process_zero=main)
-        self.control = TrainerControl()
-        self._begun = False
-
-    def __call__(self, done: int, model: nn.Module) -> bool:
-        """Look where it is time to; True where an alarm asks the training to stop."""
-        self.state.global_step = done
-        if not self._begun:
-            self._begun = True
-            self.monitor.on_train_begin(self.args, self.state, self.control, model=model)
-        else:
-            self.monitor.on_step_end(self.args, self.state, self.control, model=model)
-        if done >= self.state.max_steps or self.control.should_training_stop:
-            self.monitor.on_train_end(self.args, self.state, self.control, model=model)
-        return bool(self.control.should_training_stop)

@@ -6,6 +6,7 @@ results are in ``lab`` and ``chess``.
 
 from w2s_pref.results.deception import *  # noqa: F403
 from w2s_pref.results.estimates import *  # noqa: F403
+from w2s_pref.results.parts import *  # noqa: F403
 from w2s_pref.results.preferences import *  # noqa: F403
 from w2s_pref.results.risk import *  # noqa: F403
 from w2s_pref.results.speech import *  # noqa: F403

@@ -226,6 +226,6 @@ class StartStage(CausalStage):
         }
 
     def _read(self, builder: Builder, trainable: bool) -> Loaded:
-        from w2s_pref.models.load import load_policy
+        from w2s_pref.models.policies import load_policy
 
         return load_policy(self.model.spec, builder.base, self.seed)

@@ -119,7 +119,7 @@ class OnlinePolicyStage(PolicyStage):
         self, builder: Builder, start: Loaded, told: dict[str, Any], watched: RiskMonitor | None, folder: Path
     ) -> dict[str, Any]:
         """TRL's trainers load policy and reference from a folder: the start's own, or one written for them."""
-        from w2s_pref.models.load import save_policy
+        from w2s_pref.models.policies import save_policy
         from w2s_pref.training.online import OnlineJob, fit_online
 
         work = work_folder(builder, self)

@@ -88,7 +88,7 @@ class PolicyStage(ModelStage, CausalStage):
         return self._saved(builder.artifact(self).folder, trainable)
 
     def _saved(self, folder: Path, trainable: bool = False) -> Loaded:
-        from w2s_pref.models.load import load_saved_policy
+        from w2s_pref.models.policies import load_saved_policy
 
         return load_saved_policy(folder, self.model.spec.trust_remote_code, trainable=trainable)
 

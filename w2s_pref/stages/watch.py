@@ -125,7 +125,7 @@ def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any],
     """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
     if found is None:
         return None
-    from w2s_pref.monitor.callback import Loop
+    from w2s_pref.monitor.loop import Loop
 
     return Loop(found, updates)
 

@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from w2s_pref.core.registry import Registry, is_reference, short_name
-from w2s_pref.core.strict import Section, nearest, sentences
+from w2s_pref.core.strict import Section, nearest
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.arguments import check, drawn, merged
-from w2s_pref.training.fields import Kind
 
 ScoreForm = Literal["implicit_reward", "mean_logprob", "paper_dpo"]
 
@@ -232,91 +230,3 @@ def node(text: str | list[str]) -> Node:
         return Node("", members=tuple(node(each) for each in text))
     model, at, name = text.partition("@")
     return Node(model, name) if at else Node(model)
-
-
-def method_problems(methods: dict[str, MethodConfig]) -> list[str]:
-    """Sentences about the trainer arguments of every method."""
-    problems = []
-    for name, config in methods.items():
-        where = f"methods.{name}"
-        found = method(name, methods)
-        if not found.built_in and not config.algorithm:
-            problems.append(f"{where}: say which algorithm it is; {nearest(name, list(ALGORITHMS))}")
-        problems += _arguments(found, f"{where}.training")
-        problems += check(config.sft, f"{where}.sft", "dpo")
-        problems += _unread(found, where)
-    return problems
-
-
-def _arguments(found: Method, where: str) -> list[str]:
-    if found.family == "ppo":
-        return ppo_problems(found.config.training, where)
-    kinds: dict[str, Kind] = {"reward": "reward", "rloo": "rloo", "grpo": "grpo"}
-    kind = kinds.get(found.algorithm, "dpo")
-    problems = check(found.config.training, where, kind)
-    if found.family == "trl" and not problems:
-        try:
-            drawn(merged(found.config.training), kind)
-        except ValueError as error:
-            problems.append(f"{where}: {error}")
-    return problems
-
-
-def ppo_problems(arguments: dict[str, Any], where: str) -> list[str]:
-    """Sentences about the arguments of PPO."""
-    if "kl_coef" in arguments:
-        return [f"{where}.kl_coef: not set here; set beta for the method"]
-    from w2s_pref.training.ppo.settings import PPOSettings
-
-    try:
-        PPOSettings.model_validate(arguments)
-    except ValidationError as error:
-        return sentences(error, where)
-    return []
-
-
-def _unread(found: Method, where: str) -> list[str]:
-    """Keys that this method would not read: a key without effect is an error, not a silence."""
-    given = found.config.model_fields_set
-    unread: set[str] = set()
-    if found.online or found.decoding:
-        unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}
-    if not found.online:
-        unread |= {"reward", "conflict_weight"}
-    if found.decoding:
-        unread |= {"reference", "training"}
-    if found.algorithm == "search":  # it ranks as the weak policy does
-        unread |= {"score"}
-    else:
-        unread |= {"beams", "successors", "chunk"}
-    if found.built_in:
-        unread |= {"options"}
-    if not found.policy:
-        unread |= {"beta", "gamma", "score", "explicit", "pre_stage", "sft", "reference"}
-    if found.family == "trl":  # TRL's trainers load the reference from the policy's own folder
-        unread |= {"reference"}
-    if found.algorithm == "sft":
-        unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit", "raven"}
-    if found.by_token:
-        unread |= {"gamma", "raven"}
-    if found.algorithm == "sepo":  # the authors' code has none
-        unread |= {"beta"}
-    else:
-        unread |= {"share"}
-    if found.algorithm == "ipo":  # its square has a target of its own, 1/2β
-        unread |= {"gamma"}
-    if not found.pre_stage:
-        unread |= {"sft"}
-    return [f"{where}.{key}: {found.algorithm} does not read it; take it out" for key in sorted(given & unread)]
-
-
-class ProbeSettings(Section):
-    """Adam on a linear head, as in Burns et al. 2023 (arXiv 2312.09390, appendix on linear probing)."""
-
-    epochs: int = Field(200, ge=1, description="most passes over the items")
-    batch_size: int = Field(128, ge=1, description="items of one step")
-    learning_rate: float = Field(1.0e-3, gt=0.0, description="of each of the two outputs")
-    patience: int | None = Field(
-        20, ge=1, description="epochs without a better agreement with the weak validation labels; null: all epochs"
-    )
-    standardise: bool = Field(True, description="features to mean 0 and standard deviation 1 over the training items")

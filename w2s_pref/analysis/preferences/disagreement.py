@@ -15,7 +15,7 @@ from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
-from w2s_pref.results.preferences import Third
+from w2s_pref.results.parts import Third
 
 THIRDS: tuple[Third, ...] = get_args(Third)
 

@@ -70,7 +70,7 @@ class Bench:
     def policy_training(self, arguments: dict[str, Any]) -> Speed:
         """Training of a policy on pairs with its reference's log-probabilities given."""
         from w2s_pref.losses.pairs import PairObjective
-        from w2s_pref.models.load import load_policy, load_saved_policy
+        from w2s_pref.models.policies import load_policy, load_saved_policy
         from w2s_pref.models.scoring import logprob_pairs
         from w2s_pref.training.policy import PolicyJob, fit_policy
 
@@ -98,7 +98,7 @@ class Bench:
 
     def logprobs(self) -> Speed:
         """Log-probabilities of pairs under a policy that is loaded."""
-        from w2s_pref.models.load import load_policy
+        from w2s_pref.models.policies import load_policy
         from w2s_pref.models.scoring import logprob_pairs
 
         return self._passes(logprob_pairs, *load_policy(self.spec, self.base, 0))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Column, Guide, Section, Table, Value
-from w2s_pref.results.preferences import Results, SpreadStudent, SupervisorSpread
+from w2s_pref.results.parts import SpreadStudent, SupervisorSpread
+from w2s_pref.results.preferences import Results
 
 Row = tuple[SupervisorSpread, SpreadStudent]
 

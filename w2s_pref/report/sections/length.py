@@ -9,7 +9,8 @@ from w2s_pref.report.draw.blocks import Block, Column, Guide, Prose, Section, Ta
 from w2s_pref.report.draw.format import count, estimate, number
 from w2s_pref.report.students import REFERENCE_WORDS, by_arm, has_policies
 from w2s_pref.results.estimates import Estimate
-from w2s_pref.results.preferences import LengthMatched, LengthRow, Results, StudentNumbers
+from w2s_pref.results.parts import LengthMatched, LengthRow, StudentNumbers
+from w2s_pref.results.preferences import Results
 
 Read = Callable[[StudentNumbers], Estimate | None]
 GUIDE: Final = Guide(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Column, Guide, Section, Table
-from w2s_pref.results.preferences import PartStudent, Results, TestPart
+from w2s_pref.results.parts import PartStudent, TestPart
+from w2s_pref.results.preferences import Results
 
 Row = tuple[TestPart, PartStudent]
 

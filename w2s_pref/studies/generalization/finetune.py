@@ -172,7 +172,8 @@ class PromptStage(ModelStage, Classified):
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Answers of one model. Nothing is trained, so the three selections are the same."""
-        from w2s_pref.models.load import device, load_policy
+        from w2s_pref.models.load import device
+        from w2s_pref.models.policies import load_policy
         from w2s_pref.models.prompting import few_shot, pick_examples
 
         builder.forget_models()

@@ -22,7 +22,7 @@ from w2s_pref.stages.model_stage import ModelStage, model_payload
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, picked, targets, write_answers
 from w2s_pref.studies.generalization.finetune import FinetuneStage
-from w2s_pref.training.methods import ProbeSettings
+from w2s_pref.training.probe_settings import ProbeSettings
 
 if TYPE_CHECKING:
     from w2s_pref.training.probes import ProbeFit

@@ -16,7 +16,7 @@ from w2s_pref.models.spec import Head, ModelSpec
 from w2s_pref.studies.generalization.probes import Pooling
 from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, refuse_unknown, training_problems
 from w2s_pref.training.arguments import check
-from w2s_pref.training.methods import ProbeSettings
+from w2s_pref.training.probe_settings import ProbeSettings
 
 
 class StudyConfig(Section):

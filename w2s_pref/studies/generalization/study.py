@@ -26,7 +26,7 @@ from w2s_pref.studies.generalization.labels import ChosenStage
 from w2s_pref.studies.generalization.probes import ActivationStage, Pooling, ProbeStage
 from w2s_pref.studies.generalization.recipe import MethodConfig, PreConfig, Recipe
 from w2s_pref.training.arguments import keyed, merged, only
-from w2s_pref.training.methods import ProbeSettings
+from w2s_pref.training.probe_settings import ProbeSettings
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
-from w2s_pref.models.load import save_policy
+from w2s_pref.models.policies import save_policy
 from w2s_pref.training import callbacks
 from w2s_pref.training.callbacks import Progress
 from w2s_pref.training.ppo import draws, maths, position

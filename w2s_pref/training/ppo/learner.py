@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from w2s_pref.core.errors import W2SError
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, logprobs_of
-from w2s_pref.training.ppo.rollout import Prepared, Rollouts, sequences
+from w2s_pref.training.ppo.rollout import Prepared, Rollouts, alike, sequences
 from w2s_pref.training.ppo.settings import PPOSettings
 
 #: What one minibatch reports, each a mean over its tokens.
@@ -65,8 +65,9 @@ class Learner:
         tokens = prepared.mask[rows].sum()
         sums = torch.zeros(len(STATISTICS), device=tokens.device)
         mine = rows[self.state.process_index :: self.state.num_processes].to(tokens.device)
-        for few in _parts(mine, self.settings.per_device_forward_batch_size):
-            sums += self._backward(prompts, rollouts, prepared, few, tokens)
+        lengths = [len(prompts[row]) + int(rollouts.lengths[row]) for row in mine.tolist()]
+        for few in alike(self.players.policy, lengths, self.settings.per_device_forward_batch_size):
+            sums += self._backward(prompts, rollouts, prepared, mine[few], tokens)
         self._add_over_processes(sums)
         values = dict(zip(STATISTICS, (sums / tokens).tolist(), strict=True))
         for who, part in self.parameters.items():
@@ -114,10 +115,6 @@ class Learner:
         limit = self.settings.max_grad_norm
         norm: Any = nn.utils.clip_grad_norm_(list(parameters), float("inf") if limit is None else limit)
         return float(norm)
-
-
-def _parts(rows: Tensor, at_once: int) -> list[Tensor]:
-    return [rows[start : start + at_once] for start in range(0, len(rows), at_once)]
 
 
 def _diverged(who: str, where: str, loss: float, norm: float) -> str:

@@ -8,12 +8,14 @@ not depend on how many are generated at once or where.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
+from w2s_pref.models.batches import budget
 from w2s_pref.models.generation import generating_by, pad_left
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, Sequences, logprobs_of
@@ -99,15 +101,24 @@ def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: in
     return Sequences(torch.cat([ids, answers], dim=1), mask, places, answers)
 
 
+def alike(model: nn.Module, lengths: Sequence[int], at_once: int) -> list[list[int]]:
+    """Numbers of rows of similar length together, at most ``at_once``: padding costs as much as tokens do."""
+    if not len(lengths):
+        return []
+    groups = budget.split(lengths, at_once * max(lengths), budget.overhead(model))
+    return [group[start : start + at_once] for group in groups for start in range(0, len(group), at_once)]
+
+
 @torch.no_grad()
 def measure(
     players: Players, prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: int, at_once: int
 ) -> dict[str, Tensor]:
     """(n, T) each: ``logprobs``, ``ref_logprobs``, ``values`` and ``entropy`` (nats), zero after an answer's end."""
-    found: dict[str, list[Tensor]] = {name: [] for name in ("logprobs", "ref_logprobs", "values", "entropy")}
-    for start in range(0, len(prompts), at_once):
-        rows = slice(start, start + at_once)
-        batch = sequences(prompts[rows], responses[rows], lengths[rows], pad_id)
+    names, shape, device = ("logprobs", "ref_logprobs", "values", "entropy"), responses.shape, responses.device
+    found = {name: torch.zeros(shape, device=device) for name in names}
+    whole = [len(prompt) + length for prompt, length in zip(prompts, lengths.tolist(), strict=True)]
+    for rows in alike(players.policy, whole, at_once):
+        batch = sequences([prompts[row] for row in rows], responses[rows], lengths[rows], pad_id)
         logits = players.policy_logits(batch)
         logprobs = logits.log_softmax(-1)
         parts = {"logprobs": logprobs_of(logits, batch.responses), "entropy": -(logprobs.exp() * logprobs).sum(-1)}
@@ -116,10 +127,8 @@ def measure(
             parts["values"] = players.values(batch)
         mask = maths.token_mask(lengths[rows], batch.responses.shape[1])
         for name, part in parts.items():
-            whole = torch.zeros(responses[rows].shape, device=part.device)
-            whole[:, : part.shape[1]] = part.masked_fill(~mask, 0.0)
-            found[name].append(whole)
-    return {name: torch.cat(parts) for name, parts in found.items()}
+            found[name][rows, : part.shape[1]] = part.masked_fill(~mask, 0.0).to(found[name])
+    return found
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Linear probes: activations of frozen models, computed once, and many linear heads trained on them at once."""
 
-from w2s_pref.training.methods import ProbeSettings as ProbeSettings
+from w2s_pref.training.probe_settings import ProbeSettings as ProbeSettings
 from w2s_pref.training.probes.activations import activations as activations
 from w2s_pref.training.probes.activations import load_backbone as load_backbone
 from w2s_pref.training.probes.fit import ProbeFit as ProbeFit

@@ -19,7 +19,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import agreement
 from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.methods import ProbeSettings
+from w2s_pref.training.probe_settings import ProbeSettings
 from w2s_pref.training.probes.probe import Probe
 
 
