@@ -22,7 +22,7 @@ EVERYTHING = {"ceiling", "student", "scores", "labels", "analysis"}
 AFTER_LABELS = {"student", "scores", "labels", "analysis"}
 STUDENTS = {"student", "scores", "labels", "analysis"}
 SPOKEN = {"samples", "judged", "analysis"}
-HEARD = {"arguments", "student", "scores", "labels", "analysis"}
+ARGUED = {"arguments", "student", "scores", "labels", "analysis"}
 CHANGES: dict[str, tuple[str, set[str]]] = {
     "name": ("name=other", set()),
     "output": ("output=elsewhere", set()),
@@ -45,7 +45,7 @@ CHANGES: dict[str, tuple[str, set[str]]] = {
     "models": ("models.weak.path=medium", EVERYTHING),
     "ladder": ("ladder=[weak, strong]", {"analysis"}),
     "arms": ("arms={direct: [weak, strong]}", {"analysis"}),
-    "supervisors": ("supervisors={heard: {judge: weak, arguers: weak, max_new_tokens: 2, seed: 1}}", HEARD),
+    "supervisors": ("supervisors={argued: {judge: weak, arguers: weak, max_new_tokens: 2, seed: 1}}", ARGUED),
     "labels.form": ("labels.form=hard", AFTER_LABELS),
     "labels.calibrate": ("labels.calibrate=true", AFTER_LABELS),
     "labels.filter": ("labels.filter=high_confidence", AFTER_LABELS),
@@ -93,8 +93,8 @@ TOGETHER = {
     "labels.threshold": ["labels.filter=high_confidence"],
     "labels.calibrate": ["data.splits.calibration=16"],
     "supervisors": [
-        "arms={direct: [heard, strong]}",
-        "supervisors={heard: {judge: weak, arguers: weak, max_new_tokens: 2}}",
+        "arms={direct: [argued, strong]}",
+        "supervisors={argued: {judge: weak, arguers: weak, max_new_tokens: 2}}",
     ],
     "labels.combine": ["arms={direct: [[weak, middle], strong]}"],
     "methods": POLICIES,

@@ -20,8 +20,8 @@ STUDY = [
     "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16",
     "arms={direct: [weak, strong], pooled: [[weak, middle], strong@weighed], two: [weak, strong@two],"
     " stopped: [weak, strong@stopped], mean: [[weak, middle], strong], still: [[weak, middle], strong@still],"
-    " raven: [[weak, middle], strong@raven], heard: [heard, strong], checked: [checked, strong]}",
-    "supervisors={heard: {judge: weak, arguers: middle, protocol: critique, max_new_tokens: 2},"
+    " raven: [[weak, middle], strong@raven], argued: [argued, strong], checked: [checked, strong]}",
+    "supervisors={argued: {judge: weak, arguers: middle, protocol: critique, max_new_tokens: 2},"
     " checked: {judge: 'labels:judge.py:score', arguers: middle, protocol: critique, max_new_tokens: 2}}",
     "methods={weighed: {algorithm: reward, labels: {combine: accuracy}},"
     " two: {algorithm: reward, labels: {two_stage: true, threshold: 0.502}},"
@@ -106,30 +106,30 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     report = (folder / "report.html").read_text()
     assert "Where supervisors disagree" in report
 
-    # both judges heard the same arguments, which stand before the pairs; one was trained with them
-    heard, checked = (opened.study.labels[f"{name}/hop1", 0].scores for name in ("heard", "checked"))
-    arguments = pd.read_parquet(store / "arguments" / heard.inputs["arguments"].key / "table.parquet").set_index("id")
-    assert heard.inputs["arguments"].key == checked.inputs["arguments"].key
+    # both judges read the same arguments, which stand before the pairs; one was trained with them
+    argued, checked = (opened.study.labels[f"{name}/hop1", 0].scores for name in ("argued", "checked"))
+    arguments = pd.read_parquet(store / "arguments" / argued.inputs["arguments"].key / "table.parquet").set_index("id")
+    assert argued.inputs["arguments"].key == checked.inputs["arguments"].key
     frame = opened.study.rows["w2s"].frame.set_index("id")
     said = {side: "Critique: " + arguments[side] + "\n\n" for side in ("a", "b")}
     whole = {side: said[side] + frame["prompt"] + frame[side] for side in said}
     told = frame.assign(prompt="", **whole).reset_index()
-    weak_judge = load_saved(store / "model" / opened.study.trained["judge/heard", 0].key, False)
+    weak_judge = load_saved(store / "model" / opened.study.trained["judge/argued", 0].key, False)
     by_hand = score_pairs(*weak_judge, told, 32).set_index("id")
-    found = pd.read_parquet(store / "scores" / heard.key / "table.parquet").set_index("id")
+    found = pd.read_parquet(store / "scores" / argued.key / "table.parquet").set_index("id")
     np.testing.assert_allclose(found, by_hand.loc[found.index], atol=1e-4)
     p = sigmoid(pd.read_parquet(store / "scores" / checked.key / "table.parquet"))
     np.testing.assert_allclose(p, told["a"].str.len() / (told["a"].str.len() + told["b"].str.len()), atol=1e-6)
 
-    one, other = results["hearings"]
-    assert (one["supervisor"], one["judge"], one["protocol"]) == ("heard", "weak", "critique")
+    one, other = results["argument_effects"]
+    assert (one["supervisor"], one["judge"], one["protocol"]) == ("argued", "weak", "critique")
     assert one["naive"] == results["ceilings"]["weak"]["accuracy"]
-    assert one["heard"] == results["ceilings"]["heard"]["accuracy"]
-    assert one["gain"]["estimate"] == pytest.approx(one["heard"]["estimate"] - one["naive"]["estimate"])
+    assert one["argued"] == results["ceilings"]["argued"]["accuracy"]
+    assert one["gain"]["estimate"] == pytest.approx(one["argued"]["estimate"] - one["naive"]["estimate"])
     beyond = one["gain"]["estimate"] - one["shuffled_gain"]["estimate"]
     assert one["beyond_shuffled"]["estimate"] == pytest.approx(beyond)
     assert other["naive"]["estimate"] != one["naive"]["estimate"]
-    assert ("direct", "heard", "accuracy") in compared
+    assert ("direct", "argued", "accuracy") in compared
     assert "Judges of arguments" in report
 
 
@@ -163,7 +163,7 @@ def test_a_plan_refuses(study: Path, override: str, sentence: str) -> None:
         open_recipe(Path("tiny.yaml"), [override], planning=True)
 
 
-HEARD = "supervisors={s: {judge: weak, arguers: weak, max_new_tokens: 2}}"
+ARGUED = "supervisors={s: {judge: weak, arguers: weak, max_new_tokens: 2}}"
 POOL = "arms={a: [[weak, middle], strong]}"
 
 
@@ -177,7 +177,7 @@ POOL = "arms={a: [[weak, middle], strong]}"
             [POOL, "methods={m: {algorithm: reward, raven: {}, loss: {name: kl}}}", "students=[m]"],
             "that of loss soft_bce in one stage",
         ),
-        ([HEARD, "arms={a: [s, strong]}", "students=[rloo]", "conflict.settings=[none]"], "which s cannot give"),
+        ([ARGUED, "arms={a: [s, strong]}", "students=[rloo]", "conflict.settings=[none]"], "which s cannot give"),
         (
             ["supervisors={s: {judge: weak, arguers: weak, turns: 3}}", "arms={a: [s, strong]}"],
             r"a transcript may have 384 tokens \(2 × 3 × max_new_tokens 64\), which leaves the judge no room",

@@ -18,7 +18,7 @@ from w2s_pref.models.info import facts
 from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.parallel.world import World
-from w2s_pref.stages.arguments import ArgumentStage, Heard, TemplatedArguments, Transcript
+from w2s_pref.stages.arguments import Argued, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.given import GivenScores
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.prompted import PromptedScores
@@ -83,9 +83,9 @@ def claims() -> TemplatedArguments:
     return TemplatedArguments("claims", world(400), False, 0, False, 0.5)
 
 
-def heard(arguments: TemplatedArguments, **how: object) -> Heard:
+def argued(arguments: TemplatedArguments, **how: object) -> Argued:
     transcript = Transcript(arguments, **({"protocol": "debate", "transcripts": "own", "seed": 0} | how))
-    return Heard(arguments.on.name, arguments.on.frame, transcript=transcript)
+    return Argued(arguments.on.name, arguments.on.frame, transcript=transcript)
 
 
 def test_a_judge_that_checks_facts_gains_from_arguments_and_not_from_those_of_other_pairs(
@@ -100,8 +100,8 @@ def test_a_judge_that_checks_facts_gains_from_arguments_and_not_from_those_of_ot
         return float(np.where(gap == 0, 0.5, (gap > 0) == truth).mean())
 
     assert accuracy(claims.on) == 0.5  # without transcripts it knows nothing
-    own = {protocol: accuracy(heard(claims, protocol=protocol)) for protocol in ("debate", "consultancy")}
-    shuffled_, blank_ = (accuracy(heard(claims, transcripts=null)) for null in ("shuffled", "blank"))
+    own = {protocol: accuracy(argued(claims, protocol=protocol)) for protocol in ("debate", "consultancy")}
+    shuffled_, blank_ = (accuracy(argued(claims, transcripts=null)) for null in ("shuffled", "blank"))
     # It can look up half of the relevant claims: the right one (always relevant) and the lie (half of the pairs).
     # Right where either is looked up: 1/2 + 1/2 · 1/2 · 1/2 = 5/8 of the pairs, and half of the rest by chance.
     assert own["debate"] == pytest.approx(0.5 + 0.5 * 5 / 8, abs=0.075)  # 400 pairs: three standard errors
@@ -117,32 +117,32 @@ def test_who_speaks(claims: TemplatedArguments, tmp_path: Path) -> None:
     assert (table["side"] == claims.on.frame["truth"].to_numpy()).mean() == 0  # side 1 is b: truth 0
     sides = {}
     for protocol in ("debate", "consultancy", "open_consultancy"):
-        spoken = heard(claims, protocol=protocol).transcript.spoken(builder)
+        spoken = argued(claims, protocol=protocol).transcript.spoken(builder)
         sides[protocol] = [tuple(turn.side for turn in each) for each in spoken]
     assert set(sides["debate"]) == {(0, 1)}
     assert np.mean([side == (1,) for side in sides["consultancy"]]) == pytest.approx(0.5, abs=0.075)
     assert sides["open_consultancy"] == [(side,) for side in table["side"]]
-    other = heard(claims, protocol="consultancy", seed=1).transcript.spoken(builder)
+    other = argued(claims, protocol="consultancy", seed=1).transcript.spoken(builder)
     assert [tuple(turn.side for turn in each) for each in other] != sides["consultancy"]
-    mixed = heard(claims, transcripts="shuffled").transcript.spoken(builder)
-    plain = heard(claims).transcript.spoken(builder)
+    mixed = argued(claims, transcripts="shuffled").transcript.spoken(builder)
+    plain = argued(claims).transcript.spoken(builder)
     assert all(one != another for one, another in zip(mixed, plain, strict=True))
     assert sorted(mixed) == sorted(plain)
     assert len(ids) == len(mixed)
 
 
 def test_keys_hold_what_is_heard_and_arguments_are_shared(claims: TemplatedArguments) -> None:
-    own = heard(claims)
+    own = argued(claims)
     others = [
-        heard(claims, transcripts="blank"),
-        heard(claims, protocol="consultancy"),
-        heard(claims, protocol="consultancy", seed=1),
-        heard(replace(claims, honest=0.4)),
+        argued(claims, transcripts="blank"),
+        argued(claims, protocol="consultancy"),
+        argued(claims, protocol="consultancy", seed=1),
+        argued(replace(claims, honest=0.4)),
         claims.on,
     ]
     keys = {rows.texts for rows in (own, *others)}
     assert len(keys) == 6
-    assert own.texts == heard(claims, seed=3).texts  # no coin is thrown in a debate
+    assert own.texts == argued(claims, seed=3).texts  # no coin is thrown in a debate
     assert own.inputs["arguments"].key == others[1].inputs["arguments"].key
     frame = claims.on.frame
     turned = replace(claims, on=Rows("test", frame.assign(truth=1 - frame["truth"])))
@@ -173,7 +173,7 @@ def test_a_chat_opens_with_the_transcript(tmp_path: Path) -> None:
     rows = Rows("test", frame)
     claims = TemplatedArguments("claims", rows, False, 0, False, 0.5)
     table = pd.DataFrame({"id": ["1"], "a": ["yes"], "b": ["no"], "side": [0]})
-    found = heard(claims).read(SimpleNamespace(table=lambda _: table)).frame.iloc[0]
+    found = argued(claims).read(SimpleNamespace(table=lambda _: table)).frame.iloc[0]
     first, last = json.loads(found["prompt"]) + json.loads(found["b"])
     assert first == {"role": "user", "content": "For the other answer: yes\n\nFor this answer: no\n\nQ"}
     assert last == said

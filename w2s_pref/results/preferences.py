@@ -182,12 +182,12 @@ class Measure(Model):
     value: Estimate
 
 
-class Hearing(Model):
+class ArgumentEffect(Model):
     """What a judge of arguments makes of them, on the target test items; differences are paired.
 
-    ``naive`` is the accuracy of the judge without transcripts, ``heard`` with them; ``gain`` their difference, and
+    ``naive`` is the accuracy of the judge without transcripts, ``argued`` with them; ``gain`` their difference, and
     under the nulls ``shuffled_gain`` (transcripts of other pairs) and ``blank_gain`` (as many words without content).
-    ``beyond_shuffled`` is heard minus shuffled. ``same_choice``: share of items on which the judge chooses the same
+    ``beyond_shuffled`` is argued minus shuffled. ``same_choice``: share of items on which the judge chooses the same
     answer with another pair's transcript as with the right one. ``about``: shares of the pairs whose arguments are
     ``empty``, the ``same`` for both sides or ``unended``; of a prompted judge ``unparseable`` (A and B have less than
     half of the probability) and ``same_when_swapped`` (the same choice where A and B change places);
@@ -198,7 +198,7 @@ class Hearing(Model):
     judge: str
     protocol: str
     naive: Estimate
-    heard: Estimate
+    argued: Estimate
     gain: Estimate
     shuffled_gain: Estimate | None = None
     blank_gain: Estimate | None = None
@@ -226,7 +226,9 @@ class Body(Model):
         default_factory=list, description="only there where several supervisors are combined"
     )
     parts: list[TestPart] = Field(default_factory=list, description="only there where analysis.by names a column")
-    hearings: list[Hearing] = Field(default_factory=list, description="only there where a recipe names supervisors")
+    argument_effects: list[ArgumentEffect] = Field(
+        default_factory=list, description="only there where a recipe names supervisors"
+    )
     controls: list[Control] = Field(default_factory=list)
     families: list[Family] = Field(default_factory=list)
     verdict: Verdict
@@ -236,7 +238,7 @@ class Body(Model):
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "parts", "hearings", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "argument_effects", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 

@@ -168,7 +168,7 @@ def _turns(builder: Builder, turns: Sequence[Arguments], sides: Sequence[tuple[i
 
 @dataclass(frozen=True, eq=False)
 class Transcript:
-    """What a judge hears of the pairs of one split. ``choice``: scores by which an open consultant takes its side.
+    """What a judge reads of the pairs of one split. ``choice``: scores by which an open consultant takes its side.
 
     Without it the arguments say which side that is (``side``).
     """
@@ -215,7 +215,7 @@ class Transcript:
 
 
 @dataclass(frozen=True, eq=False)
-class Heard(Rows):
+class Argued(Rows):
     """Pairs with what was said about them; ``frame`` holds them without, so that ids, truth and sizes are at hand."""
 
     transcript: Transcript = field(kw_only=True)

@@ -13,7 +13,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.transcripts import NAMES, Spoken, compared
-from w2s_pref.stages.arguments import Heard, read_pairs
+from w2s_pref.stages.arguments import Argued, read_pairs
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 
@@ -60,7 +60,7 @@ class PromptedScores(ModelStage, Scored):
         """What is asked of every pair, in its order and swapped."""
         pairs, critique = read_pairs(self.on.frame), False
         spoken: list[Spoken] = [[] for _ in pairs]
-        if isinstance(self.on, Heard):
+        if isinstance(self.on, Argued):
             spoken, critique = self.on.transcript.spoken(builder), self.on.transcript.critique
         plain, swapped = (
             [compared(self.question, *pair, said, critique, order) for pair, said in zip(pairs, spoken, strict=True)]

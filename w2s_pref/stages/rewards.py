@@ -162,11 +162,11 @@ class ScoreStage(ModelStage, Scored):
             raise W2SError("a score is not a number; the model diverged or its dtype overflows")
         if world.main:
             raw.to_parquet(folder / "table.parquet", index=False)
-        cut = check_heard(self.name, on, loaded[1], self.tokens) if self.on.inputs else {}
+        cut = check_argued(self.name, on, loaded[1], self.tokens) if self.on.inputs else {}
         return {"pairs": len(raw), "dropped": len(self.on) - len(raw), **cut}
 
 
-def check_heard(name: str, on: Rows, tokenizer: PreTrainedTokenizerBase, tokens: dict[str, Any]) -> dict[str, int]:
+def check_argued(name: str, on: Rows, tokenizer: PreTrainedTokenizerBase, tokens: dict[str, Any]) -> dict[str, int]:
     """How many pairs lost the start of their transcript, which is before question and answer.
 
     Raises:

@@ -80,7 +80,7 @@ class Design:
         references: policy -> the model it started from, both as named in the judged table.
         best_of: searching student -> the best of as many plain answers as it paid for, as named there.
         judges: judge of arguments -> what it is (``judge``, ``protocol``) and the score-table names of what it says
-            after its arguments (``heard``), without any (``naive``), and under the nulls (``shuffled``, ``blank``).
+            after its arguments (``argued``), without any (``naive``), and under the nulls (``shuffled``, ``blank``).
     """
 
     arms: tuple[ArmDesign, ...]

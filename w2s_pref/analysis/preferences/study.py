@@ -19,12 +19,12 @@ import pandas as pd
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.preferences import cases, compare, sentences
+from w2s_pref.analysis.preferences.argument_effects import READ, argument_effects
 from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
 from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.disagreement import by_disagreement
 from w2s_pref.analysis.preferences.families import correct, family, signals
-from w2s_pref.analysis.preferences.hearings import READ, hearings
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.parts import by_column
@@ -62,7 +62,7 @@ def summarize(
         sure: objective -> by id, how probable it is that the answer called true is so (``tables.certainty``); without
             it, it is known. Accuracies, the gap recovered and calibration are then those to be expected; whatever asks
             whether a model is right on an item goes by the more probable answer.
-        said_of: judge of arguments -> what its arguments are like (``results.Hearing.about``).
+        said_of: judge of arguments -> what its arguments are like (``results.ArgumentEffect.about``).
 
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
@@ -86,7 +86,7 @@ def summarize(
         metrics=own_measures(context, own or {}),
         supervisor_spread=by_disagreement(context, scores, labels),
         parts=by_column(context, pairs),
-        hearings=hearings(context, said_of or {}),
+        argument_effects=argument_effects(context, said_of or {}),
         controls=controls(context, design.arms[0]),
         warnings=_warnings(context, students),
     )

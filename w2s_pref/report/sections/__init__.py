@@ -12,11 +12,11 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.report import glossary
 from w2s_pref.report.draw.blocks import Section
 from w2s_pref.report.sections import (
+    argument_effects,
     comparison,
     controls,
     deception,
     disagreement,
-    hearings,
     ladder,
     length,
     methods,
@@ -53,7 +53,7 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("paired", paired.section),
     ("length", length.section),
     ("hops", supervision.hops),
-    ("hearings", hearings.section),
+    ("arguments", argument_effects.section),
     ("disagreement", disagreement.section),
     ("agreement", supervision.agreement),
     ("churn", deception.churn),

@@ -234,7 +234,7 @@ class AnalyzeStage(Stage):
 
     def _said_of(self, builder: Builder, judge: str) -> dict[str, float]:
         """What the arguments of a supervisor are like, and whether a prompted judge answers."""
-        heard = self.scores[self.design["judges"][judge]["heard"], self.design["seeds"][0], "test"]
-        told = {**builder.meta(self.spoken[judge]), **builder.meta(heard)}
+        argued = self.scores[self.design["judges"][judge]["argued"], self.design["seeds"][0], "test"]
+        told = {**builder.meta(self.spoken[judge]), **builder.meta(argued)}
         names = ("empty", "same", "unended", "unparseable", "same_when_swapped", "transcript_cut")
         return {name: float(told[name]) for name in names if name in told}

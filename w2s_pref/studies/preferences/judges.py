@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.sources import Source
 from w2s_pref.labels.transcripts import Transcripts
-from w2s_pref.stages.arguments import TEMPLATED, Arguments, ArgumentStage, Heard, TemplatedArguments, Transcript
+from w2s_pref.stages.arguments import TEMPLATED, Argued, Arguments, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.given import GivenScores, is_given, read_labels
 from w2s_pref.stages.labels import Part, Scored
 from w2s_pref.stages.model_stage import StartStage, check_language_model
@@ -40,13 +40,13 @@ def add_judge(study: Study, name: str, seed: int) -> None:
     study.scores[own, seed, "test"] = judge.scored(test)
     if judge.config.protocol == "naive":
         return
-    about = {"judge": judge.config.judge, "protocol": judge.config.protocol, "heard": own}
+    about = {"judge": judge.config.judge, "protocol": judge.config.protocol, "argued": own}
     about["naive"] = judge.naive_name()
     study.scores[about["naive"], seed, "test"] = judge.naive(test)
     for null in NULLS if judge.config.transcripts == "own" else ():
         about[null] = f"{own} {null}"
         study.scores[about[null], seed, "test"] = judge.scored(test, null)
-    study.hearings[name] = about
+    study.judge_scores[name] = about
     study.arguments[name] = judge.arguments(test)
 
 
@@ -62,21 +62,21 @@ class Judge:
     def scored(self, rows: Rows, transcripts: Transcripts | None = None) -> Scored:
         """What the judge makes of the pairs, with these transcripts; default: those that the recipe says."""
         read = transcripts or self.config.transcripts
-        return self._scored(f"{self.name}, {read}, on {rows.name} · seed {self.seed}", self._heard(rows, read))
+        return self._scored(f"{self.name}, {read}, on {rows.name} · seed {self.seed}", self._argued(rows, read))
 
     def naive(self, rows: Rows) -> Scored:
         """What it makes of them without any; of a trained judge the one that was trained without."""
         return self._scored(f"{self.name}, naive, on {rows.name} · seed {self.seed}", rows)
 
-    def _scored(self, title: str, heard: Rows) -> Scored:
+    def _scored(self, title: str, argued: Rows) -> Scored:
         if is_given(self.config.judge):
-            return GivenScores(title, heard, self.config.judge, self.study.base, None)
+            return GivenScores(title, argued, self.config.judge, self.study.base, None)
         place = node(self.config.judge)
         if place.method == PROMPTED:
-            return PromptedScores(title, heard, self._start(place.model), self.config.question)
-        if not isinstance(heard, Heard):
-            return self.study.scored(ceiling(self.study, place, self.seed), heard, self.seed)
-        return ScoreStage(title, heard, self._model(place), self.study.tokens)
+            return PromptedScores(title, argued, self._start(place.model), self.config.question)
+        if not isinstance(argued, Argued):
+            return self.study.scored(ceiling(self.study, place, self.seed), argued, self.seed)
+        return ScoreStage(title, argued, self._model(place), self.study.tokens)
 
     def naive_name(self) -> str:
         """What the judge without transcripts is called among the scores."""
@@ -99,7 +99,7 @@ class Judge:
         assert last is not None
         return last
 
-    def _heard(self, rows: Rows, transcripts: Transcripts) -> Rows:
+    def _argued(self, rows: Rows, transcripts: Transcripts) -> Rows:
         config = self.config
         if config.protocol == "naive":
             return rows
@@ -109,7 +109,7 @@ class Judge:
             choice = PromptedScores(title, rows, self._start(str(config.arguers)), config.question)
         last = self.arguments(rows)
         transcript = Transcript(last, config.protocol, transcripts, self.seed, choice)
-        return Heard(rows.name, rows.frame, rows.control, transcript=transcript)
+        return Argued(rows.name, rows.frame, rows.control, transcript=transcript)
 
     def _start(self, model: str) -> StartStage:
         facts = self.study.models[model]
@@ -124,9 +124,9 @@ class Judge:
             return stage
         name = f"judge/{self.name}"
         if (name, self.seed) not in self.study.trained:
-            heard = self._heard(self.study.rows["gt"], self.config.transcripts)
+            argued = self._argued(self.study.rows["gt"], self.config.transcripts)
             self.study.trained[name, self.seed] = reward_model(
-                self.study, name, place, Task(Part(heard, "truth")), self.seed
+                self.study, name, place, Task(Part(argued, "truth")), self.seed
             )
         found = self.study.trained[name, self.seed]
         assert isinstance(found, TrainStage)

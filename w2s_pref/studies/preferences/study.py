@@ -44,8 +44,9 @@ class Study:
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
     that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
     which models a name stands for that several supervisors share. ``decoded`` are students that train nothing,
-    ``best_of`` names what a search is compared with. ``judges`` score pairs after arguments about them; ``hearings``
-    says under which names their scores and nulls stand, ``arguments`` what they heard of the test pairs.
+    ``best_of`` names what a search is compared with. ``judges`` score pairs after arguments about them;
+    ``judge_scores`` says under which names their scores and nulls stand, ``arguments`` what they read of the test
+    pairs.
     """
 
     recipe: Recipe
@@ -60,7 +61,7 @@ class Study:
     pools: dict[str, tuple[Node, tuple[str, ...]]] = field(default_factory=dict)
     decoded: dict[tuple[str, int], DecodedPolicy] = field(default_factory=dict)
     judges: dict[tuple[str, int], Callable[[Rows], Scored]] = field(default_factory=dict)
-    hearings: dict[str, dict[str, str]] = field(default_factory=dict)
+    judge_scores: dict[str, dict[str, str]] = field(default_factory=dict)
     arguments: dict[str, Arguments] = field(default_factory=dict)
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
@@ -311,8 +312,8 @@ class Study:
         ends = {arm: list(recipe.ends(arm)) for arm in self.chains}
         if _groups(ends.values()) != _groups([str(chain[0]), str(chain[-1])] for chain in self.chains.values()):
             design["ends"] = ends
-        if self.hearings:
-            design["judges"] = self.hearings
+        if self.judge_scores:
+            design["judges"] = self.judge_scores
         if recipe.analysis.placebo is not None:
             design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
         if recipe.analysis.by is not None:

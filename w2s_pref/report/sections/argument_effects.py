@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Column, Guide, Points, Section, Table
-from w2s_pref.results.preferences import Hearing, Results
+from w2s_pref.results.preferences import ArgumentEffect, Results
 
-COLUMNS: Final[tuple[Column[Hearing], ...]] = (
+COLUMNS: Final[tuple[Column[ArgumentEffect], ...]] = (
     Column("Supervisor", lambda one: one.supervisor),
     Column("Judge", lambda one: f"{one.judge}, {one.protocol}", words=True, where="page"),
     Column("Naive", lambda one: one.naive, axis="accuracy", bounds=False),
-    Column("With transcripts", lambda one: one.heard, axis="accuracy", where="page"),
+    Column("With transcripts", lambda one: one.argued, axis="accuracy", where="page"),
     Column("Gain", lambda one: one.gain, axis="gain", neutral=0.0),
     Column("Gain, shuffled", lambda one: one.shuffled_gain, axis="gain", neutral=0.0, short="Shuffled", bounds=False),
     Column("Gain, blank", lambda one: one.blank_gain, axis="gain", neutral=0.0, short="Blank", bounds=False),
@@ -38,15 +38,15 @@ _JUDGED: Final = ("unparseable", "same_when_swapped")
 
 def section(results: Results) -> Section | None:
     """A row a supervisor; none without judges of arguments."""
-    if not results.hearings:
+    if not results.argument_effects:
         return None
     title = "Judges of arguments"
-    table = Table("What arguments bring a judge.", COLUMNS, [("", results.hearings)], GUIDE, title=title)
-    said = [f"{one.supervisor}: {'; '.join(_said(one))}." for one in results.hearings if _said(one)]
-    return Section("hearings", title, [table, *([Points(said)] if said else [])], "Judges")
+    table = Table("What arguments bring a judge.", COLUMNS, [("", results.argument_effects)], GUIDE, title=title)
+    said = [f"{one.supervisor}: {'; '.join(_said(one))}." for one in results.argument_effects if _said(one)]
+    return Section("arguments", title, [table, *([Points(said)] if said else [])], "Judges")
 
 
-def _said(one: Hearing) -> list[str]:
+def _said(one: ArgumentEffect) -> list[str]:
     """What is to be known of the arguments, and of a judge that is asked."""
     there = {name: share for name, share in one.about.items() if share or name in _JUDGED}
     told = [text.format(there[name]) for name, text in _SAID.items() if name in there]

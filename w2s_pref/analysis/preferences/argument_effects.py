@@ -9,37 +9,39 @@ from w2s_pref.analysis.preferences.design import Context
 from w2s_pref.analysis.stats.estimates import estimate
 
 #: What a judge has read: the names of ``Design.judges`` that stand for scores.
-READ = ("heard", "naive", "shuffled", "blank")
+READ = ("argued", "naive", "shuffled", "blank")
 
 
-def hearings(context: Context, said_of: Mapping[str, Mapping[str, float]]) -> list[results.Hearing]:
+def argument_effects(context: Context, said_of: Mapping[str, Mapping[str, float]]) -> list[results.ArgumentEffect]:
     """One entry for each judge of the design.
 
     Args:
         said_of: judge -> shares that say what its arguments and its own answers are like.
     """
-    return [_hearing(context, name, about, said_of.get(name, {})) for name, about in context.design.judges.items()]
+    return [_effect(context, name, about, said_of.get(name, {})) for name, about in context.design.judges.items()]
 
 
-def _hearing(context: Context, name: str, about: Mapping[str, str], said_of: Mapping[str, float]) -> results.Hearing:
+def _effect(
+    context: Context, name: str, about: Mapping[str, str], said_of: Mapping[str, float]
+) -> results.ArgumentEffect:
     accuracy = {read: context.accuracy(about[read]) for read in READ if read in about}
-    found = results.Hearing(
+    found = results.ArgumentEffect(
         supervisor=name,
         judge=about["judge"],
         protocol=about["protocol"],
         naive=estimate(accuracy["naive"]),
-        heard=estimate(accuracy["heard"]),
-        gain=estimate(accuracy["heard"] - accuracy["naive"]),
+        argued=estimate(accuracy["argued"]),
+        gain=estimate(accuracy["argued"] - accuracy["naive"]),
         about=dict(said_of),
     )
     if "shuffled" not in accuracy:
         return found
     right = context.target.delta
-    same = (right[about["heard"]] > 0) == (right[about["shuffled"]] > 0)
+    same = (right[about["argued"]] > 0) == (right[about["shuffled"]] > 0)
     nulls = {
         "shuffled_gain": accuracy["shuffled"] - accuracy["naive"],
         "blank_gain": accuracy["blank"] - accuracy["naive"],
-        "beyond_shuffled": accuracy["heard"] - accuracy["shuffled"],
+        "beyond_shuffled": accuracy["argued"] - accuracy["shuffled"],
         "same_choice": context.draw.mean(same.astype(float)),
     }
     return found.model_copy(update={name: estimate(stat) for name, stat in nulls.items()})
