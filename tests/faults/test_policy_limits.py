@@ -45,16 +45,16 @@ def test_endless_answers_are_counted_and_cost_the_penalty(study: Path) -> None:
     name = "direct@ppo/none · seed 0"
     folder, meta = ran(study, SHORT, "students=[ppo]", ppo())
     free = history(meta(name))
-    paid = history(ran(study, "speech={prompts: 0}", "students=[ppo]", ppo(missing_eos_penalty=5.0))[1](name))
-    assert 0.0 < 1 - free["ended"] == 1 - paid["ended"]  # the same answers, of a model that hardly ever ends one
-    assert paid["score"] == pytest.approx(free["score"])
-    assert free["reward"] - paid["reward"] == pytest.approx(5.0 * (1 - free["ended"]), abs=1e-5)
     answers = pd.read_parquet(folder / "answers.parquet")
     assert (answers["tokens"] <= 6).all()
     assert (answers.loc[~answers["ended"], "tokens"] == 6).all()
     for entry in json.loads((folder / "results.json").read_text())["speech"]:
         own = answers[answers["model"] == entry["model"]]
         assert entry["said"]["unended"]["estimate"] == pytest.approx(1 - own["ended"].mean())
+    paid = history(ran(study, "speech={prompts: 0}", "students=[ppo]", ppo(missing_eos_penalty=5.0))[1](name))
+    assert 0.0 < 1 - free["ended"] == 1 - paid["ended"]  # the same answers, of a model that hardly ever ends one
+    assert paid["score"] == pytest.approx(free["score"])
+    assert free["reward"] - paid["reward"] == pytest.approx(5.0 * (1 - free["ended"]), abs=1e-5)
 
 
 def test_long_prompts_are_cut_and_counted(study: Path) -> None:
