@@ -56,6 +56,7 @@ HEAD = "id,group,model,seed,delta"
         (HEAD + "\na,g,m,0,high\n", ["row 1", "'high'"]),
         (HEAD + "\na,g,m,0,\n", ["row 1", "delta"]),
         (HEAD + "\na,g,m,0.5,1\n", ["row 1", "seed is not a whole number", "'0.5'"]),
+        (HEAD + "\na,g,m,007,1\n", ["row 1", "seed is not a whole number", "'007'"]),
         (HEAD + "\n,g,m,0,1\n", ["row 1", "id is empty"]),
         (HEAD + ",tau\na,g,m,0,1,0\n", ["row 1", "'a'", "tau is not above 0"]),
         (HEAD + ",tau\na,g,m,0,1,\n", ["row 1", "tau is not a finite number"]),

@@ -55,6 +55,11 @@ def test_a_mistake_is_a_sentence(lab: Path, override: str, sentence: str) -> Non
     assert sentence in str(error.value)
 
 
+def test_bootstrapping_needs_a_model_between(lab: Path) -> None:
+    with pytest.raises(W2SError, match=r"studies\.bootstrapping: no chain passes a model between its ends; name three"):
+        laboratory(lab, "ladder=[weak, strong]", "studies.bootstrapping={}")
+
+
 def test_a_list_of_tasks_names_them(lab: Path) -> None:
     from w2s_pref.studies.generalization.recipe import Recipe
 

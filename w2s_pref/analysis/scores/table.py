@@ -8,6 +8,7 @@ temperature that turns it into a probability, p = sigmoid(delta / tau). A column
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,21 +195,30 @@ def _seeds(frame: pd.DataFrame, clean: pd.DataFrame, source: str, problems: list
     return values
 
 
+_PADDED = re.compile(r"\s*[+-]?0\d").match
+
+
+def _no_numbers(column: pd.Series[Any]) -> Bools:
+    """Where a column holds what only looks like a number: true, false, and text with zeros before it."""
+    return np.array(
+        [isinstance(each, bool | np.bool_) or (isinstance(each, str) and bool(_PADDED(each))) for each in column],
+        dtype=bool,
+    )
+
+
 def whole_numbers(column: pd.Series[Any]) -> tuple[Ints, Bools]:
-    """A column as whole numbers, and where it holds something else (0 in the numbers)."""
+    """A column as whole numbers, and where it holds something else (0 in the numbers): ``007`` is a name, not seven."""
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    truth = np.array([isinstance(value, bool | np.bool_) for value in column], dtype=bool)
     with np.errstate(invalid="ignore"):
-        bad = truth | ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
+        bad = _no_numbers(column) | ~(np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**53))
     return np.where(bad, 0, values).astype(np.int64), bad
 
 
 def _numbers(frame: pd.DataFrame, name: str, clean: pd.DataFrame, source: str, problems: list[str]) -> Any:
     column = frame[name]
     values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan).copy()
-    boolean = np.array([isinstance(v, (bool, np.bool_)) for v in column]) if column.dtype in (object, bool) else None
-    if boolean is not None:
-        values[boolean] = np.nan
+    if column.dtype in (object, bool):
+        values[_no_numbers(column)] = np.nan
     bad = ~np.isfinite(values)
     fix = f"{name} must be a finite number; score the item again or leave it out for every model"
     _report(problems, source, clean, bad, f"{name} is not a finite number", fix, column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -231,6 +232,17 @@ class Recipe(StudySection):
             if odd := [chain for chain in study.chains if len(set(chain)) != 2 or len(chain) != 2]:
                 raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {odd[0]}")
             self._study_can(name, study)
+        study = self.studies.bootstrapping
+        if study is not None and not any(self._passes(chain) for chain in study.chains or self.pairs()):
+            raise ValueError(
+                "studies.bootstrapping: no chain passes a model between its ends; name three models or more in ladder, "
+                "or leave the study out"
+            )
+
+    def _passes(self, chain: Sequence[str]) -> bool:
+        """Whether the ladder has models between the chain's ends."""
+        places = [self.ladder.index(name) for name in chain if name in self.ladder]
+        return len(places) == len(chain) == 2 and places[1] - places[0] > 1
 
     def _study_can(self, name: str, study: StudyConfig) -> None:
         """A study's methods must be of the kind that it works on."""
