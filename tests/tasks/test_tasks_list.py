@@ -13,11 +13,13 @@ from w2s_pref.data.tasks.task import TASKS, Task
 
 
 def test_the_list_of_tasks_fits_and_names_everything() -> None:
-    lines = task_lines(TASKS.names())
+    """What comes with the package: other tests of this process register tasks of their own."""
+    names = sorted(TASKS.builtin)
+    lines = task_lines(names)
     assert max(map(len, lines)) <= 80
     text = "\n".join(lines)
     assert "…" not in text
-    for name in TASKS.names():
+    for name in names:
         task = TASKS.find(name, Path())
         assert isinstance(task, Task)
         assert f"\n{name} " in text
