@@ -19,7 +19,7 @@ import pytest
 from float64 import in_float64
 from spared import folders_in_memory, packages_once
 
-from w2s_pref.core import collector
+from w2s_pref.core import collector, registry
 
 collector.begin()
 folders_in_memory()
@@ -65,6 +65,18 @@ def _spared() -> None:
     """What stands between two modules stays: the collections that every training asks for need not look through it."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_names() -> Iterator[None]:
+    """What the tests of one module register is not there for those of the next one in the same process."""
+    before = {id(each): set(each._known) for each in registry._REGISTRIES}
+    yield
+    for each in registry._REGISTRIES:
+        for name, item in list(each._known.items()):
+            of_package = str(getattr(item, "__module__", "")).startswith("w2s_pref.")
+            if name not in before.get(id(each), set()) and not of_package:
+                del each._known[name]
 
 
 @pytest.fixture

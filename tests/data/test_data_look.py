@@ -91,8 +91,7 @@ def test_starter_never_overwrites(tmp_path: Path) -> None:
         write_files(tmp_path / "file", starter_files())
 
 
-def test_registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("w2s_pref.core.registry._REGISTRIES", [])  # that of a test is none of the package's
+def test_registry(tmp_path: Path) -> None:
     registry = Registry("metric", {"join": "os.path:join"})
 
     @registry.register("mean")
