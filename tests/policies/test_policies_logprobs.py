@@ -21,7 +21,7 @@ from data_helpers import LINES, byte_tokenizer, encoder_tokenizer
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
 from w2s_pref.models.batches import each
-from w2s_pref.models.scoring import logprob_ids, logprob_pairs, token_logprob_pairs
+from w2s_pref.models.scoring import logprob_ids, logprob_pairs
 
 
 @pytest.mark.usefixtures("float64")
@@ -103,7 +103,7 @@ def test_tokens_by_hand_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
     """Token by token as one text alone says it: under any budget, in both layouts, shared among ranks."""
     model, tokenizer, frame = make_policy(), make_tokenizer(), make_pairs(6)
     pairs = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])  # each text twice
-    table = token_logprob_pairs(model, tokenizer, pairs, max_length=64)
+    table = logprob_pairs(model, tokenizer, pairs, max_length=64, each=True)
     assert list(table["id"]) == list(pairs["id"])
     for row, done in zip(pairs.to_dict("records"), table.to_dict("records"), strict=True):
         prompt = tokenizer(row["prompt"])["input_ids"]
@@ -120,10 +120,10 @@ def test_tokens_by_hand_whatever_the_batch(monkeypatch: pytest.MonkeyPatch) -> N
             assert np.abs(np.concatenate(merged) - np.concatenate(table[f"each_{side}"].tolist())).max() <= EXACT
             assert [said.sum() for said in merged] == pytest.approx(sums[f"logp_{side}"].tolist(), abs=EXACT)
 
-    same(token_logprob_pairs(model, tokenizer, pairs, max_length=64, budget=40))
-    same(*(token_logprob_pairs(model, tokenizer, pairs, 64, budget=40, shard=(rank, 2)) for rank in (0, 1)))
+    same(logprob_pairs(model, tokenizer, pairs, max_length=64, budget=40, each=True))
+    same(*(logprob_pairs(model, tokenizer, pairs, 64, budget=40, shard=(rank, 2), each=True) for rank in (0, 1)))
     monkeypatch.setattr(each, "layout_of", lambda *_: "padded")
-    same(token_logprob_pairs(model, tokenizer, pairs, max_length=64))
+    same(logprob_pairs(model, tokenizer, pairs, max_length=64, each=True))
 
 
 def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,11 +133,12 @@ def test_equal_texts_run_once(monkeypatch: pytest.MonkeyPatch) -> None:
     twice = pd.concat([frame, frame.assign(id=frame["id"] + "x", a=frame["b"], b=frame["a"])])
     given: list[int] = []
 
-    def count(_model: Any, rows: list[Any], *_: Any) -> np.ndarray:
+    def count(_model: Any, rows: list[Any], *_: Any) -> tuple[np.ndarray, np.ndarray]:
+        """As if each text had one token."""
         given.append(sum(len(row.texts) for row in rows))
-        return np.arange(float(given[-1]))
+        return np.arange(float(given[-1])), np.arange(given[-1] + 1)
 
-    monkeypatch.setattr(scoring, "row_logprobs", count)
+    monkeypatch.setattr(scoring, "token_logprobs", count)
     table = logprob_pairs(make_policy(), make_tokenizer(), twice)
     assert given == [12]
     assert (table["logp_a"][:6].to_numpy() == table["logp_b"][6:].to_numpy()).all()

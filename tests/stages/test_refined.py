@@ -96,7 +96,9 @@ def test_under_a_concept_no_pair_is_shown(tmp_path: Path, monkeypatch: pytest.Mo
 
     def sample(_model, _tokenizer, prompts, *_):
         seen.extend(prompts["prompt"])
-        return pd.DataFrame({"row": range(len(prompts)), "text": " It is\nshort. "})
+        table = pd.DataFrame({"row": range(len(prompts)), "text": " It is\nshort. "})
+        table.attrs["truncated"] = 0
+        return table
 
     monkeypatch.setattr(generation, "sample", sample)
     _, _, asked = refine(stage(how="concept", batch=4), tmp_path, monkeypatch, named=0.9)

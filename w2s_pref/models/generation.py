@@ -128,11 +128,10 @@ def sample(
     parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]
     for number, batch in enumerate(_batches(places, starts, max(1, settings.batch_size // draw.width))):
         if number % shard[1] == shard[0]:
-            own_seed = int(digest("sample", str(seed), str(number))[:15], 16)
             rows = [place.row for place in batch]
             asked = prompts[["form", "prompt"]].iloc[rows].reset_index(drop=True)
             before = [starts[row] for row in rows]
-            drawn = draw(asked, before, config, own_seed)
+            drawn = draw(asked, before, config, int(digest("sample", str(seed), str(number))[:15], 16))
             part = _part(tokenizer, asked, before, drawn, config.eos_token_id)
             parts.append(part.assign(row=rows, sample=[place.sample for place in batch]))
     table = pd.concat(parts).sort_values(["row", "sample"], ignore_index=True)

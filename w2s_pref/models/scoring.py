@@ -10,7 +10,7 @@ stay NaN.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -78,7 +78,11 @@ def row_logprobs(
     shard: tuple[int, int] = (0, 1),
 ) -> np.ndarray:
     """Summed log-probabilities of the responses of every text of the rows, in their order, (texts,), float64, nats."""
-    each, begins = token_logprobs(model, rows, pad_id, budget, shard)
+    return _sums(*token_logprobs(model, rows, pad_id, budget, shard))
+
+
+def _sums(each: np.ndarray, begins: np.ndarray) -> np.ndarray:
+    """(texts,) sums of what stands of each text."""
     owners = np.repeat(np.arange(len(begins) - 1), np.diff(begins))
     return np.bincount(owners, each, minlength=len(begins) - 1)
 
@@ -131,44 +135,27 @@ def logprob_pairs(
     overlong: Overlong = "truncate",
     budget: int = TOKEN_BUDGET,
     shard: tuple[int, int] = (0, 1),
+    each: bool = False,
 ) -> pd.DataFrame:
     """Summed response log-probabilities and response lengths of every kept pair, in the order of ``pairs``.
 
     Returns:
-        Columns ``id, logp_a, logp_b`` (float64, nats) and ``tokens_a, tokens_b``.
+        Columns ``id, logp_a, logp_b`` (float64, nats) and ``tokens_a, tokens_b``; with ``each`` also lists:
+        ``each_a, each_b``, the nats of every response token, and ``ids_a, ids_b``, the tokens that they are of.
     """
     tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
     rows, places = pair_rows(tokens)
-    logp = row_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)[places]
-    count = np.array([*map(len, responses(tokens, "a")), *map(len, responses(tokens, "b"))]).reshape(2, -1)
-    return pd.DataFrame(
-        {"id": list(tokens.ids), "logp_a": logp[0], "logp_b": logp[1], "tokens_a": count[0], "tokens_b": count[1]}
-    )
-
-
-def token_logprob_pairs(
-    model: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    pairs: pd.DataFrame,
-    max_length: int | None = 512,
-    overlong: Overlong = "truncate",
-    budget: int = TOKEN_BUDGET,
-    shard: tuple[int, int] = (0, 1),
-) -> pd.DataFrame:
-    """Log-probabilities of the response tokens of every kept pair, in the order of ``pairs``.
-
-    Returns:
-        Columns ``id, each_a, each_b`` (a list a pair, nats) and ``ids_a, ids_b``, the tokens that they are of.
-    """
-    tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong, starts=True)
-    rows, places = pair_rows(tokens)
-    each, begins = token_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)
-    sides = {
-        f"each_{side}": [each[begins[text] : begins[text + 1]] for text in texts]
-        for side, texts in zip("ab", places, strict=True)
-    }
-    ids = {f"ids_{side}": responses(tokens, side) for side in "ab"}
-    return pd.DataFrame({"id": list(tokens.ids), **sides, **ids})
+    said, begins = token_logprobs(model, rows, tokenizer.pad_token_id, budget, shard)
+    sums, sides = _sums(said, begins), dict(zip("ab", places, strict=True))
+    ids = {side: responses(tokens, side) for side in sides}
+    columns: dict[str, Any] = {"id": list(tokens.ids)}
+    columns |= {f"logp_{side}": sums[texts] for side, texts in sides.items()}
+    columns |= {f"tokens_{side}": [len(answer) for answer in ids[side]] for side in sides}
+    if each:
+        parts = np.split(said, begins[1:-1])
+        columns |= {f"each_{side}": [parts[text] for text in texts] for side, texts in sides.items()}
+        columns |= {f"ids_{side}": ids[side] for side in sides}
+    return pd.DataFrame(columns)
 
 
 def responses(tokens: Tokenized, side: str) -> list[np.ndarray]:

@@ -17,6 +17,7 @@ from w2s_pref.core.tables import canonical, digest
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels import transcripts as texts
 from w2s_pref.labels.transcripts import Protocol, Spoken, Transcripts, Turn
+from w2s_pref.stages.asked import asked
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.rows import Rows
@@ -95,15 +96,8 @@ class ArgumentStage(ModelStage, Arguments):
         Raises:
             W2SError: no argument has a word in it.
         """
-        from w2s_pref.models.generation import SampleSettings, sample
-
-        world, (model, tokenizer) = builder.world, self.arguer.recalled(builder)
-        messages = [[{"role": "user", "content": text}] for text in self._requests(builder)]
-        prompts = pd.DataFrame({"form": "chat", "prompt": [json.dumps(each, ensure_ascii=False) for each in messages]})
-        settings = SampleSettings(samples=1, **self.settings)
-        own = sample(model, tokenizer, prompts, settings, self.seed, None, (world.rank, world.size))
-        table = pd.concat(world.gather(own)).sort_values("row")
-        said = [" ".join(text.split()) for text in table["text"]]
+        table = asked(builder, self.arguer, self._requests(builder), self.settings, self.seed)
+        said = table["text"].tolist()
         if not any(said):
             raise W2SError(
                 f"{self.name}: none of {len(said)} arguments has a word in it; a model that was not taught to follow "
@@ -111,8 +105,8 @@ class ArgumentStage(ModelStage, Arguments):
             )
         half, ended = len(self.on), table["ended"].to_numpy(dtype=bool)
         both = pd.DataFrame({"a": said[:half], "b": said[half:]})
-        cut = {"prompts_truncated": own.attrs["truncated"]}
-        return _written(self.on, both, ended[:half] & ended[half:], folder if world.main else None) | cut
+        cut = {"prompts_truncated": table.attrs["truncated"]}
+        return _written(self.on, both, ended[:half] & ended[half:], folder if builder.world.main else None) | cut
 
     def _requests(self, builder: Builder) -> list[str]:
         """What is asked for ``a`` of every pair, then for ``b``."""

@@ -150,17 +150,16 @@ class LogProbStage(ModelStage):
 
         With ``each`` also lists: each_a, each_b (nats) and ids_a, ids_b, the tokens that they are of.
         """
-        from w2s_pref.models.scoring import logprob_pairs, token_logprob_pairs
+        from w2s_pref.models.scoring import logprob_pairs
 
         world = builder.world
         loaded = self.policy.recalled(builder)
-        read = token_logprob_pairs if self.each else logprob_pairs
         with reading_states(builder, self.policy.model, *loaded, [self.on], self.tokens):
-            table = read(*loaded, self.on.frame, **self.tokens, shard=(world.rank, world.size))
+            shard = (world.rank, world.size)
+            table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=shard, each=self.each)
+        table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
         if self.each:
-            table = _summed(table.assign(**{name: _together(table[name], builder) for name in EACH}))
-        else:
-            table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
+            table = table.assign(**{name: _together(table[name], builder) for name in EACH})
         if not np.isfinite(table[LOGPS].to_numpy()).all():
             raise W2SError("a log-probability is not a number; the model diverged or its dtype overflows")
         if world.main:
@@ -172,12 +171,6 @@ def _together(lists: pd.Series, builder: Builder) -> pd.Series:  # type: ignore[
     """Lists of which each process knows some, NaN where it does not."""
     whole = np.nanmax(np.stack(builder.world.gather(np.concatenate(lists.tolist()))), axis=0)
     return pd.Series(np.split(whole.astype(np.float32), np.cumsum(lists.map(len))[:-1]), index=lists.index)
-
-
-def _summed(table: pd.DataFrame) -> pd.DataFrame:
-    """Lists of log-probabilities with their sums and lengths beside them."""
-    sums = {f"logp_{side}": table[f"each_{side}"].map(lambda each: each.sum(dtype=float)) for side in "ab"}
-    return table.assign(**sums, **{f"tokens_{side}": table[f"each_{side}"].map(len) for side in "ab"})
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,6 @@ weak label stays.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import RefineConfig
 from w2s_pref.labels.transcripts import NAMES, compared
 from w2s_pref.stages.arguments import read_pairs
+from w2s_pref.stages.asked import asked
 from w2s_pref.stages.labels import REFINED, Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.prompted import LEAST_MASS, choices
@@ -97,19 +97,13 @@ class RefinedScores(ModelStage, Scored):
 
     def _concepts(self, builder: Builder, pairs: list[Pair], sides: np.ndarray, groups: list[list[int]]) -> list[str]:
         """What the model says in one sentence about the labels of each batch."""
-        from w2s_pref.models.generation import SampleSettings, sample
-
-        world, (model, tokenizer) = builder.world, self.model.recalled(builder)
-        asked = [
+        requests = [
             f"{self._shown(pairs, sides, group, swapped=False)}In one sentence, what do the chosen answers have in "
             "common that the others lack?"
             for group in groups
         ]
-        chats = [json.dumps([{"role": "user", "content": text}], ensure_ascii=False) for text in asked]
-        settings = SampleSettings(samples=1, temperature=0.0, max_new_tokens=CONCEPT_TOKENS, batch_size=8)
-        prompts = pd.DataFrame({"form": "chat", "prompt": chats})
-        own = sample(model, tokenizer, prompts, settings, 0, None, (world.rank, world.size))
-        return [" ".join(text.split()) for text in pd.concat(world.gather(own)).sort_values("row")["text"]]
+        settings = {"temperature": 0.0, "max_new_tokens": CONCEPT_TOKENS, "batch_size": 8}
+        return asked(builder, self.model, requests, settings, 0)["text"].tolist()
 
 
 def batches(ids: list[str], size: int) -> list[list[int]]:
