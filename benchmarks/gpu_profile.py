@@ -33,7 +33,8 @@ from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig
 
 from w2s_pref.models.batches import budget
-from w2s_pref.training.fit import Batch, FitJob, configuration, quiet
+from w2s_pref.training.environment import quiet
+from w2s_pref.training.fit import Batch, FitJob, configuration
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 WARM, STEPS, TOP = 3, 5, 25

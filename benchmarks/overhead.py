@@ -29,7 +29,8 @@ from trl import RewardConfig
 
 from w2s_pref.models.batches import budget, collate, layout_of, read_heads, row_length
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration, quiet
+from w2s_pref.training.environment import quiet
+from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
 WARM_UP = 2

@@ -144,7 +144,7 @@ class Run:
         from w2s_pref.models.load import load_saved
         from w2s_pref.models.policies import load_saved_policy
         from w2s_pref.studies.preferences.students import safe_name
-        from w2s_pref.training.fit import quiet
+        from w2s_pref.training.environment import quiet
 
         self._of_preferences("students")
         arms = {each.name: each for each in self.results.arms}

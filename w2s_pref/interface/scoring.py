@@ -75,7 +75,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     """
     from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
     from w2s_pref.models.scoring import score_pairs
-    from w2s_pref.training.fit import quiet
+    from w2s_pref.training.environment import quiet
 
     if not isinstance(scoring.model, tuple):
         saved_model(scoring.model)  # before pairs are read and anything heavy is imported

@@ -5,9 +5,7 @@ What every training shares is here too: batch, configuration, callbacks, adapter
 
 from __future__ import annotations
 
-import logging
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil
@@ -15,14 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-import transformers
-from huggingface_hub import constants
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import RewardConfig
 
-from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.frozen import adapted_above
 from w2s_pref.models.load import clean_saved_folder
@@ -32,6 +27,7 @@ from w2s_pref.training.callbacks import Progress as Progress
 from w2s_pref.training.callbacks import Report as Report
 from w2s_pref.training.callbacks import SealCheckpoints, StopOnNaN, agreed_on, continued
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
+from w2s_pref.training.environment import set_environment
 from w2s_pref.training.raven import SupervisorWeights
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 
@@ -277,28 +273,6 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
 def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
     """Optimizer steps of a training on ``rows`` pairs."""
     return max(1, ceil(ceil(rows / batch_size) * epochs))
-
-
-def set_environment() -> None:
-    """Before a training: no telemetry, and DeepSpeed told that it computes on the CPU where there is no GPU.
-
-    What the user's environment says already stays. Only a training sets this, never an import.
-    """
-    if not {"HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY"} & os.environ.keys():
-        os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"  # for child processes
-        constants.HF_HUB_DISABLE_TELEMETRY = True  # what this one read when huggingface_hub was imported
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # or DeepSpeed warns that it found nothing else
-
-
-def quiet() -> None:
-    """Before models are loaded: libraries' own chatter off, nobody told of the run, their imports left in peace."""
-    set_environment()
-    collector.spare_imports()
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("trl").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
 
 
 def without_dropout(model: nn.Module) -> None:
