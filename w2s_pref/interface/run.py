@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import local_path
-from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.interface.comparison import Comparison
 from w2s_pref.interface.page import card
 from w2s_pref.interface.recipes import Recipe, command, given_recipe, overrides

@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import local_path
-from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import PAIR_COLUMNS, truth_first
 from w2s_pref.data.columns import own_columns

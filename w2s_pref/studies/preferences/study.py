@@ -12,7 +12,7 @@ import pandas as pd
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
 from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import is_reference, source_hash
+from w2s_pref.core.references import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS
