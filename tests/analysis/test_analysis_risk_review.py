@@ -17,7 +17,7 @@ from w2s_pref.monitor import RiskMonitor
 from w2s_pref.monitor.alarms import Band, Envelope
 from w2s_pref.monitor.callback import SCORINGS
 from w2s_pref.monitor.config import MonitorConfig
-from w2s_pref.monitor.loop import Loop
+from w2s_pref.monitor.loop import LoopMonitor
 from w2s_pref.monitor.signals import signals
 
 N = 40
@@ -45,7 +45,7 @@ def always() -> Envelope:
 def test_a_loop_that_is_no_trainer_is_watched_at_the_default_interval() -> None:
     AcceleratorState._reset_state()  # as where no Trainer has run in this process: its own loop makes no Accelerator
     watch, updates = monitor(), 2 * SCORINGS
-    loop = Loop(watch, updates)
+    loop = LoopMonitor(watch, updates)
     for done in range(updates + 1):
         assert not loop(done, torch.nn.Linear(1, 1))
     assert watch.table["step"].tolist() == list(range(0, updates + 1, 2))
@@ -54,18 +54,18 @@ def test_a_loop_that_is_no_trainer_is_watched_at_the_default_interval() -> None:
 def test_alarms_outlive_a_crash_at_the_last_step(tmp_path: Path) -> None:
     options = {"folder": tmp_path, "every": 1, "envelope": always()}
     first, again = monitor(**options), monitor(**options)
-    loop = Loop(first, 3)
+    loop = LoopMonitor(first, 3)
     for done in range(4):
         loop(done, torch.nn.Linear(1, 1))
     assert [alarm.step for alarm in first.alarms] == [1]
-    Loop(again, 3)(3, torch.nn.Linear(1, 1))
+    LoopMonitor(again, 3)(3, torch.nn.Linear(1, 1))
     assert again.alarms == first.alarms
     assert len(again.table) == 4
 
 
 def test_a_training_that_an_alarm_stopped_stays_stopped_when_resumed(tmp_path: Path) -> None:
     options = {"folder": tmp_path, "every": 1, "envelope": always(), "action": "stop"}
-    first, again = Loop(monitor(**options), 9), Loop(monitor(**options), 9)
+    first, again = LoopMonitor(monitor(**options), 9), LoopMonitor(monitor(**options), 9)
     assert [first(done, torch.nn.Linear(1, 1)) for done in (0, 1)] == [False, True]
     assert isinstance(again.control, TrainerControl)
     assert again(1, torch.nn.Linear(1, 1))

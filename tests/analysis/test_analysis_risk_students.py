@@ -8,7 +8,7 @@ from analysis_helpers import CONFLICTS, study_design, study_tables
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign
-from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
+from w2s_pref.analysis.preferences.risk import StudyLogits, predictors, risks
 from w2s_pref.analysis.preferences.study import prepare, summarize
 from w2s_pref.analysis.risk.predictors import predictor_study
 from w2s_pref.analysis.risk.summary import risk_summary
@@ -120,13 +120,13 @@ def test_predictors_are_those_of_the_study_of_the_same_settings(tables, body):
 
 def test_three_settings_are_too_few(tables):
     context = prepare(tables[0], study_design(ARMS[:1]))
-    assert len(risks(Laboratory(context))) == 3
-    assert predictors(Laboratory(context)) is None
+    assert len(risks(StudyLogits(context))) == 3
+    assert predictors(StudyLogits(context)) is None
 
 
 def test_a_single_group_has_no_calibrated_numbers(tables):
     scores = tables[0].assign(group="all")
-    laboratory = Laboratory(prepare(scores, study_design(ARMS)))
+    laboratory = StudyLogits(prepare(scores, study_design(ARMS)))
     one = risks(laboratory)[0]
     assert one.calibrated is None
     assert one.temperature_weak is None
@@ -140,7 +140,7 @@ def test_a_single_group_has_no_calibrated_numbers(tables):
 def test_a_weak_model_that_is_always_sure_is_said(tables):
     scores = tables[0].copy()
     scores.loc[scores["model"] == "ceiling/m0", "delta"] = 9.0
-    one = risks(Laboratory(prepare(scores, study_design(ARMS))))[0]
+    one = risks(StudyLogits(prepare(scores, study_design(ARMS))))[0]
     assert one.raw.bsd.estimate == 0
     assert one.raw.bsd_cond.estimate is None
     assert "never uncertain" in one.raw.bsd_cond.note

@@ -10,7 +10,7 @@ from ppo_helpers import prompts, start
 from w2s_pref.models.boundaries import eos_ids, fit_prompts
 from w2s_pref.training.ppo import draws
 from w2s_pref.training.ppo.players import Players
-from w2s_pref.training.ppo.rollout import Drawn, alike, generate, measure, sequences
+from w2s_pref.training.ppo.rollout import PickedByUniform, alike, generate, measure, sequences
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_the_drawn_token_is_where_the_uniform_number_falls() -> None:
     """Probabilities 0, 1/2, 1/4, 1/4; at temperature 1/2 they are 0, 2/3, 1/6, 1/6."""
     scores = torch.tensor([[0.0, 0.5, 0.25, 0.25]]).log()
     for temperature, at, token in [(1, 0.0, 1), (1, 0.49, 1), (1, 0.51, 2), (1, 0.9, 3), (0.5, 0.6, 1), (0.5, 0.7, 2)]:
-        left = Drawn(torch.tensor([[at]]), 3, temperature)(torch.zeros(1, 3), scores)
+        left = PickedByUniform(torch.tensor([[at]]), 3, temperature)(torch.zeros(1, 3), scores)
         assert int(left.argmax()) == token
         assert int(left.isfinite().sum()) == 1
 

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
+from w2s_pref.analysis.preferences.risk import StudyLogits, predictors, risks
 from w2s_pref.analysis.preferences.study import prepare
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.lab import LabBody
@@ -45,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, old: Any) -> tuple[Path, Path
     design = study_design(json.loads((GOLDEN / "tables" / "preferences.json").read_text(encoding="utf-8")))
     arms = tuple(arm for arm in design.arms if arm.name in ("direct", "direct@dpo"))
     design = dataclasses.replace(design, arms=arms, conflicts=("none", "explicit"))
-    laboratory = Laboratory(prepare(table("scores"), design))
+    laboratory = StudyLogits(prepare(table("scores"), design))
     changed = {"schema_version": 2, "name": "new", "risk": risks(laboratory), "predictors": predictors(laboratory)}
     new = Results.model_validate({**old, **changed})
     for folder, text in zip(folders, (json.dumps(old), new.model_dump_json()), strict=True):

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from processes import run
 
-from w2s_pref.analysis.leaks.audit import Audit, Probe, audit
+from w2s_pref.analysis.leaks.audit import Audit, LeakProbe, audit
 from w2s_pref.analysis.leaks.probes import endings, folds_of, form, lengths, predictions, tree
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tasks.builtin import dream, ethics_deontology, openbookqa
@@ -184,10 +184,10 @@ def test_defects_of_a_table_are_warnings() -> None:
 
 
 def test_verdicts() -> None:
-    assert Probe("words", 0.91, 0.8, 1.0, 0.6).verdict == "leak"
-    assert Probe("words", 0.9, 0.8, 1.0, 0.6).verdict == "signal"
-    assert Probe("words", 0.55, 0.49, 0.6, 0.54).verdict == "none"
-    assert Probe("words", 0.55, 0.51, 0.6, 0.56).verdict == "none"
+    assert LeakProbe("words", 0.91, 0.8, 1.0, 0.6).verdict == "leak"
+    assert LeakProbe("words", 0.9, 0.8, 1.0, 0.6).verdict == "signal"
+    assert LeakProbe("words", 0.55, 0.49, 0.6, 0.54).verdict == "none"
+    assert LeakProbe("words", 0.55, 0.51, 0.6, 0.56).verdict == "none"
 
 
 def test_an_audit_is_the_same_again_and_within_its_interval() -> None:

@@ -7,9 +7,9 @@ import pytest
 from w2s_pref.core.errors import W2SError
 from w2s_pref.studies.run import open_recipe
 from w2s_pref.training import precision
-from w2s_pref.training.precision import Measured, resolved
+from w2s_pref.training.precision import Timings, resolved
 
-SLOW, FAST = Measured("here", 0.002, 0.009), Measured("here", 0.009, 0.002)
+SLOW, FAST = Timings("here", 0.002, 0.009), Timings("here", 0.009, 0.002)
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_auto_is_what_was_measured_wherever_trainer_arguments_stand():
 
 
 def test_nothing_is_measured_where_nothing_asks():
-    def never() -> Measured:
+    def never() -> Timings:
         raise AssertionError
 
     raw = {"training": {"bf16": True}, "name": "auto"}
@@ -47,7 +47,7 @@ def test_nothing_is_measured_where_nothing_asks():
 
 @pytest.mark.parametrize(("times", "bf16"), [((3.0, 2.0), True), ((2.9, 2.0), False), ((1.0, 6.0), False)])
 def test_bfloat16_must_be_half_as_fast_again(times, bf16):
-    assert Measured("here", *times).bf16 is bf16
+    assert Timings("here", *times).bf16 is bf16
 
 
 def test_a_machine_measures_once(cache, monkeypatch):

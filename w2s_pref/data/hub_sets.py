@@ -11,7 +11,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.hub import hub_rows
 from w2s_pref.data.chat import ANSWER_MARK, USER_MARK
-from w2s_pref.data.problems import Unusable, short
+from w2s_pref.data.problems import MissingResponse, short
 from w2s_pref.data.readers import Request, read
 
 
@@ -100,7 +100,7 @@ def _local(path: str, base: Path, split: str | None, hub_only: dict[str, str | N
 def _row(prompt: Any, answers: list[Any], verdict: Any, column: str) -> dict[str, Any]:
     which = {"0": 0, "1": 1, "0.0": 0, "1.0": 1}.get(str(verdict))  # text in CSV; floats where a cell is empty
     if which is None:
-        bad = Unusable("no_verdict", f"{column} is {short(verdict)}, not 0 or 1")
+        bad = MissingResponse("no_verdict", f"{column} is {short(verdict)}, not 0 or 1")
         return {"prompt": _turn(prompt), "chosen": bad, "rejected": bad}
     return {"prompt": _turn(prompt), "chosen": _answer(answers[which]), "rejected": _answer(answers[1 - which])}
 

@@ -17,7 +17,7 @@ from w2s_pref.data.chat import (
     prompt_end,
 )
 from w2s_pref.data.columns import ROLES, SOFT
-from w2s_pref.data.problems import Problems, Unusable, short
+from w2s_pref.data.problems import MissingResponse, Problems, short
 from w2s_pref.data.readers import Part
 from w2s_pref.data.verdicts import probability
 
@@ -88,7 +88,7 @@ def key_of(value: Any) -> str:
 def _sure(cell: Any) -> float:
     """The probability that ``chosen`` is the better answer."""
     value = probability(cell)
-    if isinstance(value, Unusable):
+    if isinstance(value, MissingResponse):
         raise _BadRowError(value.reason, value.sentence)
     return value
 
@@ -98,7 +98,7 @@ def _pair(
 ) -> tuple[str, str, str, str, tuple[str, ...]]:
     answers = (chosen, rejected)
     for answer in answers:
-        if isinstance(answer, Unusable):
+        if isinstance(answer, MissingResponse):
             raise _BadRowError(answer.reason, answer.sentence)
     if any(isinstance(answer, str) for answer in answers) and all(
         isinstance(answer, str) or not hasattr(answer, "__len__") for answer in answers

@@ -38,7 +38,7 @@ def first(sentences: list[str]) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Unusable:
+class MissingResponse:
     """Stands in the place of a response where a reader knows why there is none: a key of ``FIXES``, a sentence."""
 
     reason: str

@@ -10,10 +10,10 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from w2s_pref.core.strict import Section
-from w2s_pref.data.problems import Problems, Unusable, short
+from w2s_pref.data.problems import MissingResponse, Problems, short
 from w2s_pref.data.readers import Part
 
-Cell = str | int | float | bool
+Entry = str | int | float | bool
 
 #: Column of a raw table that holds the probability, once the verdicts are read.
 P = "p of chosen"
@@ -37,9 +37,9 @@ class Label(Section):
     """Which column says which answer is better, and by which values. Several columns are several votes."""
 
     column: str | list[str] = Field(description="the column of the verdict, or several: one for each annotator")
-    first: Cell = Field(description="its value where the first answer is better")
-    second: Cell = Field(description="its value where the second answer is better")
-    tie: Cell | None = Field(default=None, description="its value where neither is; a tie counts half")
+    first: Entry = Field(description="its value where the first answer is better")
+    second: Entry = Field(description="its value where the second answer is better")
+    tie: Entry | None = Field(default=None, description="its value where neither is; a tie counts half")
 
     @field_validator("column")
     @classmethod
@@ -100,30 +100,30 @@ def with_verdicts(part: Part, answers: list[str], label: Label | None, p: str | 
     return Part(part.label, frame)
 
 
-def _vote(cells: Iterable[Any], label: Label) -> float | Unusable:
+def _vote(cells: Iterable[Any], label: Label) -> float | MissingResponse:
     """Mean of the votes of one row; empty cells are no votes."""
     votes = [as_text(cell) for cell in cells if cell is not None and cell == cell and cell != ""]
     values = label.values()
     if odd := [vote for vote in votes if vote not in values]:
         known = ", ".join(values)
-        return Unusable(
+        return MissingResponse(
             "no_verdict", f"{'/'.join(label.columns())} is {short(odd[0])}, which label does not name ({known})"
         )
     if not votes:
-        return Unusable("no_verdict", f"{'/'.join(label.columns())} is empty")
+        return MissingResponse("no_verdict", f"{'/'.join(label.columns())} is empty")
     return sum(values[vote] for vote in votes) / len(votes)
 
 
-def probability(cell: Any) -> float | Unusable:
+def probability(cell: Any) -> float | MissingResponse:
     """A cell that says how probable it is that the first answer is better."""
-    if isinstance(cell, Unusable):
+    if isinstance(cell, MissingResponse):
         return cell
     try:
         value = float(cell)
     except (TypeError, ValueError):
         value = float("nan")
     if isinstance(cell, bool) or not 0 <= value <= 1:
-        return Unusable("no_verdict", f"p is {short(cell)}, not a probability from 0 to 1")
+        return MissingResponse("no_verdict", f"p is {short(cell)}, not a probability from 0 to 1")
     return value
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from w2s_pref.interface.page import preformatted
 from w2s_pref.interface.printed import printed
 from w2s_pref.interface.recipes import Recipe, given_recipe, overrides
-from w2s_pref.planning.plan import HINT, Row, as_json, open_for_plan, rows_of, show_plan, warnings_of
+from w2s_pref.planning.plan import HINT, PlannedStage, as_json, open_for_plan, rows_of, show_plan, warnings_of
 from w2s_pref.studies.kind import AnyOpened
 
 
@@ -37,7 +37,7 @@ class Plan:
         self._opened = opened
         self.name: str = opened.recipe.name
         columns = ("kind", "name", "state", "rows", "memory", "note", "key")
-        rows: list[Row] = rows_of(opened)
+        rows: list[PlannedStage] = rows_of(opened)
         self.stages = pd.DataFrame([[getattr(row, name) for name in columns] for row in rows], columns=list(columns))
         self.warnings: list[str] = warnings_of(opened)
 

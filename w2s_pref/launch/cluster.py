@@ -26,7 +26,7 @@ class ClusterConfig(Section):
 
 
 @dataclass(frozen=True)
-class Job:
+class ClusterJob:
     """One job: ``w2s run`` in the folder it was submitted from."""
 
     recipe: str
@@ -70,7 +70,7 @@ def submit(file: Path, recipe: Path, overrides: list[str], workers: int | None) 
     try:
         executor = submitit.AutoExecutor(folder=config.folder, cluster=config.cluster)
         executor.update_parameters(**{"name": f"w2s-{recipe.stem}", **config.parameters})
-        job = Job(str(recipe), overrides, str(Path.cwd()), workers)
+        job = ClusterJob(str(recipe), overrides, str(Path.cwd()), workers)
         with executor.batch():
             jobs = [executor.submit(job) for _ in range(config.jobs)]
     except (NameError, AssertionError, ValueError, RuntimeError) as error:

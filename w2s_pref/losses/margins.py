@@ -29,8 +29,8 @@ MARGINS = Registry("margin", {name: f"w2s_pref.losses.margins:{name}" for name i
 
 #: Which loss a margin has: cross-entropy against the label, IPO's square, or no margin loss at all (SFT, and the losses
 #: of single tokens).
-LossName = Literal["bce", "squared", "nll", "wspo", "sepo"]
-LOSSES: dict[str, LossName] = {"ipo": "squared", "sft": "nll", "wspo": "wspo", "sepo": "sepo"}
+PairLossName = Literal["bce", "squared", "nll", "wspo", "sepo"]
+PAIR_LOSSES: dict[str, PairLossName] = {"ipo": "squared", "sft": "nll", "wspo": "wspo", "sepo": "sepo"}
 
 #: Margins of the package that read no reference log-probabilities.
 NO_REFERENCE = frozenset({"simpo", "sft", "sepo"})
@@ -123,9 +123,9 @@ def margin(name: str, reference: bool = True) -> Callable[[F], F]:
     return add
 
 
-def loss_of(name: str) -> LossName:
+def loss_of(name: str) -> PairLossName:
     """Which loss the margin of that name has; a user's margin has cross-entropy."""
-    return LOSSES.get(name, "bce")
+    return PAIR_LOSSES.get(name, "bce")
 
 
 def needs_reference(name: str, base: Path = Path()) -> bool:

@@ -23,7 +23,7 @@ from w2s_pref.models.batches import Row, RowBatch
 from w2s_pref.models.batches.alone import precision
 from w2s_pref.models.batches.each import TOKEN_BUDGET, batches
 from w2s_pref.models.batches.read import forward
-from w2s_pref.models.batches.states import Place, States, pieces, reading
+from w2s_pref.models.batches.states import StatePlace, States, pieces, reading
 from w2s_pref.models.batches.wrapped import inner, untouched
 from w2s_pref.models.frozen import layers_of
 
@@ -48,7 +48,7 @@ def write(model: nn.Module, cut: int, rows: Sequence[Row], pad_id: int, folder: 
     The model is in its own precision and in eval mode, whatever it is trained in.
     """
     ids: list[bytes] = []
-    places: list[Place] = []
+    places: list[StatePlace] = []
     total = 0
     with untouched(model), (folder / STATES).open("wb") as file:
         file.write(b" " * (8 + HEADER))
@@ -61,7 +61,7 @@ def write(model: nn.Module, cut: int, rows: Sequence[Row], pad_id: int, folder: 
                 if piece.sequence not in prefix:
                     prefix[piece.sequence] = total
                     total += _append(file, sequence[: piece.prefix])
-                places.append(Place(prefix[piece.sequence], piece.prefix, total, piece.end - piece.begin))
+                places.append(StatePlace(prefix[piece.sequence], piece.prefix, total, piece.end - piece.begin))
                 ids.append(piece.ids)
                 total += _append(file, sequence[piece.begin : piece.end])
         assert hidden is not None
@@ -94,7 +94,7 @@ def read(folders: Sequence[Path]) -> States:
         index = load_file(folder / INDEX)
         texts = np.split(index["ids"], np.cumsum(index["lengths"])[:-1])
         numbers = index["places"].tolist()
-        parts.append((values, {ids.tobytes(): Place(*at) for ids, at in zip(texts, numbers, strict=True)}))
+        parts.append((values, {ids.tobytes(): StatePlace(*at) for ids, at in zip(texts, numbers, strict=True)}))
     return States(parts)
 
 

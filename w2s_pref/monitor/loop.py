@@ -11,7 +11,7 @@ from transformers import TrainerControl, TrainerState
 from w2s_pref.monitor.callback import RiskMonitor
 
 
-class Loop:
+class LoopMonitor:
     """Call it with the number of updates done and the model, once before the first and after each update."""
 
     def __init__(self, monitor: RiskMonitor, updates: int) -> None:

@@ -31,7 +31,7 @@ COLOURS: Final = {"hit": "green", "building": "magenta", "partial": "yellow", "m
 
 
 @dataclass(frozen=True)
-class Row:
+class PlannedStage:
     """One stage of the plan. ``state``: hit, building (``note``: by whom), partial (its newest checkpoint) or miss."""
 
     key: str
@@ -43,12 +43,12 @@ class Row:
     note: str
 
 
-def rows_of(opened: AnyOpened) -> list[Row]:
+def rows_of(opened: AnyOpened) -> list[PlannedStage]:
     """The plan, one row a stage, in building order."""
     return [_row(opened, stage) for stage in opened.stages]
 
 
-def _row(opened: AnyOpened, stage: Stage) -> Row:
+def _row(opened: AnyOpened, stage: Stage) -> PlannedStage:
     store = opened.store
     state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
     if state == "miss":
@@ -61,7 +61,7 @@ def _row(opened: AnyOpened, stage: Stage) -> Row:
         holder = store.holder(stage.kind, stage.key)
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
-    return Row(stage.key, stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
+    return PlannedStage(stage.key, stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
 
 
 def warnings_of(opened: AnyOpened) -> list[str]:
@@ -123,7 +123,7 @@ def show_status(opened: AnyOpened, console: Console) -> None:
     console.print(_totals(rows), markup=False)
 
 
-def _stage_table(opened: AnyOpened, rows: list[Row], of: int) -> TextTable | Text:
+def _stage_table(opened: AnyOpened, rows: list[PlannedStage], of: int) -> TextTable | Text:
     title = f"{opened.recipe.name}: {of} stages"
     cells = [(f"{row.kind}: {row.name}", row.state, f"{row.rows:,}", scaled(row.memory, "B"), row.note) for row in rows]
     if len(cells) > LONG:
@@ -146,15 +146,15 @@ def _aligned(title: str, cells: list[tuple[str, str, str, str, str]]) -> Text:
     return text
 
 
-def _kinds(rows: list[Row]) -> dict[str, list[Row]]:
+def _kinds(rows: list[PlannedStage]) -> dict[str, list[PlannedStage]]:
     """Stages by kind, in the order of the plan."""
-    found: dict[str, list[Row]] = {}
+    found: dict[str, list[PlannedStage]] = {}
     for row in rows:
         found.setdefault(row.kind, []).append(row)
     return found
 
 
-def _kind_table(opened: AnyOpened, rows: list[Row]) -> TextTable:
+def _kind_table(opened: AnyOpened, rows: list[PlannedStage]) -> TextTable:
     states = _states(rows)
     table = TextTable("stages", *states, "rows to do", title=f"{opened.recipe.name}: {len(rows)} stages", box=None)
     for column in table.columns[1:]:
@@ -167,7 +167,7 @@ def _kind_table(opened: AnyOpened, rows: list[Row]) -> TextTable:
     return table
 
 
-def _states(rows: list[Row]) -> list[str]:
+def _states(rows: list[PlannedStage]) -> list[str]:
     """The states that are shown: building where a stage is."""
     return [state for state in COLOURS if state != "building" or any(row.state == state for row in rows)]
 
@@ -182,7 +182,7 @@ def _facts(opened: AnyOpened, short: bool) -> list[str]:
     return [f"splits (rows): {splits}", f"data: {said}" if counts else "data: stands in, could not be read"]
 
 
-def _totals(rows: list[Row]) -> str:
+def _totals(rows: list[PlannedStage]) -> str:
     counts = Counter(row.state for row in rows)
     line = ", ".join(f"{counts[state]} {state}" for state in _states(rows))
     peak = max((row.memory or 0 for row in rows if row.state != "hit"), default=0)

@@ -125,9 +125,9 @@ def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any],
     """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
     if found is None:
         return None
-    from w2s_pref.monitor.loop import Loop
+    from w2s_pref.monitor.loop import LoopMonitor
 
-    return Loop(found, updates)
+    return LoopMonitor(found, updates)
 
 
 def _alarming(watch: Watch, envelope: Envelope | None) -> list[str]:

@@ -24,7 +24,7 @@ FASTER: Final = 1.5
 HOLDERS: Final = ("training", "sft")
 
 
-class Measured(NamedTuple):
+class Timings(NamedTuple):
     """Median seconds of one product, weights in float32: computed in it, and in bfloat16, conversions included."""
 
     device: str
@@ -47,7 +47,7 @@ class Measured(NamedTuple):
         )
 
 
-def resolved(raw: Mapping[str, Any], probe: Callable[[], Measured] | None = None) -> tuple[dict[str, Any], list[str]]:
+def resolved(raw: Mapping[str, Any], probe: Callable[[], Timings] | None = None) -> tuple[dict[str, Any], list[str]]:
     """A recipe's keys with every ``bf16: auto`` of a trainer's arguments made true or false, and what to say of it.
 
     Stage keys hold the value, as if it had been written.
@@ -85,7 +85,7 @@ def _with(value: Mapping[str, Any], bf16: bool, inside: bool = False) -> dict[st
     }
 
 
-def remembered() -> Measured:
+def remembered() -> Timings:
     """What this machine measured first: a plan, a run, its workers and the next run must not choose otherwise."""
     import torch
 
@@ -105,10 +105,10 @@ def remembered() -> Measured:
             if not file.is_file():
                 written.replace(file)
         written.unlink(missing_ok=True)
-    return Measured(**json.loads(file.read_text(encoding="utf-8")))
+    return Timings(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def measure(place: str, name: str) -> Measured:
+def measure(place: str, name: str) -> Timings:
     """Multiply on a device, in turn in float32 and under autocast to bfloat16."""
     import torch
 
@@ -121,7 +121,7 @@ def measure(place: str, name: str) -> Measured:
         with torch.no_grad(), torch.autocast(place.partition(":")[0], torch.bfloat16, enabled=half):
             torch.nn.functional.linear(x, weight)
         taken[half].append(_clock(place) - started)
-    return Measured(f"{platform.node()} ({name})", *(median(taken[half][1:]) for half in (False, True)))
+    return Timings(f"{platform.node()} ({name})", *(median(taken[half][1:]) for half in (False, True)))
 
 
 def _clock(place: str) -> float:

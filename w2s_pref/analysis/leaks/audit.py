@@ -37,7 +37,7 @@ _MEANS = {
 
 
 @dataclass(frozen=True)
-class Probe:
+class LeakProbe:
     """What one probe gets right on groups it has not seen.
 
     Attributes:
@@ -80,7 +80,7 @@ class Audit:
     groups: int
     positives: float
     probed: int
-    probes: tuple[Probe, ...]
+    probes: tuple[LeakProbe, ...]
     defects: dict[str, float]
     uneven: dict[str, float]
 
@@ -157,7 +157,7 @@ def _usable(frame: pd.DataFrame) -> None:
         raise W2SError(f"an audit needs {2 * FOLDS} groups, but there are {frame['group'].nunique()}; bring more")
 
 
-def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
+def _probes(frame: pd.DataFrame, seed: int) -> Iterator[LeakProbe]:
     prompts, ends = list(frame["prompt"]), endings(frame)
     truth = frame["truth"].to_numpy(dtype=np.int64)
     folds = folds_of(frame["group"], seed)
@@ -171,7 +171,7 @@ def _probes(frame: pd.DataFrame, seed: int) -> Iterator[Probe]:
         predicted = predictions(features, truth, folds, fit)
         right = resampler.mean((predicted == truth)[None].astype(np.float64))
         low, high = right.interval() or (0.0, 1.0)
-        yield Probe(name, right.value, low, high, _null(predicted, truth, seed))
+        yield LeakProbe(name, right.value, low, high, _null(predicted, truth, seed))
 
 
 def _null(predicted: Ints, truth: Ints, seed: int) -> float:

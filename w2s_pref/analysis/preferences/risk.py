@@ -18,7 +18,7 @@ from w2s_pref.analysis.risk import sentences
 from w2s_pref.analysis.risk.blind_spot import OWNERS, inheritance_counts, threshold_grid
 from w2s_pref.analysis.risk.moments import ROUNDING, Moments, moments, reverse_kl
 from w2s_pref.analysis.risk.predictors import Thresholds, seed_rows, signals, study_points
-from w2s_pref.analysis.risk.summary import Pair
+from w2s_pref.analysis.risk.summary import WeakAndStrong
 from w2s_pref.analysis.scores.calibration import Rescaled, cross_fitted
 from w2s_pref.analysis.stats.basics import sigmoid
 from w2s_pref.analysis.stats.estimates import estimate
@@ -38,7 +38,7 @@ _SHARED = (
 
 
 @dataclass(frozen=True)
-class Laboratory:
+class StudyLogits:
     """A study's scores as logits, raw and calibrated."""
 
     context: Context
@@ -64,9 +64,9 @@ class Laboratory:
         fitted = {name: cross_fitted(self.logits[name], groups) for name in dict.fromkeys(names)}
         return {name: done for name, done in fitted.items() if done is not None}
 
-    def pair(self, weak: Floats, strong: Floats) -> Pair:
+    def pair(self, weak: Floats, strong: Floats) -> WeakAndStrong:
         """Both models' probabilities with the study's resamples."""
-        return Pair(sigmoid(weak), sigmoid(strong), self.context.draw, self.at.strong, self.at.weak)
+        return WeakAndStrong(sigmoid(weak), sigmoid(strong), self.context.draw, self.at.strong, self.at.weak)
 
 
 def student_name(arm: ArmDesign, conflict: str) -> str:
@@ -74,12 +74,12 @@ def student_name(arm: ArmDesign, conflict: str) -> str:
     return f"{arm.name}/{conflict}"
 
 
-def risks(laboratory: Laboratory) -> list[results.Risk]:
+def risks(laboratory: StudyLogits) -> list[results.Risk]:
     """One entry a student."""
     return [_risk(laboratory, arm, conflict) for arm, conflict in laboratory.students]
 
 
-def _risk(laboratory: Laboratory, arm: ArmDesign, conflict: str) -> results.Risk:
+def _risk(laboratory: StudyLogits, arm: ArmDesign, conflict: str) -> results.Risk:
     data, logits, scaled = laboratory.context.target, laboratory.logits, laboratory.rescaled
     weak, strong, at = arm.weak, student_name(arm, conflict), laboratory.at
     raw = laboratory.pair(logits[weak], logits[strong])
@@ -119,7 +119,7 @@ def _at_limit(scaled: dict[str, Rescaled], *models: str) -> list[str]:
     ]
 
 
-def _numbers(pair: Pair, moment: dict[str, Stat], blind: dict[str, Stat]) -> results.RiskNumbers:
+def _numbers(pair: WeakAndStrong, moment: dict[str, Stat], blind: dict[str, Stat]) -> results.RiskNumbers:
     found = moments(pair.weak, pair.strong)
     counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
     bounds = {
@@ -156,7 +156,7 @@ def _parts(bias: Floats, variance: Floats, other: Floats, found: Moments) -> res
     )
 
 
-def predictors(laboratory: Laboratory) -> results.Predictors | None:
+def predictors(laboratory: StudyLogits) -> results.Predictors | None:
     """Rank correlations over the study's own settings; none with fewer than ``LEAST_SETTINGS``."""
     if len(laboratory.students) < LEAST_SETTINGS:
         return None
@@ -185,7 +185,7 @@ def _correlation(entry: dict[str, Any]) -> results.RankCorrelation:
     return results.RankCorrelation(**{name: entry[name] for name in ("rho", "interval", "p", "p_holm")})
 
 
-def _points(laboratory: Laboratory, logits: dict[str, Floats]) -> pd.DataFrame:
+def _points(laboratory: StudyLogits, logits: dict[str, Floats]) -> pd.DataFrame:
     """One row a student and seed, as ``signal_table`` gives them; NaN without calibrated logits."""
     rows = []
     for arm, conflict in laboratory.students:

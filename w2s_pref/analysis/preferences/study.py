@@ -28,7 +28,7 @@ from w2s_pref.analysis.preferences.families import correct, family, signals
 from w2s_pref.analysis.preferences.length import length_matched
 from w2s_pref.analysis.preferences.metrics import Functions, own_measures
 from w2s_pref.analysis.preferences.parts import by_column
-from w2s_pref.analysis.preferences.risk import Laboratory, predictors, risks
+from w2s_pref.analysis.preferences.risk import StudyLogits, predictors, risks
 from w2s_pref.analysis.preferences.speech import speech
 from w2s_pref.analysis.scores.panel import Panel, panel
 from w2s_pref.analysis.stats.bootstrap import Resampler
@@ -67,8 +67,6 @@ def summarize(
     Raises:
         W2SError: a model or seed the design asks for is not in the tables, or a design without arms or conflicts.
     """
-    if not design.arms or not design.conflicts:
-        raise W2SError("the design has no arm or no conflict setting; give at least one of each.")
     context = prepare(scores, design, sure or {})
     settings = [(arm, conflict) for arm in design.arms for conflict in design.conflicts]
     students = {(arm.name, conflict): measure_student(context, arm, conflict) for arm, conflict in settings}
@@ -94,20 +92,20 @@ def summarize(
 
 def _families(context: Context, students: dict[tuple[str, str], Student], said: list[results.Speech]) -> dict[str, Any]:
     """What is tested many times over, corrected for it in families, and the verdict that follows."""
-    design, laboratory = context.design, Laboratory(context)
+    design, laboratory = context.design, StudyLogits(context)
     comparisons = compare.comparisons(design, students)
     rungs = compare.ladder(design, students) if design.ladder else None
     families = [correct(design, students), family("paired comparisons", [each.p_adjusted for each in comparisons])]
     if rungs is not None:
         families.append(family("ladder slopes", [each.p_adjusted for each in rungs.slopes]))
-    foretold = predictors(laboratory)
-    if foretold is not None:
-        families += signals(foretold)
+    predicted = predictors(laboratory)
+    if predicted is not None:
+        families += signals(predicted)
     return {
         "comparisons": comparisons,
         "ladder": rungs,
         "risk": risks(laboratory),
-        "predictors": foretold,
+        "predictors": predicted,
         "families": families,
         "verdict": sentences.verdict(design, students, comparisons, rungs, said),
     }
@@ -129,6 +127,8 @@ def _arm(
 
 def prepare(scores: pd.DataFrame, design: Design, sure: Mapping[str, pd.Series[float]] | None = None) -> Context:
     """Panels of both test sets, checked against the design, with their resamples."""
+    if not design.arms or not design.conflicts:
+        raise W2SError("the design has no arm or no conflict setting; give at least one of each.")
     _single(scores)
     names = _models(scores, design)
     target = panel(scores, names, design.target)

@@ -35,7 +35,7 @@ _NESTED = ("slack_", "random_")
 
 
 @dataclass(frozen=True)
-class Pair:
+class WeakAndStrong:
     """p of the true answer under one weak and one strong model, (K, N), with thresholds and resamples."""
 
     weak: Floats
@@ -83,7 +83,7 @@ def risk_summary(
     check_resamples(resamples)
     clean = validate_scores(scores)
     data = panel(clean, [name for name in (weak, strong, ceiling) if name is not None], objective)
-    raw = Pair(data.p(weak), data.p(strong), Resampler(data.groups, resamples, seed), t_strong, t_weak)
+    raw = WeakAndStrong(data.p(weak), data.p(strong), Resampler(data.groups, resamples, seed), t_strong, t_weak)
     models = {"weak": weak, "strong": strong, "ceiling": ceiling}
     asked = {"models": models, "thresholds": {"ts": t_strong, "tw": t_weak}, "resamples": resamples, **data.counts()}
     rescaled = _rescale(data, clean, calibration, (weak, strong), objective)
@@ -91,7 +91,7 @@ def risk_summary(
 
 
 def _quantities(
-    data: Panel, raw: Pair, models: dict[str, Any], scaled: dict[str, Rescaled], warned: list[str]
+    data: Panel, raw: WeakAndStrong, models: dict[str, Any], scaled: dict[str, Rescaled], warned: list[str]
 ) -> dict[str, Any]:
     """Every number of one pair of models, raw and calibrated, the verdict, sentences and warnings."""
     weak, strong, ceiling = models.values()
@@ -119,7 +119,7 @@ def _quantities(
     }
 
 
-def _measured(pair: Pair, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
+def _measured(pair: WeakAndStrong, measured: dict[str, Stat], blind: dict[str, Stat]) -> dict[str, Any]:
     """Everything that is computed in the same way before and after calibration, with both readings' intervals."""
     counts = inheritance_counts(pair.strong, pair.weak, pair.t_strong, pair.t_weak)
     core = (measured[n] for n in ("mean_weak", "mean_strong", "var_weak", "var_strong", "cov"))
@@ -175,14 +175,14 @@ def _rescale(
 
 
 def _calibrated(
-    scaled: dict[str, Rescaled], raw: Pair, weak: str, strong: str
+    scaled: dict[str, Rescaled], raw: WeakAndStrong, weak: str, strong: str
 ) -> tuple[dict[str, Any] | None, dict[str, Stat]]:
     """The same quantities after calibration, temperatures taken as given, and the blind-spot shares with bootstraps."""
     if not scaled:
         return None, {}
     fits = {"weak": scaled[weak], "strong": scaled[strong]}
     p_weak, p_strong = sigmoid(scaled[weak].logits), sigmoid(scaled[strong].logits)
-    pair = Pair(p_weak, p_strong, raw.draw, raw.t_strong, raw.t_weak)
+    pair = WeakAndStrong(p_weak, p_strong, raw.draw, raw.t_strong, raw.t_weak)
     measured, blind = pair.stats()
     return {
         "temperature": {role: done.temperature for role, done in fits.items()},

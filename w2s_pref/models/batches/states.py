@@ -19,7 +19,7 @@ from w2s_pref.models.batches.batch import RowBatch
 from w2s_pref.models.batches.wrapped import inner
 
 
-class Place(NamedTuple):
+class StatePlace(NamedTuple):
     """Where the states of a text lie: those of what it shares with another, then those of its own tokens."""
 
     prefix: int
@@ -42,7 +42,7 @@ class Piece(NamedTuple):
 class States:
     """States of texts: ``values`` of some tensors (T, H), each with places by token ids (int32, as bytes)."""
 
-    parts: Sequence[tuple[Tensor, Mapping[bytes, Place]]]
+    parts: Sequence[tuple[Tensor, Mapping[bytes, StatePlace]]]
 
     def of(self, ids: bytes) -> Tensor | None:
         """(length, H) on the CPU, None for a text that is not there."""

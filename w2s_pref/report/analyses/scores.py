@@ -29,7 +29,7 @@ _MEASURES = {
     "lift": "binned lift",
 }
 #: A line of a table: what, its value, the interval that leads, the one in these seeds.
-Row = tuple[str, ...]
+Line = tuple[str, ...]
 
 
 def deception_table(result: Mapping[str, Any]) -> Group:
@@ -99,7 +99,7 @@ def generalization_table(result: Mapping[str, Any]) -> Group:
     return _printed(result, rows)
 
 
-def _row(result: Mapping[str, Any], label: str, value: float | None, *path: str) -> Row:
+def _row(result: Mapping[str, Any], label: str, value: float | None, *path: str) -> Line:
     return label, number(value), *(span(along(result.get(key), path)) for key in ("intervals", "intervals_in_seeds"))
 
 
@@ -122,7 +122,7 @@ def _shown(result: Mapping[str, Any], rows: Sequence[Sequence[str]]) -> list[Seq
     return [(*row[:3], *row[4:]) if len(result["seeds"]) == 1 else row for row in rows]
 
 
-def _printed(result: Mapping[str, Any], measures: Sequence[Row], *more: Block) -> Group:
+def _printed(result: Mapping[str, Any], measures: Sequence[Line], *more: Block) -> Group:
     tables = [plain_table("", ("measure", "value", *_readings(result)), _shown(result, measures)), *more]
     notes = [*result["warnings"], *result.get("notes", [])]
     said = reading(len(result["seeds"]), "groups", "The one over seeds", "The one in these seeds")

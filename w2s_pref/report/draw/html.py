@@ -39,7 +39,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.globals["drawn"] = Drawn
+    found.globals["drawn"] = PageTable
     found.globals["linked"] = str
     return found
 
@@ -49,7 +49,7 @@ def harmless(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-class Drawn:
+class PageTable:
     """A table as the page shows it: its columns, their scales, and every row as cells."""
 
     def __init__(self, table: Table[Any]) -> None:

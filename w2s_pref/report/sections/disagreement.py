@@ -8,9 +8,9 @@ from w2s_pref.report.draw.blocks import Column, Guide, Section, Table, Value
 from w2s_pref.results.parts import SpreadStudent, SupervisorSpread
 from w2s_pref.results.preferences import Results
 
-Row = tuple[SupervisorSpread, SpreadStudent]
+ThirdRow = tuple[SupervisorSpread, SpreadStudent]
 
-COLUMNS: Final[tuple[Column[Row], ...]] = (
+COLUMNS: Final[tuple[Column[ThirdRow], ...]] = (
     Column("Supervisors", lambda row: row[0].third),
     Column("Conflict", lambda row: row[1].conflict, words=True),
     Column("Spread", lambda row: Value(f"{row[0].spread:.3f}", tone="number")),
@@ -33,7 +33,7 @@ def section(results: Results) -> Section | None:
     """A group an arm, a row a third and student; none where no supervisors are combined."""
     if not results.supervisor_spread:
         return None
-    arms: dict[tuple[str, str], list[Row]] = {(one.arm, one.supervisors): [] for one in results.supervisor_spread}
+    arms: dict[tuple[str, str], list[ThirdRow]] = {(one.arm, one.supervisors): [] for one in results.supervisor_spread}
     for one in results.supervisor_spread:
         arms[one.arm, one.supervisors] += [(one, student) for student in one.students]
     groups = [(f"{arm}: {supervisors}", rows) for (arm, supervisors), rows in arms.items()]
@@ -42,5 +42,5 @@ def section(results: Results) -> Section | None:
     return Section("disagreement", title, [table], "Disagreement")
 
 
-def _taxed(row: Row, name: str) -> Value:
+def _taxed(row: ThirdRow, name: str) -> Value:
     return Value(getattr(row[1], name), absent="no conflict")

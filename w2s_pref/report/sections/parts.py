@@ -8,9 +8,9 @@ from w2s_pref.report.draw.blocks import Column, Guide, Section, Table
 from w2s_pref.results.parts import PartStudent, TestPart
 from w2s_pref.results.preferences import Results
 
-Row = tuple[TestPart, PartStudent]
+PartRow = tuple[TestPart, PartStudent]
 
-COLUMNS: Final[tuple[Column[Row], ...]] = (
+COLUMNS: Final[tuple[Column[PartRow], ...]] = (
     Column("Arm", lambda row: row[1].arm, words=True),
     Column("Conflict", lambda row: row[1].conflict, words=True),
     Column("Weak", lambda row: row[1].weak, axis="accuracy", bounds=False),

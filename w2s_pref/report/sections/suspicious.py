@@ -17,7 +17,7 @@ LIMIT: Final = 4000
 
 
 @dataclass(frozen=True)
-class Pair:
+class FoldedPair:
     """One pair, ready to print."""
 
     heading: str
@@ -27,11 +27,11 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Pairs(Block):
+class FoldedPairs(Block):
     """All pairs, each folded."""
 
     template: ClassVar[str] = "block_pairs.html.j2"
-    pairs: Sequence[Pair]
+    pairs: Sequence[FoldedPair]
 
 
 def section(results: Results) -> Section | None:
@@ -48,12 +48,12 @@ def section(results: Results) -> Section | None:
         "them to see what kind of item is lost, and check that the ground truth is right."
     )
     shown = results.suspicious[:SHOWN]
-    blocks: list[Block] = [Prose([notice, why]), Pairs([_pair(rank, item) for rank, item in enumerate(shown, 1)])]
+    blocks: list[Block] = [Prose([notice, why]), FoldedPairs([_pair(rank, item) for rank, item in enumerate(shown, 1)])]
     word = "pair" if len(shown) == 1 else "pairs"
     return Section("suspicious", f"The {len(shown)} most suspicious {word}", blocks, "Suspicious pairs")
 
 
-def _pair(rank: int, item: Suspicious) -> Pair:
+def _pair(rank: int, item: Suspicious) -> FoldedPair:
     texts = (("Prompt", item.prompt), ("Preferred by ground truth", item.preferred), ("The other answer", item.other))
     numbers = (
         ("strong ceiling", number(item.p_ceiling)),
@@ -61,7 +61,7 @@ def _pair(rank: int, item: Suspicious) -> Pair:
         ("reference", number(item.p_reference)),
         ("student under conflict", number(item.p_student)),
     )
-    return Pair(
+    return FoldedPair(
         f"{rank}. {one_line(item.prompt, 90) or 'empty prompt'}",
         f"{item.arm}, {item.conflict}, seed {item.seed}, pair {item.id}",
         [(name, _cut(text)) for name, text in texts],

@@ -26,7 +26,7 @@ from w2s_pref.training.ppo import draws, maths, position
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
-from w2s_pref.training.ppo.rollout import Prepared, Rollouts, clock, generate, measure, prepare
+from w2s_pref.training.ppo.rollout import PassInputs, Rollouts, clock, generate, measure, prepare
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.rewards import RewardFunction, checked
 
@@ -225,7 +225,7 @@ class Trainer:
             if here.epoch < settings.num_ppo_epochs:
                 self._save(work, here)
 
-    def _check_kl(self, here: Position, prepared: Prepared) -> None:
+    def _check_kl(self, here: Position, prepared: PassInputs) -> None:
         assert here.rollouts is not None
         ratio = maths.token_kl(here.rollouts.logprobs, here.rollouts.ref_logprobs, "k1")
         mean = float(ratio.masked_fill(~prepared.mask, 0.0).sum(dim=1).mean())
@@ -261,7 +261,7 @@ class Trainer:
         here.passes, here.facts = [], {}
 
 
-def _measured(rollouts: Rollouts, prepared: Prepared, settings: PPOSettings, kl_coef: float) -> dict[str, float]:
+def _measured(rollouts: Rollouts, prepared: PassInputs, settings: PPOSettings, kl_coef: float) -> dict[str, float]:
     """What the buffer says: means over answers, ``entropy`` over tokens, ``kl`` in nats an answer.
 
     ``score`` is what the reward function gave, ``reward`` that less the missing-eos penalty and the KL's price.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from w2s_pref.core.errors import W2SError
 from w2s_pref.training.ppo import maths
 from w2s_pref.training.ppo.players import Players, logprobs_of
-from w2s_pref.training.ppo.rollout import Prepared, Rollouts, alike, sequences
+from w2s_pref.training.ppo.rollout import PassInputs, Rollouts, alike, sequences
 from w2s_pref.training.ppo.settings import PPOSettings
 
 #: What one minibatch reports, each a mean over its tokens.
@@ -50,7 +50,7 @@ class Learner:
             group["lr"] = rate * left
 
     def step(
-        self, prompts: list[list[int]], rollouts: Rollouts, prepared: Prepared, rows: Tensor, where: str
+        self, prompts: list[list[int]], rollouts: Rollouts, prepared: PassInputs, rows: Tensor, where: str
     ) -> dict[str, float]:
         """One optimizer step on the rollouts ``rows``; returns the values of ``STATISTICS``.
 
@@ -79,7 +79,7 @@ class Learner:
         return values
 
     def _backward(
-        self, prompts: list[list[int]], rollouts: Rollouts, prepared: Prepared, rows: Tensor, tokens: Tensor
+        self, prompts: list[list[int]], rollouts: Rollouts, prepared: PassInputs, rows: Tensor, tokens: Tensor
     ) -> Tensor:
         """Add the gradient of ``rows``; returns their sums for ``STATISTICS``."""
         batch = sequences(

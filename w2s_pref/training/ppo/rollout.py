@@ -46,7 +46,7 @@ class Rollouts:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
-class Drawn(LogitsProcessor):  # type: ignore[misc]
+class PickedByUniform(LogitsProcessor):  # type: ignore[misc]
     """Leaves one token a row: the one that the row's uniform number falls on. Greedy search then picks it.
 
     Args:
@@ -78,7 +78,7 @@ def generate(
         for start in range(0, len(prompts), at_once):
             rows = slice(start, start + at_once)
             ids, mask = (each.to(device) for each in pad_left(prompts[rows], pad_id))
-            draws = Drawn(uniforms[rows].to(device), ids.shape[1], players.temperature)
+            draws = PickedByUniform(uniforms[rows].to(device), ids.shape[1], players.temperature)
             output = players.policy.generate(
                 input_ids=ids,
                 attention_mask=mask,
@@ -132,7 +132,7 @@ def measure(
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PassInputs:
     """What the passes over one buffer need beside it: ``mask``, ``advantages``, ``returns``, ``kl`` (B, T)."""
 
     mask: Tensor
@@ -141,7 +141,7 @@ class Prepared:
     kl: Tensor
 
 
-def prepare(rollouts: Rollouts, settings: PPOSettings, kl_coef: float) -> Prepared:
+def prepare(rollouts: Rollouts, settings: PPOSettings, kl_coef: float) -> PassInputs:
     """Rewards with the KL penalty, whitened if asked for, then advantages (whitened, always) and returns."""
     mask = maths.token_mask(rollouts.lengths, rollouts.responses.shape[1])
     kl = maths.token_kl(rollouts.logprobs, rollouts.ref_logprobs, settings.kl_estimator).masked_fill(~mask, 0.0)
@@ -150,7 +150,7 @@ def prepare(rollouts: Rollouts, settings: PPOSettings, kl_coef: float) -> Prepar
     if settings.whiten_rewards:
         rewards = maths.whiten(rewards, mask, shift_mean=False)
     advantages = maths.advantages(rewards, rollouts.values, settings.gamma, settings.lam)
-    return Prepared(mask, maths.whiten(advantages, mask), advantages + rollouts.values, kl)
+    return PassInputs(mask, maths.whiten(advantages, mask), advantages + rollouts.values, kl)
 
 
 def clock(device: torch.device) -> float:
