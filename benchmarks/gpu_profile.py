@@ -33,8 +33,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig
 
 from w2s_pref.models.batches import budget
-from w2s_pref.training.fit import Batch, FitJob, configuration, quiet
+from w2s_pref.training.environment import quiet
+from w2s_pref.training.fit import FitJob
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
+from w2s_pref.training.trainer import Batch, configuration
 
 WARM, STEPS, TOP = 3, 5, 25
 #: Kinds of kernels by words in their names, the first that fits.

@@ -28,7 +28,7 @@ from w2s_pref.models.load import load_base
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor import RiskMonitor
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit import quiet
+from w2s_pref.training.environment import quiet
 from w2s_pref.training.reward import SoftRewardTrainer, training_rows
 
 MAX_LENGTH = 64

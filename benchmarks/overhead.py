@@ -29,8 +29,10 @@ from trl import RewardConfig
 
 from w2s_pref.models.batches import budget, collate, layout_of, read_heads, row_length
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration, quiet
+from w2s_pref.training.environment import quiet
+from w2s_pref.training.fit import FitJob
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
+from w2s_pref.training.trainer import Batch, callbacks, configuration
 
 WARM_UP = 2
 

@@ -31,7 +31,7 @@ from w2s_pref.data.sources import Source, load
 from w2s_pref.models.load import load_base
 from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.training.fit import quiet
+from w2s_pref.training.environment import quiet
 from w2s_pref.training.ppo.fit import PPOJob, fit_ppo
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.rewards import reward_model

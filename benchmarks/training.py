@@ -50,7 +50,7 @@ from pairs import (
 )
 from training_variants import Run, reference_pass, useful_flops, variants
 
-from w2s_pref.training.fit import quiet
+from w2s_pref.training.environment import quiet
 
 LARGE = Path(__file__).parent.parent / "runs" / "lm" / "large"
 WARM_UP = 2

@@ -24,9 +24,10 @@ from w2s_pref.models.batches import Row
 from w2s_pref.models.batches.read import last_mlp
 from w2s_pref.models.scoring import row_logprobs
 from w2s_pref.training.arguments import merged
-from w2s_pref.training.fit import Batch, FitJob, callbacks, configuration
+from w2s_pref.training.fit import FitJob
 from w2s_pref.training.policy import PolicyJob, PolicyTrainer, policy_rows
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
+from w2s_pref.training.trainer import Batch, callbacks, configuration
 
 BETA = 0.1
 

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT
 
 from w2s_pref.core.aliases import ALIASES, new_name
-from w2s_pref.core.registry import resolve
+from w2s_pref.core.references import resolve
 
 #: What the documentation of 0.1 taught, statement by statement.
 TAUGHT = [

@@ -13,7 +13,8 @@ from rich.console import Console
 
 from w2s_pref.cli.starter import starter_files, write_files
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import Registry, is_reference
+from w2s_pref.core.references import is_reference
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.tables import PAIR_COLUMNS
 from w2s_pref.data.config import DataConfig, prepare
 from w2s_pref.data.inspect import render_counts, show, visible

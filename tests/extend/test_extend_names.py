@@ -11,7 +11,8 @@ from extend_helpers import planned, refused, w2s, write
 
 from w2s_pref.core import registry
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import Registry, source_hash
+from w2s_pref.core.references import source_hash
+from w2s_pref.core.registry import Registry
 
 LABELER = """
 import numpy as np

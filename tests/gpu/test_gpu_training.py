@@ -16,7 +16,7 @@ from gpu_helpers import GPU, PAD, make, policy_job, reward_job, train
 from processes import ENVIRONMENT
 
 from w2s_pref.models.batches import budget, layout_of
-from w2s_pref.training import fit
+from w2s_pref.training import sharding
 
 pytestmark = GPU
 JOBS: dict[str, Callable[..., Any]] = {"reward": reward_job, "dpo": policy_job}
@@ -32,7 +32,7 @@ def test_equals_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: s
     for every unit of gradient norm. Ten times that, for errors that later steps carry on.
     """
     ours, losses, _ = train(tmp_path / "gpu", JOBS[kind]())
-    monkeypatch.setattr(fit.sharding, "device_arguments", lambda _here: {"use_cpu": True})
+    monkeypatch.setattr(sharding, "device_arguments", lambda _here: {"use_cpu": True})
     expected, expected_losses, model = train(tmp_path / "cpu", JOBS[kind]())
     assert next(model.parameters()).device.type == "cpu"
     apart = float((ours - expected).abs().max())

@@ -18,7 +18,7 @@ from w2s_pref.models.load import load_base
 from w2s_pref.models.policies import load_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import model_payload
-from w2s_pref.training.fit import adapter
+from w2s_pref.training.trainer import adapter
 
 SHAPE = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "vocab_size": 104, "num_labels": 1}
 CONFIGS: dict[str, Any] = {

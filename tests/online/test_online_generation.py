@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.models.generation import SampleSettings, answer_texts, cut_at_end, sample
+from w2s_pref.models.boundaries import answer_texts, cut_at_end
+from w2s_pref.models.generation import SampleSettings, sample
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate

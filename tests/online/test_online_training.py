@@ -18,7 +18,7 @@ from w2s_pref.models.load import load_tokenizer
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate
-from w2s_pref.training.fit import quiet
+from w2s_pref.training.environment import quiet
 from w2s_pref.training.online import OnlineJob, fit_online
 from w2s_pref.training.rewards import from_callable
 

@@ -7,7 +7,7 @@ import torch
 from float64 import EXACT
 from ppo_helpers import prompts, start
 
-from w2s_pref.models.generation import eos_ids, fit_prompts
+from w2s_pref.models.boundaries import eos_ids, fit_prompts
 from w2s_pref.training.ppo import draws
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.rollout import Drawn, alike, generate, measure, sequences

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import constants
 from processes import at_the_fork
 
-from w2s_pref.training.fit import set_environment
+from w2s_pref.training.environment import set_environment
 
 NAMES = ("HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY", "DS_ACCELERATOR")
 #: Every module that trains.

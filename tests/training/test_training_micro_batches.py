@@ -19,8 +19,9 @@ from w2s_pref.training import effective, reward
 from w2s_pref.training.arguments import check, keyed, merged
 from w2s_pref.training.callbacks import seal
 from w2s_pref.training.effective import AtOnce
-from w2s_pref.training.fit import Batch, FitJob, fit
+from w2s_pref.training.fit import FitJob, fit
 from w2s_pref.training.reward import Loss
+from w2s_pref.training.trainer import Batch
 
 ARGUMENTS = {"batch_size": 8, "learning_rate": 1.0e-1, "logging_steps": 1, "save_steps": 100, "optim": "sgd"}
 PROMPT, ANSWER = 6, 5

@@ -13,7 +13,8 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.hub import go_offline_if_unreachable
-from w2s_pref.core.registry import Registry, did_you_mean, is_reference, locate, looked_in
+from w2s_pref.core.references import did_you_mean, is_reference, locate, looked_in
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.user_code import guarded
 from w2s_pref.data.files import READERS, as_table, read_file
 

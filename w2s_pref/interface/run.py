@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import local_path
-from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.interface.comparison import Comparison
 from w2s_pref.interface.page import card
 from w2s_pref.interface.recipes import Recipe, command, given_recipe, overrides
@@ -144,7 +144,7 @@ class Run:
         from w2s_pref.models.load import load_saved
         from w2s_pref.models.policies import load_saved_policy
         from w2s_pref.studies.preferences.students import safe_name
-        from w2s_pref.training.fit import quiet
+        from w2s_pref.training.environment import quiet
 
         self._of_preferences("students")
         arms = {each.name: each for each in self.results.arms}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import local_path
-from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.core.strict import read_section
 from w2s_pref.core.tables import PAIR_COLUMNS, truth_first
 from w2s_pref.data.columns import own_columns
@@ -75,7 +75,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     """
     from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
     from w2s_pref.models.scoring import score_pairs
-    from w2s_pref.training.fit import quiet
+    from w2s_pref.training.environment import quiet
 
     if not isinstance(scoring.model, tuple):
         saved_model(scoring.model)  # before pairs are read and anything heavy is imported

@@ -27,7 +27,8 @@ from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.data.tokens import answer_ids
 from w2s_pref.models.batches.read import count_forward
 from w2s_pref.models.batches.wrapped import inner
-from w2s_pref.models.generation import Drawn, Ids, answer_texts, cut_at_end, padded, seeded
+from w2s_pref.models.boundaries import Ids, answer_texts, cut_at_end
+from w2s_pref.models.generation import Drawn, padded, seeded
 from w2s_pref.models.scoring import logprob_ids
 
 

@@ -157,7 +157,7 @@ def _run(setting: str, organism: str, world: World, epochs: int) -> pd.DataFrame
     from w2s_pref.models.spec import ModelSpec
     from w2s_pref.monitor.callback import RiskMonitor
     from w2s_pref.training.arguments import merged
-    from w2s_pref.training.fit import quiet
+    from w2s_pref.training.environment import quiet
     from w2s_pref.training.reward import SoftRewardTrainer, training_rows
 
     quiet()

@@ -143,7 +143,8 @@ class LadderModel:
         from w2s_pref.models.load import load_base
         from w2s_pref.models.spec import ModelSpec
         from w2s_pref.training.arguments import merged
-        from w2s_pref.training.fit import FitJob, fit, quiet
+        from w2s_pref.training.environment import quiet
+        from w2s_pref.training.fit import FitJob, fit
         from w2s_pref.training.reward import Loss
 
         quiet()

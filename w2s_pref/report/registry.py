@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import Registry, short_name
+from w2s_pref.core.references import short_name
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.user_code import asked, by_name
 from w2s_pref.report.draw.blocks import Block, Column, Prose, Section, Table
 

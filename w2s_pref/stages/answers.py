@@ -207,7 +207,7 @@ def values_of(helpful_first: bool) -> dict[str, str]:
 
 def _under_reference(builder: Builder, stage: JudgeStage, samples: pd.DataFrame) -> Floats:
     """Log-probability of exactly these tokens under the reference; of a reference's own answers, what stands there."""
-    from w2s_pref.models.generation import fit_prompts, prompt_room
+    from w2s_pref.models.boundaries import fit_prompts, prompt_room
     from w2s_pref.models.scoring import logprob_ids
 
     if stage.samples.policy.key == stage.reference.key:

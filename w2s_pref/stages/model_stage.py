@@ -142,7 +142,7 @@ class ModelStage(Stage):
         """``compute`` with token ids from the cache, and what all processes computed: tokens, padding and without."""
         from w2s_pref.data.token_cache import kept_in
         from w2s_pref.models.batches.read import counting
-        from w2s_pref.training.fit import quiet
+        from w2s_pref.training.environment import quiet
 
         quiet()
         with kept_in(builder.store.root / "tokens"), counting() as seen:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import locate
+from w2s_pref.core.references import locate
 from w2s_pref.core.user_code import guarded
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored

@@ -55,7 +55,7 @@ class PairTraining(ModelStage):
             job: what ``fit`` is told of the training; it gets the monitor here.
             fit: (model, tokenizer, job, work folder, folder) → what the training says about itself.
         """
-        from w2s_pref.training.fit import Together
+        from w2s_pref.training.trainer import Together
 
         work, longest = work_folder(builder, self), self.tokens["max_length"]
         rows = [part.rows.read(builder) for part in self.parts]
@@ -184,7 +184,7 @@ def sized(stage: PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | 
     Raises:
         W2SError: the first part has no pair.
     """
-    from w2s_pref.training.fit import planned_updates
+    from w2s_pref.training.trainer import planned_updates
 
     if sizes[0] == 0:
         raise W2SError("no training pair is left (the label filter or overlong: drop took them all)")

@@ -84,7 +84,7 @@ def choices(
     Raises:
         W2SError: most of the questions are longer than the model's context.
     """
-    from w2s_pref.models.generation import prompt_room
+    from w2s_pref.models.boundaries import prompt_room
     from w2s_pref.models.prompting import few_shot
 
     world, (model, tokenizer) = builder.world, start.recalled(builder)

@@ -11,9 +11,10 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.training.fit import FitJob, Job, fit
+from w2s_pref.training.fit import FitJob, fit
 from w2s_pref.training.reward import Loss
 from w2s_pref.training.selection import Selection, ValidationItems
+from w2s_pref.training.trainer import Job
 
 
 @dataclass

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from w2s_pref.core.registry import Registry, is_reference, short_name
+from w2s_pref.core.references import is_reference, short_name
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.strict import Section, nearest
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec

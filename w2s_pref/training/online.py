@@ -25,11 +25,11 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.import_utils import is_vllm_available
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.generation import answer_texts, fit_prompts, prompt_room
+from w2s_pref.models.boundaries import answer_texts, fit_prompts, prompt_room
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
-from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 from w2s_pref.training.rewards import RewardFunction, checked
+from w2s_pref.training.trainer import Batch, Job, adapter, configuration, make_trainer, run
 
 log = logging.getLogger(__name__)
 

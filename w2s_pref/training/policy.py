@@ -22,8 +22,8 @@ from w2s_pref.models.batches import RowBatch, read_logprobs, read_token_logprobs
 from w2s_pref.models.batches.wrapped import inner
 from w2s_pref.models.frozen import adapted_above
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
-from w2s_pref.training.fit import Batch, Job, adapter, configuration, make_trainer, run
 from w2s_pref.training.methods import SUPERVISOR
+from w2s_pref.training.trainer import Batch, Job, adapter, configuration, make_trainer, run
 
 #: Columns of numbers; the reference's log-probabilities only where the margin reads them.
 NUMBERS = ("p", "sign", "ref_a", "ref_b")

@@ -136,7 +136,7 @@ class Selection(TrainerCallback):  # type: ignore[misc]
 
     def _save_best(self, name: str, point: dict[str, float]) -> None:
         """Save the model as it stands; every process takes part."""
-        from w2s_pref.training.fit import save
+        from w2s_pref.training.trainer import save
 
         folder, main = self.work / name, self._trainer.accelerator.is_main_process
         if main:

@@ -21,7 +21,8 @@ from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.stat import PLAIN, Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import Registry, short_name
+from w2s_pref.core.references import short_name
+from w2s_pref.core.registry import Registry
 from w2s_pref.core.user_code import asked, by_name, numbers
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from w2s_pref.core.registry import did_you_mean
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.data.problems import short
 from w2s_pref.data.tasks.task import BadRecord, MissingColumn, Record
 

@@ -126,7 +126,7 @@ class Bench:
 
 def _timed(once: Callable[[int, Path], int], sizes: tuple[int, int]) -> Speed:
     """Both sizes, after one run that warms caches and imports."""
-    from w2s_pref.training.fit import quiet
+    from w2s_pref.training.environment import quiet
 
     quiet()
     points = []

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from w2s_pref.analysis.preferences.metrics import METRICS
-from w2s_pref.core.registry import short_name
+from w2s_pref.core.references import short_name
 from w2s_pref.core.strict import Section, Seed
 from w2s_pref.losses.conflict import CONFLICTS
 

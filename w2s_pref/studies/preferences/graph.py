@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import short_name
+from w2s_pref.core.references import short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source

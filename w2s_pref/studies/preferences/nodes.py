@@ -21,6 +21,7 @@ from w2s_pref.studies.preferences.check import check_answers, check_margin, chec
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms
+from w2s_pref.studies.preferences.watch import watch_of
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
 from w2s_pref.training.fields import Kind
 from w2s_pref.training.methods import Method, Node
@@ -73,7 +74,7 @@ def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> 
         loss_terms(study, task, recipe.method(node)),
         study.tokens,
         recipe.conflict.match_updates,
-        study.watch(name, node, seed, None) if parts else None,
+        watch_of(study, name, node, seed, None) if parts else None,
         _stop(study, node, task, seed) if parts else None,
         _raven(study, node, task, seed) if parts else None,
     )
@@ -184,7 +185,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     references = read if needs else ()
     rewards = _token_rewards(study, node, task, seed, parts, references) if found.by_token else None
     arguments = _pair_arguments(study, node, found.config.training, task)
-    watch = study.watch(name, node, seed, other or start)
+    watch = watch_of(study, name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
         title, start, other, seed, arguments, keyed(arguments), study.tokens, parts, references, objective, code,
@@ -232,7 +233,7 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
         task.target.rows,
         labels if isinstance(labels, LabelStage) else None,
         _rewards(study, node, task, seed, found),
-        watch=study.watch(name, node, seed, other or start),
+        watch=watch_of(study, name, node, seed, other or start),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError, file_hash
-from w2s_pref.core.registry import locate
+from w2s_pref.core.references import locate
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.models.info import read_json

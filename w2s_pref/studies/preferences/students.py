@@ -93,7 +93,7 @@ def upload(folder: Path, name: str, private: bool) -> str:
 def _whole(run: Path, folder: Path) -> None:
     """Merge an adapter; its card is written anew, with the lines that load a whole model."""
     from w2s_pref.report.cards import model_card
-    from w2s_pref.training.fit import quiet
+    from w2s_pref.training.environment import quiet
 
     if not (folder / "adapter_config.json").is_file():
         return

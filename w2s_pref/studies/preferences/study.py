@@ -12,7 +12,7 @@ import pandas as pd
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
 from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import is_reference, source_hash
+from w2s_pref.core.references import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS
@@ -28,7 +28,6 @@ from w2s_pref.stages.pooled import PooledScores
 from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.stages.watch import Watch
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.training.methods import Method, Node
@@ -196,53 +195,6 @@ class Study:
         """
         what = "token log-probs" if each else "log-probs"
         return LogProbStage(f"{name} {what} on {rows.name} · seed {seed}", policy, rows, self.tokens, each)
-
-    def watch(self, name: str, node: Node, seed: int, reference: StartStage | PolicyStage | None) -> Watch | None:
-        """What watches the training of ``name``; None without a monitor, and for models that supervise or judge only.
-
-        Args:
-            reference: of a policy whose score has one.
-        """
-        config, weak = self.recipe.monitor, self._weak_of(name)
-        if config is None or weak is None:
-            return None
-        source = weak.removeprefix("ceiling/")
-        known = (weak, seed) in self.trained or weak in self.pools or (source, seed) in self.judges
-        if not (known or source in self.given):
-            return None
-        found, probe = self.recipe.method(node), self.rows["probe"]
-        if found.online and config.action == "checkpoint":
-            raise W2SError(
-                f"monitor.action: checkpoint keeps what reward models and pair methods were at an alarm, but {node} is "
-                "trained from rewards; use log or stop"
-            )
-        ceilings = [] if name.startswith("ceiling/") else [(f"ceiling/{node}", other) for other in self.recipe.seeds]
-        envelope = tuple(
-            (self.trained[key], self.scored(weak, probe, key[1])) for key in ceilings if key in self.trained
-        )
-        implicit = reference is not None and found.score == "implicit_reward"
-        return Watch(
-            config.model_dump(),
-            probe,
-            self.scored(weak, probe, seed),
-            weak,
-            envelope,
-            self.logprobs(reference, probe, f"reference of {name}", seed) if implicit and reference else None,
-            found.score if found.policy else "reward_model",
-            found.beta,
-        )
-
-    def _weak_of(self, name: str) -> str | None:
-        """The weak model of the arm that a training belongs to; of a ceiling the first such arm's; None: of no arm."""
-        arm = name.rpartition("/")[0]
-        if arm in self.chains:
-            return f"ceiling/{self.chains[arm][0]}"
-        if not name.startswith("ceiling/"):
-            return None
-        for weak, *others in self.chains.values():
-            if name in {f"ceiling/{each}" for place in others for each in place.each}:
-                return f"ceiling/{weak}"
-        return None
 
     def label(
         self, name: str, supervisor: str, rows: Rows, seed: int, config: LabelConfig, second: LabelStage | None = None

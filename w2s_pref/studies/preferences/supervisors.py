@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from w2s_pref.core.registry import is_reference
+from w2s_pref.core.references import is_reference
 from w2s_pref.core.strict import Section, Seed
 from w2s_pref.labels.transcripts import Protocol, Transcripts
 from w2s_pref.stages.arguments import TEMPLATED

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.registry import short_name
+from w2s_pref.core.references import short_name
 from w2s_pref.losses import conflict
 from w2s_pref.stages.labels import ConflictStage, Part
 from w2s_pref.studies.preferences.study import Study

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.generation import answer_texts, eos_ids, fit_prompts, prompt_room
+from w2s_pref.models.boundaries import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.models.policies import save_policy
 from w2s_pref.training import callbacks
 from w2s_pref.training.callbacks import Progress
