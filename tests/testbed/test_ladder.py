@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.ladder import LADDER, MODELS, path
@@ -17,7 +18,7 @@ MEGABYTE = 1_000_000
 
 
 def test_no_torch_at_import() -> None:
-    imports = "from w2s_pref.organisms import ceilings; from w2s_pref.testbed import ladder, oracle"
+    imports = "from w2s_pref.testbed import ladder, oracle"
     code = f"import sys; {imports}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -77,8 +78,9 @@ def test_configurations_name_one_family() -> None:
     assert kinds == {"llama"}
 
 
-def test_ceilings_rise_and_most_on_hard_tiers() -> None:
-    from w2s_pref.organisms.ceilings import Pairs, probabilities, reward_model
+def test_ceilings_rise_and_most_on_hard_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(ROOT / "benchmarks"), *sys.path])
+    from ceilings import Pairs, probabilities, reward_model
 
     frame = generate(1000, seed=0)
     train, test = frame[:500].reset_index(drop=True), frame[500:].reset_index(drop=True)

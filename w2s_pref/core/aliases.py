@@ -43,7 +43,6 @@ ALIASES = {
     "w2s_pref.scoring": "w2s_pref.models.scoring",
     "w2s_pref.tasks": "w2s_pref.data.tasks",
     "w2s_pref.tasks.audit": "w2s_pref.analysis.leaks.audit",
-    "w2s_pref.testbed.ceilings": "w2s_pref.organisms.ceilings",
     "w2s_pref.testbed.organisms": "w2s_pref.organisms.organisms",
     "w2s_pref.testbed.power": "w2s_pref.organisms.power",
     "w2s_pref.testbed.scales": "w2s_pref.organisms.scales",

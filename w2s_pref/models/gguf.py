@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.files import by_umask, own_name, replacing
 from w2s_pref.core.paths import cache_root
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 MAGIC = b"GGUF"
 SUFFIX = ".gguf"
@@ -149,7 +152,7 @@ def _facts(file: Path) -> dict[str, Any]:
     }
 
 
-def _float_model(file: Path, folder: Path) -> Any:
+def _float_model(file: Path, folder: Path) -> PreTrainedModel:
     """The model with float32 weights: those that were read, in a model made from the configuration.
 
     The one that transformers reads counts as quantized and refuses to be saved.

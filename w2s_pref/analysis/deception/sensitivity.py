@@ -90,14 +90,6 @@ def _fill(found: dict[float, float], rhos: tuple[float, ...], power: Callable[[f
         _fill(found, side, power)
 
 
-def planted(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
-    """The same evidence with extra flips in the blind spot."""
-    parts = evidence.parts
-    open_: Bools = parts.treated & parts.eligible & ~parts.wrong
-    wrong = parts.wrong | (open_ & (rng.random(open_.shape) < rho))
-    return replace(evidence, parts=replace(parts, wrong=wrong))
-
-
 def _typical(evidence: Evidence, rho: float, rng: np.random.Generator) -> Evidence:
     """A planting whose flips are as many in every seed as are expected of it."""
     parts = evidence.parts

@@ -11,11 +11,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from w2s_pref.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from w2s_pref.data.tokens import Tokenized
 
 #: Optimizer steps of the two trainings, and pairs of the two scorings.
 STEPS = (2, 6)
@@ -103,7 +108,9 @@ class Bench:
 
         return self._passes(logprob_pairs, *load_policy(self.spec, self.base, 0))
 
-    def _passes(self, go_through: Callable[..., Any], model: Any, tokenizer: Any) -> Speed:
+    def _passes(
+        self, go_through: Callable[..., object], model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
+    ) -> Speed:
         def once(pairs: int, work: Path) -> int:
             go_through(model, tokenizer, self._repeated(pairs), **self.tokens)
             return pairs
@@ -117,7 +124,7 @@ class Bench:
         table = pd.concat(frames, ignore_index=True).head(rows)
         return table.assign(id=[f"pair {at}" for at in range(rows)])
 
-    def _tokenized(self, tokenizer: Any, rows: int) -> tuple[Any, dict[str, list[float]]]:
+    def _tokenized(self, tokenizer: PreTrainedTokenizerBase, rows: int) -> tuple[Tokenized, dict[str, list[float]]]:
         from w2s_pref.data.tokens import tokenize
 
         tokens = tokenize(self._repeated(rows), tokenizer, **self.tokens, starts=True)

@@ -23,6 +23,8 @@ from w2s_pref.studies.chess.notation import read_move
 from w2s_pref.studies.chess.puzzles import Puzzles
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from w2s_pref.training.policy import PolicyJob
 
 
@@ -61,7 +63,7 @@ def fit_moves(model: Any, tokenizer: Any, job: MoveJob, work: Path, save_to: Pat
     return {**done, "counts": counts, "puzzles": len(policy.a_ids)}
 
 
-def _policy_job(tokenizer: Any, job: MoveJob) -> tuple[PolicyJob, dict[str, int]]:
+def _policy_job(tokenizer: PreTrainedTokenizerBase, job: MoveJob) -> tuple[PolicyJob, dict[str, int]]:
     """Supervised fine-tuning reads the preferred answer of a pair only: the other is empty."""
     from w2s_pref.data.tokens import tokenize
     from w2s_pref.losses.pairs import PairObjective

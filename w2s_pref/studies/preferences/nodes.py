@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.stages.decoding import DecodedPolicy
-from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.labels import LabelStage, Part, Scored
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
@@ -293,7 +293,7 @@ def _rewards(study: Study, node: Node, task: Task, seed: int, found: Method) -> 
     return (first,)
 
 
-def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Any:
+def _helpful(study: Study, model: str, rows: Rows, seed: int) -> Scored:
     if "conflict" not in study.rows:
         raise W2SError("data.splits: conflict must have rows, because conflict.settings needs its reward")
     return study.scored(gold_conflict(study, model, seed), rows, seed)

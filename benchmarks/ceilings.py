@@ -1,23 +1,20 @@
-"""Ground-truth ceilings of the ladder; ``python -m w2s_pref.organisms.ceilings`` prints docs/testbed.md's tables."""
+"""Ground-truth ceilings of the ladder: ``python benchmarks/ceilings.py`` prints docs/testbed.md's tables."""
 
 from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.testbed.ladder import LADDER, path
 from w2s_pref.testbed.words import EOS
 from w2s_pref.testbed.world import TIERS, generate
-
-if TYPE_CHECKING:
-    import torch
-    from transformers import PreTrainedModel
 
 #: p of the true answer at which a ceiling is said to know a pair.
 KNOWN = 0.75
@@ -30,8 +27,6 @@ class Pairs:
     """Tokenized pairs of a frame: id tensors of shape (rows, length), right-padded, chosen and rejected."""
 
     def __init__(self, frame: pd.DataFrame, name: str) -> None:
-        from transformers import AutoTokenizer
-
         tokenizer = AutoTokenizer.from_pretrained(path(name))
         self.sides: list[dict[str, torch.Tensor]] = []
         for side in ("chosen", "rejected"):
@@ -40,8 +35,6 @@ class Pairs:
 
     def gap(self, model: PreTrainedModel, rows: Ints) -> torch.Tensor:
         """Reward of chosen minus rejected on some rows: shape (rows,)."""
-        import torch
-
         index = torch.from_numpy(rows)
         longest = int(max(side["attention_mask"][index].sum(dim=1).max() for side in self.sides))
         inputs = {
@@ -55,16 +48,11 @@ class Pairs:
 
 def _cut(ids: torch.Tensor, length: int) -> torch.Tensor:
     """Exactly ``length`` columns; the two sides may have been padded differently."""
-    import torch
-
     return torch.nn.functional.pad(ids, (0, max(0, length - ids.shape[1])))[:, :length]
 
 
 def reward_model(name: str, pairs: Pairs, labels: Floats, seed: int) -> PreTrainedModel:
     """Fine-tune a rung on P(chosen is better) = ``labels`` of shape (rows,) in [0, 1]."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
     torch.manual_seed(seed)
     model = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
     model.train()
@@ -84,8 +72,6 @@ def reward_model(name: str, pairs: Pairs, labels: Floats, seed: int) -> PreTrain
 
 def probabilities(model: PreTrainedModel, pairs: Pairs, rows: int) -> Floats:
     """P(chosen is better) of every pair: shape (rows,) in [0, 1]."""
-    import torch
-
     with torch.inference_mode():
         parts = [pairs.gap(model, b) for b in np.array_split(np.arange(rows), max(1, rows // 256))]
     return np.asarray(torch.cat(parts).sigmoid().double().numpy())
