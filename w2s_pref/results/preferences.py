@@ -260,7 +260,11 @@ class Results(Body):
     recipe: dict[str, Any]
     provenance: Provenance
 
-    def makes_policies(self, method: str) -> bool:
-        """Whether a method's students are policies: one of the recipe says by its ``algorithm``, else its name does."""
+    def algorithm(self, method: str) -> str:
+        """What trains a method's students: one of the recipe says by its ``algorithm``, else its name does."""
         own = (self.recipe.get("methods") or {}).get(method) or {}
-        return (own.get("algorithm") or method) != "reward"
+        return str(own.get("algorithm") or method)
+
+    def makes_policies(self, method: str) -> bool:
+        """Whether a method's students are policies."""
+        return self.algorithm(method) != "reward"
