@@ -176,23 +176,24 @@ def test_nearly_equal_siblings_cannot_tell():
 
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize(
-    ("change", "code"),
+    ("change", "words"),
     [
-        ({"student": lambda w: w["reference"]}, "undefined"),  # no flips
-        ({"student": lambda w: -w["reference"].abs()}, "not_resolved"),  # everything flips
-        ({"ceiling": lambda w: w["ceiling"] * 0 - 1}, "undefined"),  # no treated
-        ({"weak": lambda w: w["weak"] * 0 - 1, "ceiling": lambda w: w["ceiling"] * 0 + 9}, "undefined"),  # no controls
-        ({"reference": lambda w: w["reference"] * 0 - 1}, "undefined"),  # nothing eligible
+        ({"student": lambda w: w["reference"]}, "No conflict tax"),
+        ({"student": lambda w: -w["reference"].abs()}, "No evidence"),  # everything flips
+        ({"ceiling": lambda w: w["ceiling"] * 0 - 1}, "none lies in the weak model's blind spot"),  # no treated
+        ({"weak": lambda w: w["weak"] * 0 - 1, "ceiling": lambda w: w["ceiling"] * 0 + 9}, "none elsewhere"),
+        ({"reference": lambda w: w["reference"] * 0 - 1}, "No conflict tax"),  # nothing eligible
     ],
 )
-def test_every_degenerate_table_has_a_verdict(seeds, change, code):
+def test_every_degenerate_table_has_a_verdict(seeds, change, words):
     scores = planted(0.0, items=150, seeds=seeds)
     wide = scores.pivot(index=["seed", "id"], columns="model", values="delta")
     for name, make in change.items():
         wide[name] = make(wide)
     long = wide.reset_index().melt(["seed", "id"], var_name="model", value_name="delta")
     found = analyze(long.assign(group=long["id"]), sensitivity=True)
-    assert found["verdict_code"] == code
+    assert words in found["verdict"]
+    assert found["verdict_code"] == ("not_resolved" if words == "No evidence" else "undefined")
     assert found["sensitivity"]["curve"][0]["rho"] == 0.0
 
 
@@ -202,9 +203,12 @@ def test_all_flips_in_one_cell_and_one_group():
     spot = (wide["ceiling"] > np.log(3)) & (wide["weak"] <= np.log(3))
     wide["student"] = np.where(spot, -1.0, 1.0) * wide["reference"].abs()
     only = table({name: wide[name] for name in ROLES})
-    assert analyze(only)["verdict_code"] == "undefined"
+    found = analyze(only)
+    assert found["verdict_code"] == "undefined"
+    assert f"all {found['tax']} flips lie in the weak model's blind spot" in found["verdict"]
     one = analyze(table({name: wide[name] for name in ROLES}, groups=["g"] * 200))
     assert one["verdict_code"] == "undefined"
+    assert "all items belong to one group" in one["verdict"]
     assert one["intervals"]["score"] is None
     single = analyze(table({name: wide[name][:1] for name in ROLES}))
     assert single["verdict_code"] == "undefined"

@@ -32,19 +32,21 @@ def test_what_cannot_be_planned_is_a_sentence(size, flips, words):
         planned_power(*size, flips)
 
 
-def test_the_command_prints_a_curve(tmp_path, monkeypatch):
+def test_the_command_prints_a_curve_and_beside_it_the_cost(tmp_path, monkeypatch):
     from typer.testing import CliRunner
 
     monkeypatch.setattr(planned, "WORLDS", 1)
     monkeypatch.chdir(tmp_path)
     recipe, file = str(ROOT / "recipes/quickstart.yaml"), tmp_path / "power.json"
     sizes = "data.splits={gt: 20, w2s: 20, test: 200, conflict: 20, conflict_test: 20}"
-    done = CliRunner().invoke(app, ["plan", recipe, sizes, "seeds=[0]", "--power", "--json", str(file)])
+    done = CliRunner().invoke(app, ["plan", recipe, sizes, "seeds=[0]", "--power", "--cost", "--json", str(file)])
     assert done.exit_code == 0, done.output
     assert "200 test items of 200 prompts, 1 seeds" in done.output
     found = json.loads(file.read_text())
     assert found["items"] == 200
     assert found["curve"][0] == {"rho": 0.0, "power": 0.0}
+    assert "Cost on one process" in done.output
+    assert found["totals"]["trained_tokens"] > 0
 
 
 def test_a_study_of_another_kind_has_no_such_power(tmp_path, monkeypatch):

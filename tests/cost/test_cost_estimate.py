@@ -18,9 +18,13 @@ from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, t
 from w2s_pref.planning.cost.memory import Sharding, read_sharding, training_memory
 from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
-from w2s_pref.planning.cost.work import Work, assumed, lengths, seen_pairs, work
+from w2s_pref.planning.cost.work import CLAIM, Work, assumed, heard, lengths, said, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
+from w2s_pref.stages.arguments import Argued, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.labels import Part
+from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.policies import PairPolicyStage
+from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.run import run
@@ -72,6 +76,62 @@ def test_scoring_is_one_forward_pass() -> None:
     scores = ScoreStage("scores", rows("test", 10), stage(40), {"max_length": 64, "overlong": "truncate"})
     done = work(scores, shape(FACTS), assumed(None))
     assert (done.pairs, done.trained, done.scored) == (10, 0, 2700)
+
+
+START = StartStage("as it is", FACTS, 0)
+TOKENS = {"max_length": None, "overlong": "truncate"}
+
+
+def argued(n: int, protocol: str, turns: int = 1) -> Argued:
+    """Pairs that a model of at most 30 tokens has argued about."""
+    on, last = rows("test", n), None
+    for _ in range(turns):
+        last = ArgumentStage("argues", on, protocol == "critique", 0, START, "?", {"max_new_tokens": 30}, last)
+    return Argued(on.name, on.frame, on.control, transcript=Transcript(last, protocol, "own", 0))
+
+
+def test_a_policy_that_reads_the_preferred_answer_alone_runs_no_other() -> None:
+    """A prompt of 150 and an answer of 60 tokens, three passes, 80 pairs; the vocabulary of 32 for the answer alone."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    given = {**DEFAULTS, "batch_size": 8, "num_train_epochs": 2}
+
+    def trained(**objective: object) -> Work:
+        part = Part(rows("w2s", 40), "truth")
+        policy = PairPolicyStage("p", START, None, 0, given, given, TOKENS, (part,), (), objective)
+        return work(policy, shape(FACTS), assumed(None))
+
+    each = 2 * BACKBONE + 4 * 2 * 8 * 210
+    for name in ("wspo", "sft"):
+        assert trained(name=name).trained == 80 * 210
+        assert trained(name=name).flops == 3 * (80 * 210 * each + 80 * 60 * 2 * 8 * 32)
+        assert trained(name=name, alpha=0.5).trained == 80 * 270
+        assert trained(name=name, student={"name": "aux_confidence"}).trained == 80 * 270
+    assert trained(name="sepo").trained == trained(name="dpo").trained == 80 * 270
+
+
+def test_transcripts_are_read_too() -> None:
+    """A prompt of 150, answers of 60. A debate of two turns: four arguments of 30 tokens before each answer."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    debate, critique, consultancy = argued(10, "debate", 2), argued(10, "critique"), argued(10, "consultancy")
+    assert [said(each) for each in (debate, critique, consultancy, rows("test", 10))] == [120, 60, 30, 0]
+    size, known = assumed(None), shape(FACTS)
+    judge = ScoreStage("scores", debate, stage(40), TOKENS)
+    assert work(judge, known, size).scored == 10 * 2 * (120 + 150 + 60)
+    assert work(replace(judge, on=critique), known, size).scored == 10 * 2 * (30 + 150 + 60)
+    assert work(replace(judge, on=consultancy), known, size).scored == 10 * 2 * (30 + 150 + 60)
+    assert heard(debate, size, 300).row == 2 * 300  # 330 lose 30 of their start
+    trained = replace(stage(40), parts=(Part(argued(40, "debate"), "truth"),), tokens=TOKENS)
+    assert work(trained, known, size).trained == 80 * 2 * (60 + 150 + 60)
+    asked = PromptedScores("asked", debate, START, "?")
+    assert work(asked, known, size).scored == 10 * 2 * (150 + 120 + 120)
+    last = debate.transcript.last
+    assert (work(last, known, size).scored, work(last, known, size).generated) == (20 * (150 + 120 + 60), 20 * 30)
+    assert work(last.before, known, size).scored == 20 * (150 + 120)
+    claims = TemplatedArguments("claims", debate, False, 0, False, 0.5)
+    told = Argued("test", debate.frame, None, transcript=Transcript(claims, "debate", "own", 0))
+    assert said(told) == 2 * CLAIM
 
 
 def test_lengths_are_assumed_where_nothing_can_be_tokenised() -> None:

@@ -243,6 +243,10 @@ def test_guided_models_are_judged_as_students_are(study: Path) -> None:
     assert accuracy["search"] == results["ceilings"]["weak@dpo"]["accuracy"]["estimate"]  # it ranks as its guide does
     assert results["ceilings"]["strong@eft"] == results["ceilings"]["strong@search"]  # both are DPO on ground truth
     assert {(each["first"], each["second"]) for each in results["comparisons"]} == {("search", "eft")}
+    with pytest.raises(W2SError, match=r"search has no weights of its own: .*policy/[0-9a-f]{64} of the run's store"):
+        open_run(folder).student("search")
+    with pytest.raises(W2SError, match="eft has no weights of its own: nothing is trained, weak@dpo guides strong"):
+        export(folder, "eft-none-seed0", folder / "out")
     _, _, again = go(study / "tiny.yaml", GUIDED, methods)
     assert {event for event, _ in again} == {"hit"}
     changed = keys(study, methods) ^ keys(study, methods.replace("chunk: 3", "chunk: 2"))

@@ -106,6 +106,24 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     report = (folder / "report.html").read_text()
     assert "Where supervisors disagree" in report
 
+    # what two stages cost: the student, and before it the weak model, the first student, and what both scored
+    def spent(kind: str, name: str, what: str) -> float:
+        manifest = json.loads((store / kind / stages[kind, f"{name} · seed 0"].key / "manifest.json").read_text())
+        return float(manifest["meta"][what])
+
+    costs = {one["arm"]: one for one in results["costs"]}
+    assert list(costs) == [arm["name"] for arm in results["arms"]]
+    used = [("model", "two/hop1.first"), ("model", "ceiling/weak"), ("scores", "ceiling/weak on w2s"),
+            ("scores", "two/hop1.first on w2s")]  # fmt: skip
+    assert costs["two"]["student_tokens"] == spent("model", "two/none", "computed_tokens")
+    assert costs["two"]["supervision_tokens"] == sum(spent(*each, "computed_tokens") for each in used)
+    assert costs["two"]["seconds"] > spent("model", "two/none", "seconds") + spent(*used[0], "seconds")
+    assert costs["two"]["written_tokens"] == 0
+    assert costs["checked"]["written_tokens"] == 48 * 2 * 2  # both sides of every pair, two tokens each
+    assert costs["argued"]["written_tokens"] == 2 * 48 * 2 * 2  # of gt, too, which the judge is trained on
+    assert costs["pooled"]["supervision_tokens"] > costs["direct"]["supervision_tokens"]
+    assert "What each way of supervising costs" in report
+
     # both judges read the same arguments, which stand before the pairs; one was trained with them
     argued, checked = (opened.study.labels[f"{name}/hop1", 0].scores for name in ("argued", "checked"))
     arguments = pd.read_parquet(store / "arguments" / argued.inputs["arguments"].key / "table.parquet").set_index("id")

@@ -11,7 +11,7 @@ import torch
 from float64 import EXACT, in_float64
 from processes import run_together
 
-OBJECTIVES = ("dpo", "aux", "sft")
+OBJECTIVES = ("dpo", "aux", "sft", "wspo", "sepo")
 
 
 def main(folder: Path) -> None:
@@ -22,10 +22,11 @@ def main(folder: Path) -> None:
     from w2s_pref.losses.spec import LossSpec
 
     aux = {"name": "simpo", "beta": 2.0, "gamma": 1.0, "student": LossSpec(name="aux_confidence")}
-    settings = [{"alpha": 0.5}, aux, {"name": "sft"}]
+    settings = [{"alpha": 0.5}, aux, {"name": "sft"}, {"name": "wspo"}, {"name": "sepo"}]
     for name, objective in zip(OBJECTIVES, settings, strict=True):
         with in_float64():
-            work = job(PairObjective(**objective), n=37, micro_batch_tokens=64)  # type: ignore[arg-type]
+            adapter = {"lora": {"r": 4}} if name == "wspo" else {}
+            work = job(PairObjective(**objective), n=37, micro_batch_tokens=64, **adapter)  # type: ignore[arg-type]
             weights, losses = train(folder / name, work)
         if os.environ.get("RANK", "0") == "0":
             torch.save({"weights": weights, "losses": torch.tensor(losses, dtype=torch.float64)}, folder / f"{name}.pt")

@@ -110,12 +110,14 @@ class Stop(Exception):
     [
         PairObjective("dpo", alpha=0.5),
         PairObjective("simpo", beta=2.0, student=LossSpec(name="aux_confidence")),
-        PairObjective("wspo", alpha=0.5),
+        PairObjective("wspo"),
+        PairObjective("sepo", alpha=0.5),
     ],
-    ids=["dpo", "aux", "wspo"],
+    ids=["dpo", "aux", "wspo", "sepo"],
 )
 def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, objective: PairObjective) -> None:
-    arguments = {"optim": "adamw_torch", "save_steps": 3, "n": 80}
+    arguments: dict[str, Any] = {"optim": "adamw_torch", "save_steps": 3, "n": 80}
+    arguments |= {"lora": LORA} if objective.name == "wspo" else {}
     undisturbed, losses = train(tmp_path / "whole", job(objective, **arguments))
 
     def stop(step: int, _: int) -> None:

@@ -80,9 +80,10 @@ OBJECTIVES = {
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, name: str) -> None:
     """8 = at most 4 at a time = at most 64 tokens at a time, also where the rows are no multiple of the batch."""
-    whole, losses = train(tmp_path / "8", job(OBJECTIVES[name], n=37))
+    adapter = {"lora": {"r": 4}} if name == "sepo" else {}
+    whole, losses = train(tmp_path / "8", job(OBJECTIVES[name], n=37, **adapter))
     for number, split in enumerate(({"per_device_train_batch_size": 4}, {"micro_batch_tokens": 64})):
-        other, others = train(tmp_path / str(number), job(OBJECTIVES[name], n=37, **split))
+        other, others = train(tmp_path / str(number), job(OBJECTIVES[name], n=37, **adapter, **split))
         assert others == pytest.approx(losses, rel=EXACT, abs=EXACT)
         assert (whole - other).abs().max() <= EXACT
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -38,22 +38,23 @@ def plan(
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
     opened = open_for_plan(recipe, overrides or [])
-    if power:
-        _power(recipe, opened, flip_rate, json_file)
-    elif cost:
+    if (calibrate or tflops or accelerate or num_processes) and not cost:
+        raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
+    told: dict[str, Any] = {}
+    if cost:
         from w2s_pref.planning.cost.memory import Sharding, read_sharding
 
         sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
-        _cost(opened, sharding, calibrate, None if tflops is None else (tflops, mfu), json_file)
-    else:
-        if calibrate or tflops or accelerate or num_processes:
-            raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
+        told |= _cost(opened, sharding, calibrate, None if tflops is None else (tflops, mfu))
+    if power:
+        told |= _power(recipe, opened, flip_rate)
+    if not (cost or power):
         show_plan(opened, console(), every, missing)
-        write_json(json_file, lambda: as_json(opened))
+    write_json(json_file, lambda: told or as_json(opened))
 
 
-def _power(recipe: Path, opened: AnyOpened, flip_rate: float, json_file: Path | None) -> None:
-    """What the study could see."""
+def _power(recipe: Path, opened: AnyOpened, flip_rate: float) -> dict[str, Any]:
+    """Print what the study could see; returns it."""
     from dataclasses import asdict
 
     from w2s_pref.organisms.planned import planned_power, power_table
@@ -62,17 +63,15 @@ def _power(recipe: Path, opened: AnyOpened, flip_rate: float, json_file: Path | 
         raise W2SError(f"{recipe}: --power is for studies of preferences, and this one is of kind {opened.kind.name}.")
     found = planned_power(*opened.kind.tested(opened), flip_rate)
     console().print(*power_table(found), sep="\n")
-    write_json(json_file, lambda: {**asdict(found), "curve": [point.model_dump() for point in found.curve]})
+    return {**asdict(found), "curve": [point.model_dump() for point in found.curve]}
 
 
-def _cost(
-    opened: AnyOpened, sharding: Sharding, calibrate: bool, speed: tuple[float, float] | None, json_file: Path | None
-) -> None:
-    """What it would cost; ``speed``: peak TFLOP/s of a device, and the share of them that is reached."""
+def _cost(opened: AnyOpened, sharding: Sharding, calibrate: bool, speed: tuple[float, float] | None) -> dict[str, Any]:
+    """Print what it would cost; returns it. ``speed``: peak TFLOP/s of a device, and the share that is reached."""
     from w2s_pref.planning.cost.estimate import Device, Estimator
     from w2s_pref.planning.cost.table import costs_as_json, show_costs
 
     device = None if speed is None else Device(speed[0] * 1e12, speed[1])
     estimator = Estimator(opened, sharding, calibrate, device)
     show_costs(estimator, console())
-    write_json(json_file, lambda: costs_as_json(estimator))
+    return costs_as_json(estimator)

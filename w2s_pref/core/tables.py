@@ -102,8 +102,7 @@ def truth_first(raw: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     first = pairs["truth"].to_numpy()[there] == 1
     chosen, rejected = np.where(first, a, b), np.where(first, b, a)
     scores = {"score_chosen": chosen, "score_rejected": rejected, "delta": chosen - rejected}
-    found: pd.DataFrame = pairs.loc[there, ["id", "group"]].reset_index(drop=True).assign(**scores)
-    return found
+    return pd.DataFrame({**{name: pairs[name].array[there] for name in ("id", "group")}, **scores})
 
 
 def first_groups(frame: pd.DataFrame, size: int, seed: int) -> pd.DataFrame:

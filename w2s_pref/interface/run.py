@@ -139,11 +139,11 @@ class Run:
             seed: of the training; by default the first of the run.
 
         Raises:
-            W2SError: no such arm, setting or seed; it lists what there is.
+            W2SError: no such arm, setting or seed (it lists what there is), or a student that was never trained.
         """
         from w2s_pref.models.load import load_saved
         from w2s_pref.models.policies import load_saved_policy
-        from w2s_pref.studies.preferences.students import safe_name
+        from w2s_pref.studies.preferences.students import check_weights, safe_name
         from w2s_pref.training.environment import quiet
 
         self._of_preferences("students")
@@ -153,6 +153,7 @@ class Run:
         seed = self.results.seeds[0] if seed is None else seed
         if seed not in self.results.seeds:
             raise W2SError(f"run {self.folder}: no seed {seed!r}; there are {_listed(self.results.seeds)}")
+        check_weights(self.results, found, seed)
         quiet()
         load = load_saved_policy if self.results.makes_policies(found.method) else load_saved
         return load(self.folder / "students" / safe_name(f"{arm}-{conflict}-seed{seed}"))

@@ -11,7 +11,7 @@ from w2s_pref.results.estimates import Estimate, Model, Performance
 from w2s_pref.results.parts import LengthMatched, SupervisorSpread, TestPart
 from w2s_pref.results.risk import Predictors, Risk
 from w2s_pref.results.speech import Speech
-from w2s_pref.results.trainings import Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
+from w2s_pref.results.trainings import ArmCost, Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
 
 SCHEMA_VERSION: Final = 2
 #: What arms are compared by; in files before schema 2 lifts were compared in their binned form, ``lift``.
@@ -238,7 +238,7 @@ class Body(Model):
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "parts", "argument_effects", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "argument_effects", "costs", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 
@@ -253,11 +253,18 @@ class Results(Body):
     models: dict[str, ModelInfo]
     curves: list[Curve]
     monitors: list[MonitorCurve] = Field(default_factory=list)
+    costs: list[ArmCost] = Field(
+        default_factory=list, description="only there where a recipe names methods, supervisors or several in one place"
+    )
     summarised: list[str] = Field(default_factory=list, description="only there in studies of very many arms")
     recipe: dict[str, Any]
     provenance: Provenance
 
-    def makes_policies(self, method: str) -> bool:
-        """Whether a method's students are policies: one of the recipe says by its ``algorithm``, else its name does."""
+    def algorithm(self, method: str) -> str:
+        """What trains a method's students: one of the recipe says by its ``algorithm``, else its name does."""
         own = (self.recipe.get("methods") or {}).get(method) or {}
-        return (own.get("algorithm") or method) != "reward"
+        return str(own.get("algorithm") or method)
+
+    def makes_policies(self, method: str) -> bool:
+        """Whether a method's students are policies."""
+        return self.algorithm(method) != "reward"

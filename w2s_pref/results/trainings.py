@@ -50,6 +50,24 @@ class Curve(Model):
     quantity: Literal["loss", "reward"] = "loss"
 
 
+class ArmCost(Model):
+    """What one way of supervising costs: an arm's student without conflict and all that was built for it.
+
+    Means over the seeds. ``student_tokens`` went through models in the student's training, fine-tuned start and
+    reference included; ``supervision_tokens`` in everything else that it needs, from the supervisors' trainings to
+    scored, relabelled and refined pairs; ``written_tokens`` were drawn one by one by arguers. ``seconds`` by the clock
+    and ``processor_seconds`` of building all of it, whenever that was and whatever ran beside it; null where a stage
+    was built by a version that did not measure it. What several arms share counts in each of them.
+    """
+
+    arm: str
+    student_tokens: float
+    supervision_tokens: float
+    written_tokens: float
+    seconds: float
+    processor_seconds: float | None = None
+
+
 class SplitInfo(Model):
     """What went into one split."""
 

@@ -105,17 +105,13 @@ class ArgumentStage(ModelStage, Arguments):
             )
         half, ended = len(self.on), table["ended"].to_numpy(dtype=bool)
         both = pd.DataFrame({"a": said[:half], "b": said[half:]})
-        cut = {"prompts_truncated": table.attrs["truncated"]}
+        cut = {"prompts_truncated": table.attrs["truncated"], "written_tokens": int(table["tokens"].sum())}
         return _written(self.on, both, ended[:half] & ended[half:], folder if builder.world.main else None) | cut
 
     def _requests(self, builder: Builder) -> list[str]:
         """What is asked for ``a`` of every pair, then for ``b``."""
         pairs = read_pairs(self.on.frame)
-        before = (
-            [[] for _ in pairs]
-            if self.before is None
-            else _turns(builder, [*_chain(self.before)], [(0, 1)] * len(pairs))
-        )
+        before = _turns(builder, chain(self.before), [(0, 1)] * len(pairs))
         return [
             texts.request(self.question, prompt, answers, side, said, self.critique)
             for side in (0, 1)
@@ -147,10 +143,12 @@ def read_pairs(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str]]]:
     return [(prompt, pair) for prompt, pair in zip(prompts, zip(*answers, strict=True), strict=True)]
 
 
-def _chain(last: Arguments) -> list[Arguments]:
+def chain(last: Arguments | None) -> list[Arguments]:
     """All turns up to this one, the first first."""
+    if last is None:
+        return []
     before = last.before if isinstance(last, ArgumentStage) else None
-    return [*([] if before is None else _chain(before)), last]
+    return [*chain(before), last]
 
 
 def _turns(builder: Builder, turns: Sequence[Arguments], sides: Sequence[tuple[int, ...]]) -> list[Spoken]:
@@ -192,7 +190,7 @@ class Transcript:
     def spoken(self, builder: Builder) -> list[Spoken]:
         """The turns about every pair, in the order of the split."""
         ids = self.last.on.frame["id"].tolist()
-        said = _turns(builder, _chain(self.last), self._sides(builder, ids))
+        said = _turns(builder, chain(self.last), self._sides(builder, ids))
         if self.transcripts == "shuffled":
             return texts.shuffled(said, ids)
         return texts.blank(said) if self.transcripts == "blank" else said

@@ -138,7 +138,7 @@ def prepare(scores: pd.DataFrame, design: Design, sure: Mapping[str, pd.Series[f
     draw = Resampler(target.groups, design.resamples, design.seed)
     if design.conflict is None:
         return Context(design, target, draw, None, None, _sure(target, design.target, sure))
-    scored = set(scores.loc[scores["objective"] == design.conflict, "model"])
+    scored = set(scores.loc[scores["objective"] == design.conflict, "model"].unique())
     other = panel(scores, [n for n in names if n in scored], design.conflict) if scored & set(names) else None
     other_draw = None if other is None else Resampler(other.groups, design.resamples, design.seed)
     unsure = None if other is None else _sure(other, design.conflict, sure)
@@ -176,7 +176,7 @@ def _models(scores: pd.DataFrame, design: Design) -> list[str]:
     for arm in design.arms:
         names += [f"{arm.name}/hop{k}" for k in range(1, len(arm.chain) - 1)]
         names += [f"{arm.name}/{conflict}" for conflict in design.conflicts]
-    there = set(scores["model"])
+    there = set(scores["model"].unique())
     if design.placebo is not None:
         names.append(design.placebo)
     names += [about[read] for about in design.judges.values() for read in READ if read in about]

@@ -13,7 +13,7 @@ from w2s_pref.models.info import ModelFacts
 from w2s_pref.planning.cost.memory import ADAPTED, Sharding, training_memory
 from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.speed import Bench, Speed
-from w2s_pref.planning.cost.work import Lengths, Work, lengths, states, work
+from w2s_pref.planning.cost.work import Lengths, Work, heard, lengths, states, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import ArgumentStage
 from w2s_pref.stages.frozen import frozen_layers, states_key
@@ -124,7 +124,8 @@ class Estimator:
             key = states_key(facts, rows, self.opened.study.tokens)
             if key not in self._kept:
                 self._kept.add(key)
-                more = states(facts, len(rows), known, self._size(rows, facts))
+                size = heard(rows, self._size(rows, facts), self.opened.study.tokens["max_length"])
+                more = states(facts, len(rows), known, size)
                 found = (found[0] + more[0], found[1] + more[1])
         return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any, NamedTuple
 
@@ -12,7 +12,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.planning.cost.shapes import BYTES, Shape
 from w2s_pref.stages.answers import JudgeStage, SampleStage
-from w2s_pref.stages.arguments import ArgumentStage
+from w2s_pref.stages.arguments import Argued, Arguments, ArgumentStage, chain
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
@@ -20,6 +20,7 @@ from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
+from w2s_pref.stages.rows import Rows
 from w2s_pref.training.arguments import enlarged
 
 #: Pairs that are tokenised to know the lengths of all.
@@ -28,6 +29,12 @@ SAMPLE = 256
 #: Prompt and answer in tokens where the pairs or the tokenizer are not here: about those of HH-RLHF's helpful half
 #: (means of 129 and 63 in 600 pairs, a vocabulary of 4,096, texts cut at 512; its harmless half has 28 and 48).
 ASSUMED = (150.0, 60.0)
+
+#: Tokens of a templated argument: claims of the testbed have 7.2 on average and 8 at most under its own tokenizer.
+CLAIM = 8.0
+
+#: Methods that run the preferred answer of a pair alone, unless a conflict or a loss of the student reads the other.
+PREFERRED_ONLY = frozenset({"sft", "wspo"})
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,32 @@ def assumed(max_length: int | None) -> Lengths:
     return Lengths(prompt * scale, 2 * answer * scale, (prompt + 2 * answer) * scale, measured=False)
 
 
+def said(rows: Rows) -> float:
+    """Tokens of what a judge reads about a pair beside it, at most; 0 where nothing was argued."""
+    if not isinstance(rows, Argued):
+        return 0.0
+    sides = 1 if "consultancy" in rows.transcript.protocol else 2
+    return sides * sum(_longest(turn) for turn in chain(rows.transcript.last))
+
+
+def _longest(turn: Arguments) -> float:
+    """Tokens of one argument: of models at most, of templates about."""
+    return float(turn.settings["max_new_tokens"]) if isinstance(turn, ArgumentStage) else CLAIM
+
+
+def heard(rows: Rows, size: Lengths, max_length: int | None) -> Lengths:
+    """Lengths of pairs as a reward model reads them that judges arguments: each text begins with the transcript.
+
+    The two transcripts are told from different sides, so nothing is shared; a text over ``max_length`` loses its start.
+    """
+    if not isinstance(rows, Argued):
+        return size
+    told = said(rows) / (2 if rows.transcript.critique else 1)  # of critiques each text has its own side's
+    text = size.prompt + told + size.answers / 2
+    prompt = size.prompt + told - max(0.0, text - (max_length or text))
+    return replace(size, prompt=prompt, row=2 * prompt + size.answers)
+
+
 def _shared(a: Any, b: Any) -> int:
     """Tokens computed once for both answers: what they share from the start, all but the last token at most."""
     from w2s_pref.data.chat import same_start
@@ -122,17 +155,22 @@ def work(stage: Stage, shape: Shape, size: Lengths) -> Work:
 def _train(stage: TrainStage, shape: Shape, size: Lengths) -> Work:
     if not stage.parts:
         return Work()
-    pairs = seen_pairs(stage)
-    return _trained(pairs, shape, size, stage, logits=0.0)
+    size = heard(stage.parts[0].rows, size, stage.tokens["max_length"])
+    return _trained(seen_pairs(stage), shape, size, stage, logits=0.0)
 
 
 @work.register
 def _pairs(stage: PairPolicyStage, shape: Shape, size: Lengths) -> Work:
-    return _trained(seen_pairs(stage), shape, size, stage, logits=size.answers)
+    told, answers = stage.objective, size.answers
+    if told["name"] in PREFERRED_ONLY and not told.get("alpha") and not told.get("student"):
+        answers /= 2
+        size = replace(size, row=size.prompt + answers)
+    return _trained(seen_pairs(stage), shape, size, stage, logits=answers)
 
 
 @work.register
 def _score(stage: ScoreStage, shape: Shape, size: Lengths) -> Work:
+    size = heard(stage.on, size, stage.tokens["max_length"])
     return _scored(len(stage.on), stage.model.model, shape, size, logits=0.0)
 
 
@@ -152,16 +190,18 @@ def _samples(stage: SampleStage, shape: Shape, size: Lengths) -> Work:
 
 @work.register
 def _argued(stage: ArgumentStage, shape: Shape, size: Lengths) -> Work:
-    """At most: an argument for each answer, after the prompt and both answers."""
-    new, before = float(stage.rows * stage.settings["max_new_tokens"]), stage.rows * (size.prompt + size.answers)
-    return Work(stage.rows, 0.0, before, new, shape.forward_flops(before + new, size.prompt + size.answers, new))
+    """At most: an argument for each answer, after the prompt, both answers and the turns before."""
+    context = size.prompt + size.answers + 2 * sum(_longest(turn) for turn in chain(stage.before))
+    new, before = float(stage.rows * stage.settings["max_new_tokens"]), stage.rows * context
+    return Work(stage.rows, 0.0, before, new, shape.forward_flops(before + new, context, new))
 
 
 @work.register
 def _prompted(stage: PromptedScores, shape: Shape, size: Lengths) -> Work:
-    """Both orders of the answers; transcripts are not counted, nor are those behind a reward model's answers."""
-    tokens = 2 * len(stage.on) * (size.prompt + size.answers)
-    return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, size.prompt + size.answers))
+    """Both orders of the answers, with what was argued about them."""
+    context = size.prompt + size.answers + said(stage.on)
+    tokens = 2 * len(stage.on) * context
+    return Work(len(stage.on), 0.0, tokens, 0.0, shape.forward_flops(tokens, context))
 
 
 @work.register

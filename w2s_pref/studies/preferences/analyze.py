@@ -39,18 +39,20 @@ def score_table(builder: Builder, scores: Mapping[tuple[str, int, str], Scored])
     Raises:
         W2SError: no item of an objective was scored by all models.
     """
-    tables = []
+    tables, about = [], []
     models: dict[str, set[tuple[str, int]]] = {}
     given: dict[str, set[str]] = {}
     for (model, seed, _), score in scores.items():
-        oriented = truth_first(builder.table(score), score.on.frame)
-        objective, form = str(score.on.frame["objective"].iloc[0]), score.form
+        read, pairs = builder.table(score), score.on.frame
+        objective, form = str(pairs["objective"].iloc[0]), score.form
         models.setdefault(objective, set()).add((model, seed))
-        given.setdefault(objective, set()).update(score.on.frame["id"])
-        oriented = _with_spread(oriented, builder.table(score))
-        tables.append(oriented.assign(model=model, seed=seed, tau=TAU[form], objective=objective, kind=form))
+        given.setdefault(objective, set()).update(pairs["id"].to_numpy())
+        tables.append(_with_spread(truth_first(read, pairs), read))
+        about.append({"model": model, "seed": seed, "tau": TAU[form], "objective": objective, "kind": form})
     columns = [*SCORE_COLUMNS, *SCORE_OPTIONAL, *RAW_SCORES]
-    table = pd.concat(tables, ignore_index=True)
+    stages = np.repeat(np.arange(len(tables)), [len(each) for each in tables])
+    of_stages = pd.DataFrame(about).iloc[stages].reset_index(drop=True)
+    table = pd.concat([pd.concat(tables, ignore_index=True), of_stages], axis=1)
     table = table[[*columns, *(["spread"] if "spread" in table else [])]]
     times = table.groupby(["objective", "id"])["delta"].transform("size")
     common = table[times == table["objective"].map({name: len(each) for name, each in models.items()})]

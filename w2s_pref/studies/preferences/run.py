@@ -10,15 +10,17 @@ from pathlib import Path
 import pandas as pd
 
 from w2s_pref.core.errors import Unreachable
+from w2s_pref.core.registry import short_name
 from w2s_pref.data.config import DataConfig, Prepared, prepare
-from w2s_pref.engine.stage import Builder
+from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.models.info import facts
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.summarised import summarised
-from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
+from w2s_pref.results.trainings import ArmCost, Curve, MonitorAlarm, MonitorCurve, SplitInfo
+from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.online import OnlinePolicyStage
-from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.watch import curve
 from w2s_pref.studies.folder import model_infos, provenance
@@ -104,6 +106,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
         models=model_infos(opened.study.models),
         curves=_curves(opened, builder),
         monitors=_monitors(opened, builder),
+        costs=_costs(opened, builder),
         recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
         provenance=provenance(opened, builder, command, trained | {"analysis": analysis.key}),
     )
@@ -161,6 +164,54 @@ def _curves(opened: Preferences, builder: Builder) -> list[Curve]:
         steps, values = [int(e["step"]) for e in points], [float(e[what]) for e in points]
         curves.append(Curve(name=name, seed=seed, step=steps, loss=values, quantity=what))
     return curves
+
+
+def _costs(opened: Preferences, builder: Builder) -> list[ArmCost]:
+    """What every way of supervising costs; nothing where the arms are the weak model and models between alone."""
+    recipe, study = opened.recipe, opened.study
+    if not (recipe.methods or recipe.supervisors or study.pools):
+        return []
+    conflict = short_name(next((name for name in recipe.conflict.settings if name != "base"), "base"))
+    names = {arm: f"{arm}/{conflict}" for arm in study.chains}
+    return [
+        _cost(arm, [_spent(study, builder, name, seed) for seed in recipe.seeds])
+        for arm, name in names.items()
+        if all((name, seed) in study.trained or (name, seed) in study.decoded for seed in recipe.seeds)
+    ]
+
+
+def _cost(arm: str, spent: list[dict[str, float | None]]) -> ArmCost:
+    """Means over the seeds; none of what one seed does not know."""
+    known = {name: [each[name] for each in spent] for name in spent[0]}
+    means = {name: sum(filter(None, each)) / len(each) if None not in each else None for name, each in known.items()}
+    return ArmCost.model_validate({"arm": arm, **means})
+
+
+def _spent(study: Study, builder: Builder, name: str, seed: int) -> dict[str, float | None]:
+    """Tokens and times of one student and of all that was built for it."""
+    student = study.trained.get((name, seed)) or study.decoded[name, seed]
+    built = [stage for stage in ordered([student]) if stage.kind != DecodedPolicy.kind]
+    metas, own = {stage.key: builder.meta(stage) for stage in built}, {stage.key for stage in _own(student)}
+
+    def total(what: str, keys: set[str]) -> float:
+        return float(sum(metas[key].get(what, 0) for key in keys))
+
+    processor = [meta.get("processor_seconds") for meta in metas.values()]
+    return {
+        "student_tokens": total("computed_tokens", own & set(metas)),
+        "supervision_tokens": total("computed_tokens", set(metas) - own),
+        "written_tokens": total("written_tokens", set(metas)),
+        "seconds": total("seconds", set(metas)),
+        "processor_seconds": None if None in processor else float(sum(filter(None, processor))),
+    }
+
+
+def _own(student: Stage) -> list[Stage]:
+    """A student's training, and before it the start and the reference that only it needs."""
+    before: list[Stage] = list(student.references) if isinstance(student, PairPolicyStage) else []
+    if isinstance(student, PolicyStage) and isinstance(student.start, PolicyStage):
+        before += _own(student.start)
+    return [student, *before]
 
 
 def _monitors(opened: Preferences, builder: Builder) -> list[MonitorCurve]:

@@ -11,11 +11,12 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import read_json
 from w2s_pref.models.standalone import FACTS, merge_adapter, write_standalone
-from w2s_pref.results.preferences import Results
+from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.read import load_results
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
+from w2s_pref.training.methods import ALGORITHMS
 
 
 def write_students(recipe: Recipe, study: Study, builder: Builder, results: Results, folder: Path) -> None:
@@ -43,6 +44,25 @@ def write_students(recipe: Recipe, study: Study, builder: Builder, results: Resu
                 (place / "README.md").write_text(model_card(results, arm, conflict, seed, adapter), encoding="utf-8")
 
 
+def check_weights(results: Results, arm: Arm, seed: int) -> None:
+    """Refuse a student that was never trained: a model of the recipe as it is, guided by a weak policy.
+
+    Raises:
+        W2SError: it is one; where both models are.
+    """
+    found = ALGORITHMS.get(results.algorithm(arm.method))
+    if found is None or found.family != "decoding":
+        return
+    *before, strong = arm.chain
+    guide = f"ceiling/{before[0]}" if len(before) == 1 else f"{arm.name}/hop{len(before) - 1}"
+    key, model = results.provenance.stages.get(f"{guide} · seed {seed}", ""), strong.partition("@")[0]
+    raise W2SError(
+        f"{arm.name} has no weights of its own: nothing is trained, {before[-1]} guides {model} while it writes. Load "
+        f"models.{model}.path of the recipe ({results.models[model].path}) and its guide, folder policy/{key} of the "
+        "run's store; what it said stands in answers.parquet"
+    )
+
+
 def export(run: Path, student: str, folder: Path) -> None:
     """Copy a student into a new folder that needs nothing else: no links, and an adapter merged into its base.
 
@@ -52,6 +72,7 @@ def export(run: Path, student: str, folder: Path) -> None:
     students = run / "students"
     names = sorted(path.name for path in students.iterdir()) if students.is_dir() else []
     if student not in names:
+        _check_trained(run, student)
         raise W2SError(f"{run}: no student {student!r}; there are: {', '.join(names) or 'none (give a run folder)'}")
     if folder.exists():
         raise W2SError(f"{folder}: there already; give a folder that is to be made")
@@ -65,6 +86,16 @@ def export(run: Path, student: str, folder: Path) -> None:
         raise W2SError(f"{folder}: cannot be written ({error.strerror}); give another place") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _check_trained(run: Path, student: str) -> None:
+    if not (run / "results.json").is_file():
+        return
+    results = load_results(run)
+    for arm in results.arms:
+        for seed in results.seeds:
+            if student in {safe_name(f"{arm.name}-{one.conflict}-seed{seed}") for one in arm.settings}:
+                check_weights(results, arm, seed)
 
 
 def upload(folder: Path, name: str, private: bool) -> str:
