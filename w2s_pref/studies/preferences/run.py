@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from w2s_pref.core.errors import Unreachable
-from w2s_pref.core.registry import short_name
+from w2s_pref.core.references import short_name
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.models.info import facts
