@@ -10,7 +10,7 @@ from conftest import ROOT
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.organisms import planned
-from w2s_pref.organisms.planned import planned_power
+from w2s_pref.organisms.planned import Planned, planned_power, power_table
 
 
 def test_more_items_and_seeds_see_more(monkeypatch):
@@ -47,6 +47,11 @@ def test_the_command_prints_a_curve_and_beside_it_the_cost(tmp_path, monkeypatch
     assert found["curve"][0] == {"rho": 0.0, "power": 0.0}
     assert "Cost on one process" in done.output
     assert found["totals"]["trained_tokens"] > 0
+
+
+def test_what_is_never_found_is_said_in_a_sentence():
+    none = Planned(1000, 1000, 2, 0.1, None, [], None, 3)
+    assert "not even a probability of 1 is found in 80 % of studies (all three gates)." in power_table(none)[0]
 
 
 def test_a_study_of_another_kind_has_no_such_power(tmp_path, monkeypatch):

@@ -101,6 +101,14 @@ def test_the_terminal_says_the_verdict_and_the_medians(body: LabBody) -> None:
     assert re.search(r"\{-?\d+\.\d+, -?\d+\.\d+\}", text)
 
 
+def test_the_terminal_says_once_what_a_study_repeats_of_the_grid(body: LabBody) -> None:
+    again = body.medians[0].model_copy(update={"study": "bootstrapping"})
+    consoles = [Console(width=160, record=True) for _ in range(2)]
+    show(body, consoles[0])
+    show(body.model_copy(update={"medians": [*body.medians, again]}), consoles[1])
+    assert consoles[0].export_text() == consoles[1].export_text()
+
+
 def test_the_terminal_cuts_nothing_at_80_columns(body: LabBody) -> None:
     console = Console(width=80)
     with console.capture() as capture:

@@ -92,15 +92,12 @@ def planned_power(items: int, groups: int, seeds: int, flips: float = 0.1, seed:
 
 def power_table(planned: Planned) -> tuple[str, Table]:
     """What the curve says, and the curve."""
-    seen = (
-        "not even a student that fails on all of it would be" if planned.rho_80 is None else f"{planned.rho_80:.2f} is"
-    )
+    seen = "not even a probability of 1 is" if planned.rho_80 is None else f"a probability of {planned.rho_80:.2f} is"
     gates = "all three gates" if planned.gates == 3 else "two gates: one seed has no siblings, so no placebo"
     lines = [
         f"{planned.items} test items of {planned.groups} prompts, {planned.seeds} seeds; assumed: {planned.flips:.0%} "
         "of the right answers flip under conflict.",
-        f"Extra failures where only the strong model knows the answer: a probability of {seen} found in 80 % of "
-        f"studies ({gates}).",
+        f"Extra failures where only the strong model knows the answer: {seen} found in 80 % of studies ({gates}).",
     ]
     if planned.difference_80 is not None:
         lines.append(f"A difference of {planned.difference_80:.3f} between two accuracies is found in 80 % of studies.")

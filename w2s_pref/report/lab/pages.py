@@ -17,7 +17,7 @@ from w2s_pref.report.lab import grid, studies
 from w2s_pref.report.lab.grid import over_tasks
 from w2s_pref.report.lab.studies import bar_table
 from w2s_pref.report.readings import of_lab
-from w2s_pref.results.lab import LabBody
+from w2s_pref.results.lab import LabBody, Median
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,17 @@ def write_pages(name: str, body: LabBody, folder: Path, own: Sequence[Section] =
     return written
 
 
+def _once(medians: list[Median]) -> list[Median]:
+    """Without what another study shows again: a chain's direct pair is the grid's, where both learn from the same."""
+    grid = [each for each in medians if each.study == "grid"]
+    return [each for each in medians if each.study == "grid" or each.model_copy(update={"study": "grid"}) not in grid]
+
+
 def show(body: LabBody, console: Console) -> None:
     """Print what a reader of the terminal needs, sentences first, then tables; the pages have every cell."""
     blocks: list[Block] = [Points(body.verdict), Prose([of_lab(body)])]
     if body.medians:
-        blocks.append(over_tasks(body.medians, "Over tasks"))
+        blocks.append(over_tasks(_once(body.medians), "Over tasks"))
     if body.bars:
         blocks.append(bar_table(body.bars, "Variants"))
     for part in parts([*blocks, Warnings(body.warnings)]):
