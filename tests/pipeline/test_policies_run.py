@@ -12,10 +12,12 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.interface.run import open_run
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import LogProbStage, PolicyStage
 from w2s_pref.studies.kind import all_stages
+from w2s_pref.studies.preferences.students import export
 from w2s_pref.studies.run import open_recipe, run
 
 SMALL = [

@@ -93,6 +93,9 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     assert (np.abs(weights - 0.5) > 1e-6).all()
 
     results = json.loads((folder / "results.json").read_text())
+    learned = {one["arm"]: one for one in results["supervisor_weights"]}
+    assert learned["still"]["weights"] == [0.5, 0.5]
+    assert (learned["raven"]["supervisors"], learned["raven"]["weights"]) == (["weak", "middle"], weights[0].tolist())
     thirds = results["supervisor_spread"]
     assert [one["third"] for one in thirds if one["arm"] == "pooled"] == ["agree", "between", "disagree"]
     assert thirds[0]["spread"] < thirds[1]["spread"] < thirds[2]["spread"]
@@ -123,6 +126,7 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
     assert costs["argued"]["written_tokens"] == 2 * 48 * 2 * 2  # of gt, too, which the judge is trained on
     assert costs["pooled"]["supervision_tokens"] > costs["direct"]["supervision_tokens"]
     assert "What each way of supervising costs" in report
+    assert "Weights over supervisors" in report
 
     # both judges read the same arguments, which stand before the pairs; one was trained with them
     argued, checked = (opened.study.labels[f"{name}/hop1", 0].scores for name in ("argued", "checked"))
@@ -200,6 +204,19 @@ POOL = "arms={a: [[weak, middle], strong]}"
             ["supervisors={s: {judge: weak, arguers: weak, turns: 3}}", "arms={a: [s, strong]}"],
             r"a transcript may have 384 tokens \(2 × 3 × max_new_tokens 64\), which leaves the judge no room",
         ),
+        (
+            ["supervisors={s: {judge: 'labels:judge.py:score', arguers: weak, max_new_tokens: 250}}",
+             "arms={a: [s, strong]}"],
+            "'weak' cannot write arguments of 250 tokens: its context of 256 holds question",
+        ),
+        (
+            ["models.again={path: small}", "arms={a: [[weak, again], strong]}"],
+            r"weak and again of mean\(weak, again\) are one supervisor under two names",
+        ),
+        (
+            ["supervisors={s: {judge: weak, protocol: naive}}", "arms={a: [[weak, s], strong]}"],
+            "weak and s of .* whose vote would count twice",
+        ),
         (["supervisors={s: {judge: weak, arguers: templated}}", "arms={a: [s, strong]}"], "facts of the testbed alone"),
         (["methods={m: {algorithm: reward, patience: 2}}", "students=[m]"], "methods.m.patience: .* give data.splits"),
         ([POOL, "students=[rloo]", "conflict.settings=[none]"], r"mean\(weak, middle\) cannot give: it labels pairs"),
@@ -216,6 +233,7 @@ POOL = "arms={a: [[weak, middle], strong]}"
 )  # fmt: skip
 def test_a_plan_refuses_what_does_not_go_together(study: Path, overrides: list[str], sentence: str) -> None:
     (study / "judge.csv").write_text("id,p\n1,0.5\n")
+    (study / "judge.py").write_text(JUDGE)
     with pytest.raises(W2SError, match=sentence):
         open_recipe(Path("tiny.yaml"), overrides, planning=True)
 

@@ -18,6 +18,7 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training import policy
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.policy import PolicyJob, policy_rows
+from w2s_pref.training.raven import SupervisorWeights
 
 
 def stock(folder: Path, work: PolicyJob, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
@@ -86,6 +87,26 @@ def test_the_split_of_a_batch_changes_nothing(tmp_path: Path, name: str) -> None
         other, others = train(tmp_path / str(number), job(OBJECTIVES[name], n=37, **adapter, **split))
         assert others == pytest.approx(losses, rel=EXACT, abs=EXACT)
         assert (whole - other).abs().max() <= EXACT
+
+
+@pytest.mark.usefixtures("float64")
+def test_a_policy_weighs_its_supervisors_as_reward_models_do(tmp_path: Path) -> None:
+    """Weights that stay equal are the mean of the labels; those that are learned stay on the simplex."""
+    said = np.random.default_rng(0).random((2, 37))
+    expected, losses = train(tmp_path / "mean", job(n=37, p=said.mean(axis=0).tolist()))
+    found = []
+    for number, rate in enumerate((0.0, 5.0)):
+        work = job(n=37, p=said.mean(axis=0).tolist())
+        work.columns |= {f"supervisor{at}": each.tolist() for at, each in enumerate(said)}
+        work.raven = SupervisorWeights(2, rate, easy=0.0)
+        found.append((*train(tmp_path / str(number), work), work.raven.epochs))
+    (still, same, equal), (learned, _, weights) = found
+    assert equal == [[0.5, 0.5]]
+    assert same == pytest.approx(losses, rel=EXACT, abs=EXACT)
+    assert (still - expected).abs().max() <= EXACT
+    assert sum(weights[0]) == pytest.approx(1)
+    assert weights[0] != equal[0]
+    assert (learned - expected).abs().max() > 1e-6
 
 
 def swapped(work: PolicyJob) -> PolicyJob:

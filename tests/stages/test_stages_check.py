@@ -14,7 +14,7 @@ from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.labels import Part
-from w2s_pref.stages.model_stage import StartStage, check_reload
+from w2s_pref.stages.model_stage import StartStage, check_language_model, check_reload
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rewards import TrainStage
@@ -29,6 +29,15 @@ QUANTIZED = replace(
     PLAIN, spec=ModelSpec(path="a/b", lora={"r": 4, "task_type": "SEQ_CLS"}, quantization={"load_in_4bit": True})
 )
 TOKENS = {"max_length": 8}
+
+
+@pytest.mark.parametrize("head", ["BertModel", "BertForSequenceClassification", "BertForMaskedLM"])
+def test_an_encoder_is_no_policy_whatever_head_its_checkpoint_has(head: str) -> None:
+    config: dict[str, Any] = {"model_type": "bert", "architectures": [head]}
+    with pytest.raises(W2SError, match="does not write from left to right"):
+        check_language_model(replace(PLAIN, config=config))
+    check_language_model(replace(PLAIN, config={**config, "is_decoder": True}))
+    check_language_model(replace(PLAIN, config={"model_type": "gpt2", "architectures": ["GPT2Model"]}))
 
 
 def rows(n: int) -> Rows:

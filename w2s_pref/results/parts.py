@@ -78,6 +78,16 @@ class SupervisorSpread(Model):
     students: list[SpreadStudent]
 
 
+class LearnedWeights(Model):
+    """How much a student believed each of its supervisors at the end of its last epoch; ``weights`` add up to 1."""
+
+    arm: str
+    conflict: str
+    seed: int
+    supervisors: list[str]
+    weights: list[float]
+
+
 class PartStudent(Model):
     """One student on a part of the test pairs, beside its weak model and its ceiling there."""
 

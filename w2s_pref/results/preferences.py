@@ -8,7 +8,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from w2s_pref.results.deception import Churn, Deception, Gates, RegionMap, Suspicious, VerdictCode
 from w2s_pref.results.estimates import Estimate, Model, Performance
-from w2s_pref.results.parts import LengthMatched, SupervisorSpread, TestPart
+from w2s_pref.results.parts import LearnedWeights, LengthMatched, SupervisorSpread, TestPart
 from w2s_pref.results.risk import Predictors, Risk
 from w2s_pref.results.speech import Speech
 from w2s_pref.results.trainings import ArmCost, Curve, ModelInfo, MonitorCurve, Provenance, SplitInfo
@@ -238,7 +238,7 @@ class Body(Model):
     def _without_empty_lists(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """Results without metrics, several supervisors or judges, and those of which all is there, are as before."""
         found: dict[str, Any] = write(self)
-        new = {"metrics", "supervisor_spread", "parts", "argument_effects", "costs", "summarised"}
+        new = {"metrics", "supervisor_spread", "parts", "argument_effects", "costs", "supervisor_weights", "summarised"}
         return {name: value for name, value in found.items() if value or name not in new}
 
 
@@ -255,6 +255,9 @@ class Results(Body):
     monitors: list[MonitorCurve] = Field(default_factory=list)
     costs: list[ArmCost] = Field(
         default_factory=list, description="only there where a recipe names methods, supervisors or several in one place"
+    )
+    supervisor_weights: list[LearnedWeights] = Field(
+        default_factory=list, description="only there where a method learns them (raven)"
     )
     summarised: list[str] = Field(default_factory=list, description="only there in studies of very many arms")
     recipe: dict[str, Any]

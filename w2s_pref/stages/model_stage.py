@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 
 #: How architectures are called that read a text in both directions.
 NOT_CAUSAL = ("ForMaskedLM", "ForPreTraining")
+#: Families that do so unless their configuration says ``is_decoder``, whatever head a checkpoint has.
+ENCODERS = frozenset(
+    {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet", "roberta"}
+    | {"xlm-roberta"}
+)
 
 
 class _Training(Protocol):
@@ -44,7 +49,8 @@ def check_language_model(model: ModelFacts) -> None:
     """
     config = model.config
     names = [name for name in config.get("architectures") or [] if name.endswith(NOT_CAUSAL)]
-    if config.get("is_decoder") or not (names or config.get("is_encoder_decoder")):
+    encodes = names or config.get("is_encoder_decoder") or config.get("model_type") in ENCODERS
+    if config.get("is_decoder") or not encodes:
         return
     kind = names[0] if names else config.get("model_type")
     raise W2SError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Column, Guide, Section, Table, Value
-from w2s_pref.results.parts import SpreadStudent, SupervisorSpread
+from w2s_pref.results.parts import LearnedWeights, SpreadStudent, SupervisorSpread
 from w2s_pref.results.preferences import Results
 
 ThirdRow = tuple[SupervisorSpread, SpreadStudent]
@@ -27,6 +27,16 @@ GUIDE: Final = Guide(
     "A tax rate that is the same in all three: then the tax is not where supervisors disagree. Look at the labels "
     "first: supervisors that know nothing agree on one half, so a small spread may be agreement in ignorance.",
 )
+WEIGHTS: Final[tuple[Column[LearnedWeights], ...]] = (
+    Column("Conflict", lambda one: one.conflict, words=True),
+    Column("Seed", lambda one: str(one.seed)),
+    Column("Weights", lambda one: _weighed(one), words=True),
+)
+WEIGHTS_GUIDE: Final = Guide(
+    "How much a student believes each of its supervisors at the end of its last epoch. The gradient pays a supervisor "
+    "for agreeing with the student, right or wrong.",
+    "Weights far from equal, and the same order under every seed; else what was learned is noise.",
+)
 
 
 def section(results: Results) -> Section | None:
@@ -39,7 +49,14 @@ def section(results: Results) -> Section | None:
     groups = [(f"{arm}: {supervisors}", rows) for (arm, supervisors), rows in arms.items()]
     title = "Where supervisors disagree"
     table = Table("By thirds of the pairs, from least to most disagreement.", COLUMNS, groups, GUIDE, title=title)
-    return Section("disagreement", title, [table], "Disagreement")
+    learned = {one.arm: [other for other in results.supervisor_weights if other.arm == one.arm]
+               for one in results.supervisor_weights}  # fmt: skip
+    weights = Table("Weights over supervisors.", WEIGHTS, [*learned.items()], WEIGHTS_GUIDE, title="Learned weights")
+    return Section("disagreement", title, [table, *([weights] if learned else [])], "Disagreement")
+
+
+def _weighed(one: LearnedWeights) -> str:
+    return ", ".join(f"{name} {weight:.3f}" for name, weight in zip(one.supervisors, one.weights, strict=True))
 
 
 def _taxed(row: ThirdRow, name: str) -> Value:

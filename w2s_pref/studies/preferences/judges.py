@@ -144,7 +144,15 @@ class Judge:
         target = study.recipe.data.target
         if config.arguers == TEMPLATED and not (isinstance(target, Source) and target.source == "testbed"):
             raise W2SError(f"{where}.arguers: templated arguers know the facts of the testbed alone; name a model")
-        if config.protocol == "naive" or config.arguers == TEMPLATED or is_given(config.judge):
+        if config.protocol == "naive" or config.arguers == TEMPLATED:
+            return
+        room = _context(study, str(config.arguers))
+        if room is not None and config.max_new_tokens + LEAST_TOKENS > room:
+            raise W2SError(
+                f"{where}: {config.arguers!r} cannot write arguments of {config.max_new_tokens} tokens: its context of "
+                f"{room} holds question and answers, too; lower max_new_tokens, or name another model as arguers"
+            )
+        if is_given(config.judge):
             return
         place = node(config.judge)
         limits = {f"the context of {place.model!r}": _context(study, place.model)}

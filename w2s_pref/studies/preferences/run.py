@@ -14,6 +14,7 @@ from w2s_pref.core.references import short_name
 from w2s_pref.data.config import DataConfig, Prepared, prepare
 from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.models.info import facts
+from w2s_pref.results.parts import LearnedWeights
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.summarised import summarised
 from w2s_pref.results.trainings import ArmCost, Curve, MonitorAlarm, MonitorCurve, SplitInfo
@@ -107,6 +108,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
         curves=_curves(opened, builder),
         monitors=_monitors(opened, builder),
         costs=_costs(opened, builder),
+        supervisor_weights=_weights(opened, builder),
         recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
         provenance=provenance(opened, builder, command, trained | {"analysis": analysis.key}),
     )
@@ -164,6 +166,20 @@ def _curves(opened: Preferences, builder: Builder) -> list[Curve]:
         steps, values = [int(e["step"]) for e in points], [float(e[what]) for e in points]
         curves.append(Curve(name=name, seed=seed, step=steps, loss=values, quantity=what))
     return curves
+
+
+def _weights(opened: Preferences, builder: Builder) -> list[LearnedWeights]:
+    """Weights over supervisors of every student that learned them."""
+    found = []
+    for (name, seed), stage in opened.study.trained.items():
+        arm, _, conflict = name.rpartition("/")
+        if arm not in opened.study.chains or not isinstance(stage, TrainStage | PairPolicyStage) or stage.raven is None:
+            continue
+        supervisors = [str(each) for each in opened.study.chains[arm][-2].members]
+        last = builder.meta(stage)["supervisor_weights"][-1]
+        about = {"arm": arm, "conflict": conflict, "seed": seed, "supervisors": supervisors}
+        found.append(LearnedWeights(**about, weights=last))
+    return found
 
 
 def _costs(opened: Preferences, builder: Builder) -> list[ArmCost]:

@@ -155,6 +155,7 @@ class Study:
             held = tuple(self.scored(each, self.rows["calibration"], seed) for each in members)
         title = f"{name} on {rows.name} · seed {seed}"
         scores = tuple(self.scored(each, rows, seed) for each in members)
+        _check_different(place, scores)
         code = COMBINATIONS.code(place.combine, self.base)
         return PooledScores(title, rows, scores, place.combine, code, held, place.calibrate)
 
@@ -280,6 +281,22 @@ class Study:
             "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor,
             dict(self.arguments),
         )  # fmt: skip
+
+
+def _check_different(place: Node, scores: tuple[Scored, ...]) -> None:
+    """Refuse one supervisor under two names: it would be heard twice.
+
+    Raises:
+        W2SError: two of them are the same model, trained alike.
+    """
+    first: dict[str, Node] = {}
+    for each, score in zip(place.members, scores, strict=True):
+        other = first.setdefault(score.key, each)
+        if other is not each:
+            raise W2SError(
+                f"arms: {other} and {each} of {place} are one supervisor under two names (same files, training and "
+                "seed), whose vote would count twice; leave one out, or train it otherwise"
+            )
 
 
 def _groups(ends: Iterable[list[str]]) -> list[int]:
