@@ -53,6 +53,7 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("paired", paired.section),
     ("length", length.section),
     ("hops", supervision.hops),
+    ("rounds", supervision.rounds),
     ("arguments", argument_effects.section),
     ("disagreement", disagreement.section),
     ("agreement", supervision.agreement),
