@@ -14,8 +14,9 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.interface.run import open_run
 from w2s_pref.models.policies import load_saved_policy
+from w2s_pref.planning.cost.estimate import Estimator
 from w2s_pref.stages.model_stage import StartStage
-from w2s_pref.stages.policies import LogProbStage, PolicyStage
+from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyStage
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.preferences.students import export
 from w2s_pref.studies.run import open_recipe, run
@@ -276,3 +277,39 @@ def test_a_policy_and_its_reward_model_may_have_different_tokenizers(study: Path
     make_tokenizer(pad_id=103).save_pretrained(study / "small")
     results, _, _ = go(study / "tiny.yaml", "students=[ppo]", f"methods={{{PPO}}}")
     assert results["arms"][0]["method"] == "ppo"
+
+
+MUTUAL = "arms={dpo: [weak@dpo, strong@dpo], macpo: [weak@dpo, strong@macpo]}"
+
+
+def test_rounds_of_macpo_are_models_of_the_study_and_built_once(study: Path) -> None:
+    methods = "methods={macpo: {rounds: 2, candidates: 2, keep: 0.8, sft: {num_train_epochs: 1}}}"
+    results, folder, _ = go(study / "tiny.yaml", MUTUAL, methods)
+    plain, arm = results["arms"]
+    assert "rounds" not in plain
+    names = ["macpo/none round 0", "macpo/none round 1", "macpo/none"]
+    assert [(each["model"], each["number"]) for each in arm["rounds"]] == [(name, n) for n, name in enumerate(names)]
+    scores = pd.read_parquet(folder / "scores.parquet").query("objective == 'target'").set_index("model")["delta"]
+    for each in arm["rounds"]:
+        own = scores.loc[each["model"]]
+        assert each["accuracy"]["estimate"] == pytest.approx(((own > 0) + 0.5 * (own == 0)).mean())
+    last, first = arm["rounds"][-1], arm["rounds"][0]
+    assert last["accuracy"] == arm["settings"][0]["performance"]["accuracy"]
+    assert first["gain"] is None
+    assert last["gain"]["estimate"] == pytest.approx(last["accuracy"]["estimate"] - first["accuracy"]["estimate"])
+    speech = {one["model"]: one for one in results["speech"]}
+    assert {speech[name]["reference"] for name in names} == {"reference/macpo"}
+    assert "Round by round" in (folder / "report.html").read_text()
+    again = open_recipe(study / "tiny.yaml", [*SMALL, MUTUAL, methods])
+    assert all(again.store.has(stage.kind, stage.key) for stage in all_stages(again.study))
+    student = again.study.trained["macpo/none", 0]
+    assert isinstance(student, PairPolicyStage)
+    labels = student.parts[0].labels
+    table = pd.read_parquet(again.store.get("labels", labels.key).folder / "table.parquet")
+    prompts = len(labels.candidates.prompts)
+    assert len(table) == len(student.parts[0].rows) == prompts
+    assert table["keep"].sum() <= 0.8 * prompts
+    assert table.loc[table["keep"], "perplexity"].max() <= table.loc[~table["keep"], "perplexity"].max()
+    costs = {cost.name.removesuffix(" · seed 0"): cost.work for cost in Estimator(again).costs()}
+    assert costs["macpo/none"].pairs == prompts
+    assert costs["macpo/none round 0"].trained > 0

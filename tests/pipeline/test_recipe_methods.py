@@ -109,6 +109,19 @@ def test_constants_follow_the_algorithm() -> None:
         ("methods={sepo: {beta: 2.0}}", "methods.sepo.beta: sepo does not read it"),
         ("methods={wspo: {share: 0.2}}", "methods.wspo.share: wspo does not read it"),
         ("methods={sepo: {share: 1.2}}", "less than or equal to 1"),
+        ("methods={macpo: {rounds: 0}}", "methods.macpo.rounds: Input should be greater than or equal to 1"),
+        ("methods={macpo: {sft_weight: -0.1}}", "greater than or equal to 0"),
+        ("methods={macpo: {keep: 0.0}}", "greater than 0"),
+        ("methods={macpo: {candidates: 0}}", "greater than or equal to 1"),
+        ("methods={macpo: {negative: {epochs: 1}}}", "methods.macpo.negative: unknown key 'epochs'"),
+        ("methods={macpo: {labels: hard}}", "does not read it"),
+        ("methods={dpo: {rounds: 2}}", "methods.dpo.rounds: dpo does not read it"),
+        ("arms={a: [weak, strong@macpo]}", "learns from what a policy writes, and weak is a reward model"),
+        ("arms={a: ['labels:l.csv', strong@macpo]}", "labels:l.csv is given labels; write one policy"),
+        ("arms={a: [[weak@dpo, middle@dpo], strong@macpo]}", "is several supervisors; write one policy"),
+        ("arms={a: [weak@ppo, strong@macpo]}", "weak@ppo is trained from rewards, so that no pairs say"),
+        ("arms={a: [weak@macpo, strong]}", "weak@macpo stands first, but it learns from a weaker policy"),
+        ("arms={a: [weak@dpo, strong@macpo]}", "explicit, implicit would act on the labelled pairs of strong@macpo"),
         ("models.strong.freeze_backbone=true students=[dpo]", "no new head"),
     ],
 )
@@ -120,3 +133,6 @@ def test_what_is_refused_and_how_to_mend_it(tmp_path: Path, override: str, says:
 
 def test_match_compute_is_refused_for_methods_of_unknown_cost(tmp_path: Path) -> None:
     assert "not known beforehand" in problem(tmp_path, "students=[ppo]", "bootstrap.match_compute=true")
+    mutual = ("arms={a: [weak@dpo, strong@macpo]}", "conflict.settings=[none]")
+    assert "the cost of macpo is not known beforehand" in problem(tmp_path, *mutual, "bootstrap.match_compute=true")
+    assert "labels.two_stage: macpo does not learn from labels" in problem(tmp_path, *mutual, "labels.two_stage=true")

@@ -54,6 +54,18 @@ def test_margins_by_hand(name: str, expected: list[float]) -> None:
     assert needs_reference(name) == (name in {"dpo", "ipo"})
 
 
+def test_the_sft_term_by_hand() -> None:
+    """β ½: margins 2 and -1. It is the mean loss of the preferred answer: 2 for a of the first pair, ½ for b."""
+    found = losses(PairObjective("dpo", beta=0.5, sft_weight=0.2), [1.0, 0.0])
+    assert found == pytest.approx([softplus(-2) + 0.2 * 6 / 3, softplus(-1) + 0.2 * 2 / 4])
+    assert not PairObjective("dpo", sft_weight=0.2).preferred_only
+
+
+def test_no_sft_weight_is_dpo_to_the_bit() -> None:
+    plain, none = PairObjective("dpo", beta=0.3), PairObjective("dpo", beta=0.3, sft_weight=0.0)
+    assert losses(none, [0.3, 1.0]) == losses(plain, [0.3, 1.0])
+
+
 def test_simpo_by_hand() -> None:
     """β 2, γ 1: margins 4 and -1. Nothing but the margin counts: no likelihood term, whatever p."""
     simpo = PairObjective("simpo", beta=2.0, gamma=1.0)

@@ -14,9 +14,9 @@ from w2s_pref.report.html import render
 from w2s_pref.report.mismatch import incomparable
 from w2s_pref.report.sections.methods import side_by_side
 from w2s_pref.report.terminal import show
-from w2s_pref.results.preferences import Results
+from w2s_pref.results.preferences import Results, Round
 
-from .fixture import HOSTILE, build
+from .fixture import HOSTILE, Maker, build
 from .policies import METHODS, with_policies
 from .test_report_html import ORDER, Page
 
@@ -199,3 +199,19 @@ def test_results_round_trip_and_old_ones_load(results: Results) -> None:
     for arm in old["arms"]:
         del arm["method"], arm["supervision"]
     assert render(Results.model_validate(old)) == render(build())
+
+
+def test_every_round_stands_with_what_it_writes(results: Results) -> None:
+    """A round that nobody let speak has its accuracy alone; the last one is the student, whose speech is known."""
+    make, changed = Maker(2), results.model_copy(deep=True)
+    arm, said = next((a, one) for one in changed.speech for a in changed.arms if a.name == one.arm)
+    first = Round(model="round 0", number=0, accuracy=make.estimate(0.613))
+    arm.rounds = [first, Round(model=said.model, number=1, accuracy=make.estimate(0.654), gain=make.estimate(0.041))]
+    shown = printed(changed, 120)
+    assert "Rounds" in shown
+    assert re.search(r"0\s+0\.613 ", shown)
+    assert re.search(rf"1\s+0\.654 .*0\.041 .*{said.win_rate['oracle_target'].estimate:.3f} ", shown)
+    assert "Rounds" not in printed(results, 120)
+    assert "Round by round" in render(changed)
+    assert Results.model_validate_json(changed.model_dump_json()) == changed
+    assert "rounds" not in results.model_dump()["arms"][0]

@@ -32,6 +32,14 @@ class Stage:
     on_main: ClassVar[bool] = False
     name: str
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Stages share inputs: written out with all their fields, a deep graph would take for ever."""
+        super().__init_subclass__(**options)
+        cls.__repr__ = Stage.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r})"
+
     @property
     def inputs(self) -> dict[str, Stage]:
         """Stages this one reads."""

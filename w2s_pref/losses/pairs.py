@@ -33,6 +33,7 @@ class PairObjective:
             SFT takes the answer that the target prefers.
         options: keyword arguments of a user's own margin function.
         share: of an answer's tokens that SePO selects.
+        sft_weight: of SFT's loss of the preferred answer, which is added to a method's own (MACPO).
         term: a user's conflict, which ``alpha`` adds in the place of ``conflict``.
     """
 
@@ -44,6 +45,7 @@ class PairObjective:
     student: LossSpec = field(default_factory=LossSpec)
     options: dict[str, Any] = field(default_factory=dict)
     share: float = 0.3
+    sft_weight: float = 0.0
     term: Checked | None = None
 
     @property
@@ -94,6 +96,12 @@ class PairLoss:
 
     def own(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
         """The method's loss against a target in [0, 1], (B,)."""
+        if self.objective.sft_weight == 0:
+            return self._plain(batch, margin, target)
+        sft = torch.where(prefers_a(target), *_answers(batch))
+        return self._plain(batch, margin, target) + self.objective.sft_weight * sft
+
+    def _plain(self, batch: PairBatch, margin: Tensor, target: Tensor) -> Tensor:
         if self.kind == "squared":
             return objectives.squared(margin, target, self.objective.beta)
         if self.kind == "bce":

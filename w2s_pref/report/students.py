@@ -34,6 +34,7 @@ METHOD_WORDS: Final[dict[str, str]] = {
     "simpo": "SimPO",
     "wspo": "WSPO",
     "sepo": "SePO",
+    "macpo": "MACPO",
     "ipo": "IPO",
     "ppo": "PPO",
     "rloo": "RLOO",

@@ -16,7 +16,7 @@ from w2s_pref.results.preferences import Results
 #: What the terminal shows unless told otherwise, in its order; the page has every section.
 SHOWN: Final = (
     "verdict", "comparison", "own-metrics", "parts", "deception", "controls", "methods", "costs", "speech", "risk",
-    "monitor", "hops", "arguments", "disagreement", "paired", "length", "ladder", "warnings",
+    "monitor", "hops", "rounds", "arguments", "disagreement", "paired", "length", "ladder", "warnings",
 )  # fmt: skip
 
 

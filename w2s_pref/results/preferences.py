@@ -59,6 +59,19 @@ class Hop(Model):
     accuracy: Estimate | None = None
 
 
+class Round(Model):
+    """The strong policy after one round of learning from a weaker one and teaching it (round 0: before the first).
+
+    ``model`` is its name in the score table, under which ``speech`` says what it writes; ``gain`` its accuracy minus
+    that of round 0, paired.
+    """
+
+    model: str
+    number: int
+    accuracy: Estimate
+    gain: Estimate | None = None
+
+
 class Arm(Model):
     """One way of supervising: a chain of nodes (``model`` or ``model@method``), weakest first.
 
@@ -73,11 +86,18 @@ class Arm(Model):
     churn: Churn | None = None
     method: str = "reward"
     supervision: str = ""
+    rounds: list[Round] = Field(default_factory=list, description="only there where the student learns in rounds")
 
     @model_validator(mode="after")
     def _named(self) -> Arm:
         self.supervision = self.supervision or self.name
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_rounds(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """An arm whose student learns at once is written as before."""
+        found: dict[str, Any] = write(self)
+        return {name: value for name, value in found.items() if value or name != "rounds"}
 
 
 class Comparison(Model):

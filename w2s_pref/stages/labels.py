@@ -131,18 +131,21 @@ class Part:
     """Training pairs and where their labels come from.
 
     ``labels`` is "truth", "random", or a stage with labels. ``paid`` gives the loss the true sign (explicit conflict).
+    ``reversed``: what the labels disprefer is preferred.
     """
 
     rows: Rows
     labels: Stage | str
     paid: bool = False
+    reversed: bool = False
 
     @property
     def payload(self) -> dict[str, Any]:
         """What decides the training, beside the label stage's key."""
         labels = self.labels if isinstance(self.labels, str) else "stage"
         seen = self.rows.truth if self.paid or labels == "truth" else None
-        return {"rows": self.rows.texts, "labels": labels, "truth": seen, "paid": self.paid}
+        turned = {"reversed": True} if self.reversed else {}
+        return {"rows": self.rows.texts, "labels": labels, "truth": seen, "paid": self.paid, **turned}
 
 
 def label_inputs(parts: tuple[Part, ...]) -> dict[str, Stage]:

@@ -156,7 +156,8 @@ def _read(
     tokens = tokenize(frame[frame["id"].isin(labels.index)], tokenizer, **stage.tokens, starts=starts)
     ids = list(tokens.ids)
     sign = np.sign(truth.loc[ids].to_numpy() * 2 - 1) if part.paid else np.zeros(len(ids))  # 0: neither is
-    table = pd.DataFrame({"p": labels.loc[ids, "p"].to_numpy(), "sign": sign.astype(float)})
+    p = labels.loc[ids, "p"].to_numpy()
+    table = pd.DataFrame({"p": 1 - p if part.reversed else p, "sign": sign.astype(float)})
     if stage.raven is not None:
         table = stage.raven.columns(builder, ids, table, weak=part is stage.parts[0] and part.labels != "truth")
     return tokens, table

@@ -135,8 +135,8 @@ class LogProbStage(ModelStage):
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """The policy, where it was trained."""
-        return {"policy": self.policy} if isinstance(self.policy, PolicyStage) else {}
+        """The policy, where it was trained, and what the pairs are made with."""
+        return {**({"policy": self.policy} if isinstance(self.policy, PolicyStage) else {}), **self.on.inputs}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -152,11 +152,11 @@ class LogProbStage(ModelStage):
         """
         from w2s_pref.models.scoring import logprob_pairs
 
-        world = builder.world
+        world, on = builder.world, self.on.read(builder)
         loaded = self.policy.recalled(builder)
-        with reading_states(builder, self.policy.model, *loaded, [self.on], self.tokens):
+        with reading_states(builder, self.policy.model, *loaded, [on], self.tokens):
             shard = (world.rank, world.size)
-            table = logprob_pairs(*loaded, self.on.frame, **self.tokens, shard=shard, each=self.each)
+            table = logprob_pairs(*loaded, on.frame, **self.tokens, shard=shard, each=self.each)
         table[LOGPS] = np.nanmax(np.stack(world.gather(table[LOGPS].to_numpy(dtype=float))), axis=0)
         if self.each:
             table = table.assign(**{name: _together(table[name], builder) for name in EACH})
@@ -217,7 +217,7 @@ class PairPolicyStage(PairTraining, PolicyStage):
         job, counts = self._job(builder, tokenizer)
         done = self.trained(builder, (model, tokenizer), job, folder, fit_policy)
         final = model if self.stop is None else None  # early stopping saves another model than the last one
-        difference = self.check_saved(builder, final, tokenizer, folder, self.parts[0].rows.frame)
+        difference = self.check_saved(builder, final, tokenizer, folder, self.parts[0].rows.read(builder).frame)
         return {**done, "counts": counts, "pairs": len(job.a_ids), "reload_difference": difference}
 
     def _job(self, builder: Builder, tokenizer: PreTrainedTokenizerBase) -> tuple[PolicyJob, dict[str, int]]:

@@ -43,6 +43,13 @@ DEFAULTS: dict[str, Any] = {
 #: What RLOO and GRPO get beside these: TRL's own 512 tokens would leave a prompt of the default length no room.
 ONLINE_DEFAULTS: dict[str, Any] = {"max_completion_length": 64}
 
+#: What MACPO's trainings get, as in the authors' scripts: positive agents, negative agents over that, and the rounds.
+MACPO_DEFAULTS: dict[str, dict[str, Any]] = {
+    "sft": {"num_train_epochs": 3, "learning_rate": 5.0e-5},
+    "negative": {"num_train_epochs": 1},
+    "training": {"num_train_epochs": 1, "learning_rate": 1.0e-5},
+}
+
 #: Arguments that change no weights: not part of a stage's key.
 NOT_IN_KEY = frozenset(
     {

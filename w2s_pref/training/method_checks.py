@@ -22,6 +22,7 @@ def method_problems(methods: dict[str, MethodConfig]) -> list[str]:
             problems.append(f"{where}: say which algorithm it is; {nearest(name, list(ALGORITHMS))}")
         problems += _arguments(found, f"{where}.training")
         problems += check(config.sft, f"{where}.sft", "dpo")
+        problems += check(config.negative, f"{where}.negative", "dpo")
         problems += _unread(found, where)
     return problems
 
@@ -57,8 +58,12 @@ def _unread(found: Method, where: str) -> list[str]:
     """Keys that this method would not read: a key without effect is an error, not a silence."""
     given = found.config.model_fields_set
     unread: set[str] = set()
-    if found.online or found.decoding:
+    if found.online or found.decoding or found.mutual:
         unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}
+    if found.mutual:
+        unread |= {"pre_stage"}
+    else:
+        unread |= {"rounds", "sft_weight", "candidates", "keep", "negative"}
     if not found.online:
         unread |= {"reward", "conflict_weight"}
     if found.decoding:

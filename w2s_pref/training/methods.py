@@ -41,14 +41,14 @@ reward = REWARDS.register
 class Algorithm(NamedTuple):
     """What is true of one algorithm: the defaults of a method that uses it."""
 
-    family: Literal["reward", "pairs", "tokens", "ppo", "trl", "decoding"]
+    family: Literal["reward", "pairs", "tokens", "rounds", "ppo", "trl", "decoding"]
     beta: float = 0.0
     gamma: float = 0.0
     score: ScoreForm = "implicit_reward"
     pre_stage: bool = True
 
 
-#: What trains the ceiling of a method that learns from a weak policy's tokens, or trains nothing.
+#: What trains the ceiling of a method that learns from a weak policy's tokens or answers, or trains nothing.
 ON_TRUTH = "dpo"
 
 #: β of PPO, RLOO and GRPO only scales their implicit reward; it is the coefficient of their KL penalty. SFT and SePO
@@ -62,6 +62,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "ipo": Algorithm("pairs", beta=0.1),
     "wspo": Algorithm("tokens", beta=0.1),
     "sepo": Algorithm("tokens", beta=1.0, score="mean_logprob"),
+    "macpo": Algorithm("rounds", beta=0.1),
     "ppo": Algorithm("ppo", beta=0.05),
     "rloo": Algorithm("trl", beta=0.05),
     "grpo": Algorithm("trl", beta=0.05),
@@ -86,16 +87,26 @@ class MethodConfig(Section):
     """One method of a recipe; what is left out follows the algorithm."""
 
     algorithm: str = Field(
-        "", description="reward, sft, dpo, simpo, ipo, wspo, sepo, ppo, rloo, grpo, search, eft, or a margin function"
+        "",
+        description="reward, sft, dpo, simpo, ipo, wspo, sepo, macpo, ppo, rloo, grpo, search, eft, or a margin",
     )
     beta: float | None = Field(
         None,
         gt=0.0,
-        description="scale of the margin (dpo 0.1, simpo 2, ipo 0.1) or log-ratio (wspo 0.1); KL coefficient (ppo, "
+        description="scale of the margin (dpo, ipo, macpo 0.1, simpo 2) or log-ratio (wspo 0.1); KL coefficient (ppo, "
         "rloo, grpo); weight of the weak policy (eft 1)",
     )
     gamma: float | None = Field(None, ge=0.0, description="target margin that the loss asks for (simpo 1, else 0)")
     share: float = Field(0.3, gt=0.0, le=1.0, description="sepo: share of an answer's tokens that it trains on")
+    rounds: int = Field(3, ge=1, description="macpo: rounds in which both policies learn from each other")
+    sft_weight: float = Field(0.2, ge=0.0, description="macpo: weight of SFT's loss of the positive answer")
+    candidates: int = Field(
+        3, ge=1, description="macpo: answers of the other policy, of which that of the lowest perplexity is learned"
+    )
+    keep: float = Field(1.0, gt=0.0, le=1.0, description="macpo: share of the pairs kept, by the lowest perplexity")
+    negative: dict[str, Any] = Field(
+        default_factory=dict, description="macpo: training arguments of the negative agents, over sft; default 1 epoch"
+    )
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of your own margin function")
     labels: Annotated[LabelConfig | None, BeforeValidator(_form)] = Field(
         None, description="form of the labels (soft, hard or your own), or keys of labels that are others here"
@@ -168,6 +179,11 @@ class Method:
         return self.family == "tokens"
 
     @property
+    def mutual(self) -> bool:
+        """True where a weaker policy and this one learn from each other's answers, in rounds."""
+        return self.family == "rounds"
+
+    @property
     def online(self) -> bool:
         """True where the policy learns from rewards of its own answers."""
         return self.family in {"ppo", "trl"}
@@ -180,7 +196,7 @@ class Method:
     @property
     def on_truth(self) -> str:
         """The method that trains a node on ground truth, its ceiling: DPO where ground truth does not train it."""
-        return ON_TRUTH if self.decoding or self.by_token else self.name
+        return ON_TRUTH if self.decoding or self.by_token or self.mutual else self.name
 
 
 def method(name: str, methods: dict[str, MethodConfig]) -> Method:

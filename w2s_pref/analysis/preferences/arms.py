@@ -207,6 +207,16 @@ def _hop(
     )
 
 
+def rounds(context: Context, arm: ArmDesign) -> list[results.Round]:
+    """One entry for each round, the first of which starts from round 0."""
+    found, first = [], ""
+    for model, place in arm.rounds.items():
+        first = first if place else model
+        gain = estimate(context.accuracy(model) - context.accuracy(first)) if place else None
+        found.append(results.Round(model=model, number=place, accuracy=estimate(context.accuracy(model)), gain=gain))
+    return found
+
+
 def label_arrays(rows: pd.DataFrame) -> tuple[Ints, Floats, Floats, Floats, Floats | None]:
     """Group codes (N,) and, each (K, N): which labels exist, p_true, keep (0 where there is none) and ``sure``."""
     ids, groups = items_of(rows)

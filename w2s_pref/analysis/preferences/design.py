@@ -29,6 +29,7 @@ class ArmDesign:
         method: what trains the final student; "reward" for a reward model.
         supervision: the name without the method; arms that share it differ by method alone. Default: the name.
         ends: what the weak and the strong end are called where arms are compared. Default: the chain's own.
+        rounds: score-table name -> number of the round, of every model of a student that learns in rounds.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ArmDesign:
     method: str = "reward"
     supervision: str = ""
     ends: tuple[str, str] = ("", "")
+    rounds: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """The defaults of ``supervision`` and ``ends``."""

@@ -20,7 +20,7 @@ from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.preferences import cases, compare, sentences
 from w2s_pref.analysis.preferences.argument_effects import READ, argument_effects
-from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance
+from w2s_pref.analysis.preferences.arms import Student, arm_churn, hops, measure_student, model_performance, rounds
 from w2s_pref.analysis.preferences.controls import controls
 from w2s_pref.analysis.preferences.design import ArmDesign, Context, Design
 from w2s_pref.analysis.preferences.disagreement import by_disagreement
@@ -122,6 +122,7 @@ def _arm(
         churn=arm_churn(context, arm),
         method=arm.method,
         supervision=arm.supervision,
+        rounds=rounds(context, arm),
     )
 
 
@@ -176,6 +177,7 @@ def _models(scores: pd.DataFrame, design: Design) -> list[str]:
     for arm in design.arms:
         names += [f"{arm.name}/hop{k}" for k in range(1, len(arm.chain) - 1)]
         names += [f"{arm.name}/{conflict}" for conflict in design.conflicts]
+        names += arm.rounds
     there = set(scores["model"].unique())
     if design.placebo is not None:
         names.append(design.placebo)

@@ -55,6 +55,7 @@ SECTIONS: Final[tuple[tuple[str, SectionBuilder], ...]] = (
     ("paired", paired.section),
     ("length", length.section),
     ("hops", supervision.hops),
+    ("rounds", supervision.rounds),
     ("arguments", argument_effects.section),
     ("disagreement", disagreement.section),
     ("agreement", supervision.agreement),

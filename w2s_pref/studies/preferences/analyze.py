@@ -144,6 +144,7 @@ def study_design(design: dict[str, Any]) -> Design:
             design["methods"][name],
             design["supervision"][name],
             tuple(design.get("ends", {}).get(name, ("", ""))),
+            design.get("rounds", {}).get(name, {}),
         )
         for name, chain in design["arms"].items()
     )

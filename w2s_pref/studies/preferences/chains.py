@@ -106,16 +106,18 @@ def check_supervision(recipe: Chained, chain: list[Node]) -> None:
     """Raise ValueError for a chain whose places cannot be trained as asked, or not by what stands before them."""
     for place in (each for found in chain for each in found.each if each.model in recipe.models):
         _check_training(recipe, chain, place)
-    if first := [str(each) for each in chain[0].each if recipe.method(each).by_token]:
+    if first := [str(each) for each in chain[0].each if recipe.method(each).by_token or recipe.method(each).mutual]:
         raise ValueError(
             f"arms: {first[0]} stands first, but it learns from a weaker policy, not from ground truth; give it "
             f"another method, such as {ON_TRUTH}"
         )
     for before, place in pairwise(chain):
         _check_supervisor(recipe, before, place)
-        _check_token_rewards(recipe, before, place)
+        _check_policy_before(recipe, before, place)
         _check_labels(recipe, before, place)
         _check_weights(recipe, before, place)
+    if recipe.method(chain[-1]).mutual:
+        _check_no_conflict(recipe, chain[-1], "the labelled pairs of")
 
 
 def _check_training(recipe: Chained, chain: list[Node], place: Node) -> None:
@@ -127,7 +129,7 @@ def _check_training(recipe: Chained, chain: list[Node], place: Node) -> None:
         raise ValueError(
             f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
         )
-    if (found.online or found.decoding) and recipe.bootstrap.match_compute:
+    if (found.online or found.decoding or found.mutual) and recipe.bootstrap.match_compute:
         raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
     if found.decoding:
         _check_decoding(recipe, chain, place)
@@ -152,7 +154,7 @@ def _check_supervisor(recipe: Chained, before: Node, place: Node) -> None:
 def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
     """Ways of making labels fit what learns from them; several models in one place learn the same ones."""
     found, config = recipe.method(place.each[0]), recipe.label_config(place)
-    if (found.online or found.decoding) and config.two_stage:
+    if (found.online or found.decoding or found.mutual) and config.two_stage:
         raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
     if config.refine is not None:
         refuse_unknown(config.refine.by, recipe.models, "labels.refine.by", "model")
@@ -166,14 +168,19 @@ def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
         )
 
 
-def _check_token_rewards(recipe: Chained, before: Node, place: Node) -> None:
-    """Methods that learn from token rewards need one policy that gives them."""
-    for each in (each for each in place.each if recipe.method(each).by_token):
-        given = is_given(before.model)
-        if before.members or given or not recipe.method(before).policy:
+def _check_policy_before(recipe: Chained, before: Node, place: Node) -> None:
+    """Methods that learn from token rewards, or from answers, need one policy that gives them."""
+    for each in place.each:
+        found = recipe.method(each)
+        if not (found.by_token or found.mutual):
+            continue
+        given, online = is_given(before.model), found.mutual and recipe.method(before).online
+        if before.members or given or online or not recipe.method(before).policy:
             what = "several supervisors" if before.members else "given labels" if given else "a reward model"
+            what = "trained from rewards, so that no pairs say what its negative agent learns" if online else what
+            says = "writes" if found.mutual else "says of every token over its reference"
             raise ValueError(
-                f"arms: {each} learns from what a policy says of every token over its reference, and {before} is "
+                f"arms: {each} learns from what a policy {says}, and {before} is "
                 f"{what}; write one policy in its place, such as weak@{ON_TRUTH}"
             )
 
@@ -187,9 +194,13 @@ def _check_decoding(recipe: Chained, chain: list[Node], place: Node) -> None:
             f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
             f"{'several' if chain[-2].members else 'none'}; write {chain[-2].each[0].model}@{ON_TRUTH} there"
         )
+    _check_no_conflict(recipe, place, "the training of")
+
+
+def _check_no_conflict(recipe: Chained, place: Node, what: str) -> None:
     if others := [name for name in recipe.conflict.settings if name not in {"none", "base"}]:
         raise ValueError(
-            f"conflict.settings: {', '.join(others)} would act on the training of {place}, which has none; write "
+            f"conflict.settings: {', '.join(others)} would act on {what} {place}, which has none; write "
             "conflict: {settings: [none]}, and study conflicts in a recipe without it"
         )
 

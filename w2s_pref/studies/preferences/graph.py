@@ -22,6 +22,7 @@ from w2s_pref.studies.preferences.check import check_oracle, check_room
 from w2s_pref.studies.preferences.judges import add_judge
 from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.preferences.rounds import ROUND
 from w2s_pref.studies.preferences.study import TESTS, Study
 from w2s_pref.studies.preferences.task import Task
 from w2s_pref.training.methods import Node
@@ -202,8 +203,9 @@ def _said_already(study: Study, name: str) -> bool:
 
 
 def _family(study: Study, name: str) -> str:
-    """What shares one reference: the conflict settings of one arm."""
+    """What shares one reference: the conflict settings of one arm, and a student's rounds."""
     arm, _, conflict = name.rpartition("/")
+    conflict = conflict.partition(ROUND)[0]
     return arm if conflict in study.recipe.conflict.names and arm in study.chains else name
 
 

@@ -19,8 +19,9 @@ from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor, check_vocabulary
 from w2s_pref.studies.preferences.reward_code import reward_code
+from w2s_pref.studies.preferences.rounds import add_rounds
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms
+from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms, pair_arguments, reference_of, scaled
 from w2s_pref.studies.preferences.watch import watch_of
 from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
 from w2s_pref.training.fields import Kind
@@ -32,6 +33,8 @@ def train(study: Study, name: str, node: Node, task: Task, seed: int) -> None:
     found = study.recipe.method(node)
     if found.decoding:
         return study.add_decoded(name, node, _decoded(study, name, node, task, seed, found), seed)
+    if found.mutual:
+        return add_rounds(study, name, node, task, seed)
     if not found.policy:
         stage: TrainStage | PolicyStage = reward_model(study, name, node, task, seed)
     elif found.online:
@@ -62,7 +65,7 @@ def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> 
     """The training of a reward model; it is not entered into the study."""
     recipe, model = study.recipe, node.model
     layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
-    arguments = _scaled(merged(*(only(layer, "reward") for layer in layers)), task)
+    arguments = scaled(merged(*(only(layer, "reward") for layer in layers)), task)
     parts = () if task.conflict == "base" else conflict_parts(study, task, seed)
     return TrainStage(
         f"{name} · seed {seed}",
@@ -107,12 +110,6 @@ def _raven(study: Study, node: Node, task: Task, seed: int) -> Raven | None:
     return Raven(MemberLabels(f"each of {pooled.name}", pooled), config.rate, config.easy)
 
 
-def _scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
-    if task.scale == 1.0:
-        return arguments
-    return {**arguments, "num_train_epochs": arguments["num_train_epochs"] * task.scale}
-
-
 def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> StartStage | PolicyStage:
     """Where a policy starts: the model as it is, or fine-tuned on the preferred answers. Its reference, too.
 
@@ -125,20 +122,11 @@ def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
         return base
     part = Part(task.target.rows, _hard(task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
-    arguments = _pair_arguments(study, node, found.config.sft, task)
+    arguments = pair_arguments(study, node, found.config.sft, task)
     return PairPolicyStage(
         f"sft before {name} · seed {seed}", base, None, seed, arguments, keyed(arguments), study.tokens, (part,), (),
         {"name": "sft"}, match_updates=study.recipe.conflict.match_updates,
     )  # fmt: skip
-
-
-def _reference(study: Study, node: Node, seed: int, found: Method) -> StartStage | None:
-    """The reference where the method names one: another model of the recipe, as it is, with the same vocabulary."""
-    name = found.config.reference
-    if name is None:
-        return None
-    check_vocabulary(f"methods.{found.name}.reference", study.models[node.model], study.models[name])
-    return StartStage(f"{name} as it is", study.models[name], seed)
 
 
 def _hard(labels: Stage | str) -> Stage | str:
@@ -149,12 +137,6 @@ def _hard(labels: Stage | str) -> Stage | str:
     second = _hard(labels.second) if labels.second is not None else None
     assert second is None or isinstance(second, LabelStage)
     return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code, second)
-
-
-def _pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
-    recipe = study.recipe
-    layers = [only(layer, "dpo") for layer in (recipe.training, recipe.models[node.model].training)]
-    return _scaled(merged(*layers, own), task)
 
 
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
@@ -180,11 +162,11 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     if found.config.options:
         objective["options"] = found.config.options
     where = f"reference of {name}"
-    other = _reference(study, node, seed, found)
+    other = reference_of(study, node, seed, found)
     read = tuple(study.logprobs(other or start, part.rows, where, seed, found.by_token) for part in parts)
     references = read if needs else ()
     rewards = _token_rewards(study, node, task, seed, parts, references) if found.by_token else None
-    arguments = _pair_arguments(study, node, found.config.training, task)
+    arguments = pair_arguments(study, node, found.config.training, task)
     watch = watch_of(study, name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return PairPolicyStage(
@@ -220,7 +202,7 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
     labels = _hard(task.target.labels) if filtered else None
     arguments, key = _online_arguments(found)
-    other = _reference(study, node, seed, found)
+    other = reference_of(study, node, seed, found)
     return OnlinePolicyStage(
         f"{name} · seed {seed}",
         start,

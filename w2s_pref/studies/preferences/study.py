@@ -43,9 +43,9 @@ class Study:
     ``nodes`` says how each name was trained; ``references`` names the reference of each policy; ``given`` holds labels
     that stand in the weak model's place, by the chain's name for them (None: a function gives them). ``pools`` says
     which models a name stands for that several supervisors share. ``decoded`` are students that train nothing,
-    ``best_of`` names what a search is compared with. ``judges`` score pairs after arguments about them;
-    ``judge_scores`` says under which names their scores and nulls stand, ``arguments`` what they read of the test
-    pairs.
+    ``best_of`` names what a search is compared with, ``rounds`` the models of an arm whose student learns in rounds,
+    each with its number. ``judges`` score pairs after arguments about them; ``judge_scores`` says under which names
+    their scores and nulls stand, ``arguments`` what they read of the test pairs.
     """
 
     recipe: Recipe
@@ -65,6 +65,7 @@ class Study:
     judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     references: dict[str, str] = field(default_factory=dict)
     best_of: dict[str, str] = field(default_factory=dict)
+    rounds: dict[str, dict[str, int]] = field(default_factory=dict)
     anchor: Scored | None = None
     oracle: str | None = None
 
@@ -274,6 +275,8 @@ class Study:
             design["by"] = described(frames, recipe.analysis.by)
         if self.best_of:
             design["best_of"] = self.best_of
+        if self.rounds:
+            design["rounds"] = self.rounds
         if recipe.analysis.metrics:
             functions(recipe.analysis.metrics, self.base)  # a plan says what is wrong with them
             design["metrics"] = {name: METRICS.code(name, self.base) for name in recipe.analysis.metrics}

@@ -9,8 +9,11 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import short_name
 from w2s_pref.losses import conflict
 from w2s_pref.stages.labels import ConflictStage, Part
+from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.studies.preferences.check import check_vocabulary
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.training.methods import Method
+from w2s_pref.training.arguments import merged, only
+from w2s_pref.training.methods import Method, Node
 
 
 @dataclass(frozen=True)
@@ -71,3 +74,26 @@ def loss_terms(study: Study, task: Task, used: Method) -> dict[str, Any]:
         term = {"name": task.conflict, "code": conflict.CONFLICTS.code(task.conflict, study.base)}
         return found | {"alpha": recipe.conflict.alpha, "term": term}
     return found
+
+
+def scaled(arguments: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Training arguments, lengthened as the task asks for."""
+    if task.scale == 1.0:
+        return arguments
+    return {**arguments, "num_train_epochs": arguments["num_train_epochs"] * task.scale}
+
+
+def reference_of(study: Study, node: Node, seed: int, found: Method) -> StartStage | None:
+    """The reference where the method names one: another model of the recipe, as it is, with the same vocabulary."""
+    name = found.config.reference
+    if name is None:
+        return None
+    check_vocabulary(f"methods.{found.name}.reference", study.models[node.model], study.models[name])
+    return StartStage(f"{name} as it is", study.models[name], seed)
+
+
+def pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
+    """Arguments of a training on pairs of answers: the recipe's, the model's, and ``own`` over both."""
+    recipe = study.recipe
+    layers = [only(layer, "dpo") for layer in (recipe.training, recipe.models[node.model].training)]
+    return scaled(merged(*layers, own), task)
