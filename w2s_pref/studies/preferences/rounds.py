@@ -20,8 +20,8 @@ from w2s_pref.stages.written import Candidates, Chosen, of_prompts, written
 from w2s_pref.studies.preferences.check import check_room
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.studies.preferences.task import Task, pair_arguments, reference_of
-from w2s_pref.training.arguments import MACPO_DEFAULTS, keyed
 from w2s_pref.studies.preferences.watch import watch_of
+from w2s_pref.training.arguments import MACPO_DEFAULTS, keyed
 from w2s_pref.training.methods import Method, Node
 
 #: Between a student's name and the number of a round before the last.
