@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -16,9 +14,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pandas as pd
+import processes
 import psutil
 from conftest import ROOT
-from processes import ENVIRONMENT, run_together
+from processes import ENVIRONMENT, run, run_together
 from typer.testing import CliRunner
 
 from w2s_pref.cli.main import app
@@ -36,22 +35,35 @@ SMALL = [
     "training.learning_rate=1.0e-1",
     "training.save_steps=2",
 ]
+#: Less of it: two ceilings and a student.
+REWARDS = ["students=[reward]", "methods={}"]
 
 
-def line(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = ()) -> list[str]:
-    """The command; ``config`` is a file of accelerate_configs."""
+#: Its processes start interpreters, as always.
+LAUNCHER = ["-m", "accelerate.commands.launch"]
+#: Where what the processes do is asked, and not how they are started.
+FORKED = [str(Path(__file__).with_name("forked_launch.py"))]
+
+
+def line(
+    recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = (), launcher: list[str] = FORKED
+) -> list[str]:
+    """What Python is given; ``config`` is a file of accelerate_configs.
+
+    The launcher is forked from a process that has imported it, and its processes from it, or started by it.
+    """
     port = str(random.SystemRandom().randint(20000, 60000))
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(CONFIGS / config)]
-    run = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
-    return [*launcher, "--main_process_port", port, *options, *run]
+    launcher = [*launcher, "--config_file", str(CONFIGS / config)]
+    script = [str(ROOT / "recipes" / "run.py"), str(recipe), *SMALL, *overrides]
+    return [*launcher, "--main_process_port", port, *options, *script]
 
 
 def launch(recipe: Path, config: str, *overrides: str, options: tuple[str, ...] = (), **extra: str) -> str:
     """Run to the end, which must be a good one that leaves no process; what it printed. ``extra``: environment."""
-    words = line(recipe, config, *overrides, options=options)
+    words = line(recipe, config, *overrides, options=options, launcher=LAUNCHER)
     mark = uuid.uuid4().hex
     environment = {**ENVIRONMENT, **extra, "W2S_TEST_LAUNCH": mark}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = run(*words, environment=environment, seconds=900)
     assert done.returncode == 0, done.stderr[-3000:]
     assert not [process for process in psutil.process_iter() if marked(process, mark)]
     return done.stdout + done.stderr
@@ -63,7 +75,7 @@ def launch_forked(recipe: Path, config: str, *overrides: str, options: tuple[str
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_deepspeed_cmd_env
 
-    words = line(recipe, config, *overrides, options=options)[3:]
+    words = line(recipe, config, *overrides, options=options)[len(FORKED) :]
     with patch.dict("os.environ", {**ENVIRONMENT, **extra}, clear=True):
         args, defaults, _ = _validate_launch_command(launch_command_parser().parse_args(words))
         args.deepspeed_fields_from_accelerate_config = ",".join(defaults.deepspeed_config)
@@ -107,17 +119,14 @@ def artifacts(recipe: Path) -> dict[str, dict[str, str]]:
 class Running:
     """A launch that goes on."""
 
-    launcher: subprocess.Popen[bytes]
-    log: Path
+    launcher: processes.Running
     store: Path
 
     def rank(self, number: int) -> psutil.Process:
-        """The process of that rank."""
-        family = psutil.Process(self.launcher.pid).children(recursive=True)
-        (found,) = (p for p in family if p.environ().get("RANK") == str(number) and "run.py" in " ".join(p.cmdline()))
-        return found
+        """The process of that rank; they begin in that order."""
+        return sorted(psutil.Process(self.launcher.pid).children(), key=lambda each: each.pid)[number]
 
-    def wait_for(self, what: Callable[[], bool], seconds: float = 120.0) -> float:
+    def wait_for(self, what: Callable[[], bool], seconds: float = 300.0) -> float:
         """Until it is true; the seconds it took."""
         began = time.monotonic()
         while not what():
@@ -132,22 +141,18 @@ class Running:
 
     def text(self) -> str:
         """What it said so far."""
-        return self.log.read_text(errors="replace")
+        return self.launcher.out + self.launcher.err
 
 
 @contextmanager
 def started(recipe: Path, config: str, *overrides: str) -> Iterator[Running]:
     """A launch in the background; whatever is left of it at the end is killed."""
-    log = recipe.parent / "launch.log"
-    with log.open("wb") as handle:
-        process = subprocess.Popen(line(recipe, config, *overrides), env=ENVIRONMENT, stdout=handle, stderr=handle)
-    try:
-        yield Running(process, log, recipe.parent / "runs" / "store")
-    finally:
-        for member in descendants(process.pid):
-            member.send_signal(signal.SIGKILL)
-        process.kill()
-        process.wait()
+    with processes.started(*line(recipe, config, *overrides)) as launcher:
+        try:
+            yield Running(launcher, recipe.parent / "runs" / "store")
+        finally:
+            for member in descendants(launcher.pid):
+                member.send_signal(signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[psutil.Process]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
-import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
+from processes import ENVIRONMENT, run
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 #: A process whose main thread waits for ever; ``FAULT`` is what goes wrong in its heartbeat.
@@ -34,24 +36,23 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> Any:
     return own
 
 
-def begin(fault: str) -> subprocess.Popen[str]:
-    code = PROCESS.replace("FAULT", fault)
-    return subprocess.Popen([sys.executable, "-c", code], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+def end(folder: Path, fault: str) -> subprocess.CompletedProcess[str]:
+    """What becomes of that process."""
+    (folder / "process.py").write_text(PROCESS.replace("FAULT", fault))
+    return run(str(folder / "process.py"), environment={**ENVIRONMENT, **os.environ}, seconds=60)
 
 
-def test_a_heartbeat_that_fails_ends_its_process(launched: Any) -> None:
+def test_a_heartbeat_that_fails_ends_its_process(launched: Any, tmp_path: Path) -> None:
     """By an error nobody foresaw: before, ``explain`` waited for ever, and SIGTERM went nowhere."""
-    process = begin("def fail():\n    raise ValueError('no number')\nbeating._listen = fail")
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 1, (out, err)
-    assert "explained" not in out
-    assert "the thread that watches the other processes failed (ValueError: no number)" in err
-    assert "continues where this run stopped" in err
+    done = end(tmp_path, "def fail():\n    raise ValueError('no number')\nbeating._listen = fail")
+    assert done.returncode == 1, done
+    assert "explained" not in done.stdout
+    assert "the thread that watches the other processes failed (ValueError: no number)" in done.stderr
+    assert "continues where this run stopped" in done.stderr
     assert launched.get("beat/0") == b"left"
 
 
-def test_it_ends_even_where_nobody_reads_its_sentence(launched: Any) -> None:
+def test_it_ends_even_where_nobody_reads_its_sentence(launched: Any, tmp_path: Path) -> None:
     """A closed stderr is no reason to stay."""
-    process = begin("sys.stderr = open(os.devnull)\ndef fail():\n    raise KeyError(3)\nbeating._listen = fail")
-    process.communicate(timeout=60)
-    assert process.returncode == 1
+    fault = "sys.stderr = open(os.devnull)\ndef fail():\n    raise KeyError(3)\nbeating._listen = fail"
+    assert end(tmp_path, fault).returncode == 1

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +11,7 @@ from conftest import copy_tiny
 from fault_helpers import refused, succeeded, w2s
 from hub import hub
 from processes import ENVIRONMENT
+from processes import run as run_process
 
 SMALL = [
     "seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none]", "students=[reward, dpo]",
@@ -84,11 +82,12 @@ def test_what_cannot_be_exported_is_said(run: Path, tmp_path: Path) -> None:
 
 #: Exports and uploads twice, with another token each time; how both ended, and what they said.
 PUSHES = """
-import json, os, sys
-from typer.testing import CliRunner
+import importlib, os, sys
+from huggingface_hub import constants
 from w2s_pref.cli.ending import status_of
 from w2s_pref.cli.main import app
-run, ended = sys.argv[1], []
+importlib.reload(constants)  # they are read from the environment where they are imported
+run = sys.argv[1]
 for token, folder in (("hf_may_write", "mine"), ("hf_wrong", "other")):
     os.environ["HF_TOKEN"] = token
     words = ["export", run, "direct-none-seed0", folder, "--push", "me/student", "--yes"]
@@ -99,12 +98,11 @@ for token, folder in (("hf_may_write", "mine"), ("hf_wrong", "other")):
 
 
 def test_a_hub_takes_the_folder(run: Path, tmp_path: Path) -> None:
-    """In an interpreter of its own: huggingface_hub reads the hub's address when it is imported."""
+    """In a process of its own, for the address of the hub."""
     with hub(tmp_path / "hub") as (address, made):
         environment = {**ENVIRONMENT, "HF_ENDPOINT": address, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-        environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-        line = [sys.executable, "-c", PUSHES, str(run)]
-        done = subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        (tmp_path / "pushes.py").write_text(PUSHES)
+        done = run_process("pushes.py", str(run), environment=environment, folder=tmp_path)
         assert done.returncode == 0, done.stderr
         first, status, second, wrong, _ = done.stdout.split("\x1e")
         assert (status, wrong) == ("0", "1"), done.stderr
