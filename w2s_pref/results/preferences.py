@@ -274,7 +274,8 @@ class Results(Body):
     curves: list[Curve]
     monitors: list[MonitorCurve] = Field(default_factory=list)
     costs: list[ArmCost] = Field(
-        default_factory=list, description="only there where a recipe names methods, supervisors or several in one place"
+        default_factory=list,
+        description="only there where several arms name methods, judges, labels or lists of supervisors",
     )
     supervisor_weights: list[LearnedWeights] = Field(
         default_factory=list, description="only there where a method learns them (raven)"

@@ -28,7 +28,7 @@ GUIDE: Final = Guide(
 
 
 def section(results: Results) -> Section | None:
-    """A row an arm; none where the recipe names no methods, no supervisors and no list of them."""
+    """A row an arm; none of one arm alone, or of chains of reward models alone."""
     if not results.costs:
         return None
     title = "What each way of supervising costs"

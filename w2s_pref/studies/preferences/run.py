@@ -183,9 +183,10 @@ def _weights(opened: Preferences, builder: Builder) -> list[LearnedWeights]:
 
 
 def _costs(opened: Preferences, builder: Builder) -> list[ArmCost]:
-    """What every way of supervising costs; nothing where the arms are the weak model and models between alone."""
+    """What every way of supervising costs; nothing of one arm alone, or of chains of reward models alone."""
     recipe, study = opened.recipe, opened.study
-    if not (recipe.methods or recipe.supervisors or study.pools):
+    nodes = [node for chain in study.chains.values() for node in chain]
+    if len(study.chains) < 2 or all(node.model in recipe.models and node.method == "reward" for node in nodes):
         return []
     conflict = short_name(next((name for name in recipe.conflict.settings if name != "base"), "base"))
     names = {arm: f"{arm}/{conflict}" for arm in study.chains}
