@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 from analysis_helpers import CONFLICTS, study_design, study_tables
 
 from w2s_pref.analysis.deception import measures
+from w2s_pref.analysis.preferences.arms import measure_student
 from w2s_pref.analysis.preferences.design import ArmDesign
-from w2s_pref.analysis.preferences.length import LEAST, characters, matched, restrict
+from w2s_pref.analysis.preferences.length import LEAST, characters, length_matched, matched, restrict
 from w2s_pref.analysis.preferences.study import prepare, summarize
 from w2s_pref.analysis.stats.bootstrap import Resampler
 
@@ -157,20 +157,27 @@ def test_resamples_are_those_of_the_whole():
     assert np.allclose(part.less_boot, whole.less_boot, atol=1e-6)
 
 
+def measured(scores):
+    """What ``length_matched`` is given of one arm, in the settings of the study."""
+    context = prepare(scores, study_design(ARMS[:1]))
+    return context, {("direct", name): measure_student(context, ARMS[0], name) for name in CONFLICTS}
+
+
 def test_too_few_or_none(tables):
-    scores, labels, pairs = tables
-    design = study_design(ARMS[:1])
+    scores, _, pairs = tables
+    whole = measured(scores)
     longer = with_lengths(pairs, np.full(240, 9), np.full(240, 5))
-    found = summarize(scores, labels, longer, design).length_matched
+    found = length_matched(*whole, longer)
     assert found.kept == 0
     assert not found.rows
     assert found.shorter_matched.estimate is None
     assert found.shorter_raw.estimate == 0.0
     assert "0 of 240" in found.note
-    assert summarize(scores, labels, pairs.iloc[:0], design).length_matched is None
+    assert length_matched(*whole, pairs.iloc[:0]) is None
 
 
-def test_row_order_changes_nothing(tables):
-    design = dataclasses.replace(study_design(ARMS[:1]), resamples=100)
+def test_row_order_changes_nothing(tables, body):
     shuffled = [t.sample(frac=1, random_state=2) for t in tables]
-    assert summarize(*shuffled, design).length_matched == summarize(*tables, design).length_matched
+    found = length_matched(*measured(shuffled[0]), shuffled[2])
+    in_order = body.length_matched
+    assert found == in_order.model_copy(update={"rows": [row for row in in_order.rows if row.arm == "direct"]})

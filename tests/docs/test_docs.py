@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -60,12 +62,18 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(file), f"{names(page)}: {target}"
 
 
-def problem(line: str) -> str | None:
-    """What is wrong with one ``w2s`` command line: an unknown command or option. Arguments are not read."""
+@cache
+def w2s() -> Any:
+    """The command with all that are below it."""
     from w2s_pref.cli.main import app
 
+    return typer.main.get_command(app)
+
+
+def problem(line: str) -> str | None:
+    """What is wrong with one ``w2s`` command line: an unknown command or option. Arguments are not read."""
     words = shlex.split(line)[1:]
-    command = typer.main.get_command(app)
+    command = w2s()
     while words and hasattr(command, "commands"):
         if words[0] == "--help":
             return None
