@@ -77,6 +77,7 @@ def test_sections_stand_in_order_and_the_menu_reaches_each(page: Page) -> None:
         "disagreement",
         "arguments",
         "rounds",
+        "costs",
     }  # with policies; not in old results
     assert {name for name, _ in SECTIONS} == {*ORDER, *new, "warnings"}  # these the page shows in other places
 

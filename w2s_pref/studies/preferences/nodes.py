@@ -6,6 +6,7 @@ from typing import Any, Literal, cast
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
+from w2s_pref.labels.make import LabelConfig
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import LabelStage, Part, Scored
 from w2s_pref.stages.members import MemberLabels, Raven
@@ -94,10 +95,18 @@ def _stop(
     found = study.recipe.method(node)
     if found.config.patience is None or not task.student:
         return None
-    labels, held = study.held_out(task.supervisor, node, seed), study.rows["calibration"]
+    labels, held = _held_out(study, task.supervisor, node, seed), study.rows["calibration"]
     implicit = reference is not None and found.score == "implicit_reward"
     logprobs = study.logprobs(reference, held, f"reference of {node}", seed) if implicit and reference else None
     return Stop(labels, found.config.patience, found.score if found.policy else "reward_model", found.beta, logprobs)
+
+
+def _held_out(study: Study, supervisor: str, node: Node, seed: int) -> LabelStage:
+    """The supervisor's labels of the calibration pairs, all of them, as probabilities."""
+    where = f"methods.{node.method}.patience: the training ends by labels of pairs that are not trained on"
+    study.check_calibration(where)
+    scores = study.scored(supervisor, study.rows["calibration"], seed)
+    return LabelStage(f"held out by {supervisor} · seed {seed}", scores, LabelConfig())
 
 
 def _raven(study: Study, node: Node, task: Task, seed: int) -> Raven | None:

@@ -224,17 +224,6 @@ class Study:
         self.labels[name, seed] = stage
         return stage
 
-    def held_out(self, supervisor: str, node: Node, seed: int) -> LabelStage:
-        """The supervisor's labels of the calibration pairs, all of them, as probabilities.
-
-        Raises:
-            W2SError: the calibration split has no rows.
-        """
-        where = f"methods.{node.method}.patience: the training ends by labels of pairs that are not trained on"
-        self.check_calibration(where)
-        scores = self.scored(supervisor, self.rows["calibration"], seed)
-        return LabelStage(f"held out by {supervisor} · seed {seed}", scores, LabelConfig())
-
     def code(self, reference: str) -> str:
         """Hash of the source behind a reference, so that an edited function is used anew; else nothing."""
         return source_hash(reference, self.base) if is_reference(reference) else ""
