@@ -206,6 +206,12 @@ def test_the_ensemble_is_the_mean_probability(done: Path) -> None:
     assert len(p) == 2
     assert not np.allclose(p[0], p[1])
     np.testing.assert_allclose(table(done, labels)["p"], np.mean(p, axis=0))
+    folder = done.parent / "runs" / "lab"
+    written = pd.read_parquet(folder / "labels.parquet")
+    written = written.query("task == 'words' and split == 'w2s' and name == 'student/weak>strong@many'")
+    spread = pd.Series(np.abs(p[0] - p[1]) / 2, index=table(done, labels)["id"])
+    np.testing.assert_allclose(written["spread"], spread[written["id"]], atol=1e-12)
+    assert "Where supervisors disagree" in (folder / "report.html").read_text()
 
 
 def test_a_fine_tuning_that_the_launch_cannot_share_is_refused_before_anything_is_built(

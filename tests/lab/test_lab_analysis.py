@@ -10,6 +10,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from w2s_pref.analysis.lab.cells import Answers, Case, slope, weighted_area
+from w2s_pref.analysis.lab.disagreement import by_spread
 from w2s_pref.analysis.lab.studies import parts
 from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.analysis.stats.stat import Stat
@@ -258,3 +259,23 @@ def test_nothing_but_the_test_split_is_judged() -> None:
     table = answers(SHARES)
     other = table.assign(split="validation", p=0.0)
     assert body(pd.concat([table, other]), [cell("student")]) == body(table, [cell("student")])
+
+
+def test_accuracy_by_disagreement_by_hand() -> None:
+    """Six items, two a third by spread; two seeds, of which the second has everything right."""
+    spread, p_true = [0.3, 0.0, 0.1, 0.2, 0.05, 0.4], [0.9, 0.5, 0.2, 0.6, 0.7, 0.1]
+    truth, p = [1, 0, 1, 0, 1, 0], [0.9, 0.9, 0.5, 0.1, 0.8, 0.7]
+    labels, answered = [], []
+    for seed in (0, 1):
+        own = {"task": "t", "name": "s", "seed": seed, "id": [*"abcdef"], "spread": spread}
+        labels += [pd.DataFrame({**own, "split": split, "p_true": [1.0] * 6 if seed else p_true})
+                   for split in ("w2s", "test")]  # fmt: skip
+        said = [float(each) for each in truth] if seed else p
+        answered += [pd.DataFrame({**own, "split": "test", "truth": truth, "p": said}).drop(columns="spread")]
+    found = by_spread(pd.concat(labels), pd.concat(answered)).set_index("third")
+    # agree: b (a half, wrong) and e (right, right); between: c (wrong, a half), d (right, right); else a and f
+    assert found["spread"].to_dict() == pytest.approx({"agree": 0.025, "between": 0.15, "disagree": 0.35})
+    labelled = {"agree": (0.75 + 1) / 2, "between": (0.5 + 1) / 2, "disagree": (0.5 + 1) / 2}
+    assert found["label_accuracy"].to_dict() == pytest.approx(labelled)
+    student = {"agree": (0.5 + 1) / 2, "between": (0.75 + 1) / 2, "disagree": (0.5 + 1) / 2}
+    assert found["student_accuracy"].to_dict() == pytest.approx(student)

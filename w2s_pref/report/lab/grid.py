@@ -19,6 +19,7 @@ from w2s_pref.report.draw.blocks import (
     Table,
     Value,
     Warnings,
+    plain_table,
 )
 from w2s_pref.report.draw.format import UNDEFINED, interval, number, second
 from w2s_pref.report.draw.plot import Forest, Mark
@@ -157,6 +158,25 @@ def medians(body: LabBody) -> Section | None:
         key.append((mark_swatch("circle", f"fill {hue}"), method))
     figure = Figure("Median PGR over tasks.", panels, MEDIANS, key=key)
     return Section("medians", "Over tasks", [figure, Fold("In numbers", [over_tasks(own)])], "Over tasks")
+
+
+DISAGREEMENT = Guide(
+    "Spread is the standard deviation of the supervisors' probabilities. Items are cut into three equal parts by it, "
+    "the labelled ones for the labels, the test items for spread and student. Means over seeds, without intervals.",
+    "Supervisors that know nothing agree on one half: look at the labels before a small spread is taken for knowledge.",
+)
+
+
+def disagreement(rows: Sequence[tuple[str, str, str, float, float, float]]) -> Section:
+    """Where several supervisors disagree: of task, student and third the spread, accuracy of labels and of the student.
+
+    Args:
+        rows: as ``analysis.lab.disagreement.by_spread`` has them.
+    """
+    cells = [(task, name, third, *(number(value) for value in values)) for task, name, third, *values in rows]
+    head = ("Task", "Student", "Supervisors", "Spread", "Label accuracy", "Student accuracy")
+    title, caption = "Where supervisors disagree", "By thirds of the items, from least to most disagreement."
+    return Section("disagreement", title, [plain_table(caption, head, cells, guide=DISAGREEMENT, stack=True)])
 
 
 def calibration(body: LabBody) -> Section | None:

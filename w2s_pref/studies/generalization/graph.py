@@ -116,7 +116,10 @@ def weak_labels(lab: Laboratory, task: str, chain: Chain, config: MethodConfig, 
 def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int) -> Classified:
     """The last model of a chain under one method."""
     config, rows = lab.recipe.methods[method], student_rows(lab, task)
-    labels: Stage = weak_labels(lab, task, chain, config, seed)
+    said = weak_labels(lab, task, chain, config, seed)
+    labels: Stage = said
+    if config.ensemble > 1:
+        lab.pooled[task, title, seed] = said
     model = chain[-1]
     if config.two_stage:
         first = lab.classify(f"first {title}", task, model, method, lab.split(task, rows, labels), seed)

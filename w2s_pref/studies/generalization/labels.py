@@ -15,6 +15,7 @@ from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.combine import ensemble, two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
+from w2s_pref.labels.supervisors import disagreement
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
@@ -42,13 +43,15 @@ class ChosenStage(Scored):
         return {"selection": self.selection, "rows": self.on.texts, **how}
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
-        """Raw scores z1, z0 of one checkpoint; of several supervisors, of their combined probability."""
+        """Raw scores z1, z0 of one checkpoint; of several supervisors, of their combined p, and their ``spread``."""
         tables = [builder.table(model) for model in self.models]
-        margin = tables[0][self.selection].to_numpy(float)
+        margin, more = tables[0][self.selection].to_numpy(float), {}
         if len(tables) > 1:
             said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[self.selection]), "keep": True}) for t in tables]
             margin = _logit(ensemble(said, self.combine, builder.base)["p"].to_numpy())
-        raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2})
+            each = [table.set_index("id").loc[tables[0]["id"], "p"].to_numpy(float) for table in said]
+            more = {"spread": disagreement(np.stack(each))}
+        raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2, **more})
         raw.to_parquet(folder / "table.parquet", index=False)
         return {"items": len(raw), "models": len(tables)}
 

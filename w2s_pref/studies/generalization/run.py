@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from w2s_pref.analysis.lab.disagreement import by_spread
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
@@ -88,6 +89,7 @@ def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
 
 def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, command: str) -> LabResults:
     """Write tables and pages into ``folder``; returns what results.json says."""
+    from w2s_pref.report.lab.grid import disagreement
     from w2s_pref.report.lab.pages import write_pages
     from w2s_pref.report.registry import builders
 
@@ -98,6 +100,11 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
         shutil.copyfile(made / f"{name}.parquet", folder / f"{name}.parquet")
     shutil.copyfile(made / "body.json", folder / "generalization.json")
     own = [make(body) for make in builders(recipe.report.sections, opened.base)]
+    labels = _labels(lab, builder)
+    if labels is not None:
+        labels.to_parquet(folder / "labels.parquet", index=False)
+        spread = by_spread(labels, pd.read_parquet(folder / "predictions.parquet"))
+        own.insert(0, disagreement([*spread.itertuples(index=False, name=None)]))
     write_pages(recipe.name, body, folder, own)
     return LabResults(
         name=recipe.name,
@@ -108,6 +115,23 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
         recipe=recipe.model_dump(mode="json"),
         provenance=provenance(opened, builder, command, {"analysis": lab.analysis.key}),
     )
+
+
+def _labels(lab: Laboratory, builder: Builder) -> pd.DataFrame | None:
+    """Labels that several supervisors give together: ``task, name, seed, split, id, group, p_true, keep, spread``.
+
+    ``name`` is the student that learns them. None where there are none, or a version made them that kept no spread.
+    """
+    tables = []
+    for (task, name, seed), stage in lab.pooled.items():
+        table = builder.table(stage)
+        for split in ("w2s", "test") if "spread" in table else ():
+            items = lab.tasks[task][split].frame[["id", "group", "truth"]]
+            own = items.merge(table, on="id", validate="one_to_one")
+            p_true = own["p"].where(own["truth"] == 1, 1 - own["p"])
+            about = own[["id", "group"]].assign(p_true=p_true, keep=own["keep"], spread=own["spread"])
+            tables.append(pd.DataFrame({"task": task, "name": name, "seed": seed, "split": split, **about}))
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def _split(rows: Rows) -> SplitInfo:

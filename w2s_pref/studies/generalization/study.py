@@ -56,7 +56,10 @@ def _union(name: str, rows: list[Rows]) -> Rows:
 
 @dataclass
 class Laboratory:
-    """What is trained (``named``), and which of it is compared with what (``cells``)."""
+    """What is trained (``named``), and which of it is compared with what (``cells``).
+
+    ``pooled`` are the labels that several supervisors give together, by the student that learns them.
+    """
 
     recipe: Recipe
     base: Path
@@ -65,6 +68,7 @@ class Laboratory:
     named: dict[tuple[str, str, int], Classified] = field(default_factory=dict)
     cells: list[dict[str, str]] = field(default_factory=list)
     batches: dict[str, list[ProbeStage]] = field(default_factory=dict)
+    pooled: dict[tuple[str, str, int], LabelStage] = field(default_factory=dict)
 
     @property
     def rows(self) -> dict[str, Rows]:
