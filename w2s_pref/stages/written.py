@@ -163,7 +163,7 @@ def chosen(candidates: pd.DataFrame, ids: pd.Series[str], share: float) -> pd.Da
     table = table.sort_values("keep", ascending=False, kind="stable").drop_duplicates("prompt")
     left = table.index[table["keep"]]
     table.loc[left[max(1, int(share * len(left) + 1e-9)) :], "keep"] = False
-    found = table.drop(columns="id").rename(columns={"prompt": "id"}).set_index("id").loc[ids]
+    found = table.drop(columns="id").rename(columns={"prompt": "id"}).set_index("id").loc[ids.tolist()]
     return found.reset_index()
 
 

@@ -57,7 +57,7 @@ def rounds(results: Results) -> Section | None:
     columns = [
         Column[Round]("Round", lambda one: str(one.number)),
         Column("Accuracy", lambda one: one.accuracy, axis="student"),
-        Column("Gain over round 0", lambda one: one.gain, neutral=0.0),
+        Column("Gain over round 0", lambda one: one.gain or "–", neutral=0.0),
         Column("Win rate", partial(of, win_rate), neutral=0.5),
         Column("KL", partial(of, lambda one: one.kl), 2, bounds=False),
         Column("Unparsed", partial(of, lambda one: one.said.unparseable), bounds=False),
