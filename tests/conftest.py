@@ -184,9 +184,9 @@ analysis: {resamples: 100}
 
 
 @pytest.fixture
-def tiny(tmp_path: Path) -> Path:
-    """A folder with three tiny models, two data files and a recipe over them; returns the recipe."""
-    return write_tiny(tmp_path)
+def tiny(original: Path, tmp_path: Path) -> Path:
+    """A folder of the test's own with three tiny models, two data files and a recipe over them; returns the recipe."""
+    return copy_tiny(original, tmp_path) / "tiny.yaml"
 
 
 def write_tiny(folder: Path) -> Path:
@@ -231,7 +231,7 @@ def one_store(study: Path, module_store: Path) -> None:
 
 def copy_tiny(original: Path, folder: Path) -> Path:
     """Copy a study that ``write_tiny`` wrote; its output goes into the copy."""
-    shutil.copytree(original, folder, ignore=shutil.ignore_patterns("runs"))
+    shutil.copytree(original, folder, ignore=shutil.ignore_patterns("runs"), dirs_exist_ok=True)
     recipe = folder / "tiny.yaml"
     recipe.write_text(recipe.read_text().replace(str(original), str(folder)))
     return folder

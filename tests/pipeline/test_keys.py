@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -154,8 +155,18 @@ def keys(recipe: Path, *overrides: str) -> dict[str, str]:
     return found
 
 
+#: The same where neither the recipe nor what it names is changed meanwhile.
+keys_once = cache(keys)
+
+
+@pytest.fixture(scope="session")
+def unchanged(original: Path) -> Path:
+    """The tiny recipe, which these tests only plan."""
+    return original / "tiny.yaml"
+
+
 def changed(recipe: Path, base: list[str], override: str) -> set[str]:
-    before, after = keys(recipe, *base), keys(recipe, *base, override)
+    before, after = keys_once(recipe, *base), keys_once(recipe, *base, override)
     return {name.split("|")[0] for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
@@ -173,23 +184,23 @@ def test_every_field_is_covered() -> None:
 
 
 @pytest.mark.parametrize("field", CHANGES)
-def test_a_field_changes_its_stages_and_no_others(tiny: Path, field: str) -> None:
+def test_a_field_changes_its_stages_and_no_others(unchanged: Path, field: str) -> None:
     override, expected = CHANGES[field]
     removed_only = {"arms", "ladder", "students"}
-    found = changed(tiny, TOGETHER.get(field, []), override)
+    found = changed(unchanged, TOGETHER.get(field, []), override)
     if field in removed_only or field == "conflict.settings":
         assert "analysis" in found
         base = TOGETHER.get(field, [])
-        after = keys(tiny, *base, override)
-        shared = {n for n, k in keys(tiny, *base).items() if after.get(n) == k}
+        after = keys_once(unchanged, *base, override)
+        shared = {n for n, k in keys_once(unchanged, *base).items() if after.get(n) == k}
         assert any(name.startswith("ceiling") for name in shared)
     else:
         assert found == expected
 
 
 @pytest.mark.parametrize("field", [name for name, change in MODEL_CHANGES.items() if change])
-def test_model_fields_change_that_model_only(tiny: Path, field: str) -> None:
-    before, after = keys(tiny), keys(tiny, str(MODEL_CHANGES[field]))
+def test_model_fields_change_that_model_only(unchanged: Path, field: str) -> None:
+    before, after = keys_once(unchanged), keys_once(unchanged, str(MODEL_CHANGES[field]))
     different = {name for name in before if before[name] != after.get(name)}
     assert "ceiling|ceiling/strong · seed 0" in different
     assert "ceiling|ceiling/weak · seed 0" not in different
@@ -200,16 +211,16 @@ def test_model_fields_change_that_model_only(tiny: Path, field: str) -> None:
     ["training.per_device_train_batch_size=2", "training.logging_steps=7", "training.save_steps=9",
      "training.report_to=tensorboard", "training.dataloader_num_workers=1"],
 )  # fmt: skip
-def test_what_changes_no_weights_changes_no_key(tiny: Path, override: str) -> None:
-    assert changed(tiny, [], override) == set()
+def test_what_changes_no_weights_changes_no_key(unchanged: Path, override: str) -> None:
+    assert changed(unchanged, [], override) == set()
 
 
-def test_moving_files_changes_no_key(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_moving_files_changes_no_key(unchanged: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     import shutil
 
     other = tmp_path_factory.mktemp("moved") / "deeper"
-    shutil.copytree(tiny.parent, other)
-    assert keys(tiny) == keys(other / tiny.name)
+    shutil.copytree(unchanged.parent, other)
+    assert keys_once(unchanged) == keys(other / unchanged.name)
 
 
 def test_row_order_changes_no_key(tiny: Path) -> None:
@@ -231,8 +242,8 @@ def test_data_hashes_see_texts_and_truth_apart() -> None:
     assert rows_hash(pairs) != rows_hash(pairs.assign(a=pairs["a"] + "!"))
 
 
-def test_shared_stages_are_built_once(tiny: Path) -> None:
+def test_shared_stages_are_built_once(unchanged: Path) -> None:
     """Ceilings and first-hop labels serve every arm and every conflict."""
-    names = [stage.name for stage in all_stages(open_recipe(tiny, ["seeds=[0]"]).study)]
+    names = [stage.name for stage in all_stages(open_recipe(unchanged, ["seeds=[0]"]).study)]
     assert sum(name.startswith("ceiling/") and " on " not in name for name in names) == 3
     assert sum("by ceiling/weak" in name for name in names) == 1
