@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,7 +20,10 @@ import datasets
 import huggingface_hub
 import pyarrow.parquet as pq
 
+from w2s_pref.data import config as data_config
+
 if TYPE_CHECKING:
+    from w2s_pref.data.sources import Loaded, Source
     from w2s_pref.studies.kind import AnyOpened
 
 HERE = Path(__file__).parent
@@ -120,6 +124,22 @@ def _some_rows(source: Path, target: Path) -> None:
         pq.write_table(table.take([row for row in range(len(table)) if row // RUN % every == 0]), target / file.name)
 
 
+_read: dict[tuple[str, int, str], Loaded] = {}
+_load = data_config.load
+
+
+def _read_once(source: Source, base: Path, version: int) -> Loaded:
+    """``load``, once for all recipes that name the same embedded world or the same files."""
+    names = source.names()
+    files = [(base / name).resolve() for name in names]
+    where = "" if names == ["testbed"] else files if all(file.is_file() for file in files) else base
+    known = (source.model_dump_json(exclude={"source"}), version, f"{names} {where}")
+    if known not in _read:
+        _read[known] = _load(source, base, version)
+    loaded = _read[known]
+    return replace(loaded, frame=loaded.frame.copy(), counts=dict(loaded.counts), notes=list(loaded.notes))
+
+
 def opened_of(recipe: str, folder: Path) -> AnyOpened:
     """A shipped recipe in ``checkout``, planned. Nothing comes from the hub, not even where its cache has it."""
     from w2s_pref.planning.plan import open_for_plan
@@ -129,6 +149,7 @@ def opened_of(recipe: str, folder: Path) -> AnyOpened:
     with (
         patch.object(huggingface_hub.constants, "HF_HUB_CACHE", str(empty)),
         patch.object(datasets.config, "HF_DATASETS_CACHE", empty),
+        patch.object(data_config, "load", _read_once),
     ):
         return open_for_plan(folder / of / "repository" / "recipes" / recipe, overrides)
 
