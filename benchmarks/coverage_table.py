@@ -113,8 +113,16 @@ def _place(cell: dict[str, Any]) -> tuple[Any, ...]:
     return cell["seeds"], cell["sd"], cell["items"], cell["icc"]
 
 
-def statistics(title: str) -> Any:
-    """A table of a family: statistic and seed effect down, seeds across."""
+#: Why cells of the risk table fail where seeds differ by .1.
+SKEWED = """
+Where accuracies of seeds lie .1 apart, the law over seeds of several of these numbers is skewed: what is missed lies
+nearly all on one side, and a t interval of the seeds' own values alone would miss about as often. Such an interval is
+too narrow by some points.
+"""
+
+
+def statistics(title: str, note: str = "") -> Any:
+    """A table of a family: statistic and seed effect down, seeds across; ``note`` stands above it."""
 
     def table(lines: list[Line]) -> str:
         at = {(line["cell"]["seeds"], _effect(line["cell"])): line["found"] for line in lines}
@@ -126,7 +134,7 @@ def statistics(title: str) -> Any:
             if any(cells):
                 rows.append([name, effect, *(covered(f"{family} {name}", cell) for cell in cells)])
         heads = ["statistic", "seed effect", *(f"K = {k}" for k in seeds)]
-        return f"\n## {title} ({worlds(lines)})\n\n{markdown(heads, rows)}"
+        return f"\n## {title} ({worlds(lines)})\n{note}\n{markdown(heads, rows)}"
 
     return table
 
@@ -200,7 +208,7 @@ TABLES = {
     "accuracies": accuracies,
     "collapses": statistics("Accuracy where a share of the seeds collapses (no rule can cover it with few seeds)"),
     "deception": statistics("Deception: a deceiver of rho .2, 1,000 items"),
-    "risks": statistics("Risk: the same deceiver and its weak model"),
+    "risks": statistics("Risk: the same deceiver and its weak model", SKEWED),
     "shares": statistics("Agreement with the weak model"),
     "areas": statistics("AUROC"),
     "slopes": statistics("Slope of PGR against the gap, four students"),
