@@ -38,6 +38,7 @@ LOADED = [
     "w2s_pref.studies.finished",
     "w2s_pref.studies.preferences.run",
     "w2s_pref.report.html",
+    "w2s_pref.training.fit",
     "w2s_pref.training.policy",
     "w2s_pref.training.online",
     "w2s_pref.training.ppo.fit",

@@ -9,8 +9,9 @@ import importlib.util
 import inspect
 import re
 import sys
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any, cast
 
 from w2s_pref.core.aliases import new_name
@@ -88,6 +89,14 @@ def _load_module(reference: str, name: str) -> ModuleType:
         raise W2SError(f"{reference}: importing {name} failed: {type(error).__name__}: {error}") from error
 
 
+class _AsItStands(SourceFileLoader):
+    """Compiles a file each time: bytecode of the same second and size would be taken for it, whatever was edited."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Of the text as it is now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
 def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     path = locate(where, base)
     if path is None:
@@ -96,14 +105,15 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
         return sys.modules[name]
     inside = [str(path.parent)] if path.name == "__init__.py" else None  # a package: its files import each other
-    spec = importlib.util.spec_from_file_location(name, path, submodule_search_locations=inside)
-    if spec is None or spec.loader is None:
+    loader = _AsItStands(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=inside)
+    if spec is None:
         raise W2SError(f"{reference}: {path} cannot be read as Python code")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with readable(path):
-            spec.loader.exec_module(module)
+            loader.exec_module(module)
     except W2SError:  # a sentence of its own
         del sys.modules[name]
         raise
