@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
+from w2s_pref.analysis.preferences.disagreement import THIRDS, thirds
 from w2s_pref.analysis.stats.basics import credit
-
-#: Thirds of the items by the standard deviation of the supervisors' probabilities.
-THIRDS = ("agree", "between", "disagree")
 
 
 def by_spread(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
@@ -33,7 +32,7 @@ def by_spread(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
 def _means(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
     """Means of the columns by task, name and third, over the seeds."""
     groups = table.groupby(["task", "name", "seed"], observed=True)["spread"]
-    place = (groups.rank(method="first") - 1) * len(THIRDS) // groups.transform("size")
-    each = table.assign(third=place.astype(int).map(dict(enumerate(THIRDS))))
+    place = groups.transform(lambda spread: thirds(spread.to_numpy()[np.newaxis])[0])
+    each = table.assign(third=place.map(dict(enumerate(THIRDS))))
     seeds = each.groupby(["task", "name", "third", "seed"], observed=True)[columns].mean()
     return seeds.groupby(["task", "name", "third"], observed=True).mean().reset_index()

@@ -10,15 +10,13 @@ from pathlib import Path
 import pandas as pd
 
 from w2s_pref.core.errors import Unreachable
-from w2s_pref.core.references import short_name
 from w2s_pref.data.config import DataConfig, Prepared, prepare
-from w2s_pref.engine.stage import Builder, Stage, ordered
+from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
 from w2s_pref.results.parts import LearnedWeights
 from w2s_pref.results.preferences import Body, Results
 from w2s_pref.results.summarised import summarised
-from w2s_pref.results.trainings import ArmCost, Curve, MonitorAlarm, MonitorCurve, SplitInfo
-from w2s_pref.stages.decoding import DecodedPolicy
+from w2s_pref.results.trainings import Curve, MonitorAlarm, MonitorCurve, SplitInfo
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
@@ -27,6 +25,7 @@ from w2s_pref.stages.watch import curve
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.kind import Opened
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
+from w2s_pref.studies.preferences.costs import costs
 from w2s_pref.studies.preferences.equal import equal_pairs
 from w2s_pref.studies.preferences.graph import build_study
 from w2s_pref.studies.preferences.pairs import pair_table
@@ -107,7 +106,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
         models=model_infos(opened.study.models),
         curves=_curves(opened, builder),
         monitors=_monitors(opened, builder),
-        costs=_costs(opened, builder),
+        costs=costs(opened.recipe, opened.study, builder),
         supervisor_weights=_weights(opened, builder),
         recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
         provenance=provenance(opened, builder, command, trained | {"analysis": analysis.key}),
@@ -180,55 +179,6 @@ def _weights(opened: Preferences, builder: Builder) -> list[LearnedWeights]:
         about = {"arm": arm, "conflict": conflict, "seed": seed, "supervisors": supervisors}
         found.append(LearnedWeights(**about, weights=last))
     return found
-
-
-def _costs(opened: Preferences, builder: Builder) -> list[ArmCost]:
-    """What every way of supervising costs; nothing of one arm alone, or of chains of reward models alone."""
-    recipe, study = opened.recipe, opened.study
-    nodes = [node for chain in study.chains.values() for node in chain]
-    if len(study.chains) < 2 or all(node.model in recipe.models and node.method == "reward" for node in nodes):
-        return []
-    conflict = short_name(next((name for name in recipe.conflict.settings if name != "base"), "base"))
-    names = {arm: f"{arm}/{conflict}" for arm in study.chains}
-    return [
-        _cost(arm, [_spent(study, builder, name, seed) for seed in recipe.seeds])
-        for arm, name in names.items()
-        if all((name, seed) in study.trained or (name, seed) in study.decoded for seed in recipe.seeds)
-    ]
-
-
-def _cost(arm: str, spent: list[dict[str, float | None]]) -> ArmCost:
-    """Means over the seeds; none of what one seed does not know."""
-    known = {name: [each[name] for each in spent] for name in spent[0]}
-    means = {name: sum(filter(None, each)) / len(each) if None not in each else None for name, each in known.items()}
-    return ArmCost.model_validate({"arm": arm, **means})
-
-
-def _spent(study: Study, builder: Builder, name: str, seed: int) -> dict[str, float | None]:
-    """Tokens and times of one student and of all that was built for it."""
-    student = study.trained.get((name, seed)) or study.decoded[name, seed]
-    built = [stage for stage in ordered([student]) if stage.kind != DecodedPolicy.kind]
-    metas, own = {stage.key: builder.meta(stage) for stage in built}, {stage.key for stage in _own(student)}
-
-    def total(what: str, keys: set[str]) -> float:
-        return float(sum(metas[key].get(what, 0) for key in keys))
-
-    processor = [meta.get("processor_seconds") for meta in metas.values()]
-    return {
-        "student_tokens": total("computed_tokens", own & set(metas)),
-        "supervision_tokens": total("computed_tokens", set(metas) - own),
-        "written_tokens": total("written_tokens", set(metas)),
-        "seconds": total("seconds", set(metas)),
-        "processor_seconds": None if None in processor else float(sum(filter(None, processor))),
-    }
-
-
-def _own(student: Stage) -> list[Stage]:
-    """A student's training, and before it the start and the reference that only it needs."""
-    before: list[Stage] = list(student.references) if isinstance(student, PairPolicyStage) else []
-    if isinstance(student, PolicyStage) and isinstance(student.start, PolicyStage):
-        before += _own(student.start)
-    return [student, *before]
 
 
 def _monitors(opened: Preferences, builder: Builder) -> list[MonitorCurve]:
