@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from conftest import ROOT
 from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.ladder import LADDER, MODELS, path
 from w2s_pref.testbed.world import generate
+from w2s_pref.testbed.worlds import LARGE
 
 MEGABYTE = 1_000_000
 
@@ -76,6 +78,27 @@ def test_tokenizer_reads_the_world_and_arbitrary_text() -> None:
 def test_configurations_name_one_family() -> None:
     kinds = {json.loads((path(name) / "config.json").read_text())["model_type"] for name in LADDER}
     assert kinds == {"llama"}
+
+
+def test_a_rung_of_the_large_world_is_pre_trained_and_kept_in_bfloat16(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
+    from rebuild_ladder import Rung, orthogonal, pretrain, save
+
+    matrix = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
+    assert ((torch.linalg.svdvals(orthogonal(matrix)) - 1).abs() < 0.35).all()  # the polynomial's fixed band
+    model = pretrain(Rung(8, 1, 2, 3, LARGE))
+    save(model, LARGE, tmp_path / "rung")
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "rung").dtype == torch.bfloat16
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "rung")
+    frame = generate(300, seed=2, world="large")
+    read = tokenizer((frame["prompt"] + frame["chosen"]).tolist())["input_ids"]
+    assert not any(tokenizer.unk_token_id in ids for ids in read)
+    assert max(map(len, read)) <= 40
 
 
 def test_ceilings_rise_and_most_on_hard_tiers(monkeypatch: pytest.MonkeyPatch) -> None:
