@@ -21,6 +21,26 @@ from w2s_pref.testbed.worlds import LARGE, SMALL, World, build_tokenizer, vocabu
 
 
 @dataclass(frozen=True)
+class Course:
+    """What every rung of a world reads.
+
+    Attributes:
+        alone: share of the steps that read short statements only; then chats come in.
+        first, then: documents per step, by kind, before and after.
+    """
+
+    alone: float
+    first: dict[str, int]
+    then: dict[str, int]
+
+
+COURSES: dict[World, Course] = {
+    SMALL: Course(0.55, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 96}),
+    LARGE: Course(0.6, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 64}),
+}
+
+
+@dataclass(frozen=True)
 class Rung:
     """Size and training of one model.
 
@@ -28,8 +48,9 @@ class Rung:
         hidden: width.
         layers: depth.
         heads: attention heads.
-        steps: optimiser steps; every rung of a world draws the same documents in the same order.
-        world: whose text it reads. Rungs of the large world are trained in single precision, with some of the tokens
+        steps: optimiser steps. All rungs of the small world read the same documents in the same order; those of the
+            large world do not read equally many.
+        world: whose text it reads. Rungs of the large world are trained in single precision, with most of the tokens
             that hardly count left out, and are kept in bfloat16; the small ones are made as they first were.
     """
 
@@ -46,19 +67,14 @@ RUNGS: dict[str, Rung] = {
     "s": Rung(40, 2, 4, 1500),
     "m": Rung(48, 2, 4, 1500),
     "l": Rung(64, 2, 4, 1500),
-    "large-xs": Rung(32, 2, 2, 1500, LARGE),
-    "large-s": Rung(64, 2, 4, 1500, LARGE),
-    "large-m": Rung(128, 2, 4, 1500, LARGE),
-    "large-l": Rung(224, 2, 4, 1500, LARGE),
-    "large-xl": Rung(320, 2, 4, 1500, LARGE),
+    "large-xs": Rung(40, 2, 4, 1000, LARGE),
+    "large-s": Rung(48, 2, 4, 800, LARGE),
+    "large-m": Rung(64, 2, 4, 1000, LARGE),
 }
 MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.005
 """Peak learning rates: Muon for the matrices, AdamW for embeddings and norms."""
-ALONE = 0.55
-"""Share of the steps that read short statements only; then chats come in."""
-FIRST = {"statement": 512}
-THEN = {"statement": 128, "answer": 64, "chat": 96}
-"""Documents per step, by kind, before and after."""
+KEPT = 0.1
+"""Share of the tokens of least weight that rungs of the large world are trained on, at a weight so much higher."""
 
 
 def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
@@ -81,16 +97,12 @@ def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-KEPT = 0.1
-"""Share of the tokens of the least weight that the large world's rungs are trained on, at a weight so much higher."""
-
-
 def _loss(model: LlamaForCausalLM, world: World, rows: int, kind: str, rng: np.random.Generator) -> torch.Tensor:
     """Weighted next-token loss on freshly drawn documents: scalar, per verdict word."""
     drawn, weights = sample(rows, kind, rng, world)
     if world is not SMALL:
-        low = weights == np.float32(DRAW_WEIGHT)
-        weights[low] *= (rng.random(low.sum()) < KEPT) / np.float32(KEPT)
+        kept = np.where(rng.random(weights.shape) < KEPT, np.float32(DRAW_WEIGHT / KEPT), np.float32(0.0))
+        weights = np.where(weights == np.float32(DRAW_WEIGHT), kept, weights)
     ids, weight = torch.from_numpy(drawn).to(model.device), torch.from_numpy(weights[:, 1:]).to(model.device)
     if world is not SMALL:
         keep = weight > 0
@@ -100,7 +112,8 @@ def _loss(model: LlamaForCausalLM, world: World, rows: int, kind: str, rng: np.r
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(input_ids=ids[:, :-1], use_cache=False).logits
         each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
-    return (each * weight.flatten()).sum() / (weight == 1.0).sum()
+    loss: torch.Tensor = (each * weight.flatten()).sum() / (weight == 1.0).sum()
+    return loss
 
 
 class Muon(torch.optim.Optimizer):
@@ -123,7 +136,7 @@ def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     """Newton-Schulz towards the nearest matrix with orthonormal rows or columns: same shape, singular values near 1."""
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, rounds).T
-    found = matrix / matrix.norm().clamp(min=1e-7)
+    found = matrix / (matrix.norm() + 1e-7)
     for _ in range(rounds):
         square = found @ found.T
         found = 3.4445 * found + (2.0315 * square @ square - 4.775 * square) @ found
@@ -147,7 +160,7 @@ def _rate(step: int, steps: int) -> float:
 
 def pretrain(rung: Rung, seed: int = 0, every: int = 250, device: str = "cpu") -> LlamaForCausalLM:
     """Train a fresh model; prints the loss ``every`` so many steps."""
-    model = build_model(rung, seed).to(device)
+    model, course = build_model(rung, seed).to(device), COURSES[rung.world]
     model.train()
     rng = np.random.default_rng(seed)
     optimizers = _optimizers(model, rung.world)
@@ -155,7 +168,7 @@ def pretrain(rung: Rung, seed: int = 0, every: int = 250, device: str = "cpu") -
     start = time.perf_counter()
     for step in range(rung.steps):
         total = 0.0
-        for kind, rows in (FIRST if step < ALONE * rung.steps else THEN).items():
+        for kind, rows in (course.first if step < course.alone * rung.steps else course.then).items():
             loss = _loss(model, rung.world, rows, kind, rng)
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.item()
@@ -196,7 +209,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.rungs:
-        print(f"{name}: {RUNGS[name]}", flush=True)
+        print(f"{name}: width {RUNGS[name].hidden}", flush=True)
         model = pretrain(RUNGS[name], options.seed, device=options.device)
         save(model, RUNGS[name].world, options.out / name)
 
