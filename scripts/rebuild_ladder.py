@@ -136,7 +136,7 @@ def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     """Newton-Schulz towards the nearest matrix with orthonormal rows or columns: same shape, singular values near 1."""
     if matrix.shape[0] > matrix.shape[1]:
         return orthogonal(matrix.T, rounds).T
-    found = matrix / (matrix.norm() + 1e-7)
+    found: torch.Tensor = matrix / (matrix.norm() + 1e-7)
     for _ in range(rounds):
         square = found @ found.T
         found = 3.4445 * found + (2.0315 * square @ square - 4.775 * square) @ found
