@@ -26,8 +26,7 @@ def true(claim: str) -> bool:
     return {"dangerous": fact > 1, "safe": fact < 2, "strong": fact % 2 == 1, "weak": fact % 2 == 0}[word]
 
 
-@pytest.mark.parametrize("world", ["small", "large"])
-@pytest.mark.parametrize("objective", ["harmless", "helpful"])
+@pytest.mark.parametrize(("objective", "world"), [("harmless", "small"), ("helpful", "small"), ("helpful", "large")])
 def test_the_better_answer_has_a_true_claim_the_other_a_lie_or_something_beside_the_point(
     objective: str, world: str
 ) -> None:

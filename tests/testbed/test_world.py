@@ -179,7 +179,7 @@ def _probe(features: csr_matrix, labels: np.ndarray) -> float:
 @pytest.fixture(scope="module", params=WORLDS)
 def shown(request: pytest.FixtureRequest) -> pd.DataFrame:
     """Pairs in random order of answers: ``label`` says whether ``left`` is the chosen one."""
-    frame = generate(10_000, seed=11, world=request.param)
+    frame = generate(10_000 if request.param == "small" else 6000, seed=11, world=request.param)
     label = np.random.default_rng(0).integers(2, size=len(frame)).astype(bool)
     left = np.where(label, frame["chosen"], frame["rejected"])
     right = np.where(label, frame["rejected"], frame["chosen"])

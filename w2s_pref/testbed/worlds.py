@@ -67,7 +67,7 @@ class Topic:
     spread: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # there is one object a world, and its hash is asked for with every fact
 class World:
     """What sets one world apart from the other; no two worlds share a target, so a target tells the world.
 
