@@ -100,8 +100,8 @@ class RefinedScores(ModelStage, Scored):
         for number, group in enumerate(groups):
             under = None if not concepts else f"{concepts[number]}\n\n" if concepts[number] else ""
             for row in group:
-                plain, swapped = (self._question(pairs, sides, group, row, order, under) for order in (False, True))
-                said[row] = (plain, swapped)
+                first, second = (self._question(pairs, sides, group, row, order, under) for order in (False, True))
+                said[row] = (first, second)
         plain, swapped = zip(*(said[row] for row in range(len(pairs))), strict=True)
         return choices(builder, self.name, self.model, (list(plain), list(swapped)), self.lower)
 
