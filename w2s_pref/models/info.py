@@ -17,6 +17,7 @@ from w2s_pref.core.files import readable
 from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
+from w2s_pref.models.positions import context
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -42,6 +43,11 @@ class ModelFacts:
     def tokenizer_folder(self) -> Path | None:
         """Where the files of its tokenizer are."""
         return None if self.folder is None else adapters.tokenizer_folder(self.folder)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that it reads and writes together at most, by its configuration; None where that names no number."""
+        return context(self.config)
 
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
