@@ -18,8 +18,9 @@ from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.generalization.analyze import TABLES
+from w2s_pref.studies.generalization.config import SizesConfig
 from w2s_pref.studies.generalization.graph import add_grid, longest
-from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig
+from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.studies.generalization.studies import add_studies
 from w2s_pref.studies.generalization.study import Laboratory, TaskRows
 from w2s_pref.studies.kind import Opened
@@ -73,14 +74,14 @@ def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame
 
     config = recipe.tasks[name]
     loaded = load(config, base)
-    sizes = (config.sizes or recipe.sizes).model_dump()
+    sizes = (config.sizes or recipe.sizes).asked
     return split_task(loaded.frame.assign(objective=name), sizes, recipe.data_seed), loaded.counts
 
 
 def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
     """Items without content, as many as asked for: enough to plan, never to run."""
     frames = {}
-    for split, size in sizes:
+    for split, size in sizes.asked.items():
         ids = [f"{task}-{split}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "item", "prompt": ids, "a": "yes", "b": "no", "objective": task}
         frames[split] = pd.DataFrame({**columns, "truth": [number % 2 for number in range(size)]})
