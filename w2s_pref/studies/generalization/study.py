@@ -53,6 +53,11 @@ class TaskRows:
         """What every classifier answers: all but half A."""
         return self._union(f"{self.name} but gt", *ANSWERED)
 
+    @property
+    def every(self) -> list[Rows]:
+        """All sets of items that stages read."""
+        return [*self.splits.values(), self.all, self.answered]
+
     def _union(self, name: str, *splits: str) -> Rows:
         frames = [self[split].frame for split in splits if split in self.splits]
         return Rows(name, pd.concat(frames, ignore_index=True))
