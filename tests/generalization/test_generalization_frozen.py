@@ -1,4 +1,4 @@
-"""Whole models whose first layers are frozen read stored states of a task's items, and answer as if they computed them."""
+"""Whole models whose first layers are frozen read stored states of items, and answer as if they computed them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def test_a_classifier_is_the_same_with_and_without_stored_states(
     chain = "chains=[[weak, strong]]"
     lab = laboratory(recipe, TUNED, "ladder=[]", chain, "models.strong.freeze_layers=1", "seeds=[0]")
     ceiling, floor = (lab.named["words", name, 0] for name in ("ceiling/strong@tuned", "floor/weak@tuned"))
-    assert isinstance(ceiling, FinetuneStage) and isinstance(floor, FinetuneStage)
+    assert isinstance(ceiling, FinetuneStage)
+    assert isinstance(floor, FinetuneStage)
     read, files = answers(ceiling, tmp_path / "read")
     assert files == 1  # its training items are among those that it answers
     assert answers(floor, tmp_path / "floor")[1] == 0  # nothing of it is frozen
