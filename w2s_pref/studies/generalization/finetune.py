@@ -88,10 +88,12 @@ class FinetuneStage(ModelStage, Classified):
         builder.forget_models()
         loaded = load_classifier(self._start(builder), builder.base, self.seed, self.head)
         job = _job(builder, self, loaded[1])
-        with reading_states(builder, self.model, *loaded, self._read, self.tokens):
+        with reading_states(builder, self.model, *loaded, self.reads, self.tokens):
             done = fit_classifier(*loaded, job, work_folder(builder, self), folder)
         del loaded
-        margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
+        same = {step: name for name, step in done["picked"].items()}  # checkpoints of one step answer alike
+        answered = {step: _margins(builder, self, folder / name) for step, name in same.items()}
+        margins = {name: answered[done["picked"][name]] for name in SELECTIONS}
         curve, history = done.pop("curve"), done.pop("history")
         write_history(builder, folder, history)
         if builder.world.main:
@@ -103,7 +105,7 @@ class FinetuneStage(ModelStage, Classified):
         return {**done, "items": self.rows}
 
     @property
-    def _read(self) -> list[Rows]:
+    def reads(self) -> list[Rows]:
         """Every item that it reads: all but half A stand in one table, which students and ceilings of a task share."""
         if self.texts is not None:
             return [self.texts]
@@ -158,7 +160,7 @@ def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     loaded = load_saved(folder, stage.model.spec.trust_remote_code, outputs=2)
     items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
     shard = (builder.world.rank, builder.world.size)
-    with reading_states(builder, stage.model, *loaded, stage._read, stage.tokens):
+    with reading_states(builder, stage.model, *loaded, stage.reads, stage.tokens):
         raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
     own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
     return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))
