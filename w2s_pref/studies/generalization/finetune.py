@@ -16,9 +16,10 @@ from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
+from w2s_pref.stages.pairs import learned
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, picked, targets, write_answers
+from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, heard, picked, targets, write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -86,7 +87,8 @@ class FinetuneStage(ModelStage, Classified):
 
         builder.forget_models()
         model, tokenizer = load_classifier(self._start(builder), builder.base, self.seed, self.head)
-        done = fit_classifier(model, tokenizer, _job(builder, self, tokenizer), work_folder(builder, self), folder)
+        job = _job(builder, self, tokenizer)
+        done = fit_classifier(model, tokenizer, job, work_folder(builder, self), folder)
         del model
         margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
         curve, history = done.pop("curve"), done.pop("history")
@@ -97,7 +99,8 @@ class FinetuneStage(ModelStage, Classified):
                 if not (self.keep and name == SAVED):
                     shutil.rmtree(folder / name)
         builder.world.barrier()
-        return {**done, "items": self.rows}
+        weights = {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
+        return {**done, "items": self.rows, **weights}
 
     def _start(self, builder: Builder) -> ModelSpec:
         """The model as the recipe names it, or after its generative fine-tuning."""
@@ -114,7 +117,7 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
 
     own, split, longest = targets(builder, stage.split), stage.split, stage.tokens["max_length"]
     train, validation = (_prompts(builder, stage, rows.frame["id"]) for rows in (split.train, split.validation))
-    kept = np.flatnonzero(own.keep)
+    kept, said = np.flatnonzero(own.keep), heard(builder, split)
     held_out = ValidationItems(
         item_ids(validation, tokenizer, longest),
         own.validation_p.tolist(),
@@ -126,6 +129,8 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
         own.p[kept].tolist(),
         LossSpec.of(stage.loss, builder.base),
         held_out,
+        said={} if said is None else {str(name): said[name].to_numpy(float)[kept].tolist() for name in said},
+        raven=learned(split.raven),
         arguments=stage.arguments,
         **job_facts(builder, stage),
     )
