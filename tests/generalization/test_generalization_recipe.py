@@ -57,7 +57,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods.x={ground_truth: 41}", "ground_truth: 41 of 40 items"),
         ("methods.x={algorithm: prompt, shots: 41}", "shots is 41, but there are 40 labelled items"),
         ("models={we>ak: {path: small}}", "which stand between names"),
-        ("studies.noise={structures: [longst]}", "Input should be 'supervisor'"),
+        ("studies.noise={structures: [longst]}", "should be 'supervisor'"),
         ("studies.imitation={tasks: [word]}", "studies.imitation: no task is called 'word'; did you mean 'words'"),
         ("studies.truncated={chains: [[weak, strongest]]}", "studies.truncated: no model is called 'strongest'"),
         (

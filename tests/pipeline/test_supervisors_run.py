@@ -164,7 +164,7 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
         ("arms={a: [weak, [middle, strong]]}", "the last place is the student, which is one model"),
         ("arms={a: [[weak, midle], strong]}", "no model is called 'midle'; did you mean 'middle'"),
         ("arms={a: [[weak, strong], strong]}", "each once"),
-        ("arms={a: [[weak, [middle]], strong]}", "should be a valid string"),
+        ("arms={a: [[weak, [middle]], strong]}", "should be text"),
         ("supervisors={weak: {judge: weak, arguers: weak}}", "'weak' is a model, too"),
         ("supervisors={s: {judge: weak}}", "debate needs somebody who speaks; name a model, or templated"),
         ("supervisors={s: {judge: week, arguers: weak}}", "no model is called 'week'"),

@@ -14,6 +14,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.data.chat import as_answers, plain_prompts
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels import transcripts as texts
 from w2s_pref.labels.transcripts import Protocol, Spoken, Transcripts, Turn
@@ -135,9 +136,6 @@ def _written(on: Rows, table: pd.DataFrame, ended: np.ndarray | None, folder: Pa
 
 def read_pairs(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str]]]:
     """Prompt and both answers of every pair as a person reads them."""
-    from w2s_pref.stages.judging import as_answers
-    from w2s_pref.training.rewards import plain_prompts
-
     answers = [as_answers(frame, side)[1] for side in ("a", "b")]
     prompts = plain_prompts(as_answers(frame, "a")[0])
     return [(prompt, pair) for prompt, pair in zip(prompts, zip(*answers, strict=True), strict=True)]

@@ -77,12 +77,13 @@ NOT_IN_KEY = frozenset(
     }
 )
 
-#: Arguments that must be above zero.
+#: Arguments that must be above zero: at a rate of 0, or in no epoch, nothing is learned.
 POSITIVE = frozenset(
     {
         "batch_size",
         "micro_batch_tokens",
         "per_device_train_batch_size",
+        "learning_rate",
         "num_train_epochs",
         "save_steps",
         "logging_steps",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import ceil
 
 from w2s_pref.planning.cost.shapes import BYTES, Shape
-from w2s_pref.planning.cost.work import Lengths, Work, passes_over, work
+from w2s_pref.planning.cost.work import Lengths, Work, computed_share, passes_over, work
 from w2s_pref.studies.generalization.answers import SELECTIONS
 from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
 from w2s_pref.studies.generalization.probes import ActivationStage
@@ -29,7 +29,8 @@ def _finetuned(stage: FinetuneStage, shape: Shape, size: Lengths) -> Work:
     done = passes_over(epochs * items, shape, size, stage.arguments)
     looks = epochs * min(POINTS, ceil(items / batch)) * len(stage.split.validation)
     scored = (looks + len(SELECTIONS) * len(stage.on)) * size.row
-    return done._replace(scored=scored, flops=done.flops + shape.forward_flops(scored, size.context))
+    flops = done.flops + shape.forward_flops(scored, size.context)
+    return done._replace(scored=scored, flops=flops * computed_share(stage.model, shape))
 
 
 @work.register

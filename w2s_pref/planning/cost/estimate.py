@@ -225,6 +225,8 @@ def _reads_states(stage: Stage) -> list[Rows]:
     """The pairs that a stage reads states of, where its model has frozen layers."""
     if isinstance(stage, TrainStage | PairPolicyStage):
         return [part.rows for part in stage.parts]
+    if isinstance(stage, FinetuneStage):
+        return stage.read
     return [stage.on] if isinstance(stage, ScoreStage | LogProbStage) else []
 
 

@@ -168,6 +168,12 @@ DISAGREEMENT = Guide(
     "A difference whose interval leaves 0 out: disagreement tells where labels are wrong. Supervisors that know "
     "nothing agree on one half: look at the labels before a small spread is taken for knowledge.",
 )
+PARTS: Final[dict[str, str]] = {
+    "agree": "agree",
+    "between": "between",
+    "disagree": "disagree",
+    "difference": "disagree minus agree",
+}
 SPREAD: Final[tuple[Column[SpreadPart], ...]] = (
     Column("Supervisors", lambda row: PARTS[row.part]),
     Column("Spread", lambda row: Value(None if row.spread is None else f"{row.spread:.3f}", tone="number", absent="")),
@@ -178,7 +184,6 @@ WEIGHTS: Final[tuple[Column[StudentWeights], ...]] = (
     Column("Seed", lambda one: str(one.seed)),
     Column("Weights", lambda one: weighed(one.supervisors, one.weights), words=True),
 )
-PARTS: Final = {"agree": "agree", "between": "between", "disagree": "disagree", "difference": "disagree minus agree"}
 
 
 def disagreement(body: LabBody) -> Section | None:

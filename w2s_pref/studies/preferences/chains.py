@@ -151,8 +151,8 @@ def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
         raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
     if config.refine is not None:
         refuse_unknown(config.refine.by, recipe.models, "labels.refine.by", "model")
-        if found.online:
-            raise ValueError(f"labels.refine: {found.algorithm} learns from rewards, not from labels")
+        if found.online or found.decoding or found.mutual:
+            raise ValueError(f"labels.refine: {found.algorithm} does not learn from labels")
     configs = [recipe.label_config(each) for each in place.each]
     if len(configs) > 1 and (config.two_stage or any(other != configs[0] for other in configs)):
         raise ValueError(
