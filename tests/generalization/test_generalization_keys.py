@@ -81,6 +81,7 @@ METHOD = {
     "two_stage": "{two_stage: true}",
     "ensemble": "{ensemble: 2}",
     "combine": "{ensemble: 2, combine: vote}",
+    "raven": "{ensemble: 2, raven: {rate: 0.1}}",
     "ground_truth": "{ground_truth: 4}",
     "pre": "{algorithm: finetune, pre: {training: {learning_rate: 1.0e-3}}}",
 }

@@ -13,6 +13,7 @@ from lab_helpers import TUNED, laboratory, make_items, write_lab
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.store import Store
+from w2s_pref.results.lab import LabBody
 from w2s_pref.stages.labels import LabelStage
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
 from w2s_pref.studies.generalization.labels import AlteredLabels, ChosenStage
@@ -245,6 +246,23 @@ def test_several_models_may_stand_in_the_middle(done: Path) -> None:
     assert above == {lab.named["words", "floor/weak@naive", 0].key}
     with pytest.raises(W2SError, match=r"weak and again of \(weak, again\) are one supervisor under two names"):
         laboratory(done, "models.again={path: small}", "chains=[[[weak, again], strong]]", "ladder=[]")
+
+
+def test_students_learn_how_much_to_believe_each_supervisor(done: Path) -> None:
+    """A probe and a whole model; what they learned is in the results and on the page."""
+    quick = ["seeds=[0]", "ladder=[]", "chains=[[[weak, middle], strong]]", "students=[weighed, heard]", "name=raven"]
+    probe = "{training: {epochs: 6, batch_size: 16}, raven: {rate: 1.0, easy: 0.2}}"
+    whole = "{algorithm: finetune, training: {batch_size: 8, num_train_epochs: 1, learning_rate: 1.0e-3}, raven: {}}"
+    run(done, [*quick, f"methods.weighed={probe}", f"methods.heard={whole}"], Silent(), "w2s run")
+    folder = done.parent / "runs" / "raven"
+    body = LabBody.model_validate_json((folder / "generalization.json").read_text(encoding="utf-8"))
+    assert [one.student.rpartition("@")[2] for one in body.supervisor_weights] == ["weighed", "heard"]
+    for one in body.supervisor_weights:
+        assert one.supervisors == ["floor/weak@naive", "floor/middle@naive"]
+        assert sum(one.weights) == pytest.approx(1)
+        assert min(one.weights) > 0
+        assert one.weights[0] != one.weights[1]
+    assert "Weights over supervisors" in (folder / "report.html").read_text()
 
 
 def test_a_fine_tuning_that_the_launch_cannot_share_is_refused_before_anything_is_built(

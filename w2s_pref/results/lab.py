@@ -216,6 +216,16 @@ class SpreadPart(Model):
     student_accuracy: Estimate
 
 
+class StudentWeights(Model):
+    """How much a student believed each of its supervisors at the end of its last epoch; ``weights`` add up to 1."""
+
+    task: str
+    student: str
+    seed: int
+    supervisors: list[str]
+    weights: list[float]
+
+
 class LabBody(Model):
     """Everything the analysis computed."""
 
@@ -233,4 +243,7 @@ class LabBody(Model):
     warnings: list[str]
     disagreement: list[SpreadPart] = Field(
         default_factory=list, description="only there where several supervisors are combined"
+    )
+    supervisor_weights: list[StudentWeights] = Field(
+        default_factory=list, description="only there where a method learns them (raven)"
     )

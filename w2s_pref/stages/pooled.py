@@ -44,7 +44,26 @@ def share_right(scores: pd.DataFrame, pairs: pd.DataFrame) -> float:
 
 
 @dataclass(frozen=True, eq=False)
-class PooledScores(Scored):
+class Several(Scored):
+    """Scores that several supervisors give together, each of which can also be heard alone."""
+
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        raise NotImplementedError
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """What decides the probabilities of each, beside the inputs."""
+        raise NotImplementedError
+
+    def probabilities(self, builder: Builder) -> tuple[list[str], Floats, list[float]]:
+        """Ids (N,), what each member gives to ``a`` (S, N), and the members' temperatures (S,)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class PooledScores(Several):
     """Scores whose difference is the log-odds of several supervisors' combined probability.
 
     ``calibration`` holds the members' scores of ground-truth pairs, where their temperatures are fitted (``fit``) or
@@ -69,6 +88,16 @@ class PooledScores(Scored):
         """The combination, and the ground truth of the calibration pairs where it is read."""
         truth = self.calibration[0].on.truth if self.calibration else None
         return {"combine": self.combine, "code": self.code, "fit": self.fit, "calibration": truth}
+
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        return len(self.members)
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """Whether temperatures are fitted, and on what."""
+        return {name: self.payload[name] for name in ("fit", "calibration")}
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, score_a, score_b, and ``spread``, the standard deviation of the members' p."""

@@ -86,6 +86,12 @@ def check_voters(combine: str, count: int, place: str, where: str) -> None:
         )
 
 
+def check_weighed(count: int, place: str, where: str) -> None:
+    """Raise ValueError where weights over supervisors should be learned and there is one."""
+    if count < 2:
+        raise ValueError(f"{where}: it weighs several supervisors, but {place} is one; pool some in a list")
+
+
 def check_different(names: Sequence[str], keys: Sequence[str], place: str, where: str) -> None:
     """Refuse one supervisor under two names: it would be heard twice.
 

@@ -29,8 +29,8 @@ def _finetuned(stage: FinetuneStage, shape: Shape, size: Lengths) -> Work:
     done = passes_over(epochs * items, shape, size, stage.arguments)
     looks = epochs * min(POINTS, ceil(items / batch)) * len(stage.split.validation)
     scored = (looks + len(SELECTIONS) * len(stage.on)) * size.row
-    flops = computed_share(stage.model, shape) * (done.flops + shape.forward_flops(scored, size.context))
-    return done._replace(scored=scored, flops=flops)
+    flops = done.flops + shape.forward_flops(scored, size.context)
+    return done._replace(scored=scored, flops=flops * computed_share(stage.model, shape))
 
 
 @work.register

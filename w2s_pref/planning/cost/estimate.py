@@ -223,10 +223,10 @@ def _rows(stage: Stage) -> Rows | None:
 
 def _reads_states(stage: Stage) -> list[Rows]:
     """The pairs or items that a stage reads states of, where its model has frozen layers."""
-    if isinstance(stage, FinetuneStage):
-        return stage.reads
     if isinstance(stage, TrainStage | PairPolicyStage):
         return [part.rows for part in stage.parts]
+    if isinstance(stage, FinetuneStage):
+        return stage.read
     return [stage.on] if isinstance(stage, ScoreStage | LogProbStage) else []
 
 

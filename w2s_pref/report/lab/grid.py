@@ -24,7 +24,8 @@ from w2s_pref.report.draw.format import UNDEFINED, interval, number, second
 from w2s_pref.report.draw.plot import Forest, Mark
 from w2s_pref.report.draw.svg import colour, extent, mark_swatch, picture
 from w2s_pref.report.readings import of_lab
-from w2s_pref.results.lab import Cell, Estimate, LabBody, Median, SpreadPart
+from w2s_pref.report.sections.disagreement import WEIGHTS_GUIDE, weighed
+from w2s_pref.results.lab import Cell, Estimate, LabBody, Median, SpreadPart, StudentWeights
 
 WIDTH = 380.0
 
@@ -72,6 +73,7 @@ ROLES: Final = ("weak", "student", "ceiling")
 
 
 T = TypeVar("T")
+S = TypeVar("S", SpreadPart, StudentWeights)
 
 
 def estimate(head: str, read: Callable[[T], Estimate], absent: str = "undefined") -> Column[T]:
@@ -178,21 +180,32 @@ SPREAD: Final[tuple[Column[SpreadPart], ...]] = (
     estimate("Label accuracy", lambda row: row.label_accuracy),
     estimate("Student accuracy", lambda row: row.student_accuracy),
 )
+WEIGHTS: Final[tuple[Column[StudentWeights], ...]] = (
+    Column("Seed", lambda one: str(one.seed)),
+    Column("Weights", lambda one: weighed(one.supervisors, one.weights), words=True),
+)
 
 
 def disagreement(body: LabBody) -> Section | None:
     """Spread, accuracy of labels and of the student where supervisors disagree; None where none are combined."""
     if not body.disagreement:
         return None
-    names = dict.fromkeys((row.task, row.student) for row in body.disagreement)
-    groups = [(f"{t}: {name}", [row for row in body.disagreement if (row.task, row.student) == (t, name)])
-              for t, name in names]  # fmt: skip
     title = "Where supervisors disagree"
     caption = "By thirds of the items, from least to most disagreement."
     alone = len(body.settings.get("seeds", ())) == 1
     said = [Prose(["One seed: these intervals hold for other items and these very models."])] if alone else []
-    table = Table(caption, SPREAD, groups, DISAGREEMENT, stack=True, title=title)
-    return Section("disagreement", title, [*said, table], "Disagreement")
+    spread = Table(caption, SPREAD, _by_student(body.disagreement), DISAGREEMENT, stack=True, title=title)
+    blocks: list[Block] = [*said, spread]
+    if body.supervisor_weights:
+        groups = _by_student(body.supervisor_weights)
+        blocks.append(Table("Weights over supervisors.", WEIGHTS, groups, WEIGHTS_GUIDE, title="Learned weights"))
+    return Section("disagreement", title, blocks, "Disagreement")
+
+
+def _by_student(rows: Sequence[S]) -> list[tuple[str, list[S]]]:
+    """Rows of each task and student, under their names."""
+    names = dict.fromkeys((row.task, row.student) for row in rows)
+    return [(f"{t}: {name}", [row for row in rows if (row.task, row.student) == (t, name)]) for t, name in names]
 
 
 def calibration(body: LabBody) -> Section | None:

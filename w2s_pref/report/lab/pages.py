@@ -79,5 +79,7 @@ def show(body: LabBody, console: Console) -> None:
         blocks.append(over_tasks(_once(body.medians), "Over tasks"))
     if body.bars:
         blocks.append(bar_table(body.bars, "Variants"))
+    spread = grid.disagreement(body)
+    blocks += spread.blocks if spread is not None else []
     for part in parts([*blocks, Warnings(body.warnings)]):
         console.print(part)

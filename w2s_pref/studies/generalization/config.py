@@ -14,6 +14,7 @@ from w2s_pref.labels.supervisors import CombinationName
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import Head
 from w2s_pref.studies.generalization.probes import Pooling
+from w2s_pref.training.methods import RavenConfig
 from w2s_pref.training.probe_settings import ProbeSettings
 
 #: A chain as a recipe writes it: models, and lists of models that supervise together.
@@ -114,6 +115,9 @@ class MethodConfig(Section):
         description="how seeds, and supervisors in one place of a chain, give one probability, as labels.combine of a "
         "preference study",
     )
+    raven: RavenConfig | None = Field(
+        None, description="probe, finetune: learn with the student how much to believe each of them: rate, easy"
+    )
     ground_truth: int = Field(0, ge=0, description="true labels among the weak ones")
     pre: PreConfig | None = Field(None, description="generative fine-tuning first; the ceiling gets it too")
 
@@ -128,14 +132,26 @@ class MethodConfig(Section):
             raise ValueError("training, loss: prompting trains nothing; drop them")
         if self.algorithm == "probe":
             ProbeSettings.model_validate(self.training)
+        if self.raven is not None:
+            self._weighs()
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
         return self
 
+    def _weighs(self) -> None:
+        """What learned weights cannot be combined with."""
+        if self.algorithm == "prompt":
+            raise ValueError("raven: prompting trains nothing that weights could be learned with; drop it")
+        if self.loss != LossSpec() or self.two_stage or self.ground_truth or self.labels != "soft":
+            raise ValueError(
+                "raven: the label it learns is a mean of the supervisors' probabilities, under loss xent in one stage; "
+                "drop loss, labels, two_stage and ground_truth"
+            )
+
     @property
     def on_truth(self) -> MethodConfig:
         """The same method where labels are ground truth: what ceilings and floors are trained with."""
-        weak = {"loss", "labels", "filter", "threshold", "two_stage", "ensemble", "combine", "ground_truth"}
+        weak = {"loss", "labels", "filter", "threshold", "two_stage", "ensemble", "combine", "raven", "ground_truth"}
         return MethodConfig.model_validate({name: getattr(self, name) for name in self.model_fields_set - weak})
 
     @property
@@ -148,6 +164,7 @@ class MethodConfig(Section):
 #: Which kinds of methods a study can work on: study → key → algorithms.
 NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
     "saliency": {"probe": ("probe",), "finetune": ("finetune",)},
+    "noise": {"method": ("probe", "finetune", "prompt")},
     "imitation": {"method": ("probe", "finetune")},
     "truncated": {"method": ("probe",)},
 }

@@ -17,9 +17,10 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
+from w2s_pref.stages.pairs import learned
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, picked, targets, write_answers
+from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, heard, picked, targets, write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -88,7 +89,7 @@ class FinetuneStage(ModelStage, Classified):
         builder.forget_models()
         loaded = load_classifier(self._start(builder), builder.base, self.seed, self.head)
         job = _job(builder, self, loaded[1])
-        with reading_states(builder, self.model, *loaded, self.reads, self.tokens):
+        with reading_states(builder, self.model, *loaded, self.read, self.tokens):
             done = fit_classifier(*loaded, job, work_folder(builder, self), folder)
         del loaded
         same = {step: name for name, step in done["picked"].items()}  # checkpoints of one step answer alike
@@ -102,10 +103,11 @@ class FinetuneStage(ModelStage, Classified):
                 if not (self.keep and name == SAVED):
                     shutil.rmtree(folder / name)
         builder.world.barrier()
-        return {**done, "items": self.rows}
+        weights = {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
+        return {**done, "items": self.rows, **weights}
 
     @property
-    def reads(self) -> list[Rows]:
+    def read(self) -> list[Rows]:
         """Every item that it reads: all but half A stand in one table, which students and ceilings of a task share."""
         if self.texts is not None:
             return [self.texts]
@@ -127,7 +129,7 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
 
     own, split, longest = targets(builder, stage.split), stage.split, stage.tokens["max_length"]
     train, validation = (_prompts(builder, stage, rows.frame["id"]) for rows in (split.train, split.validation))
-    kept = np.flatnonzero(own.keep)
+    kept, said = np.flatnonzero(own.keep), heard(builder, split)
     held_out = ValidationItems(
         item_ids(validation, tokenizer, longest),
         own.validation_p.tolist(),
@@ -139,6 +141,8 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
         own.p[kept].tolist(),
         LossSpec.of(stage.loss, builder.base),
         held_out,
+        said={} if said is None else {str(name): said[name].to_numpy(float)[kept].tolist() for name in said},
+        raven=learned(split.raven),
         arguments=stage.arguments,
         **job_facts(builder, stage),
     )
@@ -160,7 +164,7 @@ def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     loaded = load_saved(folder, stage.model.spec.trust_remote_code, outputs=2)
     items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
     shard = (builder.world.rank, builder.world.size)
-    with reading_states(builder, stage.model, *loaded, stage.reads, stage.tokens):
+    with reading_states(builder, stage.model, *loaded, stage.read, stage.tokens):
         raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
     own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
     return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))

@@ -7,6 +7,7 @@ from w2s_pref.core.references import short_name
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.stages.labels import LabelStage
+from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified
 from w2s_pref.studies.generalization.config import Chain, chain_name, members
@@ -19,12 +20,13 @@ ENSEMBLE = 10_000
 
 
 def add_grid(lab: Laboratory) -> None:
-    """Every task, chain, method and seed of the recipe."""
+    """Every task, chain, method and seed of the recipe; weights over supervisors where a chain has several."""
     for task in lab.tasks:
         for seed in lab.recipe.seeds:
             for chain in lab.recipe.pairs():
                 for method in lab.recipe.student_methods:
-                    add_cell(lab, "grid", task, chain, method, seed)
+                    if lab.recipe.suits(method, chain):
+                        add_cell(lab, "grid", task, chain, method, seed)
 
 
 def add_cell(lab: Laboratory, study: str, task: str, chain: Chain, method: str, seed: int) -> None:
@@ -169,4 +171,14 @@ def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, s
         labels = AlteredLabels(
             f"some true labels: {title} · {task} · seed {seed}", "budget", rows, labels, None, None, settings, seed
         )
-    return lab.classify(title, task, model, method, lab.split(task, rows, labels), seed)
+    split = lab.split(task, rows, labels, raven=learned(lab, said, method))
+    return lab.classify(title, task, model, method, split, seed)
+
+
+def learned(lab: Laboratory, said: LabelStage, method: str) -> Raven | None:
+    """How a student weighs the supervisors behind its labels; None where their combination says it."""
+    config = lab.recipe.methods[method].raven
+    if config is None:
+        return None
+    assert isinstance(said.scores, ChosenStage)
+    return Raven(MemberLabels(f"each of {said.scores.name}", said.scores), config.rate, config.easy)

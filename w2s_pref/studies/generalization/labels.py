@@ -17,7 +17,7 @@ from w2s_pref.labels.combine import two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
 from w2s_pref.labels.supervisors import combined
 from w2s_pref.stages.labels import Scored
-from w2s_pref.stages.pooled import scores_together, share_right
+from w2s_pref.stages.pooled import Several, scores_together, share_right
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
 
@@ -26,7 +26,7 @@ NEAREST = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class ChosenStage(Scored):
+class ChosenStage(Several):
     """One selection of a classifier as raw scores, of several supervisors combined: what labels are made from.
 
     ``held`` are the items of known truth by which a combination weighs the supervisors, where it asks for them.
@@ -51,6 +51,16 @@ class ChosenStage(Scored):
         held = {} if self.held is None else {"held": [self.held.texts, self.held.truth]}
         return {"selection": self.selection, "rows": self.on.texts, **how, **held}
 
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        return len(self.models)
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """Which of the checkpoints, and the items."""
+        return {"selection": self.selection, "rows": self.on.texts}
+
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Raw scores z1, z0 of one checkpoint; of several supervisors, of their combined p, and their ``spread``."""
         margins, told = self._margins(builder), {}
@@ -64,6 +74,11 @@ class ChosenStage(Scored):
             raw = pd.DataFrame({"id": margins.columns, "score_a": own / 2, "score_b": -own / 2})
         raw.to_parquet(folder / "table.parquet", index=False)
         return {"items": len(raw), "models": len(margins), **told}
+
+    def probabilities(self, builder: Builder) -> tuple[list[str], Floats, list[float]]:
+        """Ids (N,), each supervisor's P(y = 1), (S, N), and temperatures, which are 1."""
+        margins = self._margins(builder)
+        return margins.columns.tolist(), sigmoid(margins.to_numpy(float)), [1.0] * self.count
 
     def _margins(self, builder: Builder) -> pd.DataFrame:
         """Margins by supervisor (rows) and item (columns, in the first one's order)."""

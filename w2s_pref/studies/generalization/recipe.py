@@ -28,6 +28,7 @@ from w2s_pref.studies.recipe import (
     check_chain,
     check_pools,
     check_voters,
+    check_weighed,
     refuse_signs,
     refuse_unknown,
     training_problems,
@@ -94,7 +95,7 @@ class Recipe(StudySection):
         refuse_signs((*self.tasks, *self.models, *self.methods))
         chains: list[tuple[str, Written]] = [("ladder", [*self.ladder])]
         for place, names in [*chains, *((f"chains[{n}]", chain) for n, chain in enumerate(self.chains))]:
-            if names:
+            if names or place != "ladder":
                 check_pools(names, place)
                 check_chain([each for node in names for each in members(node)], self.models, place)
         if not self.ladder and not self.chains:
@@ -121,6 +122,13 @@ class Recipe(StudySection):
                     seeds = config.ensemble if place is chain[-2] else 1
                     count = seeds * len(members(place))
                     check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
+            if config.raven is not None and not any(self.suits(name, chain) for chain in self.pairs()):
+                check_weighed(1, chain_name([self.pairs()[0][-2]]), f"methods.{name}.raven")
+
+    def suits(self, method: str, chain: Chain) -> bool:
+        """Whether a method can train the last model of a chain: weights over supervisors need several."""
+        config = self.methods[method]
+        return config.raven is None or config.ensemble * len(members(chain[-2])) > 1
 
     def _all_chains(self) -> list[Chain]:
         """Those of the grid, and those that only a study names."""
@@ -162,6 +170,11 @@ class Recipe(StudySection):
         for key, algorithms in NEEDS.get(name, {}).items():
             method = getattr(study, key) or self.student_methods[0]
             found = self.methods[method].algorithm
+            if self.methods[method].raven is not None:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} learns weights over supervisors, which only the grid's students "
+                    "do; name another"
+                )
             if found not in algorithms:
                 raise ValueError(
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "

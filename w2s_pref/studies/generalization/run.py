@@ -13,13 +13,14 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
-from w2s_pref.results.lab import Headline, LabBody, LabResults
+from w2s_pref.results.lab import Headline, LabBody, LabResults, StudentWeights
 from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.generalization.analyze import TABLES
 from w2s_pref.studies.generalization.config import SizesConfig
 from w2s_pref.studies.generalization.graph import add_grid, longest
+from w2s_pref.studies.generalization.labels import ChosenStage
 from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.studies.generalization.studies import add_studies
 from w2s_pref.studies.generalization.study import Laboratory, TaskRows
@@ -107,6 +108,7 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
         labels.to_parquet(folder / "labels.parquet", index=False)
         answers = pd.read_parquet(folder / "predictions.parquet")
         body.disagreement = by_spread(labels, answers, recipe.analysis.resamples, recipe.analysis.seed)
+        body.supervisor_weights = _weights(lab, builder)
     (folder / "generalization.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
     own = [make(body) for make in builders(recipe.report.sections, opened.base)]
     write_pages(recipe.name, body, folder, own)
@@ -136,6 +138,22 @@ def _labels(lab: Laboratory, builder: Builder) -> pd.DataFrame | None:
             about = own[["id", "group"]].assign(p_true=p_true, keep=own["keep"], spread=own["spread"])
             tables.append(pd.DataFrame({"task": task, "name": name, "seed": seed, "split": split, **about}))
     return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _weights(lab: Laboratory, builder: Builder) -> list[StudentWeights]:
+    """Weights over supervisors of every student that learned them."""
+    found = []
+    for (task, name, seed), labels in lab.pooled.items():
+        student = lab.named[task, name, seed]
+        if student.split.raven is None:
+            continue
+        assert isinstance(labels.scores, ChosenStage)
+        models = labels.scores.models
+        again = len({model.seed for model in models}) > 1
+        names = [each.name.partition(" · ")[0] + (f", seed {each.seed}" if again else "") for each in models]
+        last = builder.meta(student)["supervisor_weights"][-1]
+        found.append(StudentWeights(task=task, student=name, seed=seed, supervisors=names, weights=last))
+    return found
 
 
 def _split(rows: Rows) -> SplitInfo:

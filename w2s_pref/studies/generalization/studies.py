@@ -64,7 +64,8 @@ def _bootstrapping(lab: Laboratory, study: StudyConfig) -> None:
         if low in ladder and high in ladder and ladder.index(high) > ladder.index(low) + 1:
             through = tuple(ladder[ladder.index(low) : ladder.index(high) + 1])
             for chain in ((low, high), through):
-                add_cell(lab, "bootstrapping", task, chain, method, seed)
+                if lab.recipe.suits(method, chain):
+                    add_cell(lab, "bootstrapping", task, chain, method, seed)
 
 
 def _saliency(lab: Laboratory, study: SaliencyConfig) -> None:

@@ -16,6 +16,7 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS, reads_accuracy
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import LabelStage, Part, Scored
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
@@ -196,9 +197,11 @@ class Laboratory:
         chosen = self.chosen(task, models, config.combine)
         return LabelStage(f"by {chosen.name}", chosen, config, code=config.code(self.base))
 
-    def split(self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None) -> Split:
+    def split(
+        self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None, raven: Raven | None = None
+    ) -> Split:
         """Training items with their labels, beside the task's validation items."""
-        return Split(train, self.tasks[task]["validation"], labels, pick)
+        return Split(train, self.tasks[task]["validation"], labels, pick, raven)
 
     @property
     def targets(self) -> list[Stage]:

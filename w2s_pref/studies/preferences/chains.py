@@ -12,7 +12,7 @@ from w2s_pref.stages.arguments import TEMPLATED
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import BootstrapConfig, ConflictConfig
 from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
-from w2s_pref.studies.recipe import check_chain, check_pools, check_voters, refuse_signs, refuse_unknown
+from w2s_pref.studies.recipe import check_chain, check_pools, check_voters, check_weighed, refuse_signs, refuse_unknown
 from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, node
 
 
@@ -202,7 +202,6 @@ def _check_weights(recipe: Chained, before: Node, place: Node) -> None:
     """Where weights over supervisors are learned there are several, and the loss is the plain one."""
     for found in (recipe.method(each) for each in place.each if recipe.method(each).config.raven is not None):
         where = f"methods.{found.name}.raven"
-        if not before.members:
-            raise ValueError(f"{where}: it weighs several supervisors, but {before} is one; pool some in a list")
+        check_weighed(len(before.members), str(before), where)
         if (found.config.loss or recipe.loss).name != "soft_bce" or recipe.label_config(place).two_stage:
             raise ValueError(f"{where}: the label it learns is that of loss soft_bce in one stage; drop the other")
