@@ -131,6 +131,18 @@ def test_who_speaks(claims: TemplatedArguments, tmp_path: Path) -> None:
     assert len(ids) == len(mixed)
 
 
+@pytest.mark.parametrize("protocol", ["debate", "open_consultancy"])
+def test_a_study_with_the_pairs_in_another_order_hears_the_same(
+    claims: TemplatedArguments, tmp_path: Path, protocol: str
+) -> None:
+    frame, builder = claims.on.frame, Made(tmp_path)
+    builder.table(claims)  # the first study wrote it, in its own order
+    turned = replace(claims, on=Rows("test", frame.iloc[::-1].reset_index(drop=True)))
+    assert turned.key == claims.key
+    here, there = (argued(each, protocol=protocol).read(builder).frame.set_index("id") for each in (claims, turned))
+    pd.testing.assert_frame_equal(here, there.loc[here.index])
+
+
 def test_keys_hold_what_is_heard_and_arguments_are_shared(claims: TemplatedArguments) -> None:
     own = argued(claims)
     others = [

@@ -111,8 +111,8 @@ class ArgumentStage(ModelStage, Arguments):
 
     def _requests(self, builder: Builder) -> list[str]:
         """What is asked for ``a`` of every pair, then for ``b``."""
-        pairs = read_pairs(self.on.frame)
-        before = _turns(builder, chain(self.before), [(0, 1)] * len(pairs))
+        pairs, ids = read_pairs(self.on.frame), self.on.frame["id"].tolist()
+        before = _turns(builder, chain(self.before), ids, [(0, 1)] * len(pairs))
         return [
             texts.request(self.question, prompt, answers, side, said, self.critique)
             for side in (0, 1)
@@ -149,9 +149,14 @@ def chain(last: Arguments | None) -> list[Arguments]:
     return [*chain(before), last]
 
 
-def _turns(builder: Builder, turns: Sequence[Arguments], sides: Sequence[tuple[int, ...]]) -> list[Spoken]:
-    """What these sides say of every pair, turn by turn."""
-    tables = [builder.table(turn) for turn in turns]
+def _turns(
+    builder: Builder, turns: Sequence[Arguments], ids: Sequence[str], sides: Sequence[tuple[int, ...]]
+) -> list[Spoken]:
+    """What these sides say of every pair, turn by turn.
+
+    By the pairs' ids: the table may have been written by a study that has the same pairs in another order.
+    """
+    tables = [builder.table(turn).set_index("id").loc[list(ids)] for turn in turns]
     said = [list(zip(table["a"].tolist(), table["b"].tolist(), strict=True)) for table in tables]
     return [[Turn(side, turn[row][side]) for turn in said for side in own] for row, own in enumerate(sides)]
 
@@ -188,7 +193,7 @@ class Transcript:
     def spoken(self, builder: Builder) -> list[Spoken]:
         """The turns about every pair, in the order of the split."""
         ids = self.last.on.frame["id"].tolist()
-        said = _turns(builder, chain(self.last), self._sides(builder, ids))
+        said = _turns(builder, chain(self.last), ids, self._sides(builder, ids))
         if self.transcripts == "shuffled":
             return texts.shuffled(said, ids)
         return texts.blank(said) if self.transcripts == "blank" else said
@@ -199,7 +204,7 @@ class Transcript:
         if self.protocol != "open_consultancy":
             return [(0, 1)] * len(ids)
         if self.choice is None:
-            return [(side,) for side in builder.table(self.last)["side"]]
+            return [(side,) for side in builder.table(self.last).set_index("id").loc[ids, "side"]]
         scores = builder.table(self.choice).set_index("id").loc[ids]
         return [(int(b > a),) for a, b in zip(scores["score_a"], scores["score_b"], strict=True)]
 

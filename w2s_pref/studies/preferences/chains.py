@@ -211,8 +211,12 @@ def _check_weights(recipe: Chained, before: Node, place: Node) -> None:
         where = f"methods.{found.name}.raven"
         if not before.members:
             raise ValueError(f"{where}: it weighs several supervisors, but {before} is one; pool some in a list")
-        if (found.config.loss or recipe.loss).name != "soft_bce" or recipe.label_config(place).two_stage:
+        labels = recipe.label_config(place)
+        if (found.config.loss or recipe.loss).name != "soft_bce" or labels.two_stage:
             raise ValueError(f"{where}: the label it learns is that of loss soft_bce in one stage; drop the other")
+        if labels.form != "soft" or labels.refine is not None:
+            other = "refine" if labels.refine is not None else f"form {labels.form}"
+            raise ValueError(f"{where}: it weighs the supervisors' own probabilities, not labels.{other}; drop the one")
 
 
 def _check_pools(chain: list[Node], where: str) -> None:
