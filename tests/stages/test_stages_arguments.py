@@ -226,5 +226,9 @@ def test_a_model_that_says_nothing_is_no_arguer(
     silent.attrs["truncated"] = 0
     monkeypatch.setattr(generation, "sample", lambda *_: silent)
     stage = ArgumentStage("one", world(3), False, 0, ladder[0], "which?", {"max_new_tokens": 4})
+    silent.attrs["truncated"] = 4
+    with pytest.raises(W2SError, match="one: 4 of 6 questions are longer than the context of 124 tokens"):
+        stage.compute(Made(tmp_path, ladder[1]), tmp_path)
+    silent.attrs["truncated"] = 0
     with pytest.raises(W2SError, match="none of 6 arguments has a word in it; a model that was not taught"):
         stage.compute(Made(tmp_path, ladder[1]), tmp_path)

@@ -18,7 +18,7 @@ from w2s_pref.data.chat import as_answers, plain_prompts
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels import transcripts as texts
 from w2s_pref.labels.transcripts import Protocol, Spoken, Transcripts, Turn
-from w2s_pref.stages.asked import asked
+from w2s_pref.stages.asked import SPOKEN, asked, room_of, too_long
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.rows import Rows
@@ -70,6 +70,7 @@ class TemplatedArguments(Arguments):
 class ArgumentStage(ModelStage, Arguments):
     """What a model says when it is asked to; ``before``: the turn that it answers to."""
 
+    lower: ClassVar[str] = SPOKEN
     arguer: StartStage
     question: str
     settings: dict[str, Any]
@@ -91,13 +92,30 @@ class ArgumentStage(ModelStage, Arguments):
         """Arguments."""
         return 2 * len(self.on)
 
+    @property
+    def start(self) -> StartStage:
+        """Who is asked."""
+        return self.arguer
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that a request may have."""
+        return room_of(self.arguer, self.settings["max_new_tokens"])
+
+    def foreseen(self, most: int) -> list[str]:
+        """Requests of the first turn, about so many pairs at most."""
+        pairs = read_pairs(self.on.frame.head(most))
+        return [texts.request(self.question, prompt, both, 0, [], self.critique) for prompt, both in pairs]
+
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``.
 
         Raises:
-            W2SError: no argument has a word in it.
+            W2SError: most requests are too long for the arguer, or no argument has a word in it.
         """
         table = asked(builder, self.arguer, self._requests(builder), self.settings, self.seed)
+        if problem := too_long(self.name, table.attrs["truncated"], len(table), self.room):
+            raise W2SError(problem)
         said = table["text"].tolist()
         if not any(said):
             raise W2SError(
