@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import stdtrit
 
 from w2s_pref.analysis.scores.panel import Panel, resampled
 from w2s_pref.analysis.stats.basics import Ties, credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler
+from w2s_pref.analysis.stats.quantiles import student
 from w2s_pref.analysis.stats.seeds import READINGS, disagreements, reading, side
 from w2s_pref.analysis.stats.stat import DIFFERENCE, PLAIN, Stat
 from w2s_pref.core.arrays import Floats
@@ -80,7 +80,7 @@ def fieller(top: Stat, bottom: Stat) -> tuple[float, float] | None:
     at = np.array([1.0, -t / b])
     parts = np.array([at @ item @ at, at @ seed @ at])
     groups, freedom = top.n_groups, max(top.n_seeds - 1, 1)
-    quantiles = np.array([stdtrit(groups - 1, _UPPER) * np.sqrt(groups / (groups - 1)), stdtrit(freedom, _UPPER)])
+    quantiles = np.array([student(groups - 1, _UPPER) * np.sqrt(groups / (groups - 1)), student(freedom, _UPPER)])
     c = quantiles @ parts / parts.sum() if parts.sum() > 0 else quantiles[0]
     variance = c * c * (item + seed)
     square, middle = b * b - variance[1, 1], t * b - variance[0, 1]

@@ -15,6 +15,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
@@ -85,9 +86,11 @@ class FinetuneStage(ModelStage, Classified):
         from w2s_pref.training.classify import fit_classifier
 
         builder.forget_models()
-        model, tokenizer = load_classifier(self._start(builder), builder.base, self.seed, self.head)
-        done = fit_classifier(model, tokenizer, _job(builder, self, tokenizer), work_folder(builder, self), folder)
-        del model
+        loaded = load_classifier(self._start(builder), builder.base, self.seed, self.head)
+        job = _job(builder, self, loaded[1])
+        with reading_states(builder, self.model, *loaded, self._read, self.tokens):
+            done = fit_classifier(*loaded, job, work_folder(builder, self), folder)
+        del loaded
         margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
         curve, history = done.pop("curve"), done.pop("history")
         write_history(builder, folder, history)
@@ -98,6 +101,14 @@ class FinetuneStage(ModelStage, Classified):
                     shutil.rmtree(folder / name)
         builder.world.barrier()
         return {**done, "items": self.rows}
+
+    @property
+    def _read(self) -> list[Rows]:
+        """Every item that it reads: all but half A stand in one table, which students and ceilings of a task share."""
+        if self.texts is not None:
+            return [self.texts]
+        known = self.split.train.frame["id"].isin(self.on.frame["id"]).all()
+        return [self.on] if known else [self.on, self.split.train]
 
     def _start(self, builder: Builder) -> ModelSpec:
         """The model as the recipe names it, or after its generative fine-tuning."""
@@ -147,7 +158,8 @@ def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     loaded = load_saved(folder, stage.model.spec.trust_remote_code, outputs=2)
     items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
     shard = (builder.world.rank, builder.world.size)
-    raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
+    with reading_states(builder, stage.model, *loaded, stage._read, stage.tokens):
+        raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
     own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
     return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))
 
