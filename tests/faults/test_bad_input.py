@@ -110,6 +110,7 @@ RECIPE = {
     "zero batch": (["training.batch_size=0"], "training.batch_size: should be above zero"),
     "zero epochs": (["training.num_train_epochs=0"], "training.num_train_epochs: should be above zero"),
     "zero rate": (["training.learning_rate=0"], "training.learning_rate: should be above zero, but this is 0"),
+    "no steps": (["training.max_steps=0"], "training.max_steps: should be above zero, or -1"),
     "unknown lora key": (["models.strong.lora={rr: 4}"], "models.strong.lora: unknown key 'rr'; did you mean 'r'"),
     "lora on random weights": (
         ["models.strong.lora={r: 4}", "models.strong.from_config={num_hidden_layers: 2}"], "lora and from_config",

@@ -199,6 +199,12 @@ POOL = "arms={a: [[weak, middle], strong]}"
             [POOL, "methods={m: {algorithm: reward, raven: {}, loss: {name: kl}}}", "students=[m]"],
             "that of loss soft_bce in one stage",
         ),
+        ([POOL, "methods={m: {algorithm: reward, raven: {}, labels: hard}}", "students=[m]"], "not labels.form hard"),
+        ([POOL, "labels.refine={by: strong}", "methods={m: {algorithm: reward, raven: {}}}", "students=[m]"], "refine"),
+        (
+            ["labels.refine={by: strong}", "arms={a: [weak@dpo, strong@eft]}", "conflict.settings=[none]"],
+            "labels.refine: eft does not learn from",
+        ),
         ([ARGUED, "arms={a: [s, strong]}", "students=[rloo]", "conflict.settings=[none]"], "which s cannot give"),
         (
             ["supervisors={s: {judge: weak, arguers: weak, turns: 3}}", "arms={a: [s, strong]}"],

@@ -93,6 +93,10 @@ def test_questions_longer_than_a_context(tmp_path: Path) -> None:
     judged = "supervisors={asked: {judge: strong@prompted, protocol: naive}}"
     with pytest.raises(W2SError, match=r"questions are longer than .*; lower max_new_tokens or turns"):
         study(tmp_path, 3 * f"{long} ", 3 * f"{long} ", judged, "arms={a: [asked, strong]}")
+    argued = "supervisors={argued: {judge: 'labels:j.py:f', arguers: strong, max_new_tokens: 100}}"
+    (tmp_path / "j.py").write_text("def f(pairs):\n    return [0.5] * len(pairs)\n")
+    with pytest.raises(W2SError, match=rf"argues on test: 20 of 20 .* context of {context - 100} tokens"):
+        study(tmp_path, KNOWN, KNOWN, argued, "arms={a: [argued, strong]}")
 
 
 def test_heads_that_do_not_exist(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.transcripts import NAMES, Spoken, compared
 from w2s_pref.stages.arguments import Argued, read_pairs
+from w2s_pref.stages.asked import SPOKEN, room_of, too_long
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 WORDS = (f" {NAMES[1]}", f" {NAMES[0]}")
 #: Tokens of its answer, for which a context must have room beside the question.
 ANSWER_TOKENS = 1
-#: What makes questions about arguments long.
-SPOKEN = "max_new_tokens or turns of the supervisor"
 #: Probability of both names together under which a model is not taken to answer the question.
 LEAST_MASS = 0.5
 
@@ -60,6 +59,11 @@ class PromptedScores(ModelStage, Scored):
             table.to_parquet(folder / "table.parquet", index=False)
         told = {"unparseable": float((named < LEAST_MASS).mean()), "same_when_swapped": float(same.mean())}
         return {"pairs": len(table), "dropped": 0, **told}
+
+    @property
+    def start(self) -> StartStage:
+        """Who is asked."""
+        return self.model
 
     @property
     def room(self) -> int | None:
@@ -119,22 +123,3 @@ def _check_room(
     long = sum(len(ids) > room for ids in tokenizer(prompts)["input_ids"]) if room is not None else 0
     if problem := too_long(name, long, len(prompts), room, lower):
         raise W2SError(problem)
-
-
-def room_of(start: StartStage, answer: int) -> int | None:
-    """Tokens that a model reads at most before an answer of so many; None where its configuration names no number."""
-    return None if start.model.context is None else start.model.context - answer
-
-
-def too_long(name: str, long: int, of: int, room: int | None, lower: str = SPOKEN) -> str | None:
-    """The sentence that refuses questions of which most are longer than ``room``; None where most are read whole.
-
-    Args:
-        lower: keys of the recipe that make them long.
-    """
-    if room is None or 2 * long <= of:
-        return None
-    return (
-        f"{name}: {long:,} of {of:,} questions are longer than the context of {room} tokens of the model that is "
-        f"asked; lower {lower}, or name a model that reads more"
-    )

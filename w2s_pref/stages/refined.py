@@ -21,10 +21,10 @@ from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import RefineConfig
 from w2s_pref.labels.transcripts import NAMES, compared
 from w2s_pref.stages.arguments import read_pairs
-from w2s_pref.stages.asked import asked
+from w2s_pref.stages.asked import asked, room_of, too_long
 from w2s_pref.stages.labels import REFINED, Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
-from w2s_pref.stages.prompted import ANSWER_TOKENS, LEAST_MASS, choices, room_of, too_long
+from w2s_pref.stages.prompted import ANSWER_TOKENS, LEAST_MASS, choices
 from w2s_pref.training.methods import TAU
 
 #: Longest concept in tokens.
@@ -77,6 +77,11 @@ class RefinedScores(ModelStage, Scored):
             "changed": float((table.argmax(axis=1) != sides).mean()),
         }
         return {"pairs": len(weak), "dropped": len(self.on) - len(weak), REFINED: told}
+
+    @property
+    def start(self) -> StartStage:
+        """Who is asked."""
+        return self.model
 
     @property
     def room(self) -> int | None:

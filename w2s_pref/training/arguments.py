@@ -175,6 +175,8 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
             problems.append(f"{where}.{name}: {value} updates weights before a whole effective batch; take another")
         elif name in POSITIVE and value is not None and not value > 0:
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
+        elif name == "max_steps" and value == 0:
+            problems.append(f"{where}.{name}: should be above zero, or -1: as many as num_train_epochs makes")
     return problems
 
 

@@ -203,5 +203,9 @@ def _check_weights(recipe: Chained, before: Node, place: Node) -> None:
     for found in (recipe.method(each) for each in place.each if recipe.method(each).config.raven is not None):
         where = f"methods.{found.name}.raven"
         check_weighed(len(before.members), str(before), where)
-        if (found.config.loss or recipe.loss).name != "soft_bce" or recipe.label_config(place).two_stage:
+        labels = recipe.label_config(place)
+        if (found.config.loss or recipe.loss).name != "soft_bce" or labels.two_stage:
             raise ValueError(f"{where}: the label it learns is that of loss soft_bce in one stage; drop the other")
+        if labels.form != "soft" or labels.refine is not None:
+            other = "refine" if labels.refine is not None else f"form {labels.form}"
+            raise ValueError(f"{where}: it weighs the supervisors' own probabilities, not labels.{other}; drop the one")

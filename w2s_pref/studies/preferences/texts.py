@@ -17,8 +17,10 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
 from w2s_pref.models.info import ModelFacts, TokenizerFile, tokenizer_file
 from w2s_pref.models.positions import has_class, positions
+from w2s_pref.stages.arguments import ArgumentStage
+from w2s_pref.stages.asked import too_long
 from w2s_pref.stages.policies import PolicyStage
-from w2s_pref.stages.prompted import PromptedScores, too_long
+from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
@@ -225,13 +227,14 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
 
 def _questions(study: Study) -> Iterator[str]:
     """Models that are asked about pairs must be able to read what they are asked."""
-    asked = [*study.scores.values(), *(labels.scores for labels in study.labels.values())]
+    labelled = [labels.scores for labels in study.labels.values()]
+    asked = [*study.scores.values(), *labelled, *study.arguments.values()]
     seen: set[tuple[str, str]] = set()
     for stage in asked:
-        if not isinstance(stage, PromptedScores | RefinedScores):
+        if not isinstance(stage, PromptedScores | RefinedScores | ArgumentStage):
             continue
-        found, texts = reader(stage.model.model), stage.foreseen(PAIRS)
-        about = (stage.model.model.hash, digest(*texts))
+        model, texts = stage.start.model, stage.foreseen(PAIRS)
+        found, about = reader(model), (model.hash, digest(str(stage.room), *texts))
         if found is None or stage.room is None or about in seen:
             continue
         seen.add(about)
