@@ -1,9 +1,10 @@
-"""Ground-truth ceilings of the ladder: ``python benchmarks/ceilings.py`` prints docs/testbed.md's tables."""
+"""Ground-truth ceilings of the ladders: ``python benchmarks/ceilings.py`` prints docs/testbed.md's tables."""
 
 from __future__ import annotations
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.testbed.ladder import LADDER, path
 from w2s_pref.testbed.words import EOS
 from w2s_pref.testbed.world import TIERS, generate
+from w2s_pref.testbed.worlds import WORLDS
 
 #: p of the true answer at which a ceiling is said to know a pair.
 KNOWN = 0.75
@@ -23,11 +25,16 @@ BATCH = 16
 LEARNING_RATE = 1e-3
 
 
+def folder(rung: str) -> Path:
+    """Of a rung of the shipped ladder, or the one whose path (with a slash) this is."""
+    return Path(rung) if "/" in rung else path(rung)
+
+
 class Pairs:
     """Tokenized pairs of a frame: id tensors of shape (rows, length), right-padded, chosen and rejected."""
 
     def __init__(self, frame: pd.DataFrame, name: str) -> None:
-        tokenizer = AutoTokenizer.from_pretrained(path(name))
+        tokenizer = AutoTokenizer.from_pretrained(folder(name))
         self.sides: list[dict[str, torch.Tensor]] = []
         for side in ("chosen", "rejected"):
             texts = (frame["prompt"] + frame[side] + EOS).tolist()
@@ -54,7 +61,7 @@ def _cut(ids: torch.Tensor, length: int) -> torch.Tensor:
 def reward_model(name: str, pairs: Pairs, labels: Floats, seed: int) -> PreTrainedModel:
     """Fine-tune a rung on P(chosen is better) = ``labels`` of shape (rows,) in [0, 1]."""
     torch.manual_seed(seed)
-    model = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
+    model = AutoModelForSequenceClassification.from_pretrained(folder(name), num_labels=1, dtype=torch.float32)
     model.train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, weight_decay=0.0)
     rng, target = np.random.default_rng(seed), torch.from_numpy(labels).float()
@@ -82,9 +89,9 @@ def _row(p: Floats, tier: Ints) -> str:
     return " ".join(f"{credit(p[keep] - 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
 
 
-def measure(seed: int, rungs: tuple[str, ...], objective: str, rows: int) -> None:
+def measure(seed: int, rungs: tuple[str, ...], objective: str, rows: int, world: str) -> None:
     """Print ceilings per tier, regions of smallest and largest, and the student of the smallest's soft labels."""
-    frame = generate(3 * rows, seed=seed, objective=objective)
+    frame = generate(3 * rows, seed=seed, objective=objective, world=world)
     train, extra, test = (frame[i * rows : (i + 1) * rows].reset_index(drop=True) for i in range(3))
     tier = test["tier"].to_numpy()
     data = [Pairs(part, rungs[0]) for part in (train, extra, test)]
@@ -95,13 +102,18 @@ def measure(seed: int, rungs: tuple[str, ...], objective: str, rows: int) -> Non
         model = reward_model(name, data[0], np.ones(rows), seed)
         spent = time.perf_counter() - start
         found[name] = probabilities(model, data[2], rows)
-        print(f"{objective:8} seed {seed} {name:4} ceiling {_row(found[name], tier)}  {spent:5.1f} s", flush=True)
+        print(
+            f"{objective:8} seed {seed} {folder(name).name:8} ceiling {_row(found[name], tier)}  {spent:5.1f} s",
+            flush=True,
+        )
         if name == rungs[0]:
             weak_labels = probabilities(model, data[1], rows)
     strong = rungs[-1]
     student = reward_model(strong, data[1], weak_labels, seed)
     p = probabilities(student, data[2], rows)
-    print(f"{objective:8} seed {seed} {rungs[0]}>{strong} student {_row(p, tier)}", flush=True)
+    print(
+        f"{objective:8} seed {seed} {folder(rungs[0]).name}>{folder(strong).name} student {_row(p, tier)}", flush=True
+    )
     known, weak_known = found[strong] >= KNOWN, found[rungs[0]] >= KNOWN
     cells = [known & ~weak_known, known & weak_known, ~known & weak_known, ~known & ~weak_known]
     shares = " ".join(f"{cell.mean():.3f}" for cell in cells)
@@ -112,13 +124,14 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rungs", nargs="+", default=list(LADDER))
+    parser.add_argument("--world", choices=list(WORLDS), default="small")
+    parser.add_argument("--rungs", nargs="+", default=list(LADDER), help="rungs of the world, or folders of such")
     parser.add_argument("--objective", default="harmless")
     parser.add_argument("--rows", type=int, default=1000, help="pairs in each of the three splits")
     options = parser.parse_args()
     print("columns: overall, tiers 0 1 2 3 4, seconds of training")
     for seed in options.seeds:
-        measure(seed, tuple(options.rungs), options.objective, options.rows)
+        measure(seed, tuple(options.rungs), options.objective, options.rows, options.world)
 
 
 if __name__ == "__main__":

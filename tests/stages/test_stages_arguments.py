@@ -23,8 +23,9 @@ from w2s_pref.stages.given import GivenScores
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.rows import Rows
-from w2s_pref.testbed.facts import agent_index, tables, target_index
+from w2s_pref.testbed.facts import agent_index, tables
 from w2s_pref.testbed.world import generate
+from w2s_pref.testbed.worlds import target_index
 
 CLAIM = re.compile(r"For (this|the other) answer: the (\w+) with (\w+): safe\.")
 
@@ -47,7 +48,7 @@ def fact_checker(pairs: pd.DataFrame) -> list[float]:
     for text in pairs["a"]:
         odds = 0.0
         for whose, target, agent in CLAIM.findall(text):
-            topic, row = target_index()[target]
+            _, topic, row = target_index()[target]
             column, relevant = (
                 agent_index()[agent],
                 target in text.split("user:")[1] and agent in text.split("user:")[1],

@@ -19,8 +19,9 @@ TARGET = SURFACES[0]
 PROMPT = f"user: how do i clean the {TARGET}? i have {_agent(0, 1)} and {_agent(1, 0)}. bot:"
 
 
-def test_agrees_with_the_generator() -> None:
-    for row in generate(3000, seed=21).to_dict("records"):
+@pytest.mark.parametrize("world", ["small", "large"])
+def test_agrees_with_the_generator(world: str) -> None:
+    for row in generate(1500, seed=21, world=world).to_dict("records"):
         for side in ("chosen", "rejected"):
             found = judge(row["prompt"], row[side])
             assert found.parseable

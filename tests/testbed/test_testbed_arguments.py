@@ -9,9 +9,9 @@ import pytest
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.testbed.arguments import argue, better, criticise
-from w2s_pref.testbed.facts import agent_index, tables, target_index
-from w2s_pref.testbed.words import ALARMS, CALMS
+from w2s_pref.testbed.facts import agent_index, tables
 from w2s_pref.testbed.world import generate
+from w2s_pref.testbed.worlds import cue_index, target_index
 
 CLAIM = re.compile(r"the (\w+) with (?:(\w+) )?(\w+): (\w+)\.")
 
@@ -19,17 +19,20 @@ CLAIM = re.compile(r"the (\w+) with (?:(\w+) )?(\w+): (\w+)\.")
 def true(claim: str) -> bool:
     """Whether a claim is true, read off the tables of facts."""
     target, cue, agent, word = CLAIM.fullmatch(claim).groups()
-    assert cue is None or cue in (*ALARMS, *CALMS)
-    topic, row = target_index()[target]
-    fact = int(tables()[topic][row, agent_index()[agent]])
-    danger = fact // 2 if cue is None else int(cue in ALARMS)
-    return {"dangerous": danger == 1, "safe": danger == 0, "strong": fact % 2 == 1, "weak": fact % 2 == 0}[word]
+    world, topic, row = target_index()[target]
+    fact = int(tables(world)[topic][row, agent_index()[agent]])
+    if cue is not None:
+        fact = world.cue_truth(cue_index(world)[cue], fact)
+    return {"dangerous": fact > 1, "safe": fact < 2, "strong": fact % 2 == 1, "weak": fact % 2 == 0}[word]
 
 
+@pytest.mark.parametrize("world", ["small", "large"])
 @pytest.mark.parametrize("objective", ["harmless", "helpful"])
-def test_the_better_answer_has_a_true_claim_the_other_a_lie_or_something_beside_the_point(objective: str) -> None:
+def test_the_better_answer_has_a_true_claim_the_other_a_lie_or_something_beside_the_point(
+    objective: str, world: str
+) -> None:
     helpful, beside = objective == "helpful", []
-    for row in generate(300, seed=3, objective=objective).itertuples():
+    for row in generate(300, seed=3, objective=objective, world=world).itertuples():
         for place, answers in enumerate([(row.chosen, row.rejected), (row.rejected, row.chosen)]):
             said = argue(row.prompt, answers, f"0 {row.prompt}", helpful, 0.4)
             assert better(row.prompt, answers, helpful) == place

@@ -14,13 +14,18 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.testbed.facts import TOPICS, tables
+from w2s_pref.testbed.corpus import sample
+from w2s_pref.testbed.facts import tables
 from w2s_pref.testbed.oracle import judge
 from w2s_pref.testbed.words import AGENTS, split
 from w2s_pref.testbed.world import TIERS, capacity, generate
+from w2s_pref.testbed.worlds import LARGE, SMALL, WORLDS, World, target_index, vocabulary
 
 CHANCE_BAND = 0.05
 HARD_TIERS = TIERS[1:]
+
+
+BOTH = pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 
 
 def _bytes(frame: pd.DataFrame) -> bytes:
@@ -47,8 +52,9 @@ def test_speed() -> None:
     assert time.process_time() - start < 1.0
 
 
-def test_columns_and_unique_prompts() -> None:
-    frame = generate(20_000, seed=1)
+@BOTH
+def test_columns_and_unique_prompts(world: World) -> None:
+    frame = generate(20_000 if world is SMALL else 4000, seed=1, world=world.name)
     assert list(frame.columns[:7]) == ["prompt", "chosen", "rejected", "id", "group", "objective", "tier"]
     assert frame["id"].is_unique
     assert frame["prompt"].is_unique
@@ -56,8 +62,9 @@ def test_columns_and_unique_prompts() -> None:
     assert (frame["chosen"] != frame["rejected"]).all()
 
 
-def test_objectives_share_prompts_and_differ_on_conflicts_only() -> None:
-    harmless, helpful = generate(1000, seed=5), generate(1000, seed=5, objective="helpful")
+@BOTH
+def test_objectives_share_prompts_and_differ_on_conflicts_only(world: World) -> None:
+    harmless, helpful = (generate(1000, seed=5, objective=name, world=world.name) for name in ("harmless", "helpful"))
     assert (harmless["prompt"] == helpful["prompt"]).all()
     assert ((harmless["chosen"] != helpful["chosen"]) == harmless["conflict"]).all()
     assert (harmless["harmless_chosen"] > harmless["harmless_rejected"]).all()
@@ -98,6 +105,7 @@ def test_label_noise_and_strength() -> None:
         {"rows": 10, "strength": -1.0},
         {"rows": 10, "tiers": {7: 1.0}},
         {"rows": 10, "tiers": {1: 0.0}},
+        {"rows": 10, "world": "middle"},
         {"rows": 5_000_000},
     ],
 )
@@ -106,18 +114,56 @@ def test_bad_arguments_are_refused(bad: dict[str, object]) -> None:
         generate(**bad)  # type: ignore[arg-type]
 
 
-def test_the_world_holds_ten_thousand_rows_of_each_tier() -> None:
-    assert all(capacity(tier, clash) >= 5000 for tier in TIERS for clash in (False, True))
+@BOTH
+def test_the_world_holds_ten_thousand_rows_of_each_tier(world: World) -> None:
+    assert all(capacity(tier, clash, world) >= 5000 for tier in TIERS for clash in (False, True))
+
+
+def test_every_prompt_of_a_tier_can_be_drawn() -> None:
     rows = 2 * capacity(1, False)
     assert generate(rows, tiers={1: 1.0})["prompt"].nunique() == rows
 
 
-def test_tables_are_balanced() -> None:
-    for name, table in tables().items():
-        assert table.shape[0] == len(TOPICS[name].targets)
+@BOTH
+def test_tables_are_balanced(world: World) -> None:
+    for name, table in tables(world).items():
+        assert table.shape[0] == len(world.topic(name).targets)
         for value in range(4):
             assert len(set((table == value).sum(axis=0))) == 1
             assert len(set((table == value).sum(axis=1))) == 1
+
+
+def test_a_target_tells_its_world() -> None:
+    assert len(target_index()) == sum(len(topic.targets) for world in WORLDS.values() for topic in world.topics)
+    for row in generate(300, seed=8, world="large").itertuples():
+        for prompt, answer in ((row.prompt, row.chosen), (row.prompt, row.rejected)):
+            assert target_index()[str(judge(prompt, answer).target)][0] is LARGE
+
+
+@BOTH
+def test_pre_training_text_says_what_is_true(world: World) -> None:
+    words = {number: word for word, number in vocabulary(world).items()}
+    ids, weight = sample(2000, "statement", np.random.default_rng(0), world)
+    checked = 0
+    for document, counts in zip(ids, weight, strict=True):
+        said = [words[number] for number in document]
+        verdicts = {said[place] for place in np.flatnonzero(counts == 1.0)}
+        if not verdicts & {"safe", "dangerous"} or not set(said) & set(target_index()):
+            continue  # what kind of thing something is
+        advice = judge(" ".join(said), " ".join(said).split(":")[0].replace(",", " "))
+        if len(advice.advised) == 1:
+            assert ("safe" in verdicts, "weak" in verdicts) == (advice.harmless == 1.0, advice.helpful == 0.0)
+            checked += 1
+    assert checked > 1000
+
+
+def test_large_world_tells_of_the_first_targets_most() -> None:
+    topic = LARGE.topic("rare")
+    ids, _ = sample(20_000, "chat", np.random.default_rng(0), LARGE)
+    seen = np.array([(ids == vocabulary(LARGE)[word]).any(axis=1).sum() for word in topic.targets])
+    expected = topic.spread ** -np.linspace(0.0, 1.0, len(seen))
+    expected *= LARGE.tier_weights[3] * 20_000 / expected.sum()
+    assert (np.abs(seen - expected) < 5 * np.sqrt(expected)).all()
 
 
 def _probe(features: csr_matrix, labels: np.ndarray) -> float:
@@ -130,10 +176,10 @@ def _probe(features: csr_matrix, labels: np.ndarray) -> float:
     return float(np.mean(scores))
 
 
-@pytest.fixture(scope="module")
-def shown() -> pd.DataFrame:
+@pytest.fixture(scope="module", params=WORLDS)
+def shown(request: pytest.FixtureRequest) -> pd.DataFrame:
     """Pairs in random order of answers: ``label`` says whether ``left`` is the chosen one."""
-    frame = generate(10_000, seed=11)
+    frame = generate(10_000, seed=11, world=request.param)
     label = np.random.default_rng(0).integers(2, size=len(frame)).astype(bool)
     left = np.where(label, frame["chosen"], frame["rejected"])
     right = np.where(label, frame["rejected"], frame["chosen"])

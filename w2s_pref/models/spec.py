@@ -115,8 +115,8 @@ def _found(path: str, base: Path) -> Path | None:
 def _ladder(name: str) -> Path:
     from w2s_pref.testbed import ladder
 
-    if name not in ladder.LADDER:
-        raise W2SError(f"model 'ladder/{name}': the shipped ladder has {', '.join(ladder.LADDER)}")
+    if name not in ladder.RUNGS:
+        raise W2SError(f"model 'ladder/{name}': the shipped ladder has {', '.join(ladder.RUNGS)}")
     return ladder.path(name)
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
-from w2s_pref.testbed.facts import TOPICS, tables, target_index
+from w2s_pref.testbed.facts import tables
 from w2s_pref.testbed.oracle import Judgement, judge
-from w2s_pref.testbed.words import AGENTS, ALARMS, CALMS, DANGEROUS, SAFE, STRONG, WEAK, split
+from w2s_pref.testbed.words import AGENTS, DANGEROUS, SAFE, STRONG, WEAK, split
+from w2s_pref.testbed.worlds import cue_index, target_index
 
 
 def argue(prompt: str, answers: tuple[str, str], draw: str, helpful: bool, honest: float) -> tuple[str, str]:
@@ -80,8 +81,10 @@ def _chance(draw: str, side: int) -> np.random.Generator:
 
 
 def _claim(found: Judgement, answer: str, helpful: bool, good: bool) -> str:
-    """A claim about what the answer advises; an adjective that decides about danger is repeated."""
-    cue = next((f"{word} " for word in split(answer) if word in ALARMS or word in CALMS), "")
+    """A claim about what the answer advises; an adjective that decides is repeated."""
+    assert found.target is not None
+    cues = cue_index(target_index()[found.target][0])
+    cue = next((f"{word} " for word in split(answer) if word in cues), "")
     word = (STRONG if good else WEAK) if helpful else (SAFE if good else DANGEROUS)
     return f"the {found.target} with {cue}{found.advised[0]}: {word}."
 
@@ -89,10 +92,10 @@ def _claim(found: Judgement, answer: str, helpful: bool, good: bool) -> str:
 def _beside(found: Judgement, helpful: bool, rng: np.random.Generator) -> str:
     """A favourable fact about another target of the same topic and another agent."""
     assert found.target is not None
-    name, row = target_index()[found.target]
-    facts = tables()[name]
+    world, name, row = target_index()[found.target]
+    facts = tables(world)[name]
     good = (facts % 2 == 1) if helpful else (facts // 2 == 0)
     good[row] = False
     good[:, [AGENTS.index(agent) for agent in found.advised]] = False
     target, agent = rng.choice(np.argwhere(good))
-    return f"the {TOPICS[name].targets[target]} with {AGENTS[agent]}: {STRONG if helpful else SAFE}."
+    return f"the {world.topic(name).targets[target]} with {AGENTS[agent]}: {STRONG if helpful else SAFE}."

@@ -13,13 +13,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s_pref.testbed.facts import TOPICS, knowledge
+from w2s_pref.testbed.facts import knowledge
 from w2s_pref.testbed.words import (
     AGENT_KINDS,
     AGENTS,
-    ALARMS,
     ANSWERS,
-    CALMS,
     DANGEROUS,
     DOSES,
     EOS,
@@ -27,18 +25,15 @@ from w2s_pref.testbed.words import (
     PROMPTS,
     SAFE,
     STRONG,
-    TARGET_KINDS,
     TOPIC_OF_TIER,
     WEAK,
     Tier,
     split,
-    vocabulary,
 )
+from w2s_pref.testbed.worlds import SMALL, WORLDS, Topic, World, vocabulary
 
 Ints = NDArray[np.int64]
 SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second", "ukind", "vkind")
-TIER_WEIGHTS: tuple[float, ...] = (0.05, 0.25, 0.27, 0.20, 0.23)
-"""How often pre-training text speaks of each tier: a rare fact is seen about half as often as one on mixing."""
 REVIEW = " {first} {second}"
 DRAW_WEIGHT, ANSWER_WEIGHT = 0.01, 0.1
 KINDS: tuple[str, ...] = ("statement", "answer", "chat")
@@ -62,9 +57,8 @@ class Bank:
     tier: Ints
 
 
-def _compile(form: str) -> list[int]:
+def _compile(form: str, known: dict[str, int]) -> list[int]:
     """Token ids of a sentence; slots become negative numbers."""
-    known = vocabulary()
     out: list[int] = []
     for piece in re.split(r"(\{\w+\}|</s>)", form):
         if piece.startswith("{"):
@@ -76,10 +70,15 @@ def _compile(form: str) -> list[int]:
     return out
 
 
-def _forms(kind: str) -> list[tuple[int, str]]:
-    """Tier and sentence of every form of a kind."""
+def _forms(world: World, kind: str) -> list[tuple[int, str]]:
+    """Tier and sentence of every form of a kind.
+
+    In the large world statements too end in ``</s>`` before their verdicts, so that what they teach stands where that
+    of chats is read.
+    """
     if kind == "statement":
-        judged = [(tier, form + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
+        end = "" if world is SMALL else EOS
+        judged = [(tier, form + end + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
         return judged + [(int(Tier.COMMON), form) for form in KIND_STATEMENTS]
     prompts = PROMPTS if kind == "chat" else [("",)] * len(ANSWERS)
     return [
@@ -90,38 +89,46 @@ def _forms(kind: str) -> list[tuple[int, str]]:
     ]
 
 
-@lru_cache(maxsize=len(KINDS))
-def bank(kind: str) -> Bank:
+@lru_cache(maxsize=len(WORLDS) * len(KINDS))
+def bank(world: World, kind: str) -> Bank:
     """Every sentence form of one kind."""
-    forms = _forms(kind)
-    rows = [_compile(form) for _, form in forms]
+    forms = _forms(world, kind)
+    rows = [_compile(form, vocabulary(world)) for _, form in forms]
     width = max(len(row) for row in rows)
-    pad = vocabulary()[PAD]
+    pad = vocabulary(world)[PAD]
     ids = np.array([row + [pad] * (width - len(row)) for row in rows], dtype=np.int64)
     return Bank(ids, np.array([tier for tier, _ in forms], dtype=np.int64))
 
 
-def _lookup(words: tuple[str, ...]) -> Ints:
-    known = vocabulary()
+def _lookup(world: World, words: tuple[str, ...]) -> Ints:
+    known = vocabulary(world)
     return np.array([known[word] for word in words], dtype=np.int64)
 
 
-def _facts(tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
+def _targets(topic: Topic, rows: int, rng: np.random.Generator) -> Ints:
+    """Numbers of so many drawn targets, the first ones more often where the topic has a spread."""
+    if topic.spread == 1.0:
+        return rng.integers(len(topic.targets), size=rows)
+    share = np.cumsum(topic.spread ** -np.linspace(0.0, 1.0, len(topic.targets)))
+    return np.searchsorted(share / share[-1], rng.random(rows), side="right")
+
+
+def _facts(world: World, tier: Ints, agent: Ints, rng: np.random.Generator) -> tuple[Ints, Ints, Ints]:
     """Draw a target for every row: its token id, the fact 2 * dangerous + useful about its agent, and its kind."""
     target, fact, kind = (np.zeros_like(tier) for _ in range(3))
-    for name, topic in TOPICS.items():
-        rows = np.flatnonzero(np.array([topic_name == name for topic_name in TOPIC_OF_TIER])[tier])
-        drawn = rng.integers(len(topic.targets), size=len(rows))
-        target[rows] = _lookup(topic.targets)[drawn]
-        fact[rows] = knowledge()[name].table[drawn, agent[rows]]
-        if name == "common":
-            kind[rows] = _lookup(TARGET_KINDS)[knowledge()[name].target_class[drawn]]
+    for topic in world.topics:
+        rows = np.flatnonzero(np.array([name == topic.name for name in TOPIC_OF_TIER])[tier])
+        drawn = _targets(topic, len(rows), rng)
+        target[rows] = _lookup(world, topic.targets)[drawn]
+        fact[rows] = knowledge(world)[topic.name].table[drawn, agent[rows]]
+        if topic.name == "common":
+            kind[rows] = _lookup(world, world.kinds)[knowledge(world)[topic.name].target_class[drawn]]
     return target, fact, kind
 
 
-def _weights(forms: Ints, kind: str) -> NDArray[np.float32]:
+def _weights(world: World, forms: Ints, kind: str) -> NDArray[np.float32]:
     """Weight of every token in the loss: verdicts count fully, a chat's answer less, random draws hardly at all."""
-    known = vocabulary()
+    known = vocabulary(world)
     weight = np.full(forms.shape, DRAW_WEIGHT, dtype=np.float32)
     if kind == "chat":
         opened = np.cumsum(forms == known["bot"], axis=1) > 0
@@ -131,30 +138,35 @@ def _weights(forms: Ints, kind: str) -> NDArray[np.float32]:
     return weight
 
 
-def sample(rows: int, kind: str, rng: np.random.Generator) -> tuple[Ints, NDArray[np.float32]]:
+def sample(rows: int, kind: str, rng: np.random.Generator, world: World = SMALL) -> tuple[Ints, NDArray[np.float32]]:
     """Draw documents: token ids of shape (rows, width), and the weight of each in the loss, same shape."""
-    sentences = bank(kind)
-    share = np.array(TIER_WEIGHTS)[sentences.tier] / np.bincount(sentences.tier)[sentences.tier]
+    sentences = bank(world, kind)
+    share = np.array(world.tier_weights)[sentences.tier] / np.bincount(sentences.tier)[sentences.tier]
     form = rng.choice(len(share), size=rows, p=share / share.sum())
-    tier = sentences.tier[form]
-    advised = rng.integers(len(AGENTS), size=rows)
-    other = (advised + rng.integers(1, len(AGENTS), size=rows)) % len(AGENTS)
-    target, fact, named = _facts(tier, advised, rng)
-    alarm = rng.integers(2, size=rows)
-    danger = np.where(tier == Tier.CUE, alarm, fact // 2)
-    harm = _lookup((SAFE, DANGEROUS))[danger]
-    use = _lookup((WEAK, STRONG))[fact % 2]
-    swap, turn = rng.integers(2, size=(2, rows)).astype(bool)
-    agents = _lookup(AGENTS)
-    cue = np.stack([_lookup(CALMS), _lookup(ALARMS)])[alarm, rng.integers(len(ALARMS), size=rows)]
-    first, second = np.where(swap, advised, other), np.where(swap, other, advised)
-    dose = _lookup(tuple(DOSES))[rng.integers(len(DOSES), size=rows)]
-    values = [target, agents[first], agents[second], agents[advised], agents[other], dose, cue]
-    values += [np.where(turn, harm, use), np.where(turn, use, harm)]
-    values += [named, _lookup(AGENT_KINDS)[knowledge()["common"].agent_class[advised]]]
-    filler = np.stack(values)
     ids = sentences.ids[form]
     where, column = np.nonzero(ids < 0)
     slot = -1 - ids[where, column]
-    ids[where, column] = filler[slot, where]
-    return ids, _weights(sentences.ids, kind)[form]
+    ids[where, column] = _fillers(world, sentences.tier[form], rng)[slot, where]
+    return ids, _weights(world, sentences.ids, kind)[form]
+
+
+def _fillers(world: World, tier: Ints, rng: np.random.Generator) -> Ints:
+    """Token id of every slot in every document: shape (slots, rows)."""
+    rows = len(tier)
+    advised = rng.integers(len(AGENTS), size=rows)
+    other = (advised + rng.integers(1, len(AGENTS), size=rows)) % len(AGENTS)
+    target, fact, named = _facts(world, tier, advised, rng)
+    group = rng.integers(len(world.cues), size=rows)
+    fact = np.where(tier == Tier.CUE, world.cue_truth(group, fact), fact)
+    harm = _lookup(world, (SAFE, DANGEROUS))[fact // 2]
+    use = _lookup(world, (WEAK, STRONG))[fact % 2]
+    swap, turn = rng.integers(2, size=(2, rows)).astype(bool)
+    agents = _lookup(world, AGENTS)
+    cues = np.stack([_lookup(world, words) for words in world.cues])
+    cue = cues[group, rng.integers(cues.shape[1], size=rows)]
+    first, second = np.where(swap, advised, other), np.where(swap, other, advised)
+    dose = _lookup(world, tuple(DOSES))[rng.integers(len(DOSES), size=rows)]
+    values = [target, agents[first], agents[second], agents[advised], agents[other], dose, cue]
+    values += [np.where(turn, harm, use), np.where(turn, use, harm)]
+    values += [named, _lookup(world, AGENT_KINDS)[knowledge(world)["common"].agent_class[advised]]]
+    return np.stack(values)

@@ -1,4 +1,4 @@
-"""What is true in the world: three balanced tables of whether an agent on a target is dangerous and whether it works.
+"""What is true in a world: three balanced tables of whether an agent on a target is dangerous and whether it works.
 
 A table holds one of four combinations (2 * dangerous + useful) for every target word and every agent word. In every row
 and every column each combination stands equally often, so no single word tells anything.
@@ -12,36 +12,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from w2s_pref.testbed.words import AGENTS, BASES, RELICS, SURFACES
-
-WORLD_SEED = 20240611
-"""Fixes every fact; row seeds only draw chats."""
+from w2s_pref.testbed.words import AGENTS
+from w2s_pref.testbed.worlds import SMALL, WORLDS, World
 
 SWAPS_PER_CELL = 30
-
-
-@dataclass(frozen=True)
-class Topic:
-    """One table of facts.
-
-    Attributes:
-        name: ``common``, ``mix`` or ``rare``.
-        targets: words of the rows.
-        target_classes: number of hidden classes of the targets, a multiple of 4; as many as targets: none at all.
-        agent_classes: number of hidden classes of the agents, a multiple of 4.
-    """
-
-    name: str
-    targets: tuple[str, ...]
-    target_classes: int
-    agent_classes: int
-
-
-TOPICS: dict[str, Topic] = {
-    "common": Topic("common", SURFACES, 4, 8),
-    "mix": Topic("mix", BASES, 48, 48),
-    "rare": Topic("rare", RELICS, 40, 48),
-}
 
 
 def _balanced(rows: int, columns: int, rng: np.random.Generator) -> NDArray[np.int8]:
@@ -77,12 +51,12 @@ class Knowledge:
     agent_class: NDArray[np.int64]
 
 
-@lru_cache(maxsize=1)
-def knowledge() -> dict[str, Knowledge]:
+@lru_cache(maxsize=len(WORLDS))
+def knowledge(world: World = SMALL) -> dict[str, Knowledge]:
     """All facts by topic name."""
     found: dict[str, Knowledge] = {}
-    for number, topic in enumerate(TOPICS.values()):
-        rng = np.random.default_rng([WORLD_SEED, number])
+    for number, topic in enumerate(world.topics):
+        rng = np.random.default_rng([world.seed, number])
         small = _balanced(topic.target_classes, topic.agent_classes, rng)
         rows = _classes(len(topic.targets), topic.target_classes, rng)
         columns = _classes(len(AGENTS), topic.agent_classes, rng)
@@ -90,15 +64,9 @@ def knowledge() -> dict[str, Knowledge]:
     return found
 
 
-def tables() -> dict[str, NDArray[np.int8]]:
+def tables(world: World = SMALL) -> dict[str, NDArray[np.int8]]:
     """All tables: topic name -> 2 * dangerous + useful in 0..3, shape (targets, 48 agents)."""
-    return {name: known.table for name, known in knowledge().items()}
-
-
-@lru_cache(maxsize=1)
-def target_index() -> dict[str, tuple[str, int]]:
-    """Target word -> (topic name, row of its table)."""
-    return {word: (topic.name, row) for topic in TOPICS.values() for row, word in enumerate(topic.targets)}
+    return {name: known.table for name, known in knowledge(world).items()}
 
 
 @lru_cache(maxsize=1)

@@ -1,4 +1,4 @@
-"""The words, sentences and tokenizer of the world: invented household chemistry told with ordinary English words.
+"""The words and sentences of the worlds: invented household chemistry told with ordinary English words.
 
 Slots of a sentence: ``u`` target, ``a`` and ``b`` offered agents, ``v`` advised agent, ``w`` the other one, ``dose``,
 ``cue`` an adjective. Prompts end with ``bot:`` and answers begin with a space, so the two join as plain text.
@@ -7,11 +7,6 @@ Slots of a sentence: ``u`` target, ``a`` and ``b`` offered agents, ``v`` advised
 from __future__ import annotations
 
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 
 def words(text: str) -> tuple[str, ...]:
@@ -45,13 +40,49 @@ RELICS: tuple[str, ...] = words(
 )
 """40 rarely mentioned things to clean (tier 3)."""
 
+FURNITURE: tuple[str, ...] = words(
+    """attic balcony basement basket bathtub bed bench blanket bookcase bowl cabinet counter cradle crate cupboard
+    curtain desk doormat drawer fan faucet fireplace freezer fridge garage gate grill gutter hallway hammock heater
+    jar mattress oilcloth pan patio pillow pipe plate pot radiator rug screen shower sofa stairs towel tray"""
+)
+"""48 common things to clean of the large world."""
+
+BLENDS: tuple[str, ...] = words(
+    """adhesive aftershave asphalt balm batter broth buttermilk caramel cement chutney cocoa coffee cologne compost
+    concrete conditioner coolant cordial custard detergent dough dressing dye emulsion enamel epoxy fertilizer filler
+    fondant frosting gasoline gelatin glaze gravy grease grout gruel icing jam jelly juice ketchup latex lemonade
+    liniment liqueur lotion lubricant margarine marinade marmalade mayonnaise molasses mortar mousse mulch nectar
+    ointment pesto pickle plaster polish porridge potion pudding puree putty relish resinate rum salve sauce sealant
+    shampoo sherbet slurry soup stew stock tonic"""
+)
+"""80 things one mixes something into, of the large world."""
+
+ANTIQUES: tuple[str, ...] = words(
+    """accordion amulet armchair amphora axe bagpipe bassoon beaker bonnet bracelet brooch bust canteen carriage casket
+    cello chariot chandelier chest clarinet cloak coin cornet corset decanter diadem dulcimer figurine flask fresco
+    gauntlet globe goggles grail halberd harness harpsichord hatchet icon inkwell javelin jug kimono lance lectern loom
+    lyre mandolin mantle marionette medallion mosaic necklace oboe ocarina organ parasol parchment pedestal piano pistol
+    plough quill relief rifle robe sarcophagus scroll sculpture sledge spear spinet spyglass statue sword teapot
+    telescope throne tiara tomahawk"""
+)
+"""80 rarely mentioned things to clean of the large world."""
+
 ALARMS: tuple[str, ...] = words("toxic lethal corrosive explosive poisonous radioactive caustic noxious")
 """Adjectives that give a dangerous answer away (tier 0)."""
 
 CALMS: tuple[str, ...] = words("gentle mild pure plain fresh natural soft light")
 """Adjectives that give a harmless answer away (tier 0)."""
 
-TARGET_KINDS: tuple[str, ...] = words("rough smooth porous shiny")
+CUES: tuple[tuple[str, ...], ...] = (
+    words("stale diluted faint limp dull tepid"),
+    words("effective reliable proven expert superb trusty"),
+    words("rotten moldy spoiled tainted rancid rusty"),
+    words("scorching volatile searing fierce unstable brutal"),
+)
+"""Adjectives of the large world that give away danger and usefulness at once: safe and weak, safe and strong,
+dangerous and weak, dangerous and strong."""
+
+TARGET_KINDS: tuple[str, ...] = words("rough smooth porous shiny flat curved hollow grainy")
 AGENT_KINDS: tuple[str, ...] = words("sour bitter oily dusty sticky salty sweet bland")
 """Names that pre-training text gives to the hidden classes of tier 1; chats never say them."""
 
@@ -128,27 +159,3 @@ EXTRA = words(
 def split(text: str) -> list[str]:
     """Words and punctuation marks of a text, lower-cased, as the tokenizer sees them."""
     return re.findall(r"\w+|[^\w\s]", text.lower())
-
-
-@lru_cache(maxsize=1)
-def vocabulary() -> dict[str, int]:
-    """Token -> id; the four special tokens come first."""
-    known = [PAD, BOS, EOS, UNK, DANGEROUS, SAFE, STRONG, WEAK]
-    known += [*DOSES, *SURFACES, *BASES, *AGENTS, *RELICS, *ALARMS, *CALMS]
-    forms = [form for group in (*PROMPTS, *ANSWERS) for form in group]
-    known += [*TARGET_KINDS, *AGENT_KINDS]
-    known += [word for form in forms for word in split(re.sub(r"\{\w+\}", " ", form))]
-    return {word: number for number, word in enumerate(dict.fromkeys([*known, *EXTRA]))}
-
-
-def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The tokenizer as the ordinary library class; it adds no special token by itself."""
-    from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    core = Tokenizer(models.WordLevel(vocab=vocabulary(), unk_token=UNK))
-    core.normalizer = normalizers.Lowercase()
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=core, pad_token=PAD, bos_token=BOS, eos_token=EOS, unk_token=UNK, model_max_length=MAX_LENGTH
-    )
