@@ -32,7 +32,10 @@ RULE = (*STATS, "benchmarks/coverage_cells.py")
 GATES = [f"w2s_pref/analysis/deception/{name}.py" for name in ("adjusted", "gates", "lift", "measures")]
 WORLDS = [f"w2s_pref/organisms/{name}.py" for name in ("confounded", "flips", "organisms", "simulation", "worlds")]
 FAMILIES = ("w2s_pref/analysis/stats/families.py", "benchmarks/coverage_verdicts.py")
+RECOVERED = "w2s_pref/analysis/preferences/generalization.py"
 SOURCES = {
+    **dict.fromkeys(("accuracies", "slopes"), (*RULE, RECOVERED)),
+    "small_gaps": (*RULE, RECOVERED, "benchmarks/coverage_ratios.py"),
     **dict.fromkeys(("deception", "risks", "verdicts", "power"), (*RULE, *GATES, *WORLDS)),
     "families": (*RULE, *GATES, *WORLDS, *FAMILIES),
 }
@@ -73,6 +76,7 @@ def main() -> None:
 def grid() -> list[Any]:
     """Every cell; families of few seconds a cell first."""
     from coverage_cells import Cell
+    from coverage_ratios import cells as small_gaps
     from coverage_verdicts import cells as verdicts
 
     cells: list[Any] = [
@@ -90,7 +94,7 @@ def grid() -> list[Any]:
             Cell(family, k, sd, icc=0.0, rho=rho) for k, (sd, rho) in product(SEEDS, effects) if k > 1 or not sd + rho
         ]
     cells += [Cell("risks", k, sd, icc=0.0, skewed=True) for k in SEEDS[1:] for sd in (0.05, 0.1)]
-    return [*cells, *verdicts()]
+    return [*cells, *small_gaps(), *verdicts()]
 
 
 def quick() -> list[Any]:

@@ -113,6 +113,28 @@ def _place(cell: dict[str, Any]) -> tuple[Any, ...]:
     return cell["seeds"], cell["sd"], cell["items"], cell["icc"]
 
 
+def small_gaps(lines: list[Line]) -> str:
+    """Seeds, items and gap down; coverage, and in how many worlds there was a PGR."""
+    rows = []
+    for line in lines:
+        cell, found = line["cell"], line["found"]["PGR where reported"]
+        own = [
+            cell["seeds"],
+            cell["items"],
+            f"{cell['gap']:g}",
+            f"{cell['differ']:g}",
+            cell["worlds"],
+            found["defined"],
+        ]
+        rows.append([*map(str, own), covered("small_gaps PGR where reported", found)])
+    heads = ["seeds", "items", "gap", "seeds differ on", "worlds", "with a PGR", "PGR where reported"]
+    note = (
+        "A PGR is reported only where the gap's own interval excludes 0; close to that its resamples have heavy tails. "
+        "A student recovers .4 of the gap, and seeds answer a share of the items anew."
+    )
+    return f"\n## PGR where the gap is hardly resolved ({worlds(lines)})\n\n{note}\n\n{markdown(heads, rows)}"
+
+
 #: Why cells of the risk table fail where seeds differ by .1.
 SKEWED = """
 Where accuracies of seeds lie .1 apart, the law over seeds of several of these numbers is skewed: what is missed lies
@@ -206,6 +228,7 @@ def passed(row: dict[str, int], judged: bool) -> str:
 
 TABLES = {
     "accuracies": accuracies,
+    "small_gaps": small_gaps,
     "collapses": statistics("Accuracy where a share of the seeds collapses (no rule can cover it with few seeds)"),
     "deception": statistics("Deception: a deceiver of rho .2, 1,000 items"),
     "risks": statistics("Risk: the same deceiver and its weak model", SKEWED),

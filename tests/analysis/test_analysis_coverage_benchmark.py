@@ -73,7 +73,7 @@ def test_comments_do_not_make_cells_stale_and_code_does(scripts, tmp_path, monke
 
     def after(text: str) -> str:
         (tmp_path / "rule.py").write_text(text)
-        return scripts.fingerprint("accuracies")
+        return scripts.fingerprint("shares")
 
     first = after('"""Rule."""\n\n\ndef f(x):\n    """Twice."""\n    return 2 * x\n')
     assert after('"""The rule."""\ndef f(x):\n    # twice\n    """Double."""\n    return 2 * x\n') == first

@@ -7,7 +7,7 @@ import pytest
 from analysis_helpers import random_table, table
 from scipy.stats import t as student
 
-from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller
+from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller, recovered
 from w2s_pref.analysis.scores.table import long_table
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.stat import PLAIN
@@ -189,3 +189,24 @@ def test_order_of_items_and_models_changes_nothing():
     one = analyze_generalization(scores, "weak", "student", "ceiling", resamples=100)
     two = analyze_generalization(scores.sample(frac=1, random_state=0), "weak", "student", "ceiling", resamples=100)
     assert one == two
+
+
+def test_near_a_gap_of_zero_seeds_that_are_one_model_make_no_certainty() -> None:
+    """Three probes that hardly differ: their own variance is nothing, and the ratio's resamples have heavy tails."""
+    held, reported = 0, 0
+    for world in range(60):
+        rng = np.random.default_rng(world)
+        models = []
+        for accuracy in (0.5, 0.524, 0.56):
+            common, own = rng.random(340) < accuracy, rng.random((3, 340)) < accuracy
+            models.append(np.where(rng.random((3, 340)) < 0.1, own, common).astype(float))
+        pgr = recovered(*models, Resampler(np.arange(340), 200, world))
+        if pgr.note:
+            continue
+        over, here = pgr.stat.interval(), pgr.stat.in_seeds()
+        assert over is not None
+        assert here is not None
+        assert over[1] - over[0] >= 0.95 * (here[1] - here[0])
+        reported, held = reported + 1, held + (over[0] <= 0.4 <= over[1])
+    assert reported >= 10
+    assert held >= 0.85 * reported  # .73 of them without the rule

@@ -106,6 +106,7 @@ def test_what_is_written_is_read_back() -> None:
 
 
 def test_overrides_are_read_as_recipes_are(tmp_path: Path) -> None:
+    assert with_overrides({"a": {"b": {"c": 1}, "d": 2}}, ["a.b=null", "e=null"]) == {"a": {"d": 2}, "e": None}
     assert with_overrides({}, ["a.b=1e-4", "c=no", "d='x # y'"]) == {"a": {"b": 1e-4}, "c": "no", "d": "x # y"}
     for text, words in [
         ("store=/tmp/x #1", "what follows # would be read as a comment"),

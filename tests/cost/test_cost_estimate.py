@@ -18,7 +18,7 @@ from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, t
 from w2s_pref.planning.cost.memory import Sharding, read_sharding, training_memory
 from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
-from w2s_pref.planning.cost.work import CLAIM, Work, assumed, heard, lengths, said, seen_pairs, work
+from w2s_pref.planning.cost.work import CLAIM, Lengths, Work, assumed, heard, lengths, said, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
 from w2s_pref.stages.arguments import Argued, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.labels import Part
@@ -27,6 +27,9 @@ from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.answers import Split
+from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
+from w2s_pref.studies.generalization.probes import ActivationStage
 from w2s_pref.studies.run import run
 from w2s_pref.training.arguments import DEFAULTS
 
@@ -239,3 +242,39 @@ def test_a_recipe_is_calibrated_and_compared_with_its_run(study: Path) -> None:
 def test_a_device_that_is_not_here_is_its_peak_times_its_mfu(study: Path) -> None:
     costs = Estimator(open_for_plan(study / "tiny.yaml", []), device=Device(1e12, 0.5)).costs()
     assert all(cost.seconds == pytest.approx(cost.work.flops / 0.5e12) for cost in costs)
+
+
+def items(name: str, n: int) -> Rows:
+    """Items of a task, of one text each."""
+    return Rows(name, rows(name, n).frame.assign(form="item", prompt="x"))
+
+
+def test_a_laboratory_reads_every_text_once_for_its_probes_and_trains_whole_models() -> None:
+    """By hand: items of 10 tokens; 2 epochs of 3 passes over 16 items, 2 looks an epoch at 4, 3 answers to 30."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    size, tokens = Lengths(10.0, 0.0, 10.0), {"max_length": 64, "overlong": "truncate"}
+    known = shape(FACTS)
+    assert known is not None
+    each = 2.0 * BACKBONE + 4.0 * 2 * 8 * 10  # FLOPs of a token
+    read = ActivationStage("a", FACTS, items("all", 50), None, tokens)
+    assert work(read, known, size) == Work(50, 0.0, 500.0, 0.0, 500 * each)
+    assert _storage(read) == 50 * 8 * 4
+    given = {"batch_size": 8, "num_train_epochs": 2}
+    split = Split(items("train", 16), items("validation", 4), "truth")
+    tuned = FinetuneStage("f", items("on", 30), split, FACTS, 0, given, "zeros", {}, given, tokens)
+    scored = (2 * 2 * 4 + 3 * 30) * 10
+    assert work(tuned, known, size) == Work(32, 320.0, scored, 0.0, (3 * 320 + scored) * each)
+    assert training_memory(tuned) == training_memory(stage(16, batch_size=8))
+    assert _storage(tuned) == 30 * 40
+    assert _storage(replace(tuned, keep=True)) == 2000 * 4
+    shown = PromptStage("p", items("on", 30), split, FACTS, 0, {"shots": 2}, tokens)
+    assert work(shown, known, size).scored == 30 * 30
+    assert assumed(64, items=True) == Lengths(64.0, 0.0, 64.0, measured=False)
+
+
+def test_evaluations_are_counted_as_the_training_makes_them() -> None:
+    from w2s_pref.planning.cost import classifiers as planned
+    from w2s_pref.training import selection
+
+    assert planned.POINTS == selection.POINTS

@@ -104,11 +104,13 @@ RECIPE = {
     "unknown argument": (["training.lerning_rate=1.0e-3"], "did you mean 'learning_rate'"),
     "text number": (["training.learning_rate=.5"], "tiny.yaml: training.learning_rate: '.5' is text"),
     "text number elsewhere": (["analysis.threshold=.7"], "analysis.threshold: '.7' is text"),
-    "wrong type": (["seeds=3"], "tiny.yaml: seeds: Input should be a valid list, but this is 3"),
+    "wrong type": (["seeds=3"], "tiny.yaml: seeds: should be a list, but this is 3"),
     "unknown optimizer": (["training.optim=adamw_troch"], "unknown value 'adamw_troch'; did you mean 'adamw_torch'"),
     "unknown scheduler": (["models.weak.training.lr_scheduler_type=cosin"], "unknown value 'cosin'; did you mean 'cos"),
     "zero batch": (["training.batch_size=0"], "training.batch_size: should be above zero"),
     "zero epochs": (["training.num_train_epochs=0"], "training.num_train_epochs: should be above zero"),
+    "zero rate": (["training.learning_rate=0"], "training.learning_rate: should be above zero, but this is 0"),
+    "no steps": (["training.max_steps=0"], "training.max_steps: should be above zero, or -1"),
     "unknown lora key": (["models.strong.lora={rr: 4}"], "models.strong.lora: unknown key 'rr'; did you mean 'r'"),
     "lora on random weights": (
         ["models.strong.lora={r: 4}", "models.strong.from_config={num_hidden_layers: 2}"], "lora and from_config",
@@ -116,7 +118,7 @@ RECIPE = {
     "lora on a frozen backbone": (
         ["models.strong.lora={r: 4}", "models.strong.freeze_backbone=true"], "lora and freeze_backbone",
     ),
-    "unknown dtype": (["models.strong.dtype=float8"], "models.strong.dtype: Input should be 'float32', 'bfloat16'"),
+    "unknown dtype": (["models.strong.dtype=float8"], "models.strong.dtype: should be 'float32', 'bfloat16'"),
     "name in the store's place": (["name=store"], "would stand in the place of the store"),
     "name of a parent": (["name=.."], "tiny.yaml: name: String should match"),
     "calibration without rows": (["labels.calibrate=true"], "give data.splits.calibration a number of rows"),

@@ -81,9 +81,21 @@ METHOD = {
     "two_stage": "{two_stage: true}",
     "ensemble": "{ensemble: 2}",
     "combine": "{ensemble: 2, combine: vote}",
+    "raven": "{ensemble: 2, raven: {rate: 0.1}}",
     "ground_truth": "{ground_truth: 4}",
     "pre": "{algorithm: finetune, pre: {training: {learning_rate: 1.0e-3}}}",
 }
+
+
+def test_what_the_calibration_items_change(lab: Path) -> None:
+    """They are answered; their truth is read where a combination goes by accuracy, and nowhere else."""
+    pool = ["chains=[[[weak, middle], strong]]", "seeds=[0]", "students=[naive, best]", "sizes.calibration=20"]
+    found = flipped(
+        lab, "calibration", "methods.best={training: {epochs: 6, batch_size: 16}, combine: accuracy}", *pool
+    )
+    assert {name.split("@")[0] for name in found if "student" in name} == {"probe|student/(weak, middle)>strong"}
+    assert not any("@naive" in name and name.startswith("probe") for name in found)
+    assert changed(lab, [], "sizes.calibration=20") == EVERYTHING
 
 
 def test_every_method_field_decides_its_student(lab: Path) -> None:

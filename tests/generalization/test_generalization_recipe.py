@@ -24,6 +24,28 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("ladder=[weak, stron]", "ladder: no model is called 'stron'; did you mean 'strong'"),
         ("ladder=[weak, weak]", "at least two models, each once"),
         ("ladder=[]", "name the models smallest first"),
+        (
+            "chains=[[[weak, weak], strong]]",
+            "chains[0]: 'weak' stands twice among the supervisors ['weak', 'weak']; its",
+        ),
+        ("chains=[[[weak], strong]]", "a list pools several supervisors, but [weak] has one; write weak"),
+        ("chains=[[weak, [middle, strong]]]", "the last place is the student, which is one model"),
+        ("chains=[[[weak, stron], strong]]", "no model is called 'stron'; did you mean 'strong'"),
+        ("chains=[[[weak, strong], strong]]", "at least two models, each once"),
+        (
+            "methods.x={raven: {}}",
+            "methods.x.raven: it weighs several supervisors, but weak is one; pool some in a list",
+        ),
+        ("methods.x={ensemble: 2, raven: {}, loss: {name: kl}}", "under loss xent in one stage; drop loss, labels"),
+        ("methods.x={algorithm: prompt, ensemble: 2, raven: {}}", "raven: prompting trains nothing"),
+        ("methods.x={ensemble: 2, raven: {rates: 1}}", "unknown key 'rates'; did you mean 'rate'"),
+        (
+            ["students=[x]", "methods.x={ensemble: 2, raven: {}}", "studies.noise={}"],
+            "studies.noise.method: 'x' learns weights over supervisors, which only the grid's students do; name",
+        ),
+        ("methods.x={combine: vote}", "methods.x.combine: there is one supervisor; give ensemble a number of seeds"),
+        ("methods.x={ensemble: 2, combine: dawid_skene}", "methods.x.combine: dawid_skene tells good supervisors from"),
+        ("methods.x={ensemble: 2, combine: accuracy}", "words has none; give sizes.calibration a number of items"),
         ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
         ("supervisor=confidence", "has settings for weak labels"),
         ("methods.naive.loss={name: aux}", "unknown loss 'aux' (known: aux_confidence"),
@@ -35,7 +57,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods.x={ground_truth: 41}", "ground_truth: 41 of 40 items"),
         ("methods.x={algorithm: prompt, shots: 41}", "shots is 41, but there are 40 labelled items"),
         ("models={we>ak: {path: small}}", "which stand between names"),
-        ("studies.noise={structures: [longst]}", "Input should be 'supervisor'"),
+        ("studies.noise={structures: [longst]}", "should be 'supervisor'"),
         ("studies.imitation={tasks: [word]}", "studies.imitation: no task is called 'word'; did you mean 'words'"),
         ("studies.truncated={chains: [[weak, strongest]]}", "studies.truncated: no model is called 'strongest'"),
         (
@@ -49,9 +71,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("sizes.test=4000", "task 'words': split test asks for 4,000 items"),
     ],
 )
-def test_a_mistake_is_a_sentence(lab: Path, override: str, sentence: str) -> None:
+def test_a_mistake_is_a_sentence(lab: Path, override: str | list[str], sentence: str) -> None:
     with pytest.raises(W2SError) as error:
-        laboratory(lab, override)
+        laboratory(lab, *([override] if isinstance(override, str) else override))
     assert sentence in str(error.value)
 
 
@@ -86,3 +108,10 @@ def test_methods_that_differ_in_labels_share_ceilings(lab: Path) -> None:
     ceilings = {name for _, name, _ in found.named if name.startswith("ceiling/")}
     assert ceilings == {"ceiling/middle@naive", "ceiling/strong@naive"}
     assert {cell["ceiling"] for cell in found.cells} == ceilings
+
+
+def test_weights_are_learned_where_a_chain_has_several_supervisors(lab: Path) -> None:
+    found = laboratory(lab, "chains=[[[weak, middle], strong]]", "methods.x={raven: {}}", "seeds=[0]")
+    cells = {(cell["chain"], cell["method"]) for cell in found.cells}
+    assert {chain for chain, method in cells if method == "x"} == {"(weak, middle)>strong"}
+    assert {chain for chain, method in cells if method == "naive"} > {"(weak, middle)>strong", "weak>strong"}

@@ -13,16 +13,17 @@ from lab_helpers import TUNED, laboratory, make_items, write_lab
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.store import Store
+from w2s_pref.results.lab import LabBody
 from w2s_pref.stages.labels import LabelStage
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
-from w2s_pref.studies.generalization.labels import AlteredLabels
+from w2s_pref.studies.generalization.labels import AlteredLabels, ChosenStage
 from w2s_pref.studies.generalization.probes import ProbeStage
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import build, run
 
 STUDIES = [
     "seeds=[0]",
-    "chains=[[weak, middle, strong]]",
+    "chains=[[weak, middle, strong], [[weak, middle], strong]]",
     "ladder=[weak, strong]",
     TUNED,
     "methods.two={algorithm: probe, training: {epochs: 6, batch_size: 16}, two_stage: true, threshold: 0.55}",
@@ -212,6 +213,56 @@ def test_the_ensemble_is_the_mean_probability(done: Path) -> None:
     spread = pd.Series(np.abs(p[0] - p[1]) / 2, index=table(done, labels)["id"])
     np.testing.assert_allclose(written["spread"], spread[written["id"]], atol=1e-12)
     assert "Where supervisors disagree" in (folder / "report.html").read_text()
+
+
+def test_several_models_in_one_place_supervise_together(done: Path) -> None:
+    """Their combined probability is the label, the floor of the table, and what studies start from."""
+    lab = laboratory(done, *STUDIES)
+    floors = [table(done, lab.named["words", f"floor/{name}@naive", 0]).set_index("id") for name in ("weak", "middle")]
+    p = np.mean([sigmoid(each["final"]) for each in floors], axis=0)
+    assert not np.allclose(*(each["final"] for each in floors))
+    predictions = pd.read_parquet(done.parent / "runs" / "lab" / "predictions.parquet")
+    answered = predictions.query("split == 'test' and name == 'floor/mean(weak, middle)@naive'").set_index("id")["p"]
+    np.testing.assert_allclose(answered, pd.Series(p, index=floors[0].index)[answered.index])
+    labels = lab.named["words", "student/(weak, middle)>strong@naive", 0].split.labels
+    assert isinstance(labels, LabelStage)
+    np.testing.assert_allclose(table(done, labels)["p"], p)
+    cells = [cell for cell in lab.cells if cell["chain"] == "(weak, middle)>strong"]
+    assert {cell["study"] for cell in cells} == {"grid", "imitation", "easy_to_hard", "noise"}
+    assert {cell["weak"] for cell in cells} == {"floor/mean(weak, middle)@naive"}
+
+
+def test_several_models_may_stand_in_the_middle(done: Path) -> None:
+    """Both learn the weak model's labels; what the last one learns is theirs together."""
+    lab = laboratory(done, "chains=[[weak, [middle, strong], last]]", "models.last={path: large}", "ladder=[]",
+                     "methods.cast={training: {epochs: 6}, combine: vote}", "students=[cast]", "seeds=[0]")  # fmt: skip
+    labels = lab.named["words", "student/weak>(middle, strong)>last@cast", 0].split.labels
+    assert isinstance(labels, LabelStage)
+    chosen = labels.scores
+    assert isinstance(chosen, ChosenStage)
+    assert chosen.combine == "vote"
+    assert [model.model for model in chosen.models] == [lab.models["middle"], lab.models["strong"]]
+    above = {model.split.labels.scores.models[0].key for model in chosen.models}  # type: ignore[union-attr]
+    assert above == {lab.named["words", "floor/weak@naive", 0].key}
+    with pytest.raises(W2SError, match=r"weak and again of \(weak, again\) are one supervisor under two names"):
+        laboratory(done, "models.again={path: small}", "chains=[[[weak, again], strong]]", "ladder=[]")
+
+
+def test_students_learn_how_much_to_believe_each_supervisor(done: Path) -> None:
+    """A probe and a whole model; what they learned is in the results and on the page."""
+    quick = ["seeds=[0]", "ladder=[]", "chains=[[[weak, middle], strong]]", "students=[weighed, heard]", "name=raven"]
+    probe = "{training: {epochs: 6, batch_size: 16}, raven: {rate: 1.0, easy: 0.2}}"
+    whole = "{algorithm: finetune, training: {batch_size: 8, num_train_epochs: 1, learning_rate: 1.0e-3}, raven: {}}"
+    run(done, [*quick, f"methods.weighed={probe}", f"methods.heard={whole}"], Silent(), "w2s run")
+    folder = done.parent / "runs" / "raven"
+    body = LabBody.model_validate_json((folder / "generalization.json").read_text(encoding="utf-8"))
+    assert [one.student.rpartition("@")[2] for one in body.supervisor_weights] == ["weighed", "heard"]
+    for one in body.supervisor_weights:
+        assert one.supervisors == ["floor/weak@naive", "floor/middle@naive"]
+        assert sum(one.weights) == pytest.approx(1)
+        assert min(one.weights) > 0
+        assert one.weights[0] != one.weights[1]
+    assert "Weights over supervisors" in (folder / "report.html").read_text()
 
 
 def test_a_fine_tuning_that_the_launch_cannot_share_is_refused_before_anything_is_built(

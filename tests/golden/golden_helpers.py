@@ -39,12 +39,14 @@ _LM = [f"models.{model}.path=ladder/{rung}" for model, rung in (("tiny", "xs"), 
 ROWS, RUN = 1500, 25
 _SIZES = "sizes={gt: 80, w2s: 80, validation: 20, test: 60}"
 _OWN_SIZES = [f"tasks.{task}.sizes=null" for task in ("ethics-virtue", "openbookqa", "boolq", "cosmosqa")]
+_REAL = ["models.minilm-l3.path=ladder/s", "models.smollm2.path=ladder/m"]
 FEW = {
     "deception/ethics_local.yaml": ["data.splits={gt: 400, w2s: 400, test: 400}"],
     "generalization/local.yaml": [_SIZES, *_OWN_SIZES, *_LM],
     "generalization/local_noise.yaml": [_SIZES, *_LM],
     "generalization/local_finetune.yaml": [_SIZES, *_LM],
-    "real/nlp.yaml": [_SIZES, *_OWN_SIZES, "models.minilm-l3.path=ladder/s", "models.smollm2.path=ladder/m"],
+    "real/nlp.yaml": [_SIZES, *_OWN_SIZES, *_REAL, "models.mpnet.path=ladder/l"],
+    "real/nlp_finetune.yaml": [f"tasks.ethics-utilitarianism.{_SIZES}", *_REAL, "models.smollm2.freeze_layers=1"],
     "generalization/chess_local.yaml": [
         "chess.sizes={gt: 300, hop: 300, test: 200}",
         *(f"models.{model}.path=ladder/{model}" for model in ("xxs", "xs", "s")),
@@ -88,7 +90,7 @@ def real_data() -> Path:
 def missing(recipe: str) -> str | None:
     """What a recipe needs and is not here, or None."""
     text = (ROOT / "recipes" / recipe).read_text(encoding="utf-8")
-    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp.yaml"))
+    local = "shared/data" in text or recipe.startswith(("generalization/local", "real/nlp"))
     if local and not real_data().is_dir():
         return f"real data not found at {real_data()}; set W2S_DATA"
     if local and (

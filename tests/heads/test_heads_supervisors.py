@@ -71,6 +71,27 @@ def test_dawid_skene_first_rounds_by_hand(monkeypatch: pytest.MonkeyPatch) -> No
     assert found.tolist() == pytest.approx([2.5 / 3.5, 2.5 / 3.5, 0.2, 0.2, 1, 1], abs=1e-8)
 
 
+def test_dawid_skene_at_the_end_is_em_vote_by_vote() -> None:
+    """Dawid and Skene's equations 2.3 to 2.5 written out, one vote after the other, until nothing moves."""
+    draw = np.random.default_rng(1)
+    truth = draw.random(40) < 0.6
+    votes = np.where(draw.random((4, 40)) < 0.85, truth, ~truth)
+    q = [sum(votes[:, item]) / 4 for item in range(40)]
+    for _ in range(200):
+        prior, says = sum(q) / 40, []
+        for voter in votes:
+            for_a = sum(share for share, vote in zip(q, voter, strict=True) if vote) / sum(q)
+            for_b = sum(1 - share for share, vote in zip(q, voter, strict=True) if vote) / (40 - sum(q))
+            says.append((for_a, for_b))
+        for item in range(40):
+            a, b = prior, 1 - prior
+            for (alpha, beta), vote in zip(says, votes[:, item], strict=True):
+                a, b = a * (alpha if vote else 1 - alpha), b * (beta if vote else 1 - beta)
+            q[item] = a / (a + b)
+    assert dawid_skene(np.where(votes, 0.8, 0.3)).tolist() == pytest.approx(q, abs=1e-7)
+    assert max(abs(share - vote) for share, vote in zip(q, votes.mean(axis=0), strict=True)) > 0.1  # not the vote
+
+
 def test_dawid_skene_finds_the_supervisor_who_is_wrong() -> None:
     """Four are right four times in five, three others at random: better than the vote, whatever the order of pairs."""
     draw = np.random.default_rng(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from w2s_pref.models.load import load_saved
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.classify import ClassifyJob, fit_classifier
+from w2s_pref.training.methods import SUPERVISOR
+from w2s_pref.training.raven import SupervisorWeights
 from w2s_pref.training.selection import ValidationItems
 
 ARGUMENTS = {"learning_rate": 5.0e-3, "save_steps": 100, "logging_steps": 1, "batch_size": 8, "num_train_epochs": 1}
@@ -94,6 +97,18 @@ def test_micro_batches_change_nothing(tmp_path: Path, decoder: Path, loss: dict[
     assert len(losses[0]) == 2
     assert losses[0] == pytest.approx(losses[1], abs=EXACT)
     assert (both[0][0] - both[1][0]).abs().max() <= EXACT
+
+
+def test_weights_over_supervisors_that_do_not_move_are_the_mean_of_their_labels(tmp_path: Path, decoder: Path) -> None:
+    """To the bit, with quarters as labels; the column that they replace is not read."""
+    tokenizer = load(decoder)[1]
+    first, second = (np.where(weak(24, seed) > 0.5, 0.75, 0.25) for seed in (1, 2))
+    said = {f"{SUPERVISOR}0": first.tolist(), f"{SUPERVISOR}1": second.tolist()}
+    plain = replace(job(tokenizer, 24), p=((first + second) / 2).tolist())
+    learned = replace(plain, p=[0.0] * 24, said=said, raven=SupervisorWeights(2, 0.0, 0.0))
+    assert torch.equal(train(tmp_path / "plain", decoder, plain)[0], train(tmp_path / "raven", decoder, learned)[0])
+    assert learned.raven is not None
+    assert learned.raven.epochs == [[0.5, 0.5]]
 
 
 def test_watching_leaves_no_trace(tmp_path: Path, decoder: Path) -> None:

@@ -267,15 +267,39 @@ def test_accuracy_by_disagreement_by_hand() -> None:
     truth, p = [1, 0, 1, 0, 1, 0], [0.9, 0.9, 0.5, 0.1, 0.8, 0.7]
     labels, answered = [], []
     for seed in (0, 1):
-        own = {"task": "t", "name": "s", "seed": seed, "id": [*"abcdef"], "spread": spread}
-        labels += [pd.DataFrame({**own, "split": split, "p_true": [1.0] * 6 if seed else p_true})
+        own = {"task": "t", "name": "s", "seed": seed, "id": [*"abcdef"], "spread": spread, "group": [*"abcdef"]}
+        labels += [pd.DataFrame({**own, "keep": True, "split": split, "p_true": [1.0] * 6 if seed else p_true})
                    for split in ("w2s", "test")]  # fmt: skip
         said = [float(each) for each in truth] if seed else p
-        answered += [pd.DataFrame({**own, "split": "test", "truth": truth, "p": said}).drop(columns="spread")]
-    found = by_spread(pd.concat(labels), pd.concat(answered)).set_index("third")
+        answered += [pd.DataFrame({**own, "split": "test", "truth": truth, "p": said})]
+    parts = by_spread(pd.concat(labels), pd.concat(answered), 200, 0)
+    found = pd.DataFrame([{"third": each.part, "spread": each.spread} | {name: getattr(each, name).estimate for name in
+                          ("label_accuracy", "student_accuracy")} for each in parts]).set_index("third")  # fmt: skip
     # agree: b (a half, wrong) and e (right, right); between: c (wrong, a half), d (right, right); else a and f
-    assert found["spread"].to_dict() == pytest.approx({"agree": 0.025, "between": 0.15, "disagree": 0.35})
+    assert found["spread"].iloc[:3].to_dict() == pytest.approx({"agree": 0.025, "between": 0.15, "disagree": 0.35})
     labelled = {"agree": (0.75 + 1) / 2, "between": (0.5 + 1) / 2, "disagree": (0.5 + 1) / 2}
+    labelled["difference"] = labelled["disagree"] - labelled["agree"]
     assert found["label_accuracy"].to_dict() == pytest.approx(labelled)
     student = {"agree": (0.5 + 1) / 2, "between": (0.75 + 1) / 2, "disagree": (0.5 + 1) / 2}
+    student["difference"] = 0.0
     assert found["student_accuracy"].to_dict() == pytest.approx(student)
+
+
+def test_a_spread_that_says_nothing_has_a_difference_of_zero_and_one_that_tells_has_not() -> None:
+    """Labels are right where a spread is small in the one case, anywhere in the other; intervals say which."""
+    draw, sides = np.random.default_rng(0), {}
+    for case in ("tells", "nothing"):
+        tables = []
+        for seed in (0, 1, 2):
+            spread = draw.random(600) / 2
+            right = draw.random(600) < (1 - spread if case == "tells" else 0.75)
+            own = {"task": "t", "name": "s", "seed": seed, "id": range(600), "group": range(600), "spread": spread}
+            tables += [pd.DataFrame({**own, "keep": True, "split": split, "p_true": right.astype(float)})
+                       for split in ("w2s", "test")]  # fmt: skip
+        labels = pd.concat(tables)
+        test = labels[labels["split"] == "test"]
+        answers = test.assign(truth=1, p=test["p_true"])[["task", "name", "seed", "id", "split", "truth", "p"]]
+        last = by_spread(labels, answers, 200, 0)[-1]
+        assert last.part == "difference"
+        sides[case] = (last.label_accuracy.side(), last.student_accuracy.side())
+    assert sides == {"tells": (-1, -1), "nothing": (0, 0)}

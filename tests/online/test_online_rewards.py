@@ -13,9 +13,9 @@ from float64 import EXACT
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.data.chat import as_answers
 from w2s_pref.models.load import load_tokenizer, pin_pad
 from w2s_pref.models.scoring import logprob_pairs, score_pairs
-from w2s_pref.stages.judging import as_answers
 from w2s_pref.testbed import ladder
 from w2s_pref.training import rewards
 

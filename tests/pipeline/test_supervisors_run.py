@@ -164,7 +164,7 @@ def test_pooled_and_two_stage_labels_are_those_by_hand(study: Path) -> None:
         ("arms={a: [weak, [middle, strong]]}", "the last place is the student, which is one model"),
         ("arms={a: [[weak, midle], strong]}", "no model is called 'midle'; did you mean 'middle'"),
         ("arms={a: [[weak, strong], strong]}", "each once"),
-        ("arms={a: [[weak, [middle]], strong]}", "should be a valid string"),
+        ("arms={a: [[weak, [middle]], strong]}", "should be text"),
         ("supervisors={weak: {judge: weak, arguers: weak}}", "'weak' is a model, too"),
         ("supervisors={s: {judge: weak}}", "debate needs somebody who speaks; name a model, or templated"),
         ("supervisors={s: {judge: week, arguers: weak}}", "no model is called 'week'"),
@@ -198,6 +198,12 @@ POOL = "arms={a: [[weak, middle], strong]}"
         (
             [POOL, "methods={m: {algorithm: reward, raven: {}, loss: {name: kl}}}", "students=[m]"],
             "that of loss soft_bce in one stage",
+        ),
+        ([POOL, "methods={m: {algorithm: reward, raven: {}, labels: hard}}", "students=[m]"], "not labels.form hard"),
+        ([POOL, "labels.refine={by: strong}", "methods={m: {algorithm: reward, raven: {}}}", "students=[m]"], "refine"),
+        (
+            ["labels.refine={by: strong}", "arms={a: [weak@dpo, strong@eft]}", "conflict.settings=[none]"],
+            "labels.refine: eft does not learn from",
         ),
         ([ARGUED, "arms={a: [s, strong]}", "students=[rloo]", "conflict.settings=[none]"], "which s cannot give"),
         (

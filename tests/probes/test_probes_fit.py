@@ -16,6 +16,7 @@ from w2s_pref.training.probes import (
     ProbeFit,
     ProbeJob,
     ProbeSettings,
+    Said,
     Validation,
     fit_probe,
     fit_probes,
@@ -196,3 +197,70 @@ def test_bad_input() -> None:
     probe = fit_probe(features, p, settings=ProbeSettings(epochs=1)).probes["final"]
     with pytest.raises(W2SError, match="reads 12 features"):
         probe_margins(probe, features[:, 1:])
+
+
+def supervised(labels: np.ndarray, rate: float, easy: float = 0.0, seed: int = 0) -> ProbeJob:
+    return ProbeJob(labels.mean(axis=0), seed=seed, said=Said(labels, rate, easy))
+
+
+def test_equal_weights_over_supervisors_are_their_mean_to_the_last_bit() -> None:
+    """RAVEN with rate 0, three supervisors, beside the same probe on their mean probability."""
+    draw = np.random.default_rng(0)
+    features, labels = draw.normal(size=(60, 5)), draw.random((3, 60))
+    settings = ProbeSettings(epochs=7, batch_size=16, patience=None)
+    learned, plain = fit_probes(features, [supervised(labels, 0.0), ProbeJob(torch_mean(labels))], settings)
+    np.testing.assert_array_equal(learned.probes["final"].weight, plain.probes["final"].weight)
+    assert learned.supervisor_weights == [[1 / 3] * 3] * 7
+    assert plain.supervisor_weights == []
+
+
+def torch_mean(labels: np.ndarray) -> np.ndarray:
+    return torch.from_numpy(labels).mean(dim=0).numpy()
+
+
+def test_weights_over_supervisors_follow_the_gradient_on_the_simplex() -> None:
+    """Two batches by hand: label p·w, loss mean of softplus(m) - p m, so dL/dw_s = -mean(p_s m), m = 0 first.
+
+    From zeros the first step moves the probe only; in the second batch the weights move to clamp(w - rate grad) / sum.
+    """
+    draw = np.random.default_rng(1)
+    features, labels = draw.normal(size=(32, 3)), draw.random((2, 32))
+    settings = ProbeSettings(epochs=1, batch_size=16, patience=None)
+    (found,) = fit_probes(features, [supervised(labels, 5.0)], settings)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(0)).numpy()
+    first, second = order[:16], order[16:]
+    table = np.c_[(features - features.mean(axis=0)) / features.std(axis=0), np.ones(32)]
+    slope = ((0.5 - labels.mean(axis=0))[first, None] * table[first]).mean(axis=0)
+    probe = -2 * settings.learning_rate * slope / (np.abs(slope) + 1e-8)
+    margins = table[second] @ probe
+    moved = np.maximum(0.5 + 5.0 * (labels[:, second] * margins).mean(axis=1), 1e-6)
+    np.testing.assert_allclose(found.supervisor_weights, [moved / moved.sum()], rtol=1e-9)
+
+
+def test_first_only_what_all_supervisors_agree_on_counts() -> None:
+    """With ``easy: 1`` a probe is trained as if the others were not there, and its weights stay equal."""
+    draw = np.random.default_rng(2)
+    features, labels = draw.normal(size=(40, 3)), draw.random((2, 40))
+    same = (labels > 0.5).all(axis=0) | ~(labels > 0.5).any(axis=0)
+    other = np.where(same, labels, np.array([[0.9], [0.1]]))
+    settings = ProbeSettings(epochs=5, batch_size=40, patience=None)
+    one, two = fit_probes(features, [supervised(labels, 1.0, 1.0), supervised(other, 1.0, 1.0)], settings)
+    np.testing.assert_array_equal(one.probes["final"].weight, two.probes["final"].weight)
+    assert one.supervisor_weights == [[0.5, 0.5]] * 5
+
+
+def test_learned_weights_stay_on_the_simplex_and_come_out_as_alone() -> None:
+    draw = np.random.default_rng(3)
+    features, labels = draw.normal(size=(50, 4)), draw.random((3, 50))
+    settings = ProbeSettings(epochs=6, batch_size=16, patience=None, learning_rate=0.1)
+    jobs = [supervised(labels, 3.0, 0.2), ProbeJob(labels[0]), supervised(labels[:2], 1.0, 0.0, seed=1)]
+    together = fit_probes(features, jobs, settings)
+    for job, fit in zip(jobs, together, strict=True):
+        (alone,) = fit_probes(features, [job], settings)
+        np.testing.assert_allclose(alone.probes["final"].weight, fit.probes["final"].weight, rtol=1e-9)
+        np.testing.assert_allclose(alone.supervisor_weights, fit.supervisor_weights, rtol=1e-9)
+    weights = np.array(together[0].supervisor_weights)
+    assert weights.shape == (6, 3)
+    np.testing.assert_allclose(weights.sum(axis=1), 1)
+    assert (weights > 0).all()
+    assert not np.allclose(weights[-1], 1 / 3)

@@ -159,7 +159,7 @@ def test_two_jobs_of_a_cluster(study: Path, alone: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("jobs: 0\n", "jobs: Input should be greater than or equal to 1"),
+        ("jobs: 0\n", "jobs: should be 1 or more, but this is 0"),
         ("jobs: 2\nqueue: x\n", "unknown key 'queue'"),
         (
             JOBS.replace("cluster: local", "cluster: lcoal"),

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import LabelConfig, RefineConfig
 from w2s_pref.parallel.world import World
 from w2s_pref.stages import refined
@@ -45,7 +46,8 @@ def builder() -> SimpleNamespace:
 
 def stage(**config: object) -> RefinedScores:
     rows = Rows("w2s", FRAME)
-    start = SimpleNamespace(payload={"model": "strong"}, recalled=lambda _: (None, None))
+    model = SimpleNamespace(context=128)
+    start = SimpleNamespace(payload={"model": "strong"}, recalled=lambda _: (None, None), model=model)
     return RefinedScores("refined", rows, Weak("weak", rows), start, RefineConfig(by="strong", **config))
 
 
@@ -55,7 +57,7 @@ def refine(
     """The table, what it says of itself, and what was asked; the model always answers B, with this probability."""
     asked = []
 
-    def choices(_builder, _name, _start, questions):
+    def choices(_builder, _name, _start, questions, _lower):
         asked.append(questions)
         count = len(questions[0])
         return np.tile([-2.0, -1.0], (count, 1)), np.full(count, named), np.ones(count)
@@ -105,6 +107,39 @@ def test_under_a_concept_no_pair_is_shown(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(seen) == 4  # two batches, with their labels and with shuffled ones
     assert seen[0].count("Answer: ") == 4
     assert all(text.startswith("It is short.\n\nquestion") and "Answer: " not in text for text in asked[0][0])
+
+
+@pytest.mark.parametrize("how", ["answers", "concept"])
+def test_the_longest_texts_are_known_before_the_labels(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def written(_builder, _model, requests, *_):
+        seen.extend(requests)
+        table = pd.DataFrame({"text": "short"}, index=range(len(requests)))
+        table.attrs["truncated"] = 0
+        return table
+
+    monkeypatch.setattr(refined, "asked", written)
+    made = stage(how=how, batch=3)
+    _, _, asked = refine(made, tmp_path, monkeypatch, named=0.9)
+    run = seen[: len(batches(IDS, 3))] if how == "concept" else asked[0][0]
+    lengths = [sorted(map(len, texts)) for texts in (made.foreseen(len(IDS)), run)]
+    assert lengths[0] == lengths[1]
+    assert len(made.foreseen(3)) == (1 if how == "concept" else 3)
+    assert made.room == (80 if how == "concept" else 127)
+
+
+def test_requests_for_concepts_that_lose_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def written(_builder, _model, requests, *_):
+        table = pd.DataFrame({"text": "short"}, index=range(len(requests)))
+        table.attrs["truncated"] = len(requests)
+        return table
+
+    monkeypatch.setattr(refined, "asked", written)
+    with pytest.raises(W2SError, match=r"2 of 2 questions are longer than the context of 80 tokens.*refine.batch"):
+        refine(stage(how="concept", batch=4), tmp_path, monkeypatch, named=0.9)
 
 
 def test_batches_and_keys() -> None:

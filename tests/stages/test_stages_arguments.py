@@ -132,6 +132,18 @@ def test_who_speaks(claims: TemplatedArguments, tmp_path: Path) -> None:
     assert len(ids) == len(mixed)
 
 
+@pytest.mark.parametrize("protocol", ["debate", "open_consultancy"])
+def test_a_study_with_the_pairs_in_another_order_hears_the_same(
+    claims: TemplatedArguments, tmp_path: Path, protocol: str
+) -> None:
+    frame, builder = claims.on.frame, Made(tmp_path)
+    builder.table(claims)  # the first study wrote it, in its own order
+    turned = replace(claims, on=Rows("test", frame.iloc[::-1].reset_index(drop=True)))
+    assert turned.key == claims.key
+    here, there = (argued(each, protocol=protocol).read(builder).frame.set_index("id") for each in (claims, turned))
+    pd.testing.assert_frame_equal(here, there.loc[here.index])
+
+
 def test_keys_hold_what_is_heard_and_arguments_are_shared(claims: TemplatedArguments) -> None:
     own = argued(claims)
     others = [
@@ -215,5 +227,9 @@ def test_a_model_that_says_nothing_is_no_arguer(
     silent.attrs["truncated"] = 0
     monkeypatch.setattr(generation, "sample", lambda *_: silent)
     stage = ArgumentStage("one", world(3), False, 0, ladder[0], "which?", {"max_new_tokens": 4})
+    silent.attrs["truncated"] = 4
+    with pytest.raises(W2SError, match="one: 4 of 6 questions are longer than the context of 124 tokens"):
+        stage.compute(Made(tmp_path, ladder[1]), tmp_path)
+    silent.attrs["truncated"] = 0
     with pytest.raises(W2SError, match="none of 6 arguments has a word in it; a model that was not taught"):
         stage.compute(Made(tmp_path, ladder[1]), tmp_path)

@@ -83,6 +83,22 @@ def test_texts_longer_than_positions(tmp_path: Path) -> None:
     study(tmp_path, long, long, f"models.strong.path={path}", "data.max_length=16", "data.unknown_tokens=warn")
 
 
+def test_questions_longer_than_a_context(tmp_path: Path) -> None:
+    context = json.loads((ladder.path("s") / "config.json").read_text())["max_position_embeddings"]
+    long = " ".join([KNOWN] * 4)
+    words = rf"20 of 20 questions are longer than the context of {context - 1} tokens.*; lower labels.refine.batch, or"
+    refined = "methods={refined: {algorithm: reward, labels: {refine: {by: strong, batch: 5}}}}"
+    with pytest.raises(W2SError, match=words):
+        study(tmp_path, long, long, refined, "arms={a: [weak, strong@refined]}")
+    judged = "supervisors={asked: {judge: strong@prompted, protocol: naive}}"
+    with pytest.raises(W2SError, match=r"questions are longer than .*; lower max_new_tokens or turns"):
+        study(tmp_path, 3 * f"{long} ", 3 * f"{long} ", judged, "arms={a: [asked, strong]}")
+    argued = "supervisors={argued: {judge: 'labels:j.py:f', arguers: strong, max_new_tokens: 100}}"
+    (tmp_path / "j.py").write_text("def f(pairs):\n    return [0.5] * len(pairs)\n")
+    with pytest.raises(W2SError, match=rf"argues on test: 20 of 20 .* context of {context - 100} tokens"):
+        study(tmp_path, KNOWN, KNOWN, argued, "arms={a: [argued, strong]}")
+
+
 def test_heads_that_do_not_exist(tmp_path: Path) -> None:
     path = copy(tmp_path / "mamba", model_type="mamba")
     with pytest.raises(W2SError, match=r"models.strong: transformers has no reward model of type 'mamba'"):

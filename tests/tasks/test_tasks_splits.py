@@ -77,7 +77,7 @@ def test_default_sizes_can_be_made_up(rows: list[TaskRow]) -> None:
     [
         ({"gt": 41}, "so write an even number"),
         ({"gt": 0}, "so write an even number"),
-        ({"train": 10}, "a task has no split 'train'; its splits are gt, w2s, validation and test"),
+        ({"train": 10}, "a task has no split 'train'; its splits are gt, w2s, validation, test and"),
         ({"gt": 4000}, "split gt asks for 4,000 items, half of them right, but the groups left make up only 60 right"),
     ],
 )

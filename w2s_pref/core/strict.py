@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -101,20 +102,58 @@ def sentences(error: ValidationError, where: str) -> list[str]:
 
 
 def _place(location: tuple[int | str, ...]) -> str:
-    parts = [str(part) for part in location if not (isinstance(part, str) and part[:1].isupper())]
-    parts = [part for part in parts if "[" not in part and part not in {"str", "int", "float", "list"}]
+    """The keys of a location, without the names of the kinds that a value could have been; those of tags have [."""
+    kinds = {"str", "int", "float", "bool", "list", *_names(Section)}
+    parts = [str(part) for part in location if "[" not in str(part) and part not in kinds]
     return ".".join(parts) + ": " if parts else ""
 
 
+def _names(section: type[BaseModel]) -> set[str]:
+    return {section.__name__}.union(*(_names(each) for each in section.__subclasses__()))
+
+
+#: What pydantic's kinds of errors mean to a person at the keyboard; braces hold what it says about the constraint.
+MEANINGS = {
+    "greater_than_equal": "should be {ge} or more",
+    "greater_than": "should be above {gt}",
+    "less_than_equal": "should be {le} or less",
+    "less_than": "should be below {lt}",
+    "multiple_of": "should be a multiple of {multiple_of}",
+    "finite_number": "should be a finite number",
+    "int_from_float": "should be a whole number",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+    "bool_type": "should be true or false",
+    "string_type": "should be text",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "dict_type": "should be a mapping of keys to values",
+    "model_type": "should be a mapping of keys to values",
+    "literal_error": "should be {expected}",
+    "string_pattern_mismatch": "should match the pattern {pattern}",
+    "string_too_short": "should have {min_length} or more characters",
+    "string_too_long": "should have {max_length} or fewer characters",
+    "too_short": "should have {min_length} or more entries",
+    "too_long": "should have {max_length} or fewer entries",
+    "missing": "is missing, and has no default",
+}
+
+
 def _explain(item: dict[str, Any]) -> str:
-    value, message = item.get("input"), str(item["msg"]).removeprefix("Value error, ")
-    if item["type"] in {"float_type", "int_type"} and isinstance(value, str):
+    """What a value should be, and what it is instead."""
+    value, kind = item.get("input"), item["type"]
+    if kind == "value_error":  # a check of ours: a sentence already
+        return str(item["msg"]).removeprefix("Value error, ")
+    if kind in {"float_type", "int_type"} and isinstance(value, str):
         return text_number(value)
-    if item["type"] == "bool_type" and isinstance(value, str):
-        return f"should be true or false, but this is the text {shown(value)}"
-    if item["type"].endswith("_type"):
-        return f"{message}, but this is {shown(value)}"
-    return message
+    told = MEANINGS.get(kind, str(item["msg"]).removeprefix("Input "))
+    told = told.format(**item.get("ctx", {})) if kind in MEANINGS else told
+    if kind == "missing":
+        return told
+    text = "the text " if kind == "bool_type" and isinstance(value, str) else ""
+    known = re.findall("'([^']+)'", told) if kind == "literal_error" else []
+    close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.6)
+    return f"{told}, but this is {text}{shown(value)}" + (f"; did you mean {close[0]!r}?" if close else "")
 
 
 def text_number(value: str) -> str:

@@ -65,6 +65,8 @@ def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
 def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of the recipe with ``a.b.c=value`` set; the value is read as YAML and replaces what stood there.
 
+    ``null`` takes a key away that is there, as it does in a recipe that extends another.
+
     Raises:
         W2SError: no ``=``, or a path that leads through something that is not a mapping.
     """
@@ -88,7 +90,8 @@ def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, An
 def _set(tree: dict[str, Any], path: list[str], value: Any, text: str) -> dict[str, Any]:
     first, *rest = path
     if not rest:
-        return {**tree, first: value}
+        gone = value is None and tree.get(first) is not None
+        return {key: each for key, each in tree.items() if key != first} if gone else {**tree, first: value}
     below = tree.get(first) if tree.get(first) is not None else {}
     if not isinstance(below, dict):
         raise W2SError(f"override {shown(text)}: {shortened(first)} is not a mapping but {shown(below)}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 from w2s_pref.core.tables import digest
 
@@ -96,6 +97,31 @@ def plain(messages: Sequence[Message]) -> str:
     """A conversation as text: ``\\n\\nHuman: …\\n\\nAssistant: …``, other roles by their capitalised name."""
     speakers = [SPEAKERS.get(turn["role"], turn["role"].capitalize()) for turn in messages]
     return "".join(f"\n\n{who}: {turn['content']}" for who, turn in zip(speakers, messages, strict=True))
+
+
+def plain_prompts(prompts: pd.DataFrame) -> list[str]:
+    """Every prompt as a person would read it."""
+    return [
+        plain(json.loads(prompt)) if form == "chat" else str(prompt)
+        for form, prompt in zip(prompts["form"], prompts["prompt"], strict=True)
+    ]
+
+
+def as_answers(pairs: pd.DataFrame, side: str) -> tuple[pd.DataFrame, list[str]]:
+    """One side of the pairs as prompts and answers in text, the form that reward functions take.
+
+    Of a chat answer with several messages the last is the answer and the others belong to the prompt: the
+    conversation stays the same.
+    """
+    prompts, answers = [], []
+    for form, prompt, answer in zip(pairs["form"], pairs["prompt"], pairs[side], strict=True):
+        if form == "chat":
+            *turns, last = json.loads(answer)
+            prompt = json.dumps(json.loads(prompt) + turns, ensure_ascii=False) if turns else prompt
+            answer = last["content"]
+        prompts.append(prompt)
+        answers.append(answer)
+    return pd.DataFrame({"form": pairs["form"].tolist(), "prompt": prompts}), answers
 
 
 def as_answer(form: str, text: str) -> str:

@@ -40,12 +40,14 @@ def _kind(value: Any) -> str:
     """Which of the two forms a recipe uses: one source to be cut, or one source a split."""
     per_split = {*TARGET_SPLITS, *CONFLICT_SPLITS}
     if isinstance(value, dict):
-        return "Split" if per_split & value.keys() and "source" not in value else "One"
-    return "Split" if isinstance(value, TargetFiles | ConflictFiles) else "One"
+        return "[splits]" if per_split & value.keys() and "source" not in value else "[source]"
+    return "[splits]" if isinstance(value, TargetFiles | ConflictFiles) else "[source]"
 
 
-Target = Annotated[Annotated[Source, Tag("One")] | Annotated[TargetFiles, Tag("Split")], Discriminator(_kind)]
-Conflict = Annotated[Annotated[Source, Tag("One")] | Annotated[ConflictFiles, Tag("Split")], Discriminator(_kind)]
+Target = Annotated[Annotated[Source, Tag("[source]")] | Annotated[TargetFiles, Tag("[splits]")], Discriminator(_kind)]
+Conflict = Annotated[
+    Annotated[Source, Tag("[source]")] | Annotated[ConflictFiles, Tag("[splits]")], Discriminator(_kind)
+]
 Rows = Annotated[int, Field(ge=1)]
 
 

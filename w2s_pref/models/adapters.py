@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.tables import canonical
 from w2s_pref.models.spec import TOKENIZER_FILES, hub_snapshot, resolve
 
@@ -78,7 +79,7 @@ def base_of(folder: Path, config: Mapping[str, Any] | None = None) -> Path:
 def content(folder: Path) -> list[str]:
     """What decides an adapter, for a model's hash: its settings and its weights."""
     config = {key: value for key, value in config_of(folder).items() if key not in NOT_CONTENT}
-    return ["adapter", canonical(config), file_hash(folder / WEIGHTS)]
+    return ["adapter", canonical(config), remembered_hash(folder / WEIGHTS)]
 
 
 def layers_of(folder: Path) -> list[Path]:

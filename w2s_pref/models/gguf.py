@@ -12,13 +12,13 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import by_umask, own_name, replacing
+from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.paths import cache_root
 
 if TYPE_CHECKING:
@@ -97,13 +97,7 @@ def source(folder: Path) -> dict[str, Any] | None:
 
 
 def _folder(file: Path) -> Path:
-    status = file.stat()
-    return cache_root() / "gguf" / f"{_hash(file, status.st_size, status.st_mtime_ns)}-{VERSION}"
-
-
-@lru_cache(maxsize=64)
-def _hash(file: Path, size: int, changed: int) -> str:
-    return file_hash(file)
+    return cache_root() / "gguf" / f"{remembered_hash(file)}-{VERSION}"
 
 
 @contextmanager
@@ -145,7 +139,7 @@ def _facts(file: Path) -> dict[str, Any]:
     for tensor in gguf.GGUFReader(file).tensors:
         values[tensor.tensor_type.name] += int(tensor.n_elements)
     return {
-        "sha256": file_hash(file),
+        "sha256": remembered_hash(file),
         "version": VERSION,
         "parameters": values.total(),
         "precision": values.most_common(1)[0][0],

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.files import readable
+from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
+from w2s_pref.models.positions import context
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
 
 
@@ -41,6 +43,11 @@ class ModelFacts:
     def tokenizer_folder(self) -> Path | None:
         """Where the files of its tokenizer are."""
         return None if self.folder is None else adapters.tokenizer_folder(self.folder)
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that it reads and writes together at most, by its configuration; None where that names no number."""
+        return context(self.config)
 
 
 def facts(spec: ModelSpec, base: Path) -> ModelFacts:
@@ -92,7 +99,7 @@ def _weights(spec: ModelSpec, whole: Path, config: dict[str, Any], added: list[P
             f"model {spec.path!r}: {whole} has no .safetensors weights (pickled .bin files are not read); "
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
-    parts = [canonical(config)] + ([] if spec.from_config is not None else [file_hash(path) for path in weights])
+    parts = [canonical(config)] + ([] if spec.from_config is not None else [remembered_hash(path) for path in weights])
     count = None if spec.from_config is not None else sum(map(_parameters, weights))
     return digest(*parts, *_added(added)), count
 

@@ -22,11 +22,15 @@ TABLES = {
 
 def positions(config: Mapping[str, Any]) -> int | None:
     """The longest text in tokens, special tokens included; None where the kind of model sets no end."""
-    kind = config.get("model_type")
-    rows = next((config[key] for key in ("max_position_embeddings", "n_positions") if config.get(key)), None)
-    if kind not in TABLES or not isinstance(rows, int):
-        return None
-    return rows - TABLES[kind]
+    kind, rows = config.get("model_type"), context(config)
+    return None if kind not in TABLES or rows is None else rows - TABLES[kind]
+
+
+def context(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model was made for, whatever its kind; None where its configuration names no number."""
+    own = config.get("text_config") or config
+    rows = next((own[key] for key in ("max_position_embeddings", "n_positions") if own.get(key)), None)
+    return rows if isinstance(rows, int) else None
 
 
 def has_class(kind: str, head: str) -> bool | None:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import model_serializer, model_validator
+from pydantic import Field, model_serializer, model_validator
 
 from w2s_pref.results import estimates
 from w2s_pref.results.estimates import Interval, Model
+from w2s_pref.results.parts import Third
 from w2s_pref.results.trainings import ModelInfo, Provenance, SplitInfo
 
 LAB_SCHEMA: Final = 2
@@ -200,6 +201,31 @@ class LearningCurve(Model):
     points: list[CurvePoint]
 
 
+class SpreadPart(Model):
+    """A third of the items by the spread of several supervisors: the standard deviation of their probabilities.
+
+    ``difference``: where they disagree most minus where they disagree least. Thirds are cut seed by seed, of the
+    labelled items for the labels, of the test items for ``spread`` (its mean there) and student.
+    """
+
+    task: str
+    student: str
+    part: Third | Literal["difference"]
+    spread: float | None
+    label_accuracy: Estimate
+    student_accuracy: Estimate
+
+
+class StudentWeights(Model):
+    """How much a student believed each of its supervisors at the end of its last epoch; ``weights`` add up to 1."""
+
+    task: str
+    student: str
+    seed: int
+    supervisors: list[str]
+    weights: list[float]
+
+
 class LabBody(Model):
     """Everything the analysis computed."""
 
@@ -215,3 +241,9 @@ class LabBody(Model):
     curves: list[LearningCurve]
     verdict: list[str]
     warnings: list[str]
+    disagreement: list[SpreadPart] = Field(
+        default_factory=list, description="only there where several supervisors are combined"
+    )
+    supervisor_weights: list[StudentWeights] = Field(
+        default_factory=list, description="only there where a method learns them (raven)"
+    )

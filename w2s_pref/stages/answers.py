@@ -12,6 +12,7 @@ import pandas as pd
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.user_code import guarded
+from w2s_pref.data.chat import as_answers
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.decoding import DecodedPolicy, affordable
 from w2s_pref.stages.model_stage import ModelStage, StartStage
@@ -234,7 +235,7 @@ def oracle_anchors(builder: Builder, oracle: str, frame: pd.DataFrame, helpful_f
     truth, name = _oracle(oracle, builder.base), values_of(helpful_first)["target"]
     values = {}
     for side in ("a", "b"):
-        asked, answers = judging.as_answers(frame, side)
+        asked, answers = as_answers(frame, side)
         answered = pd.DataFrame({"row": range(len(answers)), "text": answers})
         values[f"value_{side}"] = judging.consult(answered, asked, truth)[name].to_numpy()
     return pd.DataFrame({"id": frame["id"].to_numpy(), **values})

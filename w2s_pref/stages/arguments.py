@@ -14,10 +14,11 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
+from w2s_pref.data.chat import as_answers, plain_prompts
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels import transcripts as texts
 from w2s_pref.labels.transcripts import Protocol, Spoken, Transcripts, Turn
-from w2s_pref.stages.asked import asked
+from w2s_pref.stages.asked import SPOKEN, asked, room_of, too_long
 from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
 from w2s_pref.stages.rows import Rows
@@ -69,6 +70,7 @@ class TemplatedArguments(Arguments):
 class ArgumentStage(ModelStage, Arguments):
     """What a model says when it is asked to; ``before``: the turn that it answers to."""
 
+    lower: ClassVar[str] = SPOKEN
     arguer: StartStage
     question: str
     settings: dict[str, Any]
@@ -90,13 +92,30 @@ class ArgumentStage(ModelStage, Arguments):
         """Arguments."""
         return 2 * len(self.on)
 
+    @property
+    def start(self) -> StartStage:
+        """Who is asked."""
+        return self.arguer
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that a request may have."""
+        return room_of(self.arguer, self.settings["max_new_tokens"])
+
+    def foreseen(self, most: int) -> list[str]:
+        """Requests of the first turn, about so many pairs at most."""
+        pairs = read_pairs(self.on.frame.head(most))
+        return [texts.request(self.question, prompt, both, 0, [], self.critique) for prompt, both in pairs]
+
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``.
 
         Raises:
-            W2SError: no argument has a word in it.
+            W2SError: most requests are too long for the arguer, or no argument has a word in it.
         """
         table = asked(builder, self.arguer, self._requests(builder), self.settings, self.seed)
+        if problem := too_long(self.name, table.attrs["truncated"], len(table), self.room):
+            raise W2SError(problem)
         said = table["text"].tolist()
         if not any(said):
             raise W2SError(
@@ -110,8 +129,8 @@ class ArgumentStage(ModelStage, Arguments):
 
     def _requests(self, builder: Builder) -> list[str]:
         """What is asked for ``a`` of every pair, then for ``b``."""
-        pairs = read_pairs(self.on.frame)
-        before = _turns(builder, chain(self.before), [(0, 1)] * len(pairs))
+        pairs, ids = read_pairs(self.on.frame), self.on.frame["id"].tolist()
+        before = _turns(builder, chain(self.before), ids, [(0, 1)] * len(pairs))
         return [
             texts.request(self.question, prompt, answers, side, said, self.critique)
             for side in (0, 1)
@@ -135,9 +154,6 @@ def _written(on: Rows, table: pd.DataFrame, ended: np.ndarray | None, folder: Pa
 
 def read_pairs(frame: pd.DataFrame) -> list[tuple[str, tuple[str, str]]]:
     """Prompt and both answers of every pair as a person reads them."""
-    from w2s_pref.stages.judging import as_answers
-    from w2s_pref.training.rewards import plain_prompts
-
     answers = [as_answers(frame, side)[1] for side in ("a", "b")]
     prompts = plain_prompts(as_answers(frame, "a")[0])
     return [(prompt, pair) for prompt, pair in zip(prompts, zip(*answers, strict=True), strict=True)]
@@ -151,9 +167,14 @@ def chain(last: Arguments | None) -> list[Arguments]:
     return [*chain(before), last]
 
 
-def _turns(builder: Builder, turns: Sequence[Arguments], sides: Sequence[tuple[int, ...]]) -> list[Spoken]:
-    """What these sides say of every pair, turn by turn."""
-    tables = [builder.table(turn) for turn in turns]
+def _turns(
+    builder: Builder, turns: Sequence[Arguments], ids: Sequence[str], sides: Sequence[tuple[int, ...]]
+) -> list[Spoken]:
+    """What these sides say of every pair, turn by turn.
+
+    By the pairs' ids: the table may have been written by a study that has the same pairs in another order.
+    """
+    tables = [builder.table(turn).set_index("id").loc[list(ids)] for turn in turns]
     said = [list(zip(table["a"].tolist(), table["b"].tolist(), strict=True)) for table in tables]
     return [[Turn(side, turn[row][side]) for turn in said for side in own] for row, own in enumerate(sides)]
 
@@ -190,7 +211,7 @@ class Transcript:
     def spoken(self, builder: Builder) -> list[Spoken]:
         """The turns about every pair, in the order of the split."""
         ids = self.last.on.frame["id"].tolist()
-        said = _turns(builder, chain(self.last), self._sides(builder, ids))
+        said = _turns(builder, chain(self.last), ids, self._sides(builder, ids))
         if self.transcripts == "shuffled":
             return texts.shuffled(said, ids)
         return texts.blank(said) if self.transcripts == "blank" else said
@@ -201,7 +222,7 @@ class Transcript:
         if self.protocol != "open_consultancy":
             return [(0, 1)] * len(ids)
         if self.choice is None:
-            return [(side,) for side in builder.table(self.last)["side"]]
+            return [(side,) for side in builder.table(self.last).set_index("id").loc[ids, "side"]]
         scores = builder.table(self.choice).set_index("id").loc[ids]
         return [(int(b > a),) for a, b in zip(scores["score_a"], scores["score_b"], strict=True)]
 

@@ -21,6 +21,8 @@ from w2s_pref.stages.rows import Rows
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from w2s_pref.models.batches import Row
+
 #: Raised when the states of the same model and texts would be others.
 VERSION = 1
 
@@ -53,7 +55,7 @@ def reading_states(
     rows: Sequence[Rows],
     tokens: dict[str, Any],
 ) -> Iterator[None]:
-    """Within the block the model reads the states of these pairs instead of computing its frozen layers.
+    """Within the block the model reads the states of these pairs, or items, instead of computing its frozen layers.
 
     The first to come writes them. Nothing happens where no layer is frozen, or where a launch divides the model.
     """
@@ -85,16 +87,13 @@ def _write(
     tokens: dict[str, Any],
 ) -> None:
     """Both files at once or none; where another process was faster, its own."""
-    from w2s_pref.data.tokens import tokenize
-    from w2s_pref.models.batches.each import pair_rows
     from w2s_pref.models.load import placed
     from w2s_pref.models.states import write
 
     fresh = folder.with_name(own_name(folder.name))
     fresh.mkdir(parents=True)
     try:
-        texts, _ = pair_rows(tokenize(rows.frame, tokenizer, **tokens))
-        write(placed(model), cut, texts, tokenizer.pad_token_id, fresh)
+        write(placed(model), cut, _distinct(rows, tokenizer, tokens), tokenizer.pad_token_id, fresh)
         by_umask(fresh)
         try:
             fresh.rename(folder)
@@ -103,3 +102,15 @@ def _write(
                 raise
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _distinct(rows: Rows, tokenizer: PreTrainedTokenizerBase, tokens: dict[str, Any]) -> list[Row]:
+    """Each distinct text once: both answers of pairs, or items of a task, as their models read them."""
+    from w2s_pref.data.tokens import item_ids, tokenize
+    from w2s_pref.models.batches import Row
+    from w2s_pref.models.batches.each import distinct, pair_rows
+
+    if (rows.frame["form"] == "item").all():
+        texts, _ = distinct(map(tuple, item_ids(rows.frame["prompt"].tolist(), tokenizer, tokens["max_length"])))
+        return [Row((ids,)) for ids in texts]
+    return pair_rows(tokenize(rows.frame, tokenizer, **tokens))[0]

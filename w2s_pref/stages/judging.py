@@ -7,7 +7,6 @@ an answer; the first two are numbers (larger is better, NaN where nobody can tel
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,8 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
-from w2s_pref.training.rewards import RewardFunction, checked, plain_prompts
+from w2s_pref.data.chat import plain_prompts
+from w2s_pref.training.rewards import RewardFunction, checked
 
 Oracle = Callable[[list[str], list[str]], Mapping[str, Sequence[Any]]]
 
@@ -128,23 +128,6 @@ def phrase_oracle(prompts: list[str], answers: list[str]) -> dict[str, np.ndarra
         "refusal": np.array([text.startswith(REFUSAL_STARTS) for text in plain], dtype=bool),
         "unparseable": np.array([re.search(r"\w", text) is None for text in plain], dtype=bool),
     }
-
-
-def as_answers(pairs: pd.DataFrame, side: str) -> tuple[pd.DataFrame, list[str]]:
-    """One side of the pairs as prompts and answers in text, the form that reward functions take.
-
-    Of a chat answer with several messages the last is the answer and the others belong to the prompt: the
-    conversation stays the same.
-    """
-    prompts, answers = [], []
-    for form, prompt, answer in zip(pairs["form"], pairs["prompt"], pairs[side], strict=True):
-        if form == "chat":
-            *turns, last = json.loads(answer)
-            prompt = json.dumps(json.loads(prompt) + turns, ensure_ascii=False) if turns else prompt
-            answer = last["content"]
-        prompts.append(prompt)
-        answers.append(answer)
-    return pd.DataFrame({"form": pairs["form"].tolist(), "prompt": prompts}), answers
 
 
 def _asked(samples: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:

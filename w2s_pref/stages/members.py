@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.stages.pooled import PooledScores
+from w2s_pref.stages.pooled import Several
 from w2s_pref.training.methods import SUPERVISOR
 
 
@@ -19,7 +19,7 @@ class MemberLabels(Stage):
 
     kind: ClassVar[str] = "labels"
     on_main: ClassVar[bool] = True
-    pooled: PooledScores
+    pooled: Several
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -28,8 +28,8 @@ class MemberLabels(Stage):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Whether temperatures are fitted, and on what."""
-        return {"members": {name: self.pooled.payload[name] for name in ("fit", "calibration")}}
+        """What decides each of them, however they are combined."""
+        return {"members": self.pooled.each}
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, supervisor0, supervisor1, …"""
@@ -50,7 +50,7 @@ class Raven:
     @property
     def count(self) -> int:
         """Supervisors."""
-        return len(self.labels.pooled.members)
+        return self.labels.pooled.count
 
     @property
     def inputs(self) -> dict[str, Stage]:

@@ -12,6 +12,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import locate
 from w2s_pref.core.user_code import guarded
+from w2s_pref.data.chat import as_answers
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import check_ppo, job_facts, work_folder, write_history
@@ -174,7 +175,6 @@ def _one(builder: Builder, reward: Reward, stage: OnlinePolicyStage) -> RewardFu
 def _from_folder(builder: Builder, place: str, stage: OnlinePolicyStage) -> RewardFunction:
     """A saved reward model, in units of its spread over the answers of the training pairs."""
     from w2s_pref.models.load import load_saved
-    from w2s_pref.stages import judging
     from w2s_pref.training import rewards
 
     folder = locate(place, builder.base)
@@ -182,7 +182,7 @@ def _from_folder(builder: Builder, place: str, stage: OnlinePolicyStage) -> Rewa
         raise W2SError(f"there is no saved reward model at {place!r}")
     model, tokenizer = load_saved(folder, stage.model.spec.trust_remote_code)
     score = rewards.reward_model(model, tokenizer, stage.tokens["max_length"])
-    values = np.concatenate([score(*judging.as_answers(stage.prompts.frame, side)) for side in ("a", "b")])
+    values = np.concatenate([score(*as_answers(stage.prompts.frame, side)) for side in ("a", "b")])
     return rewards.standardised(score, float(values.mean()), float(values.std()))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,8 +23,47 @@ from w2s_pref.training.methods import TAU
 NEAREST = 1e-6
 
 
+def scores_together(ids: Sequence[str], p: Floats, together: Floats, nearest: float = NEAREST) -> pd.DataFrame:
+    """``id, score_a, score_b, spread``: log-odds of the probability given together, and how far apart the members are.
+
+    Args:
+        p: (S, N), what each member gives to ``a``.
+        together: (N,), their combination.
+        nearest: least distance of it from 0 and 1.
+    """
+    inside = np.clip(together, nearest, 1 - nearest)
+    scores = {"score_a": np.log(inside), "score_b": np.log1p(-inside), "spread": disagreement(p)}
+    return pd.DataFrame({"id": ids, **scores})
+
+
+def share_right(scores: pd.DataFrame, pairs: pd.DataFrame) -> float:
+    """Share of the pairs of known truth that scores get right, ties and doubtful truth counted by halves and shares."""
+    gaps, known = orient(scores, pairs), certainty(pairs)
+    sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
+    return float(np.mean(expected(credit(gaps["delta"].to_numpy()), sure)))
+
+
 @dataclass(frozen=True, eq=False)
-class PooledScores(Scored):
+class Several(Scored):
+    """Scores that several supervisors give together, each of which can also be heard alone."""
+
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        raise NotImplementedError
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """What decides the probabilities of each, beside the inputs."""
+        raise NotImplementedError
+
+    def probabilities(self, builder: Builder) -> tuple[list[str], Floats, list[float]]:
+        """Ids (N,), what each member gives to ``a`` (S, N), and the members' temperatures (S,)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class PooledScores(Several):
     """Scores whose difference is the log-odds of several supervisors' combined probability.
 
     ``calibration`` holds the members' scores of ground-truth pairs, where their temperatures are fitted (``fit``) or
@@ -49,13 +89,23 @@ class PooledScores(Scored):
         truth = self.calibration[0].on.truth if self.calibration else None
         return {"combine": self.combine, "code": self.code, "fit": self.fit, "calibration": truth}
 
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        return len(self.members)
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """Whether temperatures are fitted, and on what."""
+        return {name: self.payload[name] for name in ("fit", "calibration")}
+
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """``table.parquet``: id, score_a, score_b, and ``spread``, the standard deviation of the members' p."""
         ids, p, temperatures = self.probabilities(builder)
         shares = self._accuracies(builder)
-        together = np.clip(combined(self.combine, p, shares, builder.base), NEAREST, 1 - NEAREST)
-        scores = {"score_a": np.log(together), "score_b": np.log1p(-together), "spread": disagreement(p)}
-        pd.DataFrame({"id": ids, **scores}).to_parquet(folder / "table.parquet", index=False)
+        scores_together(ids, p, combined(self.combine, p, shares, builder.base)).to_parquet(
+            folder / "table.parquet", index=False
+        )
         told = {"temperatures": temperatures, "accuracies": None if shares is None else shares.tolist()}
         return {"pairs": len(ids), "dropped": len(self.on) - len(ids), **told}
 
@@ -87,9 +137,4 @@ class PooledScores(Scored):
         """(S,) share of the calibration pairs that each member gets right; None without such pairs."""
         if not self.calibration:
             return None
-        shares = []
-        for each in self.calibration:
-            gaps, known = orient(builder.table(each), each.on.frame), certainty(each.on.frame)
-            sure = None if known is None else np.asarray(known[gaps["id"]], dtype=np.float64)
-            shares.append(float(np.mean(expected(credit(gaps["delta"].to_numpy()), sure))))
-        return np.array(shares)
+        return np.array([share_right(builder.table(each), each.on.frame) for each in self.calibration])

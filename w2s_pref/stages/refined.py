@@ -7,34 +7,40 @@ weak label stays.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.labels.make import RefineConfig
 from w2s_pref.labels.transcripts import NAMES, compared
 from w2s_pref.stages.arguments import read_pairs
-from w2s_pref.stages.asked import asked
+from w2s_pref.stages.asked import asked, room_of, too_long
 from w2s_pref.stages.labels import REFINED, Scored
 from w2s_pref.stages.model_stage import ModelStage, StartStage
-from w2s_pref.stages.prompted import LEAST_MASS, choices
+from w2s_pref.stages.prompted import ANSWER_TOKENS, LEAST_MASS, choices
 from w2s_pref.training.methods import TAU
 
 #: Longest concept in tokens.
 CONCEPT_TOKENS = 48
 
 Pair = tuple[str, tuple[str, str]]
+#: By row: what the pairs are, and which side of each the weak label prefers.
+Pairs = Sequence[Pair] | Mapping[int, Pair]
+Sides = np.ndarray | Mapping[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class RefinedScores(ModelStage, Scored):
     """log P(" A") and log P(" B") of pairs that ``weak`` has scored, given the weak labels of other pairs."""
 
+    lower: ClassVar[str] = "labels.refine.batch"
     weak: Scored
     model: StartStage
     config: RefineConfig
@@ -72,22 +78,55 @@ class RefinedScores(ModelStage, Scored):
         }
         return {"pairs": len(weak), "dropped": len(self.on) - len(weak), REFINED: told}
 
-    def _asked(self, builder: Builder, pairs: list[Pair], sides: np.ndarray, groups: list[list[int]]) -> Any:
+    @property
+    def start(self) -> StartStage:
+        """Who is asked."""
+        return self.model
+
+    @property
+    def room(self) -> int | None:
+        """Tokens that the longest text may have which the model reads."""
+        return room_of(self.model, CONCEPT_TOKENS if self.config.how == "concept" else ANSWER_TOKENS)
+
+    def foreseen(self, most: int) -> list[str]:
+        """The longest texts that the model reads, of so many pairs at most: known before the labels in them are."""
+        groups = batches(self.on.frame["id"].tolist(), self.config.batch)[: max(1, most // self.config.batch)]
+        rows = [row for group in groups for row in group]
+        pairs = dict(zip(rows, read_pairs(self.on.frame.iloc[rows]), strict=True))
+        sides = dict.fromkeys(rows, 0)
+        if self.config.how == "concept":
+            return [self._request(pairs, sides, group) for group in groups]
+        return [self._question(pairs, sides, group, row, False) for group in groups for row in group]
+
+    def _asked(self, builder: Builder, pairs: Sequence[Pair], sides: np.ndarray, groups: list[list[int]]) -> Any:
         """``choices`` about every pair, after what these labels say of the others of its batch."""
         said: dict[int, tuple[str, str]] = {}
         concepts = self._concepts(builder, pairs, sides, groups) if self.config.how == "concept" else []
         for number, group in enumerate(groups):
+            under = None if not concepts else f"{concepts[number]}\n\n" if concepts[number] else ""
             for row in group:
-                others = [other for other in group if other != row]
-                before = [self._shown(pairs, sides, others, order) for order in (False, True)]
-                if concepts:
-                    before = 2 * [f"{concepts[number]}\n\n" if concepts[number] else ""]
-                own = [compared(self.config.question, *pairs[row], [], False, order) for order in (False, True)]
-                said[row] = (before[0] + own[0], before[1] + own[1])
+                first, second = (self._question(pairs, sides, group, row, order, under) for order in (False, True))
+                said[row] = (first, second)
         plain, swapped = zip(*(said[row] for row in range(len(pairs))), strict=True)
-        return choices(builder, self.name, self.model, (list(plain), list(swapped)))
+        return choices(builder, self.name, self.model, (list(plain), list(swapped)), self.lower)
 
-    def _shown(self, pairs: list[Pair], sides: np.ndarray, rows: list[int], swapped: bool) -> str:
+    def _question(
+        self, pairs: Pairs, sides: Sides, group: list[int], row: int, swapped: bool, under: str | None = None
+    ) -> str:
+        """One pair after the others of its batch; or ``under`` the concept, where there is one."""
+        before = (
+            self._shown(pairs, sides, [other for other in group if other != row], swapped) if under is None else under
+        )
+        return before + compared(self.config.question, *pairs[row], [], False, swapped)
+
+    def _request(self, pairs: Pairs, sides: Sides, group: list[int]) -> str:
+        """What is asked for a concept."""
+        return (
+            f"{self._shown(pairs, sides, group, swapped=False)}In one sentence, what do the chosen answers have in "
+            "common that the others lack?"
+        )
+
+    def _shown(self, pairs: Pairs, sides: Sides, rows: list[int], swapped: bool) -> str:
         """Pairs with their labels, as demonstrations."""
         asked = [compared(self.config.question, *pairs[row], [], False, swapped) for row in rows]
         return "".join(
@@ -95,15 +134,16 @@ class RefinedScores(ModelStage, Scored):
             for text, row in zip(asked, rows, strict=True)
         )
 
-    def _concepts(self, builder: Builder, pairs: list[Pair], sides: np.ndarray, groups: list[list[int]]) -> list[str]:
+    def _concepts(
+        self, builder: Builder, pairs: Sequence[Pair], sides: np.ndarray, groups: list[list[int]]
+    ) -> list[str]:
         """What the model says in one sentence about the labels of each batch."""
-        requests = [
-            f"{self._shown(pairs, sides, group, swapped=False)}In one sentence, what do the chosen answers have in "
-            "common that the others lack?"
-            for group in groups
-        ]
+        requests = [self._request(pairs, sides, group) for group in groups]
         settings = {"temperature": 0.0, "max_new_tokens": CONCEPT_TOKENS, "batch_size": 8}
-        return asked(builder, self.model, requests, settings, 0)["text"].tolist()
+        told = asked(builder, self.model, requests, settings, 0)
+        if problem := too_long(self.name, told.attrs["truncated"], len(requests), self.room, self.lower):
+            raise W2SError(problem)
+        return told["text"].tolist()
 
 
 def batches(ids: list[str], size: int) -> list[list[int]]:

@@ -18,6 +18,8 @@ R = TypeVar("R", bound=StudySection)
 
 #: Signs that stand between names in a table, so that no name may hold one.
 BETWEEN_NAMES = set(">@#/ ")
+#: Supervisors below which Dawid and Skene's model has several solutions that fit the votes as well.
+LEAST_VOTERS = 3
 
 
 class ResamplingConfig(Section):
@@ -48,6 +50,65 @@ def check_chain(names: Sequence[str], models: Iterable[str], where: str) -> None
         refuse_unknown(name, models, where, "model")
     if len(names) < 2 or len(set(names)) != len(names):
         raise ValueError(f"{where}: needs at least two models, each once, weakest first; got {list(names)}")
+
+
+def check_pools(chain: Sequence[str | Sequence[str]], where: str) -> None:
+    """Raise ValueError for a list in a chain that is no set of supervisors.
+
+    Args:
+        chain: names, and lists of names that supervise together.
+    """
+    if chain and not isinstance(chain[-1], str) and chain[-1]:
+        raise ValueError(f"{where}: the last place is the student, which is one model; a list pools supervisors")
+    for place in chain:
+        if not place:
+            raise ValueError(f"{where}: an empty list names no supervisor; write a model, or several")
+        names = [place] if isinstance(place, str) else list(place)
+        if len(names) == 1 and not isinstance(place, str):
+            raise ValueError(f"{where}: a list pools several supervisors, but [{names[0]}] has one; write {names[0]}")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise ValueError(
+                f"{where}: {twice[0]!r} stands twice among the supervisors {names}; its vote would count twice"
+            )
+
+
+def check_voters(combine: str, count: int, place: str, where: str) -> None:
+    """Raise ValueError where Dawid and Skene's model gets too few of several supervisors.
+
+    Args:
+        count: supervisors in the place; of one alone nothing is combined.
+        where: the key that holds the combination.
+    """
+    if combine == "dawid_skene" and 1 < count < LEAST_VOTERS:
+        raise ValueError(
+            f"{where}: dawid_skene tells good supervisors from bad ones by who agrees with whom, which needs "
+            f"{LEAST_VOTERS} of them; {place} has {count}"
+        )
+
+
+def check_weighed(count: int, place: str, where: str) -> None:
+    """Raise ValueError where weights over supervisors should be learned and there is one."""
+    if count < 2:
+        raise ValueError(f"{where}: it weighs several supervisors, but {place} is one; pool some in a list")
+
+
+def check_different(names: Sequence[str], keys: Sequence[str], place: str, where: str) -> None:
+    """Refuse one supervisor under two names: it would be heard twice.
+
+    Args:
+        keys: of what each of the names says.
+
+    Raises:
+        W2SError: two of them are the same model, trained alike.
+    """
+    first: dict[str, str] = {}
+    for name, key in zip(names, keys, strict=True):
+        other = first.setdefault(key, name)
+        if other != name:
+            raise W2SError(
+                f"{where}: {other} and {name} of {place} are one supervisor under two names (same files, training and "
+                "seed), whose vote would count twice; leave one out, or train it otherwise"
+            )
 
 
 def refuse_unknown(name: str, known: Iterable[str], where: str, noun: str) -> None:

@@ -77,12 +77,13 @@ NOT_IN_KEY = frozenset(
     }
 )
 
-#: Arguments that must be above zero.
+#: Arguments that must be above zero: at a rate of 0, or in no epoch, nothing is learned.
 POSITIVE = frozenset(
     {
         "batch_size",
         "micro_batch_tokens",
         "per_device_train_batch_size",
+        "learning_rate",
         "num_train_epochs",
         "save_steps",
         "logging_steps",
@@ -174,6 +175,8 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
             problems.append(f"{where}.{name}: {value} updates weights before a whole effective batch; take another")
         elif name in POSITIVE and value is not None and not value > 0:
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
+        elif name == "max_steps" and value == 0:
+            problems.append(f"{where}.{name}: should be above zero, or -1: as many as num_train_epochs makes")
     return problems
 
 

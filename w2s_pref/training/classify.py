@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import ceil
 from pathlib import Path
@@ -25,12 +25,14 @@ class ClassifyJob(Job):
         ids: token ids of every item (``data.items.item_ids``).
         p: labels, the probability of class 1, in [0, 1].
         validation: items that pick checkpoints; None keeps the final one only.
+        said: columns with what each of several supervisors says, where ``raven`` weighs them.
     """
 
     ids: Sequence[Sequence[int]]
     p: Sequence[float]
     loss: LossSpec = field(default_factory=LossSpec)
     validation: ValidationItems | None = None
+    said: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 def fit_classifier(
@@ -52,7 +54,7 @@ def fit_classifier(
         (work / "selection").mkdir(parents=True, exist_ok=True)
         epoch = ceil(len(job.ids) / int(job.arguments["batch_size"]))
         selection = Selection(job.validation, epoch, work / "selection", tokenizer, job.base_path)
-    columns = {"p": list(job.p), "sign": [0.0] * len(job.ids)}
+    columns = {"p": list(job.p), "sign": [0.0] * len(job.ids), **{name: list(p) for name, p in job.said.items()}}
     shared = {each.name: getattr(job, each.name) for each in fields(Job)} | {"monitor": selection}
     whole = FitJob(job.ids, None, columns, Loss(job.loss), **shared)
     done = fit(model, tokenizer, whole, work, save_to / "final")

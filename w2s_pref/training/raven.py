@@ -22,6 +22,19 @@ from w2s_pref.training.methods import SUPERVISOR
 LEAST = 1e-6
 
 
+def agreed(said: Tensor) -> Tensor:
+    """(R,) whether all supervisors choose alike; ``said``: (R, S), what each gives to ``a``."""
+    above = said > 0.5
+    return above.all(dim=-1) | ~above.any(dim=-1)
+
+
+@torch.no_grad()
+def descended(weights: Tensor, grad: Tensor, rate: float) -> Tensor:
+    """(S,) one step along the gradient, then back onto the simplex."""
+    moved = (weights - rate * grad).clamp(min=LEAST)
+    return moved / moved.sum()
+
+
 class SupervisorWeights(TrainerCallback, ExportableState):  # type: ignore[misc]
     """The weights of one training; they lie in the checkpoint's state.
 
@@ -48,8 +61,7 @@ class SupervisorWeights(TrainerCallback, ExportableState):  # type: ignore[misc]
         """(R,) what each row counts after this share of the training: 0 where supervisors disagree too early."""
         if progress >= self.easy:
             return numbers["weight"]
-        above = self._said(numbers) > 0.5
-        return numbers["weight"] * (above.all(dim=-1) | ~above.any(dim=-1))
+        return numbers["weight"] * agreed(self._said(numbers))
 
     def _said(self, numbers: dict[str, Tensor]) -> Tensor:
         return torch.stack([numbers[f"{SUPERVISOR}{number}"] for number in range(self.count)], dim=-1)
@@ -61,9 +73,7 @@ class SupervisorWeights(TrainerCallback, ExportableState):  # type: ignore[misc]
             return
         if PartialState().num_processes > 1:  # each process holds its part, scaled for the mean over processes
             grad = reduce(grad.to(PartialState().device), reduction="mean").to(self.weights.device)
-        with torch.no_grad():
-            moved = (self.weights - self.rate * grad).clamp(min=LEAST)
-            self._set((moved / moved.sum()).tolist())
+        self._set(descended(self.weights, grad, self.rate).tolist())
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called by the Trainer after every optimizer step: the gradient is that of the step."""

@@ -8,7 +8,6 @@ it is the content of one assistant message.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
-from w2s_pref.data.chat import as_answer, plain
+from w2s_pref.data.chat import as_answer, plain_prompts
 from w2s_pref.data.token_cache import Tokenized
 from w2s_pref.data.tokens import tokenize
 from w2s_pref.models.batches.each import TOKEN_BUDGET
@@ -87,14 +86,6 @@ def from_callable(fn: Callable[[list[str], list[str]], Sequence[float]], name: s
     """
 
     return lambda prompts, answers: checked(fn(plain_prompts(prompts), list(answers)), len(answers), name)
-
-
-def plain_prompts(prompts: pd.DataFrame) -> list[str]:
-    """Every prompt as a person would read it."""
-    return [
-        plain(json.loads(prompt)) if form == "chat" else str(prompt)
-        for form, prompt in zip(prompts["form"], prompts["prompt"], strict=True)
-    ]
 
 
 def checked(values: Any, count: int, name: str) -> np.ndarray:

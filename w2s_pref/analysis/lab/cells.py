@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
+from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, not_narrower, recovered
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.stats.basics import credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler
@@ -181,7 +181,7 @@ class Case:
         interval = gap.interval()
         if interval is None or interval[0] <= 0:
             return None
-        return (student - weak).combine(gap, divide)
+        return not_narrower((student - weak).combine(gap, divide))
 
     def agreement(self) -> dict[str, Stat]:
         """Shares of answers that weak model and student have in common."""

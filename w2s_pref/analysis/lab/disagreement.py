@@ -2,37 +2,51 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.preferences.disagreement import THIRDS, thirds
-from w2s_pref.analysis.stats.basics import credit
+from w2s_pref.analysis.lab.cells import estimate
+from w2s_pref.analysis.preferences.disagreement import THIRDS, by_third, thirds
+from w2s_pref.analysis.stats.stat import Stat
+from w2s_pref.results.lab import SpreadPart
 
 
-def by_spread(labels: pd.DataFrame, predictions: pd.DataFrame) -> pd.DataFrame:
-    """``task, name, third, spread, label_accuracy, student_accuracy``, means over seeds.
+def by_spread(labels: pd.DataFrame, predictions: pd.DataFrame, resamples: int, seed: int) -> list[SpreadPart]:
+    """For every task and student each third of the items, and what the outer thirds differ by.
 
     Thirds are cut seed by seed: of the labelled items for the labels, of the test items for ``spread`` and student.
+    Supervisors whose disagreement says nothing about their errors have a difference of 0.
 
     Args:
-        labels: ``task, name, seed, split, id, p_true, spread`` of w2s and test items; ``name`` is the student's.
+        labels: ``task, name, seed, split, id, group, p_true, keep, spread`` of w2s and test items; ``name`` is the
+            student's.
         predictions: ``task, name, seed, split, id, truth, p``, the answers of every classifier.
+        resamples, seed: of the bootstrap over groups of items and seeds.
     """
-    answers = predictions.loc[predictions["split"] == "test", ["task", "name", "seed", "id", "truth", "p"]]
-    test = labels[labels["split"] == "test"].merge(answers, on=["task", "name", "seed", "id"], validate="one_to_one")
-    margin = (test["p"] - 0.5) * (2 * test["truth"] - 1)
-    test = test.assign(student_accuracy=credit(margin.to_numpy(float)))
-    w2s = labels[labels["split"] == "w2s"]
-    w2s = w2s.assign(label_accuracy=credit(w2s["p_true"].to_numpy(float) - 0.5))
-    means = [_means(w2s, ["label_accuracy"]), _means(test, ["spread", "student_accuracy"])]
-    found = means[0].merge(means[1], on=["task", "name", "third"])
-    return found[["task", "name", "third", "spread", "label_accuracy", "student_accuracy"]]
+    keys = ["task", "name", "seed", "id"]
+    answers = predictions.loc[predictions["split"] == "test", [*keys, "truth", "p"]]
+    test = labels[labels["split"] == "test"].merge(answers, on=keys, validate="one_to_one")
+    test = test.assign(p_true=test["p"].where(test["truth"] == 1, 1 - test["p"]))
+    students = dict(iter(test.groupby(["task", "name"], sort=False, observed=True)))
+    labelled = labels[labels["split"] == "w2s"].groupby(["task", "name"], sort=False, observed=True)
+    found = []
+    for (task, name), rows in labelled:
+        own = students[task, name]
+        said, answered = by_third(rows, resamples, seed), by_third(own, resamples, seed)
+        spreads: list[float | None] = [*_spreads(own), None]
+        parts = zip((*THIRDS, "difference"), spreads, _and_difference(said), _and_difference(answered), strict=True)
+        for part, spread, label, student in parts:
+            accuracies = {"label_accuracy": estimate(label), "student_accuracy": estimate(student)}
+            found.append(SpreadPart(task=str(task), student=str(name), part=part, spread=spread, **accuracies))
+    return found
 
 
-def _means(table: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
-    """Means of the columns by task, name and third, over the seeds."""
-    groups = table.groupby(["task", "name", "seed"], observed=True)["spread"]
-    place = groups.transform(lambda spread: thirds(spread.to_numpy()[np.newaxis])[0])
-    each = table.assign(third=place.map(dict(enumerate(THIRDS))))
-    seeds = each.groupby(["task", "name", "third", "seed"], observed=True)[columns].mean()
-    return seeds.groupby(["task", "name", "third"], observed=True).mean().reset_index()
+def _and_difference(stats: list[Stat]) -> list[Stat]:
+    """The three, and where supervisors disagree most minus where they disagree least."""
+    return [*stats, stats[-1] - stats[0]]
+
+
+def _spreads(rows: pd.DataFrame) -> list[float]:
+    """Mean spread in each third of each seed's items."""
+    spread = rows.pivot(index="seed", columns="id", values="spread").to_numpy(float)
+    place = thirds(spread)
+    return [float(spread[place == number].mean()) for number in range(len(THIRDS))]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case, estimate, mean, median, slope
+from w2s_pref.analysis.preferences.generalization import not_narrower
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints
@@ -51,8 +52,8 @@ def medians(cases: Sequence[Case]) -> list[Median]:
                 study=study,
                 chain=chain,
                 method=method,
-                pgr=estimate(median(with_gap)),
-                pgr_auroc=estimate(median([area for area in areas if area is not None])),
+                pgr=estimate(not_narrower(median(with_gap))),
+                pgr_auroc=estimate(not_narrower(median([area for area in areas if area is not None]))),
                 accuracy={role: estimate(_accuracy(group, role)) for role in ROLES},
                 tasks=len(group),
                 without_gap=len(group) - len(with_gap),

@@ -51,7 +51,7 @@ def _arm(
     if spread is None or own.empty:
         return []
     own = own[own["name"] == own["name"].max()]  # the last hop that several supervisors label
-    accuracies = _label_accuracies(context, own)
+    accuracies = by_third(own, context.design.resamples, context.design.seed)
     place = thirds(spread)
     return [
         results.SupervisorSpread(
@@ -78,13 +78,18 @@ def _on_tests(context: Context, arm: ArmDesign, scores: pd.DataFrame) -> Floats 
     return None
 
 
-def _label_accuracies(context: Context, rows: pd.DataFrame) -> list[Stat]:
-    """Accuracy of the labels in each third."""
+def by_third(rows: pd.DataFrame, resamples: int, seed: int) -> list[Stat]:
+    """Accuracy in each third of the items by their spread, groups and seeds resampled: all by the same draws.
+
+    Args:
+        rows: ``seed, id, group, p_true, keep, spread``, and perhaps ``sure``.
+        resamples, seed: of the bootstrap.
+    """
     groups, there, p_true, _, sure = label_arrays(rows)
     spread = label_arrays(rows.assign(p_true=rows["spread"]))[2]
     hit = credit(p_true - 0.5)
     hit = hit if sure is None else expected(hit, sure)
-    draw = Resampler(groups, context.design.resamples, context.design.seed)
+    draw = Resampler(groups, resamples, seed)
     place = thirds(spread, there)
     return [draw.mean(hit, (place == number).astype(float)) for number in range(len(THIRDS))]
 

@@ -10,13 +10,13 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.split import shuffled
 
-#: In the order in which they are filled: ground truth for the supervisor (half A), what it labels (half B), what
-#: selects checkpoints (by weak labels), what everything is measured on.
-TASK_SPLITS = ("test", "validation", "gt", "w2s")
+#: In the order in which they are filled: what everything is measured on, what selects checkpoints (by weak labels),
+#: ground truth for the supervisor (half A), what it labels (half B), ground truth that weighs several supervisors.
+TASK_SPLITS = ("test", "validation", "gt", "w2s", "calibration")
 
 
 def split_task(frame: pd.DataFrame, sizes: Mapping[str, int] | None = None, seed: int = 0) -> dict[str, pd.DataFrame]:
-    """Cut items into ``gt``, ``w2s``, ``validation`` and ``test``.
+    """Cut items into ``gt``, ``w2s``, ``validation`` and ``test``, and ``calibration`` where it is asked for.
 
     Test items come from the task's own test part where there is one, all others from the training part. Where a group
     goes depends on a hash of seed and group alone. A unit (a question with its two items) is used whole or not at all.
@@ -62,7 +62,7 @@ def default_sizes(frame: pd.DataFrame) -> dict[str, int]:
 def _check(sizes: Mapping[str, int]) -> None:
     for name, size in sizes.items():
         if name not in TASK_SPLITS:
-            raise W2SError(f"a task has no split {name!r}; its splits are gt, w2s, validation and test")
+            raise W2SError(f"a task has no split {name!r}; its splits are gt, w2s, validation, test and calibration")
         if size < 2 or size % 2:
             raise W2SError(
                 f"split {name} asks for {size} items; splits hold as many right as wrong, so write an even number"

@@ -10,6 +10,7 @@ from typing import Any
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.planning.cost.classifiers import vectors
 from w2s_pref.planning.cost.memory import ADAPTED, Sharding, training_memory
 from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.speed import Bench, Speed
@@ -25,8 +26,12 @@ from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
+from w2s_pref.studies.generalization.probes import ActivationStage
 from w2s_pref.studies.kind import AnyOpened
 
+#: Form of rows that are a task's items, of one text each.
+ITEM = "item"
 #: Bytes of a row in a table of scores, labels or log-probabilities.
 ROW_BYTES = 40
 #: Bytes of an answer token in a table of token log-probabilities: the number and the token.
@@ -135,7 +140,8 @@ class Estimator:
             frame = rows.frame
             if self.opened.prepared.hashes.get(rows.name) == "unreachable":
                 frame = frame.head(0)
-            self._lengths[key] = lengths(frame, facts, self.opened.study.tokens)
+            items = bool((rows.frame["form"] == ITEM).all())
+            self._lengths[key] = lengths(frame, facts, self.opened.study.tokens, items)
         return self._lengths[key]
 
     def _seconds(self, stage: Stage, facts: ModelFacts | None, rows: Rows | None, done: Work) -> float | None:
@@ -148,7 +154,10 @@ class Estimator:
 
     @singledispatchmethod
     def _speed(self, stage: Stage, facts: ModelFacts, rows: Rows) -> Speed | None:
-        """On-policy training and answers are not calibrated: their time depends on what the policy says."""
+        """What is not calibrated: the time of on-policy training and answers depends on what the policy says.
+
+        Nor are the laboratory's classifiers.
+        """
         return None
 
     @_speed.register
@@ -184,8 +193,10 @@ class Estimator:
 
 def _model(stage: Stage) -> ModelFacts | None:
     """The model that does the stage's work."""
-    if isinstance(stage, TrainStage | PolicyStage | StartStage):
+    if isinstance(stage, TrainStage | PolicyStage | StartStage | FinetuneStage | PromptStage):
         return stage.model
+    if isinstance(stage, ActivationStage):
+        return stage.model.model if isinstance(stage.model, FinetuneStage) else stage.model
     if isinstance(stage, ScoreStage):
         return stage.model.model
     if isinstance(stage, LogProbStage | SampleStage):
@@ -205,23 +216,31 @@ def _rows(stage: Stage) -> Rows | None:
         return stage.prompts
     if isinstance(stage, JudgeStage):
         return stage.samples.prompts
-    return stage.on if isinstance(stage, Scored | LogProbStage | ArgumentStage) else None
+    if isinstance(stage, FinetuneStage) and stage.texts is not None:
+        return stage.texts
+    return stage.on if isinstance(stage, Scored | LogProbStage | ArgumentStage | ActivationStage) else None
 
 
 def _reads_states(stage: Stage) -> list[Rows]:
-    """The pairs that a stage reads states of, where its model has frozen layers."""
+    """The pairs or items that a stage reads states of, where its model has frozen layers."""
     if isinstance(stage, TrainStage | PairPolicyStage):
         return [part.rows for part in stage.parts]
+    if isinstance(stage, FinetuneStage):
+        return stage.read
     return [stage.on] if isinstance(stage, ScoreStage | LogProbStage) else []
 
 
 def _storage(stage: Stage) -> float | None:
     """Bytes of the artifact: weights of a trained model (its adapter alone where it has one), or rows of a table."""
-    if not isinstance(stage, TrainStage | PolicyStage):
-        return float(stage.rows * ROW_BYTES)
-    known, spec = shape(stage.model), stage.model.spec
+    facts = _model(stage)
+    known = None if facts is None else shape(facts)
+    if isinstance(stage, ActivationStage):
+        return None if known is None else vectors(stage, known)
+    if facts is None or not (isinstance(stage, TrainStage | PolicyStage) or getattr(stage, "keep", False)):
+        return float((len(stage.on) if isinstance(stage, Scored) else stage.rows) * ROW_BYTES)
     if known is None:
         return None
+    spec = facts.spec
     return known.parameters * BYTES.get(spec.dtype, 4) * (ADAPTED if spec.lora is not None else 1.0)
 
 

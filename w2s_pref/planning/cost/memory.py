@@ -14,6 +14,7 @@ from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.studies.generalization.finetune import FinetuneStage
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | Non
     Weights and gradients in the model's dtype, Adam's two moments in float32. A policy adds the logits of its
     responses; PPO a value model with its optimizer, and a reference (none for an adapter).
     """
-    if not isinstance(stage, TrainStage | PolicyStage) or (isinstance(stage, TrainStage) and not stage.parts):
+    if not isinstance(stage, TrainStage | PolicyStage | FinetuneStage) or (
+        isinstance(stage, TrainStage) and not stage.parts
+    ):
         return None
     known = shape(stage.model)
     if known is None:
@@ -96,7 +99,7 @@ def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | Non
     return ceil(weights + state + _activations(stage, known, size))
 
 
-def _activations(stage: TrainStage | PolicyStage, known: Shape, size: int) -> float:
+def _activations(stage: TrainStage | PolicyStage | FinetuneStage, known: Shape, size: int) -> float:
     """One micro-batch: ``micro_batch_tokens`` tokens through all layers, in float32 twice the bytes."""
     tokens = int(stage.arguments.get("micro_batch_tokens") or TOKENS_AT_ONCE)
     found = float(tokens * known.hidden * known.layers * ACTIVATIONS * (2 if size == 4 else 1))

@@ -54,7 +54,7 @@ def sentences(sums: dict[str, Any], estimator: Estimator) -> list[str]:
     found = [
         f"{scaled(sums['flops']) or 0} FLOPs, {scaled(sums['trained_tokens']) or 0} tokens trained, "
         f"{scaled(sums['scored_tokens']) or 0} scored, {scaled(sums['generated_tokens']) or 0} generated; "
-        f"{stored} of artifacts; {scaled(sums['memory'], 'B')} a process at most"
+        f"{stored} of artifacts" + (f"; {scaled(sums['memory'], 'B')} a process at most" if sums["memory"] else "")
     ]
     if estimator.device is not None:
         found.append(_on_device(sums, estimator.device))

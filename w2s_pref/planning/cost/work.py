@@ -59,19 +59,23 @@ class Lengths:
         return self.prompt + self.answers / 2
 
 
-def lengths(frame: pd.DataFrame, facts: ModelFacts, tokens: dict[str, Any]) -> Lengths:
+def lengths(frame: pd.DataFrame, facts: ModelFacts, tokens: dict[str, Any], items: bool = False) -> Lengths:
     """Mean lengths of a sample of the pairs under a model's tokenizer.
 
     Args:
         tokens: ``max_length`` and ``overlong``, as every stage has them.
+        items: the rows are a task's items, of one text each.
     """
     if facts.folder is None or not len(frame) or not frame["prompt"].str.len().sum():
-        return assumed(tokens["max_length"])
-    from w2s_pref.data.tokens import tokenize
+        return assumed(tokens["max_length"], items)
+    from w2s_pref.data.tokens import item_ids, tokenize
     from w2s_pref.models.load import load_tokenizer
 
     sample = frame.sample(min(SAMPLE, len(frame)), random_state=0)
     tokenizer = load_tokenizer(facts.folder, facts.spec.pad_token, trust_remote_code=facts.spec.trust_remote_code)
+    if items:
+        mean = sum(map(len, item_ids(sample["prompt"].tolist(), tokenizer, tokens["max_length"]))) / len(sample)
+        return Lengths(mean, 0.0, mean)
     done = tokenize(sample, tokenizer, **{**tokens, "overlong": "truncate"}, starts=True)
     shared = [_shared(a, b) for a, b in zip(done.a_ids, done.b_ids, strict=True)]
     whole = [len(a) + len(b) for a, b in zip(done.a_ids, done.b_ids, strict=True)]
@@ -81,11 +85,13 @@ def lengths(frame: pd.DataFrame, facts: ModelFacts, tokens: dict[str, Any]) -> L
     return Lengths(sum(prompts) / rows, sum(answers) / rows, (sum(whole) - sum(shared)) / rows)
 
 
-def assumed(max_length: int | None) -> Lengths:
-    """Lengths like HH-RLHF's, within ``max_length``."""
+def assumed(max_length: int | None, items: bool = False) -> Lengths:
+    """Lengths like HH-RLHF's, within ``max_length``; an item is taken to be as long as a prompt and one answer."""
     prompt, answer = ASSUMED
     limit = float(max_length or prompt + answer)
     scale = min(1.0, limit / (prompt + answer))
+    if items:
+        return Lengths((prompt + answer) * scale, 0.0, (prompt + answer) * scale, measured=False)
     return Lengths(prompt * scale, 2 * answer * scale, (prompt + 2 * answer) * scale, measured=False)
 
 
@@ -257,12 +263,16 @@ def seen_pairs(stage: TrainStage | PairPolicyStage) -> float:
 
 
 def _trained(pairs: float, shape: Shape, size: Lengths, stage: TrainStage | PairPolicyStage, logits: float) -> Work:
-    arguments = stage.arguments
+    done = passes_over(pairs, shape, size, stage.arguments, logits)
+    return done._replace(flops=done.flops * computed_share(stage.model, shape))
+
+
+def passes_over(pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], logits: float = 0.0) -> Work:
+    """A training on so many pairs or items, epochs counted: forward and backward through all layers."""
     again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
-    passes = (1.0 + BACKWARD + (1.0 if again else 0.0)) * computed_share(stage.model, shape)
+    passes = 1.0 + BACKWARD + (1.0 if again else 0.0)
     tokens = pairs * size.row
-    flops = passes * shape.forward_flops(tokens, size.context, pairs * logits)
-    return Work(pairs, tokens, 0.0, 0.0, flops)
+    return Work(pairs, tokens, 0.0, 0.0, passes * shape.forward_flops(tokens, size.context, pairs * logits))
 
 
 def computed_share(facts: ModelFacts, shape: Shape) -> float:

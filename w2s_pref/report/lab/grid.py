@@ -19,13 +19,13 @@ from w2s_pref.report.draw.blocks import (
     Table,
     Value,
     Warnings,
-    plain_table,
 )
 from w2s_pref.report.draw.format import UNDEFINED, interval, number, second
 from w2s_pref.report.draw.plot import Forest, Mark
 from w2s_pref.report.draw.svg import colour, extent, mark_swatch, picture
 from w2s_pref.report.readings import of_lab
-from w2s_pref.results.lab import Cell, Estimate, LabBody, Median
+from w2s_pref.report.sections.disagreement import WEIGHTS_GUIDE, weighed
+from w2s_pref.results.lab import Cell, Estimate, LabBody, Median, SpreadPart, StudentWeights
 
 WIDTH = 380.0
 
@@ -73,6 +73,7 @@ ROLES: Final = ("weak", "student", "ceiling")
 
 
 T = TypeVar("T")
+S = TypeVar("S", SpreadPart, StudentWeights)
 
 
 def estimate(head: str, read: Callable[[T], Estimate], absent: str = "undefined") -> Column[T]:
@@ -162,21 +163,49 @@ def medians(body: LabBody) -> Section | None:
 
 DISAGREEMENT = Guide(
     "Spread is the standard deviation of the supervisors' probabilities. Items are cut into three equal parts by it, "
-    "the labelled ones for the labels, the test items for spread and student. Means over seeds, without intervals.",
-    "Supervisors that know nothing agree on one half: look at the labels before a small spread is taken for knowledge.",
+    "the labelled ones for the labels, the test items for spread and student. The last row is where they disagree most "
+    "minus where they disagree least, on the same resamples.",
+    "A difference whose interval leaves 0 out: disagreement tells where labels are wrong. Supervisors that know "
+    "nothing agree on one half: look at the labels before a small spread is taken for knowledge.",
+)
+PARTS: Final[dict[str, str]] = {
+    "agree": "agree",
+    "between": "between",
+    "disagree": "disagree",
+    "difference": "disagree minus agree",
+}
+SPREAD: Final[tuple[Column[SpreadPart], ...]] = (
+    Column("Supervisors", lambda row: PARTS[row.part]),
+    Column("Spread", lambda row: Value(None if row.spread is None else f"{row.spread:.3f}", tone="number", absent="")),
+    estimate("Label accuracy", lambda row: row.label_accuracy),
+    estimate("Student accuracy", lambda row: row.student_accuracy),
+)
+WEIGHTS: Final[tuple[Column[StudentWeights], ...]] = (
+    Column("Seed", lambda one: str(one.seed)),
+    Column("Weights", lambda one: weighed(one.supervisors, one.weights), words=True),
 )
 
 
-def disagreement(rows: Sequence[tuple[str, str, str, float, float, float]]) -> Section:
-    """Where several supervisors disagree: of task, student and third the spread, accuracy of labels and of the student.
+def disagreement(body: LabBody) -> Section | None:
+    """Spread, accuracy of labels and of the student where supervisors disagree; None where none are combined."""
+    if not body.disagreement:
+        return None
+    title = "Where supervisors disagree"
+    caption = "By thirds of the items, from least to most disagreement."
+    alone = len(body.settings.get("seeds", ())) == 1
+    said = [Prose(["One seed: these intervals hold for other items and these very models."])] if alone else []
+    spread = Table(caption, SPREAD, _by_student(body.disagreement), DISAGREEMENT, stack=True, title=title)
+    blocks: list[Block] = [*said, spread]
+    if body.supervisor_weights:
+        groups = _by_student(body.supervisor_weights)
+        blocks.append(Table("Weights over supervisors.", WEIGHTS, groups, WEIGHTS_GUIDE, title="Learned weights"))
+    return Section("disagreement", title, blocks, "Disagreement")
 
-    Args:
-        rows: as ``analysis.lab.disagreement.by_spread`` has them.
-    """
-    cells = [(task, name, third, *(number(value) for value in values)) for task, name, third, *values in rows]
-    head = ("Task", "Student", "Supervisors", "Spread", "Label accuracy", "Student accuracy")
-    title, caption = "Where supervisors disagree", "By thirds of the items, from least to most disagreement."
-    return Section("disagreement", title, [plain_table(caption, head, cells, guide=DISAGREEMENT, stack=True)])
+
+def _by_student(rows: Sequence[S]) -> list[tuple[str, list[S]]]:
+    """Rows of each task and student, under their names."""
+    names = dict.fromkeys((row.task, row.student) for row in rows)
+    return [(f"{t}: {name}", [row for row in rows if (row.task, row.student) == (t, name)]) for t, name in names]
 
 
 def calibration(body: LabBody) -> Section | None:

@@ -32,6 +32,7 @@ class Page:
 def pages(body: LabBody, own: Sequence[Section] = ()) -> list[Page]:
     """The overview, with the user's own sections at its end, and a page for every study that has something to show."""
     overview = [grid.verdict(body), grid.medians(body), grid.grid(body), grid.calibration(body)]
+    overview.append(grid.disagreement(body))
     found = [Page("report.html", "Overview", [*(each for each in overview if each is not None), *own])]
     confidence = (
         "The same students with another loss or method, minus plain cross-entropy on the same items; larger students "
@@ -78,5 +79,7 @@ def show(body: LabBody, console: Console) -> None:
         blocks.append(over_tasks(_once(body.medians), "Over tasks"))
     if body.bars:
         blocks.append(bar_table(body.bars, "Variants"))
+    spread = grid.disagreement(body)
+    blocks += spread.blocks if spread is not None else []
     for part in parts([*blocks, Warnings(body.warnings)]):
         console.print(part)

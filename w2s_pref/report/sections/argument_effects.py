@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
-from w2s_pref.report.draw.blocks import Column, Guide, Points, Section, Table
+from w2s_pref.report.draw.blocks import Column, Content, Guide, Points, Section, Table, Value
 from w2s_pref.results.preferences import ArgumentEffect, Results
+
+
+def _null(name: str) -> Callable[[ArgumentEffect], Content]:
+    """A comparison with a null; a supervisor that is one itself has none."""
+    return lambda one: Value(getattr(one, name), absent="none")
+
 
 COLUMNS: Final[tuple[Column[ArgumentEffect], ...]] = (
     Column("Supervisor", lambda one: one.supervisor),
@@ -13,10 +20,10 @@ COLUMNS: Final[tuple[Column[ArgumentEffect], ...]] = (
     Column("Naive", lambda one: one.naive, axis="accuracy", bounds=False),
     Column("With transcripts", lambda one: one.argued, axis="accuracy", where="page"),
     Column("Gain", lambda one: one.gain, axis="gain", neutral=0.0),
-    Column("Gain, shuffled", lambda one: one.shuffled_gain, axis="gain", neutral=0.0, short="Shuffled", bounds=False),
-    Column("Gain, blank", lambda one: one.blank_gain, axis="gain", neutral=0.0, short="Blank", bounds=False),
-    Column("Beyond shuffled", lambda one: one.beyond_shuffled, axis="gain", neutral=0.0, short="Beyond", bounds=False),
-    Column("Same choice", lambda one: one.same_choice, axis="same", where="page"),
+    Column("Gain, shuffled", _null("shuffled_gain"), axis="gain", neutral=0.0, short="Shuffled", bounds=False),
+    Column("Gain, blank", _null("blank_gain"), axis="gain", neutral=0.0, short="Blank", bounds=False),
+    Column("Beyond shuffled", _null("beyond_shuffled"), axis="gain", neutral=0.0, short="Beyond", bounds=False),
+    Column("Same choice", _null("same_choice"), axis="same", where="page"),
 )
 GUIDE: Final = Guide(
     "Accuracies of the judge on the test items. Gain is with transcripts minus without. Two nulls stand beside it: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Column, Guide, Section, Table, Value
@@ -30,7 +31,7 @@ GUIDE: Final = Guide(
 WEIGHTS: Final[tuple[Column[LearnedWeights], ...]] = (
     Column("Conflict", lambda one: one.conflict, words=True),
     Column("Seed", lambda one: str(one.seed)),
-    Column("Weights", lambda one: _weighed(one), words=True),
+    Column("Weights", lambda one: weighed(one.supervisors, one.weights), words=True),
 )
 WEIGHTS_GUIDE: Final = Guide(
     "How much a student believes each of its supervisors at the end of its last epoch. The gradient pays a supervisor "
@@ -55,8 +56,9 @@ def section(results: Results) -> Section | None:
     return Section("disagreement", title, [table, *([weights] if learned else [])], "Disagreement")
 
 
-def _weighed(one: LearnedWeights) -> str:
-    return ", ".join(f"{name} {weight:.3f}" for name, weight in zip(one.supervisors, one.weights, strict=True))
+def weighed(supervisors: Sequence[str], weights: Sequence[float]) -> str:
+    """Each supervisor with its weight."""
+    return ", ".join(f"{name} {weight:.3f}" for name, weight in zip(supervisors, weights, strict=True))
 
 
 def _taxed(row: ThirdRow, name: str) -> Value:

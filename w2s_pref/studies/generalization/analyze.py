@@ -11,6 +11,7 @@ import pandas as pd
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.results.lab import LAB_SCHEMA
+from w2s_pref.stages.labels import Scored
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, sigmoid
 
@@ -20,11 +21,16 @@ TABLES = ("predictions", "cells", "curves")
 
 @dataclass(frozen=True, eq=False)
 class FinishStage(Stage):
-    """All answers of a study → tables, and the body of its results. ``named``: (task, name, seed) → classifier."""
+    """All answers of a study → tables, and the body of its results.
+
+    ``named``: (task, name, seed) → classifier; ``floors``: the same of weak models that answer together.
+    """
 
     kind: ClassVar[str] = "analysis"
+    version: ClassVar[int] = 2
     on_main: ClassVar[bool] = True
     named: dict[tuple[str, str, int], Classified]
+    floors: dict[tuple[str, str, int], Scored]
     tests: dict[str, dict[str, Rows]]
     cells: list[dict[str, Any]]
     settings: dict[str, Any]
@@ -32,7 +38,8 @@ class FinishStage(Stage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Every classifier by its name."""
-        return {f"{task} {name} {seed}": stage for (task, name, seed), stage in self.named.items()}
+        every: dict[tuple[str, str, int], Stage] = {**self.named, **self.floors}
+        return {f"{task} {name} {seed}": stage for (task, name, seed), stage in every.items()}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -80,6 +87,10 @@ def predictions_of(builder: Builder, stage: FinishStage) -> pd.DataFrame:
             parts.append(_answers(table[stage.settings["selection"]], rows, task, split, name, seed))
             if split == "test" and not name.startswith(("floor/", "ceiling/")):
                 parts += [_answers(table[each], rows, task, split, f"{name}#{each}", seed) for each in SELECTIONS]
+    for (task, name, seed), pool in stage.floors.items():
+        table = builder.table(pool).set_index("id")
+        margins = table["score_a"] - table["score_b"]
+        parts += [_answers(margins, rows, task, split, name, seed) for split, rows in stage.tests[task].items()]
     found = pd.concat(parts, ignore_index=True)
     return found.astype(dict.fromkeys(("task", "split", "name"), "category"))
 

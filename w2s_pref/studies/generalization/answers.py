@@ -14,6 +14,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import LabelStage, Scored
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.rows import Rows
 
 #: Where labels come from: ground truth, or a stage with a table ``id, p, keep``.
@@ -27,19 +28,22 @@ class Split:
     """What one training learns from, and what picks its stopping point.
 
     ``labels`` cover the training and the validation items. ``pick`` is set where every item has two texts (ids
-    ``ID|0`` and ``ID|1``) and a weak label says which of them is read.
+    ``ID|0`` and ``ID|1``) and a weak label says which of them is read. ``raven``: the training items' labels are a mean
+    of several supervisors' whose weights are learned.
     """
 
     train: Rows
     validation: Rows
     labels: Labels
     pick: LabelStage | None = None
+    raven: Raven | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
         """Label stages."""
         labels = {"labels": self.labels} if isinstance(self.labels, Stage) else {}
-        return {**labels, **({"pick": self.pick} if self.pick is not None else {})}
+        raven = self.raven.inputs if self.raven is not None else {}
+        return {**labels, **({"pick": self.pick} if self.pick is not None else {}), **raven}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -54,6 +58,7 @@ class Split:
             "truth": truth,
             "validation": self.validation.texts,
             "oracle": self.validation.truth,
+            **({"raven": self.raven.payload} if self.raven is not None else {}),
         }
 
 
@@ -109,6 +114,13 @@ def targets(builder: Builder, split: Split) -> Targets:
     if not keep.any():
         raise W2SError(f"{split.labels.name}: no item is left to train on; lower threshold, or drop the filter")
     return Targets(own["p"].to_numpy(float), keep, labels.loc[validation["id"], "p"].to_numpy(float))
+
+
+def heard(builder: Builder, split: Split) -> pd.DataFrame | None:
+    """What each of several supervisors says of the training items, a column each; None where no weights are learned."""
+    if split.raven is None:
+        return None
+    return builder.table(split.raven.labels).set_index("id").loc[split.train.frame["id"]]
 
 
 def picked(builder: Builder, split: Split, ids: pd.Series) -> np.ndarray:

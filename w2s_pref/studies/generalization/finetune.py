@@ -15,10 +15,12 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
+from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
+from w2s_pref.stages.pairs import learned
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, picked, targets, write_answers
+from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, heard, picked, targets, write_answers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -85,10 +87,14 @@ class FinetuneStage(ModelStage, Classified):
         from w2s_pref.training.classify import fit_classifier
 
         builder.forget_models()
-        model, tokenizer = load_classifier(self._start(builder), builder.base, self.seed, self.head)
-        done = fit_classifier(model, tokenizer, _job(builder, self, tokenizer), work_folder(builder, self), folder)
-        del model
-        margins = {name: _margins(builder, self, folder / name) for name in SELECTIONS}
+        loaded = load_classifier(self._start(builder), builder.base, self.seed, self.head)
+        job = _job(builder, self, loaded[1])
+        with reading_states(builder, self.model, *loaded, self.read, self.tokens):
+            done = fit_classifier(*loaded, job, work_folder(builder, self), folder)
+        del loaded
+        same = {step: name for name, step in done["picked"].items()}  # checkpoints of one step answer alike
+        answered = {step: _margins(builder, self, folder / name) for step, name in same.items()}
+        margins = {name: answered[done["picked"][name]] for name in SELECTIONS}
         curve, history = done.pop("curve"), done.pop("history")
         write_history(builder, folder, history)
         if builder.world.main:
@@ -97,7 +103,16 @@ class FinetuneStage(ModelStage, Classified):
                 if not (self.keep and name == SAVED):
                     shutil.rmtree(folder / name)
         builder.world.barrier()
-        return {**done, "items": self.rows}
+        weights = {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
+        return {**done, "items": self.rows, **weights}
+
+    @property
+    def read(self) -> list[Rows]:
+        """Every item that it reads: all but half A stand in one table, which students and ceilings of a task share."""
+        if self.texts is not None:
+            return [self.texts]
+        known = self.split.train.frame["id"].isin(self.on.frame["id"]).all()
+        return [self.on] if known else [self.on, self.split.train]
 
     def _start(self, builder: Builder) -> ModelSpec:
         """The model as the recipe names it, or after its generative fine-tuning."""
@@ -114,7 +129,7 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
 
     own, split, longest = targets(builder, stage.split), stage.split, stage.tokens["max_length"]
     train, validation = (_prompts(builder, stage, rows.frame["id"]) for rows in (split.train, split.validation))
-    kept = np.flatnonzero(own.keep)
+    kept, said = np.flatnonzero(own.keep), heard(builder, split)
     held_out = ValidationItems(
         item_ids(validation, tokenizer, longest),
         own.validation_p.tolist(),
@@ -126,6 +141,8 @@ def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerB
         own.p[kept].tolist(),
         LossSpec.of(stage.loss, builder.base),
         held_out,
+        said={} if said is None else {str(name): said[name].to_numpy(float)[kept].tolist() for name in said},
+        raven=learned(split.raven),
         arguments=stage.arguments,
         **job_facts(builder, stage),
     )
@@ -147,7 +164,8 @@ def _margins(builder: Builder, stage: FinetuneStage, folder: Path) -> Floats:
     loaded = load_saved(folder, stage.model.spec.trust_remote_code, outputs=2)
     items = pd.DataFrame({"id": stage.on.frame["id"], "prompt": _prompts(builder, stage, stage.on.frame["id"])})
     shard = (builder.world.rank, builder.world.size)
-    raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
+    with reading_states(builder, stage.model, *loaded, stage.read, stage.tokens):
+        raw = score_items(*loaded, items, stage.tokens["max_length"], shard)
     own = (raw["score_a"] - raw["score_b"]).to_numpy(float)
     return np.asarray(np.nanmax(np.stack(builder.world.gather(own)), axis=0))
 

@@ -3,51 +3,74 @@
 from __future__ import annotations
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.references import short_name
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.stages.labels import LabelStage
+from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified
-from w2s_pref.studies.generalization.labels import AlteredLabels
-from w2s_pref.studies.generalization.recipe import MethodConfig
+from w2s_pref.studies.generalization.config import Chain, chain_name, members
+from w2s_pref.studies.generalization.labels import AlteredLabels, ChosenStage
 from w2s_pref.studies.generalization.study import Laboratory
-
-Chain = tuple[str, ...]
+from w2s_pref.studies.recipe import check_different
 
 #: Distance between the seeds of the supervisors of one ensemble; recipes' own seeds stay far below it.
 ENSEMBLE = 10_000
 
 
 def add_grid(lab: Laboratory) -> None:
-    """Every task, chain, method and seed of the recipe."""
+    """Every task, chain, method and seed of the recipe; weights over supervisors where a chain has several."""
     for task in lab.tasks:
         for seed in lab.recipe.seeds:
             for chain in lab.recipe.pairs():
                 for method in lab.recipe.student_methods:
-                    add_cell(lab, "grid", task, chain, method, seed)
+                    if lab.recipe.suits(method, chain):
+                        add_cell(lab, "grid", task, chain, method, seed)
 
 
 def add_cell(lab: Laboratory, study: str, task: str, chain: Chain, method: str, seed: int) -> None:
     """A student with its floor and its ceiling."""
-    weak = floor(lab, task, chain[0], seed)
-    best = ceiling(lab, task, chain[-1], method, seed)
+    weak = floor(lab, task, chain[0], method, seed)
+    best = ceiling(lab, task, student_model(chain), method, seed)
     lab.cell(study, task, chain, method, (weak, entered(lab, task, chain, method, seed), best))
 
 
 def entered(lab: Laboratory, task: str, chain: Chain, method: str, seed: int) -> str:
     """The student of a chain under one method, entered; its name."""
-    name = f"student/{'>'.join(chain)}@{method}"
+    name = f"student/{chain_name(chain)}@{method}"
     if (task, name, seed) not in lab.named:
         lab.enter(task, name, seed, student(lab, name, task, chain, method, seed))
     return name
 
 
-def floor(lab: Laboratory, task: str, model: str, seed: int) -> str:
-    """The weak model on ground truth of half A, entered; its name."""
-    name = floor_name(lab, model)
-    if (task, name, seed) not in lab.named:
-        lab.enter(task, name, seed, _floor(lab, task, model, seed))
+def student_model(chain: Chain) -> str:
+    """The last model of a chain, which is one."""
+    (model,) = members(chain[-1])
+    return model
+
+
+def floor(lab: Laboratory, task: str, place: str | tuple[str, ...], method: str, seed: int) -> str:
+    """The weak model on ground truth of half A, entered; its name. Of several: each, and what they answer together.
+
+    Args:
+        method: the student's, which says how several are combined.
+    """
+    for model in members(place):
+        name = floor_name(lab, model)
+        if (task, name, seed) not in lab.named:
+            lab.enter(task, name, seed, _floor(lab, task, model, seed))
+    if isinstance(place, tuple):
+        how = lab.recipe.methods[method].combine
+        name = floor_name(lab, f"{short_name(how)}({', '.join(place)})")
+        lab.floors[task, name, seed] = weak_scores(lab, task, place, method, seed)
     return name
+
+
+def weak_scores(lab: Laboratory, task: str, place: str | tuple[str, ...], method: str, seed: int) -> ChosenStage:
+    """What the models of a chain's first place answer, together where they are several."""
+    models = supervisors(lab, task, (place,), 0, method, seed)
+    return lab.chosen(task, models, lab.recipe.methods[method].combine)
 
 
 def _floor(lab: Laboratory, task: str, model: str, seed: int) -> Classified:
@@ -90,15 +113,26 @@ def _hop_rows(lab: Laboratory, task: str, hop: int, hops: int) -> Rows:
     return lab.tasks[task]["w2s"]
 
 
-def supervisor(lab: Laboratory, task: str, chain: Chain, position: int, seed: int) -> Classified:
-    """The model at ``position`` of a chain, trained by the one before it; the first on ground truth."""
+def supervisors(
+    lab: Laboratory, task: str, chain: Chain, position: int, method: str, seed: int
+) -> tuple[Classified, ...]:
+    """The models at ``position`` of a chain, trained by those before them; the first ones on ground truth.
+
+    Args:
+        method: the last model's, which says how several are combined.
+    """
+    names = members(chain[position])
     if position == 0:
-        return lab.named.get((task, floor_name(lab, chain[0]), seed)) or _floor(lab, task, chain[0], seed)
-    above = supervisor(lab, task, chain, position - 1, seed)
-    labels = lab.labels((above,), LabelConfig())
-    split = lab.split(task, _hop_rows(lab, task, position, len(chain) - 1), labels)
-    title = f"student/{'>'.join(chain[: position + 1])}@{lab.recipe.weak_method}"
-    return lab.classify(title, task, chain[position], lab.recipe.weak_method, split, seed)
+        made = [lab.named.get((task, floor_name(lab, n), seed)) or _floor(lab, task, n, seed) for n in names]
+    else:
+        above = supervisors(lab, task, chain, position - 1, method, seed)
+        labels = lab.labels(task, above, LabelConfig(combine=lab.recipe.methods[method].combine))
+        split = lab.split(task, _hop_rows(lab, task, position, len(chain) - 1), labels)
+        weak = lab.recipe.weak_method
+        titles = [f"student/{chain_name((*chain[:position], name))}@{weak}" for name in names]
+        made = [lab.classify(title, task, n, weak, split, seed) for title, n in zip(titles, names, strict=True)]
+    check_different(names, [each.key for each in made], chain_name([chain[position]]), "chains")
+    return tuple(made)
 
 
 def floor_name(lab: Laboratory, model: str) -> str:
@@ -106,24 +140,25 @@ def floor_name(lab: Laboratory, model: str) -> str:
     return f"floor/{model}@{lab.recipe.weak_method}"
 
 
-def weak_labels(lab: Laboratory, task: str, chain: Chain, config: MethodConfig, seed: int) -> LabelStage:
+def weak_labels(lab: Laboratory, task: str, chain: Chain, method: str, seed: int) -> LabelStage:
     """The labels a student of the chain gets before anything is done to them."""
+    config = lab.recipe.methods[method]
     seeds = [seed + ENSEMBLE * number for number in range(config.ensemble)]
-    above = tuple(supervisor(lab, task, chain, len(chain) - 2, each) for each in seeds)
-    return lab.labels(above, config.label_config)
+    above = [each for one in seeds for each in supervisors(lab, task, chain, len(chain) - 2, method, one)]
+    return lab.labels(task, tuple(above), config.label_config)
 
 
 def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int) -> Classified:
     """The last model of a chain under one method."""
     config, rows = lab.recipe.methods[method], student_rows(lab, task)
-    said = weak_labels(lab, task, chain, config, seed)
+    said = weak_labels(lab, task, chain, method, seed)
     labels: Stage = said
-    if config.ensemble > 1:
+    if config.ensemble > 1 or isinstance(chain[-2], tuple):
         lab.pooled[task, title, seed] = said
-    model = chain[-1]
+    model = student_model(chain)
     if config.two_stage:
         first = lab.classify(f"first {title}", task, model, method, lab.split(task, rows, labels), seed)
-        scores, settings = lab.chosen((first,)), {"threshold": config.threshold, "form": config.labels}
+        scores, settings = lab.chosen(task, (first,)), {"threshold": config.threshold, "form": config.labels}
         labels = AlteredLabels(
             f"second labels: {title} · {task} · seed {seed}", "two_stage", rows, labels, scores, None, settings
         )
@@ -136,4 +171,14 @@ def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, s
         labels = AlteredLabels(
             f"some true labels: {title} · {task} · seed {seed}", "budget", rows, labels, None, None, settings, seed
         )
-    return lab.classify(title, task, model, method, lab.split(task, rows, labels), seed)
+    split = lab.split(task, rows, labels, raven=learned(lab, said, method))
+    return lab.classify(title, task, model, method, split, seed)
+
+
+def learned(lab: Laboratory, said: LabelStage, method: str) -> Raven | None:
+    """How a student weighs the supervisors behind its labels; None where their combination says it."""
+    config = lab.recipe.methods[method].raven
+    if config is None:
+        return None
+    assert isinstance(said.scores, ChosenStage)
+    return Raven(MemberLabels(f"each of {said.scores.name}", said.scores), config.rate, config.easy)

@@ -13,23 +13,31 @@ import pandas as pd
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.labels.combine import ensemble, two_stage
+from w2s_pref.labels.combine import two_stage
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
-from w2s_pref.labels.supervisors import disagreement
+from w2s_pref.labels.supervisors import combined
 from w2s_pref.stages.labels import Scored
+from w2s_pref.stages.pooled import Several, scores_together, share_right
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
 
+#: The probability that several classifiers give together is at least so far from 0 and 1.
+NEAREST = 1e-12
+
 
 @dataclass(frozen=True, eq=False)
-class ChosenStage(Scored):
-    """One selection of a classifier as raw scores, of several supervisors combined: what labels are made from."""
+class ChosenStage(Several):
+    """One selection of a classifier as raw scores, of several supervisors combined: what labels are made from.
+
+    ``held`` are the items of known truth by which a combination weighs the supervisors, where it asks for them.
+    """
 
     on_main: ClassVar[bool] = True
     models: tuple[Classified, ...]
     selection: str
     combine: str = "mean"
     code: str = ""
+    held: Rows | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
@@ -40,25 +48,49 @@ class ChosenStage(Scored):
     def payload(self) -> dict[str, Any]:
         """Which of the checkpoints, the items, and how several are combined."""
         how = {} if self.combine == "mean" else {"combine": self.combine, "code": self.code}
-        return {"selection": self.selection, "rows": self.on.texts, **how}
+        held = {} if self.held is None else {"held": [self.held.texts, self.held.truth]}
+        return {"selection": self.selection, "rows": self.on.texts, **how, **held}
+
+    @property
+    def count(self) -> int:
+        """Supervisors."""
+        return len(self.models)
+
+    @property
+    def each(self) -> dict[str, Any]:
+        """Which of the checkpoints, and the items."""
+        return {"selection": self.selection, "rows": self.on.texts}
 
     def build(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """Raw scores z1, z0 of one checkpoint; of several supervisors, of their combined p, and their ``spread``."""
-        tables = [builder.table(model) for model in self.models]
-        margin, more = tables[0][self.selection].to_numpy(float), {}
-        if len(tables) > 1:
-            said = [pd.DataFrame({"id": t["id"], "p": sigmoid(t[self.selection]), "keep": True}) for t in tables]
-            margin = _logit(ensemble(said, self.combine, builder.base)["p"].to_numpy())
-            each = [table.set_index("id").loc[tables[0]["id"], "p"].to_numpy(float) for table in said]
-            more = {"spread": disagreement(np.stack(each))}
-        raw = pd.DataFrame({"id": tables[0]["id"], "score_a": margin / 2, "score_b": -margin / 2, **more})
+        margins, told = self._margins(builder), {}
+        if len(margins) > 1:
+            shares = self._accuracies(margins)
+            p = sigmoid(margins.to_numpy(float))
+            raw = scores_together(margins.columns.tolist(), p, combined(self.combine, p, shares, builder.base), NEAREST)
+            told = {} if shares is None else {"accuracies": shares.tolist()}
+        else:
+            own = margins.iloc[0].to_numpy(float)
+            raw = pd.DataFrame({"id": margins.columns, "score_a": own / 2, "score_b": -own / 2})
         raw.to_parquet(folder / "table.parquet", index=False)
-        return {"items": len(raw), "models": len(tables)}
+        return {"items": len(raw), "models": len(margins), **told}
 
+    def probabilities(self, builder: Builder) -> tuple[list[str], Floats, list[float]]:
+        """Ids (N,), each supervisor's P(y = 1), (S, N), and temperatures, which are 1."""
+        margins = self._margins(builder)
+        return margins.columns.tolist(), sigmoid(margins.to_numpy(float)), [1.0] * self.count
 
-def _logit(p: Floats) -> Floats:
-    inside = np.clip(p, 1e-12, 1 - 1e-12)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
+    def _margins(self, builder: Builder) -> pd.DataFrame:
+        """Margins by supervisor (rows) and item (columns, in the first one's order)."""
+        each = [builder.table(model).set_index("id")[self.selection] for model in self.models]
+        return pd.DataFrame([margins.loc[each[0].index].to_numpy(float) for margins in each], columns=each[0].index)
+
+    def _accuracies(self, margins: pd.DataFrame) -> Floats | None:
+        """(S,) share of the held-out items that each supervisor gets right; None where none are held out."""
+        if self.held is None:
+            return None
+        scores = [pd.DataFrame({"id": margins.columns, "score_a": own, "score_b": 0.0}) for own in margins.to_numpy()]
+        return np.array([share_right(each, self.held.frame) for each in scores])
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.model_stage import ModelStage, model_payload
 from w2s_pref.stages.rows import Rows
-from w2s_pref.studies.generalization.answers import Classified, picked, targets, write_answers
+from w2s_pref.studies.generalization.answers import Classified, heard, picked, targets, write_answers
 from w2s_pref.studies.generalization.finetune import FinetuneStage
 from w2s_pref.training.probe_settings import ProbeSettings
 
@@ -142,7 +142,7 @@ def _mates(builder: Builder, stage: ProbeStage, leases: ExitStack) -> list[Probe
 
 def _fit(builder: Builder, stages: list[ProbeStage]) -> list[ProbeFit]:
     """Train them on the activations they share."""
-    from w2s_pref.training.probes import ProbeJob, Validation, fit_probes
+    from w2s_pref.training.probes import ProbeJob, Said, Validation, fit_probes
 
     first = stages[0]
     train, validation = first.split.train.frame, first.split.validation.frame
@@ -151,7 +151,9 @@ def _fit(builder: Builder, stages: list[ProbeStage]) -> list[ProbeFit]:
     for stage in stages:
         own = targets(builder, stage.split)
         spec = LossSpec.of(stage.settings["loss"], builder.base)
-        jobs.append(ProbeJob(own.p, spec, stage.seed, own.keep, own.validation_p))
+        said, raven = heard(builder, stage.split), stage.split.raven
+        each = Said(said.to_numpy(float).T, raven.rate, raven.easy) if said is not None and raven is not None else None
+        jobs.append(ProbeJob(own.p, spec, stage.seed, own.keep, own.validation_p, each))
     settings = {name: value for name, value in first.settings.items() if name != "loss"}
     held_out = Validation(project(features(builder, first, validation["id"])), validation["truth"].to_numpy())
     table = project(features(builder, first, train["id"]))
@@ -180,7 +182,8 @@ def _write(builder: Builder, stage: ProbeStage, fit: ProbeFit, folder: Path) -> 
     write_answers(folder, stage.on.frame["id"], margins, fit.curve)
     save_probes(fit.probes, folder)
     picked = {name: probe.epoch for name, probe in fit.probes.items()}
-    return {"items": len(stage.split.train), "epochs": fit.epochs, "picked": picked}
+    weights = {"supervisor_weights": fit.supervisor_weights} if fit.supervisor_weights else {}
+    return {"items": len(stage.split.train), "epochs": fit.epochs, "picked": picked, **weights}
 
 
 @lru_cache(maxsize=2)

@@ -7,148 +7,33 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from w2s_pref.core.strict import Section, Seed, StudySection
+from w2s_pref.core.strict import Seed, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
-from w2s_pref.labels.make import FilterName, LabelConfig, LabelerName
-from w2s_pref.labels.noise import STRUCTURES, Structure
-from w2s_pref.labels.supervisors import CombinationName
-from w2s_pref.losses.spec import LossSpec
-from w2s_pref.models.spec import Head, ModelSpec
-from w2s_pref.studies.generalization.probes import Pooling
-from w2s_pref.studies.recipe import ResamplingConfig, check_chain, refuse_signs, refuse_unknown, training_problems
+from w2s_pref.models.spec import ModelSpec
+from w2s_pref.studies.generalization.config import (
+    NEEDS,
+    Chain,
+    MethodConfig,
+    Selection,
+    SizesConfig,
+    StudiesConfig,
+    StudyConfig,
+    Written,
+    chain_name,
+    frozen,
+    members,
+)
+from w2s_pref.studies.recipe import (
+    ResamplingConfig,
+    check_chain,
+    check_pools,
+    check_voters,
+    check_weighed,
+    refuse_signs,
+    refuse_unknown,
+    training_problems,
+)
 from w2s_pref.training.arguments import check
-from w2s_pref.training.probe_settings import ProbeSettings
-
-
-class StudyConfig(Section):
-    """Where a study runs."""
-
-    tasks: list[str] = Field(default_factory=list, description="default: all")
-    chains: list[list[str]] = Field(default_factory=list, description="weak, strong; default: every direct pair")
-    method: str = Field("", description="of the student; default the first of students")
-
-
-class SaliencyConfig(StudyConfig):
-    """Five bars: probe on weak labels, on truth; fine-tuning on weak labels, then a probe on truth; on truth."""
-
-    probe: str = Field(description="the method that probes")
-    finetune: str = Field(description="the method that fine-tunes")
-
-
-class NoiseConfig(StudyConfig):
-    """The supervisor's number of wrong labels, placed by six rules."""
-
-    structures: list[Structure] = Field(list(STRUCTURES), min_length=1, description="which labels are wrong")
-
-
-class EasyConfig(StudyConfig):
-    """Ground truth of the items that the weak model finds easiest, against as many random ones."""
-
-    share: float = Field(0.5, gt=0.0, lt=1.0, description="share of half B that counts as easy")
-
-
-class TruncatedConfig(StudyConfig):
-    """Weak supervisors that see only the first principal components of the student's own representation."""
-
-    components: list[int] = Field(default_factory=lambda: [2, 8, 32], min_length=1)
-
-
-class StudiesConfig(Section):
-    """One entry a study; a study that is not named is not run."""
-
-    bootstrapping: StudyConfig | None = Field(None, description="ladder chains through every middle model")
-    saliency: SaliencyConfig | None = None
-    noise: NoiseConfig | None = None
-    imitation: StudyConfig | None = Field(None, description="the weak label stands in the student's input")
-    easy_to_hard: EasyConfig | None = None
-    truncated: TruncatedConfig | None = None
-
-
-Algorithm = Literal["probe", "finetune", "prompt"]
-
-
-class PreConfig(Section):
-    """Generative fine-tuning before the classifier: language modelling on the training items' texts, labels unread."""
-
-    training: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
-
-
-class MethodConfig(Section):
-    """One method of a recipe."""
-
-    algorithm: Algorithm = Field("probe", description="probe (frozen model), finetune, or prompt (causal models)")
-    head: Head = Field("zeros", description="finetune: how the two-output head starts")
-    loss: LossSpec = LossSpec()
-    training: dict[str, Any] = Field(default_factory=dict, description="probe settings, or trainer arguments")
-    patience: int | None = Field(
-        None, ge=1, description="finetune: evaluations without better agreement with the labels until it stops"
-    )
-    pooling: Pooling | None = Field(
-        None, description="probe: which tokens are read; default last for decoders, mean for encoders"
-    )
-    shots: int = Field(0, ge=0, description="prompt: labelled examples in the prompt; 0: none, and no label is read")
-    labels: LabelerName = Field("soft", description="form of the weak labels")
-    filter: FilterName = "none"
-    threshold: float = Field(0.75, ge=0.5, le=1.0, description="confidence that the filter and two_stage keep")
-    two_stage: bool = Field(False, description="train on confident labels, re-label the rest, train on the union")
-    ensemble: int = Field(1, ge=1, description="weak supervisors (seeds) whose combined probability is the label")
-    combine: CombinationName = Field(
-        "mean", description="how those give one probability, as labels.combine of a preference study"
-    )
-    ground_truth: int = Field(0, ge=0, description="true labels among the weak ones")
-    pre: PreConfig | None = Field(None, description="generative fine-tuning first; the ceiling gets it too")
-
-    @model_validator(mode="after")
-    def _go_together(self) -> MethodConfig:
-        given = self.model_fields_set
-        owners = {"head": "finetune", "pre": "finetune", "patience": "finetune", "pooling": "probe", "shots": "prompt"}
-        for name, owner in owners.items():
-            if name in given and self.algorithm != owner:
-                raise ValueError(f"{name}: only algorithm {owner} reads it, but this is {self.algorithm}")
-        if self.algorithm == "prompt" and (self.training or self.loss != LossSpec()):
-            raise ValueError("training, loss: prompting trains nothing; drop them")
-        if self.algorithm == "probe":
-            ProbeSettings.model_validate(self.training)
-        if self.two_stage and self.filter != "none":
-            raise ValueError("two_stage keeps confident labels itself; drop filter")
-        if self.combine != "mean" and self.ensemble == 1:
-            raise ValueError("combine: there is one supervisor; give ensemble a number of seeds")
-        if self.combine == "accuracy":
-            raise ValueError("combine: accuracy goes by held-out ground truth, which no method of the laboratory sees")
-        return self
-
-    @property
-    def on_truth(self) -> MethodConfig:
-        """The same method where labels are ground truth: what ceilings and floors are trained with."""
-        weak = {"loss", "labels", "filter", "threshold", "two_stage", "ensemble", "combine", "ground_truth"}
-        return MethodConfig.model_validate({name: getattr(self, name) for name in self.model_fields_set - weak})
-
-    @property
-    def label_config(self) -> LabelConfig:
-        """How scores of the supervisor become labels."""
-        keep = "high_confidence" if self.two_stage else self.filter
-        return LabelConfig(form=self.labels, filter=keep, threshold=self.threshold, combine=self.combine)
-
-
-#: Which kinds of methods a study can work on: study → key → algorithms.
-NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
-    "saliency": {"probe": ("probe",), "finetune": ("finetune",)},
-    "imitation": {"method": ("probe", "finetune")},
-    "truncated": {"method": ("probe",)},
-}
-
-Selection = Literal["final", "best_weak"]
-
-
-class SizesConfig(Section):
-    """Items of every split of a task: even numbers, half of them positive, cut by group."""
-
-    gt: int = Field(500, ge=2, multiple_of=2, description="half A: ground truth for the weak supervisor")
-    w2s: int = Field(500, ge=2, multiple_of=2, description="half B: weakly labelled, and truth for the ceiling")
-    validation: int = Field(
-        200, ge=2, multiple_of=2, description="labelled by the supervisor; picks the stopping point"
-    )
-    test: int = Field(500, ge=2, multiple_of=2, description="every number of the report")
 
 
 class TaskEntry(TaskConfig):
@@ -172,7 +57,10 @@ class Recipe(StudySection):
     max_length: int = Field(256, ge=8, description="longest item in tokens; longer ones lose their start")
     models: dict[str, ModelSpec]
     ladder: list[str] = Field(default_factory=list, description="models, smallest first: every weak < strong pair")
-    chains: list[list[str]] = Field(default_factory=list, description="weakest first; middle models are bootstrapped")
+    chains: list[Written] = Field(
+        default_factory=list,
+        description="weakest first; middle models are bootstrapped; a list in the place of a model pools several",
+    )
     inputs: Literal["same", "split"] = Field(
         "same", description="chains: every hop re-labels half B, or a slice of half B per hop"
     )
@@ -205,16 +93,47 @@ class Recipe(StudySection):
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
         refuse_signs((*self.tasks, *self.models, *self.methods))
-        for place, names in [("ladder", self.ladder), *((f"chains[{n}]", c) for n, c in enumerate(self.chains))]:
-            if names:
-                check_chain(names, self.models, place)
+        chains: list[tuple[str, Written]] = [("ladder", [*self.ladder])]
+        for place, names in [*chains, *((f"chains[{n}]", chain) for n, chain in enumerate(self.chains))]:
+            if names or place != "ladder":
+                check_pools(names, place)
+                check_chain([each for node in names for each in members(node)], self.models, place)
         if not self.ladder and not self.chains:
             raise ValueError("ladder: name the models smallest first (every pair is studied), or give chains")
         for name in (*self.students, *([self.supervisor] if self.supervisor else [])):
             refuse_unknown(name, self.methods, "supervisor" if name not in self.students else "students", "method")
         self._supervisor_trains()
+        self._combinations_fit()
         self._studies_fit()
         return self
+
+    def _combinations_fit(self) -> None:
+        """A combination needs several supervisors, Dawid and Skene's model enough of them."""
+        pooled = any(len(members(place)) > 1 for chain in self._all_chains() for place in chain)
+        for name in self.student_methods:
+            config = self.methods[name]
+            if config.combine != "mean" and config.ensemble == 1 and not pooled:
+                raise ValueError(
+                    f"methods.{name}.combine: there is one supervisor; give ensemble a number of seeds, or pool "
+                    "several models in a list in chains"
+                )
+            for chain in self._all_chains():
+                for place in chain[:-1]:
+                    seeds = config.ensemble if place is chain[-2] else 1
+                    count = seeds * len(members(place))
+                    check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
+            if config.raven is not None and not any(self.suits(name, chain) for chain in self.pairs()):
+                check_weighed(1, chain_name([self.pairs()[0][-2]]), f"methods.{name}.raven")
+
+    def suits(self, method: str, chain: Chain) -> bool:
+        """Whether a method can train the last model of a chain: weights over supervisors need several."""
+        config = self.methods[method]
+        return config.raven is None or config.ensemble * len(members(chain[-2])) > 1
+
+    def _all_chains(self) -> list[Chain]:
+        """Those of the grid, and those that only a study names."""
+        studies = [study for _, study in self.studies if study is not None]
+        return [*self.pairs(), *(frozen(chain) for study in studies for chain in study.chains)]
 
     def _studies_fit(self) -> None:
         """Names in studies must be the recipe's."""
@@ -225,12 +144,14 @@ class Recipe(StudySection):
             for noun, given, known in [
                 ("task", study.tasks, list(self.tasks)),
                 ("method", methods, list(self.methods)),
-                ("model", [model for chain in study.chains for model in chain], list(self.models)),
+                ("model", [n for chain in study.chains for place in chain for n in members(place)], list(self.models)),
             ]:
                 for each in given:
                     refuse_unknown(each, known, f"studies.{name}", noun)
-            if odd := [chain for chain in study.chains if len(set(chain)) != 2 or len(chain) != 2]:
-                raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {odd[0]}")
+            for chain in study.chains:
+                check_pools(chain, f"studies.{name}.chains")
+                if len(chain) != 2 or chain[1] in members(chain[0]):
+                    raise ValueError(f"studies.{name}.chains: a chain here is a weak and a strong model; got {chain}")
             self._study_can(name, study)
         study = self.studies.bootstrapping
         if study is not None and not any(self._passes(chain) for chain in study.chains or self.pairs()):
@@ -239,7 +160,7 @@ class Recipe(StudySection):
                 "or leave the study out"
             )
 
-    def _passes(self, chain: Sequence[str]) -> bool:
+    def _passes(self, chain: Sequence[str | Sequence[str]]) -> bool:
         """Whether the ladder has models between the chain's ends."""
         places = [self.ladder.index(name) for name in chain if name in self.ladder]
         return len(places) == len(chain) == 2 and places[1] - places[0] > 1
@@ -249,6 +170,11 @@ class Recipe(StudySection):
         for key, algorithms in NEEDS.get(name, {}).items():
             method = getattr(study, key) or self.student_methods[0]
             found = self.methods[method].algorithm
+            if self.methods[method].raven is not None:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} learns weights over supervisors, which only the grid's students "
+                    "do; name another"
+                )
             if found not in algorithms:
                 raise ValueError(
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
@@ -274,9 +200,9 @@ class Recipe(StudySection):
         """Methods of last models."""
         return self.students or list(self.methods)
 
-    def pairs(self) -> list[tuple[str, ...]]:
+    def pairs(self) -> list[Chain]:
         """Chains of the grid: given ones, and every pair of the ladder."""
-        found = [tuple(chain) for chain in self.chains]
+        found = [frozen(chain) for chain in self.chains]
         found += [(low, high) for n, low in enumerate(self.ladder) for high in self.ladder[n + 1 :]]
         return list(dict.fromkeys(found))
 

@@ -13,13 +13,15 @@ from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
-from w2s_pref.results.lab import Headline, LabBody, LabResults
+from w2s_pref.results.lab import Headline, LabBody, LabResults, StudentWeights
 from w2s_pref.results.trainings import SplitInfo
 from w2s_pref.stages.rows import Rows, slices
 from w2s_pref.studies.folder import model_infos, provenance
 from w2s_pref.studies.generalization.analyze import TABLES
+from w2s_pref.studies.generalization.config import SizesConfig
 from w2s_pref.studies.generalization.graph import add_grid, longest
-from w2s_pref.studies.generalization.recipe import Recipe, SizesConfig
+from w2s_pref.studies.generalization.labels import ChosenStage
+from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.studies.generalization.studies import add_studies
 from w2s_pref.studies.generalization.study import Laboratory, TaskRows
 from w2s_pref.studies.kind import Opened
@@ -35,17 +37,19 @@ def open_laboratory(recipe: Recipe, base: Path, planning: bool) -> tuple[Laborat
         W2SError: every data error found.
     """
     lab = Laboratory(recipe, base, {name: facts(spec, base) for name, spec in recipe.models.items()}, {})
-    counts, notes = _read_tasks(lab, planning)
+    counts, notes, away = _read_tasks(lab, planning)
     add_grid(lab)
     add_studies(lab)
-    return lab, Prepared({name: rows.frame for name, rows in lab.rows.items()}, counts, notes=notes)
+    frames = {name: rows.frame for name, rows in lab.rows.items()}
+    return lab, Prepared(frames, counts, dict.fromkeys(away, "unreachable"), notes)
 
 
-def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[str]]:
-    """Every task's splits into the laboratory; what was counted, and what could not be checked."""
+def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[str], list[str]]:
+    """Every task's splits into the laboratory; what was counted, what could not be checked, rows without content."""
     counts: dict[str, int] = {}
     problems: list[str] = []
     unreachable: list[str] = []
+    away: list[str] = []
     for name in lab.recipe.tasks:
         try:
             frames, counted = _task(lab.recipe, name, lab.base)
@@ -53,6 +57,7 @@ def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[s
         except Unreachable as error:
             unreachable += error.problems
             frames = stand_in(lab.recipe.tasks[name].sizes or lab.recipe.sizes, name)
+            away.append(name)
         except W2SError as error:
             problems += [text if name in text else f"task {name!r}: {text}" for text in error.problems]
             continue
@@ -64,7 +69,8 @@ def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[s
         raise W2SError(problems)
     if unreachable and not planning:
         raise Unreachable(unreachable)
-    return counts, [f"not checked: {text}" for text in unreachable]
+    made = [rows.name for name in away for rows in lab.tasks[name].every]
+    return counts, [f"not checked: {text}" for text in unreachable], made
 
 
 def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame], dict[str, int]]:
@@ -73,14 +79,14 @@ def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame
 
     config = recipe.tasks[name]
     loaded = load(config, base)
-    sizes = (config.sizes or recipe.sizes).model_dump()
+    sizes = (config.sizes or recipe.sizes).asked
     return split_task(loaded.frame.assign(objective=name), sizes, recipe.data_seed), loaded.counts
 
 
 def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
     """Items without content, as many as asked for: enough to plan, never to run."""
     frames = {}
-    for split, size in sizes:
+    for split, size in sizes.asked.items():
         ids = [f"{task}-{split}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "item", "prompt": ids, "a": "yes", "b": "no", "objective": task}
         frames[split] = pd.DataFrame({**columns, "truth": [number % 2 for number in range(size)]})
@@ -89,7 +95,6 @@ def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
 
 def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, command: str) -> LabResults:
     """Write tables and pages into ``folder``; returns what results.json says."""
-    from w2s_pref.report.lab.grid import disagreement
     from w2s_pref.report.lab.pages import write_pages
     from w2s_pref.report.registry import builders
 
@@ -98,13 +103,14 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
     body = LabBody.model_validate_json((made / "body.json").read_text(encoding="utf-8"))
     for name in TABLES:
         shutil.copyfile(made / f"{name}.parquet", folder / f"{name}.parquet")
-    shutil.copyfile(made / "body.json", folder / "generalization.json")
-    own = [make(body) for make in builders(recipe.report.sections, opened.base)]
     labels = _labels(lab, builder)
     if labels is not None:
         labels.to_parquet(folder / "labels.parquet", index=False)
-        spread = by_spread(labels, pd.read_parquet(folder / "predictions.parquet"))
-        own.insert(0, disagreement([*spread.itertuples(index=False, name=None)]))
+        answers = pd.read_parquet(folder / "predictions.parquet")
+        body.disagreement = by_spread(labels, answers, recipe.analysis.resamples, recipe.analysis.seed)
+        body.supervisor_weights = _weights(lab, builder)
+    (folder / "generalization.json").write_text(body.model_dump_json(indent=1), encoding="utf-8")
+    own = [make(body) for make in builders(recipe.report.sections, opened.base)]
     write_pages(recipe.name, body, folder, own)
     return LabResults(
         name=recipe.name,
@@ -132,6 +138,22 @@ def _labels(lab: Laboratory, builder: Builder) -> pd.DataFrame | None:
             about = own[["id", "group"]].assign(p_true=p_true, keep=own["keep"], spread=own["spread"])
             tables.append(pd.DataFrame({"task": task, "name": name, "seed": seed, "split": split, **about}))
     return pd.concat(tables, ignore_index=True) if tables else None
+
+
+def _weights(lab: Laboratory, builder: Builder) -> list[StudentWeights]:
+    """Weights over supervisors of every student that learned them."""
+    found = []
+    for (task, name, seed), labels in lab.pooled.items():
+        student = lab.named[task, name, seed]
+        if student.split.raven is None:
+            continue
+        assert isinstance(labels.scores, ChosenStage)
+        models = labels.scores.models
+        again = len({model.seed for model in models}) > 1
+        names = [each.name.partition(" · ")[0] + (f", seed {each.seed}" if again else "") for each in models]
+        last = builder.meta(student)["supervisor_weights"][-1]
+        found.append(StudentWeights(task=task, student=name, seed=seed, supervisors=names, weights=last))
+    return found
 
 
 def _split(rows: Rows) -> SplitInfo:

@@ -13,25 +13,30 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage, ordered
 from w2s_pref.labels.make import LabelConfig
-from w2s_pref.labels.supervisors import COMBINATIONS
+from w2s_pref.labels.supervisors import COMBINATIONS, reads_accuracy
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.stages.labels import LabelStage, Part
+from w2s_pref.stages.labels import LabelStage, Part, Scored
+from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import StartStage, check_language_model
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.analyze import FinishStage
 from w2s_pref.studies.generalization.answers import Classified, Labels, Split
+from w2s_pref.studies.generalization.config import Chain, MethodConfig, PreConfig, chain_name
 from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
 from w2s_pref.studies.generalization.labels import ChosenStage
 from w2s_pref.studies.generalization.probes import ActivationStage, Pooling, ProbeStage
-from w2s_pref.studies.generalization.recipe import MethodConfig, PreConfig, Recipe
+from w2s_pref.studies.generalization.recipe import Recipe
 from w2s_pref.training.arguments import keyed, merged, only
 from w2s_pref.training.probe_settings import ProbeSettings
+
+#: Splits that every classifier answers.
+ANSWERED = ("w2s", "validation", "test", "calibration")
 
 
 @dataclass(frozen=True)
 class TaskRows:
-    """The items of one task by split: gt, w2s, validation, test, and slices of w2s where chains split it."""
+    """The items of one task by split: gt, w2s, validation, test, calibration, slices of w2s where chains split it."""
 
     name: str
     splits: Mapping[str, Rows]
@@ -42,23 +47,29 @@ class TaskRows:
     @cached_property
     def all(self) -> Rows:
         """Every item: what activations are computed of, once."""
-        return _union(self.name, [self[name] for name in ("gt", "w2s", "validation", "test")])
+        return self._union(self.name, "gt", *ANSWERED)
 
     @cached_property
     def answered(self) -> Rows:
         """What every classifier answers: all but half A."""
-        return _union(f"{self.name} but gt", [self[name] for name in ("w2s", "validation", "test")])
+        return self._union(f"{self.name} but gt", *ANSWERED)
 
+    @property
+    def every(self) -> list[Rows]:
+        """All sets of items that stages read."""
+        return [*self.splits.values(), self.all, self.answered]
 
-def _union(name: str, rows: list[Rows]) -> Rows:
-    return Rows(name, pd.concat([each.frame for each in rows], ignore_index=True))
+    def _union(self, name: str, *splits: str) -> Rows:
+        frames = [self[split].frame for split in splits if split in self.splits]
+        return Rows(name, pd.concat(frames, ignore_index=True))
 
 
 @dataclass
 class Laboratory:
     """What is trained (``named``), and which of it is compared with what (``cells``).
 
-    ``pooled`` are the labels that several supervisors give together, by the student that learns them.
+    ``pooled`` are the labels that several supervisors give together, by the student that learns them; ``floors`` what
+    several models in the first place of a chain answer together, by the name that it has in the tables.
     """
 
     recipe: Recipe
@@ -69,6 +80,7 @@ class Laboratory:
     cells: list[dict[str, str]] = field(default_factory=list)
     batches: dict[str, list[ProbeStage]] = field(default_factory=dict)
     pooled: dict[tuple[str, str, int], LabelStage] = field(default_factory=dict)
+    floors: dict[tuple[str, str, int], Scored] = field(default_factory=dict)
 
     @property
     def rows(self) -> dict[str, Rows]:
@@ -89,11 +101,9 @@ class Laboratory:
         """A classifier (see ``classify``) under its own name; returns the name."""
         return self.enter(task, name, seed, self.classify(name, task, model, method, split, seed, **more))
 
-    def cell(
-        self, study: str, task: str, chain: tuple[str, ...] | str, method: str, names: tuple[str, str, str]
-    ) -> None:
+    def cell(self, study: str, task: str, chain: Chain | str, method: str, names: tuple[str, str, str]) -> None:
         """One comparison: names of the weak model, the student and the ceiling. Entered once for all seeds."""
-        text = chain if isinstance(chain, str) else ">".join(chain)
+        text = chain if isinstance(chain, str) else chain_name(chain)
         weak, student, ceiling = names
         entry = {"study": study, "task": task, "chain": text, "method": method}
         entry |= {"weak": weak, "student": student, "ceiling": ceiling}
@@ -164,22 +174,34 @@ class Laboratory:
             raise W2SError(f"{title}: shots is {config.shots}, but there are {len(split.train)} labelled items")
         return PromptStage(title, on, split, facts, seed, {"shots": config.shots}, self.tokens)
 
-    def chosen(self, models: tuple[Classified, ...], combine: str = "mean") -> ChosenStage:
-        """Scores of the supervisors' selected checkpoints, of several their combination."""
-        first = models[0]
-        others = f" and {len(models) - 1} more" if len(models) > 1 else ""
-        title = f"{first.name}{others}"
-        code = COMBINATIONS.code(combine, self.base)
-        return ChosenStage(title, first.on, models, self.recipe.selection, combine, code)
+    def chosen(self, task: str, models: tuple[Classified, ...], combine: str = "mean") -> ChosenStage:
+        """Scores of the supervisors' selected checkpoints, of several their combination.
 
-    def labels(self, models: tuple[Classified, ...], config: LabelConfig) -> LabelStage:
+        Raises:
+            W2SError: the combination goes by held-out ground truth, and there is none.
+        """
+        first, held = models[0], None
+        if len(models) > 1 and reads_accuracy(combine, self.base):
+            held = self.tasks[task].splits.get("calibration")
+            if held is None:
+                raise W2SError(
+                    f"combine: {combine} goes by held-out ground truth, and {task} has none; give sizes.calibration a "
+                    "number of items"
+                )
+        others = f" and {len(models) - 1} more" if len(models) > 1 else ""
+        title, code = f"{first.name}{others}", COMBINATIONS.code(combine, self.base)
+        return ChosenStage(title, first.on, models, self.recipe.selection, combine, code, held)
+
+    def labels(self, task: str, models: tuple[Classified, ...], config: LabelConfig) -> LabelStage:
         """Labels by supervisors on all that they answered."""
-        chosen = self.chosen(models, config.combine)
+        chosen = self.chosen(task, models, config.combine)
         return LabelStage(f"by {chosen.name}", chosen, config, code=config.code(self.base))
 
-    def split(self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None) -> Split:
+    def split(
+        self, task: str, train: Rows, labels: Labels, pick: LabelStage | None = None, raven: Raven | None = None
+    ) -> Split:
         """Training items with their labels, beside the task's validation items."""
-        return Split(train, self.tasks[task]["validation"], labels, pick)
+        return Split(train, self.tasks[task]["validation"], labels, pick, raven)
 
     @property
     def targets(self) -> list[Stage]:
@@ -204,7 +226,7 @@ class Laboratory:
             **recipe.analysis.model_dump(),
         }
         tests = {task: {name: rows[name] for name in ("validation", "test")} for task, rows in self.tasks.items()}
-        return FinishStage("analysis", self.named, tests, self.cells, settings)
+        return FinishStage("analysis", self.named, self.floors, tests, self.cells, settings)
 
 
 #: Fine-tuning of the original paper where a recipe says nothing: two epochs of batches of 32.

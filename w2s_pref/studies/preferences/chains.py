@@ -12,11 +12,8 @@ from w2s_pref.stages.arguments import TEMPLATED
 from w2s_pref.stages.given import is_given
 from w2s_pref.studies.preferences.config import BootstrapConfig, ConflictConfig
 from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
-from w2s_pref.studies.recipe import check_chain, refuse_signs, refuse_unknown
+from w2s_pref.studies.recipe import check_chain, check_pools, check_voters, check_weighed, refuse_signs, refuse_unknown
 from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, node
-
-#: Supervisors below which Dawid and Skene's model has several solutions that fit the votes as well.
-LEAST_VOTERS = 3
 
 
 class Chained(Protocol):
@@ -72,7 +69,7 @@ def check_names(recipe: Chained, chain: list[Node], where: str) -> None:
     """
     if not chain:
         return
-    _check_pools(chain, where)
+    check_pools([[str(each) for each in place.members] or str(place) for place in chain], where)
     given = [each.model for each in chain[0].each if _is_source(recipe, each)] if where != "ladder" else []
     check_chain([each.model for place in chain for each in place.each], [*recipe.models, *given], where)
     for place in chain:
@@ -144,11 +141,7 @@ def _check_supervisor(recipe: Chained, before: Node, place: Node) -> None:
             f"arms: {place} learns from rewards of its own answers, which {before} cannot give: it "
             "labels pairs; name one model in its place, or train the student on pairs"
         )
-    if before.members and before.combine == "dawid_skene" and len(before.members) < LEAST_VOTERS:
-        raise ValueError(
-            f"labels.combine: dawid_skene tells good supervisors from bad ones by who agrees with whom, which "
-            f"needs {LEAST_VOTERS} of them; {before} has {len(before.members)}"
-        )
+    check_voters(before.combine, len(before.members), str(before), "labels.combine")
 
 
 def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
@@ -158,8 +151,8 @@ def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
         raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
     if config.refine is not None:
         refuse_unknown(config.refine.by, recipe.models, "labels.refine.by", "model")
-        if found.online:
-            raise ValueError(f"labels.refine: {found.algorithm} learns from rewards, not from labels")
+        if found.online or found.decoding or found.mutual:
+            raise ValueError(f"labels.refine: {found.algorithm} does not learn from labels")
     configs = [recipe.label_config(each) for each in place.each]
     if len(configs) > 1 and (config.two_stage or any(other != configs[0] for other in configs)):
         raise ValueError(
@@ -209,25 +202,10 @@ def _check_weights(recipe: Chained, before: Node, place: Node) -> None:
     """Where weights over supervisors are learned there are several, and the loss is the plain one."""
     for found in (recipe.method(each) for each in place.each if recipe.method(each).config.raven is not None):
         where = f"methods.{found.name}.raven"
-        if not before.members:
-            raise ValueError(f"{where}: it weighs several supervisors, but {before} is one; pool some in a list")
-        if (found.config.loss or recipe.loss).name != "soft_bce" or recipe.label_config(place).two_stage:
+        check_weighed(len(before.members), str(before), where)
+        labels = recipe.label_config(place)
+        if (found.config.loss or recipe.loss).name != "soft_bce" or labels.two_stage:
             raise ValueError(f"{where}: the label it learns is that of loss soft_bce in one stage; drop the other")
-
-
-def _check_pools(chain: list[Node], where: str) -> None:
-    """Raise ValueError for a list in a chain that is no set of supervisors."""
-    if chain[-1].members:
-        raise ValueError(f"{where}: the last place is the student, which is one model; a list pools supervisors")
-    for place in chain:
-        if not place.members:
-            if not place.model:
-                raise ValueError(f"{where}: an empty list names no supervisor; write a model, or several")
-            continue
-        names = [str(each) for each in place.members]
-        if len(names) == 1:
-            raise ValueError(f"{where}: a list pools several supervisors, but [{names[0]}] has one; write {names[0]}")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(
-                f"{where}: {twice[0]!r} stands twice among the supervisors {names}; its vote would count twice"
-            )
+        if labels.form != "soft" or labels.refine is not None:
+            other = "refine" if labels.refine is not None else f"form {labels.form}"
+            raise ValueError(f"{where}: it weighs the supervisors' own probabilities, not labels.{other}; drop the one")

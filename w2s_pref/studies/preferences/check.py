@@ -21,10 +21,8 @@ def check_room(study: Study, model: str, answer: int, where: str) -> None:
     Raises:
         W2SError: answers of ``answer`` tokens leave less than two for the prompt.
     """
-    config = study.models[model].config
-    context = (config.get("text_config") or config).get("max_position_embeddings")
-    limits = {"data.max_length": study.recipe.data.max_length, f"the context of {model!r}": context}
-    name, limit = min(((name, int(n)) for name, n in limits.items() if n is not None), key=lambda item: item[1])
+    limits = {"data.max_length": study.recipe.data.max_length, f"the context of {model!r}": study.models[model].context}
+    name, limit = min(((name, n) for name, n in limits.items() if n is not None), key=lambda item: item[1])
     if limit - answer < 2:
         raise W2SError(
             f"{where} is {answer}, which leaves no room for a prompt: {name} is {limit} tokens for prompt and answer "

@@ -146,7 +146,7 @@ class Judge:
             raise W2SError(f"{where}.arguers: templated arguers know the facts of the testbed alone; name a model")
         if config.protocol == "naive" or config.arguers == TEMPLATED:
             return
-        room = _context(study, str(config.arguers))
+        room = study.models[str(config.arguers)].context
         if room is not None and config.max_new_tokens + LEAST_TOKENS > room:
             raise W2SError(
                 f"{where}: {config.arguers!r} cannot write arguments of {config.max_new_tokens} tokens: its context of "
@@ -155,7 +155,7 @@ class Judge:
         if is_given(config.judge):
             return
         place = node(config.judge)
-        limits = {f"the context of {place.model!r}": _context(study, place.model)}
+        limits = {f"the context of {place.model!r}": study.models[place.model].context}
         if place.method != PROMPTED:
             limits["data.max_length"] = study.recipe.data.max_length
         limit, name = min((number, name) for name, number in limits.items() if number is not None)
@@ -167,9 +167,3 @@ class Judge:
                 f"{config.max_new_tokens}), which leaves the judge no room for question and answer: {name} is {limit}; "
                 "lower max_new_tokens or turns, or raise what limits it"
             )
-
-
-def _context(study: Study, model: str) -> int | None:
-    config = study.models[model].config
-    found = (config.get("text_config") or config).get("max_position_embeddings")
-    return None if found is None else int(found)

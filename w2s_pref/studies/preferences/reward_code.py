@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w2s_pref.core.errors import W2SError, file_hash
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.references import locate
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.manifest import MANIFEST
@@ -36,7 +37,7 @@ def reward_code(study: Study, found: Method) -> str:
             f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
             f"{target!r}; name a reward model of that objective"
         )
-    return digest(*(file_hash(path) for path in weights))
+    return digest(*(remembered_hash(path) for path in weights))
 
 
 def _objective(folder: Path, where: str) -> str | None:

@@ -30,6 +30,7 @@ from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.preferences.analyze import AnalyzeStage
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.recipe import check_different
 from w2s_pref.training.methods import Method, Node
 
 #: Splits that every model is scored on.
@@ -156,7 +157,7 @@ class Study:
             held = tuple(self.scored(each, self.rows["calibration"], seed) for each in members)
         title = f"{name} on {rows.name} · seed {seed}"
         scores = tuple(self.scored(each, rows, seed) for each in members)
-        _check_different(place, scores)
+        check_different([str(each) for each in place.members], [each.key for each in scores], str(place), "arms")
         code = COMBINATIONS.code(place.combine, self.base)
         return PooledScores(title, rows, scores, place.combine, code, held, place.calibrate)
 
@@ -273,22 +274,6 @@ class Study:
             "analysis", self.scores, self.labels, self.rows["test"], other, design, dict(self.judged), self.anchor,
             dict(self.arguments),
         )  # fmt: skip
-
-
-def _check_different(place: Node, scores: tuple[Scored, ...]) -> None:
-    """Refuse one supervisor under two names: it would be heard twice.
-
-    Raises:
-        W2SError: two of them are the same model, trained alike.
-    """
-    first: dict[str, Node] = {}
-    for each, score in zip(place.members, scores, strict=True):
-        other = first.setdefault(score.key, each)
-        if other is not each:
-            raise W2SError(
-                f"arms: {other} and {each} of {place} are one supervisor under two names (same files, training and "
-                "seed), whose vote would count twice; leave one out, or train it otherwise"
-            )
 
 
 def _groups(ends: Iterable[list[str]]) -> list[int]:

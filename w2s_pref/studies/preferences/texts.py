@@ -13,10 +13,15 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
 from w2s_pref.models.info import ModelFacts, TokenizerFile, tokenizer_file
 from w2s_pref.models.positions import has_class, positions
+from w2s_pref.stages.arguments import ArgumentStage
+from w2s_pref.stages.asked import too_long
 from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.prompted import PromptedScores
+from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 
@@ -72,6 +77,7 @@ def check_texts(study: Study) -> list[str]:
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
+    problems += _questions(study)
     shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
@@ -217,6 +223,24 @@ def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:
     encoded = found.tokenizer.encode_batch([text for _, text in texts])
     lengths = [(row_id, len(each.ids) + 1) for (row_id, _), each in zip(texts, encoded, strict=True)]
     return max(lengths, key=lambda item: item[1], default=("", 0))
+
+
+def _questions(study: Study) -> Iterator[str]:
+    """Models that are asked about pairs must be able to read what they are asked."""
+    labelled = [labels.scores for labels in study.labels.values()]
+    asked = [*study.scores.values(), *labelled, *study.arguments.values()]
+    seen: set[tuple[str, str]] = set()
+    for stage in asked:
+        if not isinstance(stage, PromptedScores | RefinedScores | ArgumentStage):
+            continue
+        model, texts = stage.start.model, stage.foreseen(PAIRS)
+        found, about = reader(model), (model.hash, digest(str(stage.room), *texts))
+        if found is None or stage.room is None or about in seen:
+            continue
+        seen.add(about)
+        long = sum(len(each.ids) > stage.room for each in found.tokenizer.encode_batch(texts))
+        if problem := too_long(stage.name, long, len(texts), stage.room, stage.lower):
+            yield problem
 
 
 def _grown(name: str, facts: ModelFacts, found: Reader | None) -> Iterator[str]:

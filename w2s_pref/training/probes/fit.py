@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -17,9 +16,9 @@ from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import agreement
-from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training.probe_settings import ProbeSettings
+from w2s_pref.training.probes.learner import Learner, ProbeJob
 from w2s_pref.training.probes.probe import Probe
 
 
@@ -42,11 +41,13 @@ class ProbeFit:
         curve: one row an epoch: ``epoch``, ``progress`` and, where labels are given, ``weak_agreement`` and
             ``truth_accuracy``.
         epochs: how many were trained.
+        supervisor_weights: of a probe that learns them, at the end of every epoch, (epochs, S).
     """
 
     probes: dict[str, Probe]
     curve: list[dict[str, float]]
     epochs: int
+    supervisor_weights: list[list[float]] = field(default_factory=list)
 
 
 def fit_probe(
@@ -148,7 +149,7 @@ def _results(
             name: Probe(weights[:-1].copy(), float(weights[-1]), center, scale, name, at)
             for name, (weights, at) in picks.items()
         }
-        fits.append(ProbeFit(probes, curve, epochs))
+        fits.append(ProbeFit(probes, curve, epochs, learner.supervisor_weights(row)))
     return fits
 
 
@@ -174,124 +175,11 @@ def _check(features: np.ndarray, jobs: Sequence[ProbeJob], validation: Validatio
         kept = len(features) if job.keep is None else int(job.keep.sum())
         if len(job.p) != len(features) or kept == 0:
             raise W2SError(f"probe {number}: {len(job.p)} labels and {kept} kept items for {len(features)} activations")
-        if not ((job.p >= 0) & (job.p <= 1)).all():
+        said = job.p if job.said is None else job.said.p
+        if said.shape[-1] != len(features):
+            raise W2SError(f"probe {number}: its supervisors label {said.shape[-1]} items of {len(features)}")
+        if not all(((p >= 0) & (p <= 1)).all() for p in (job.p, said)):
             raise W2SError(f"probe {number}: labels should be probabilities in [0, 1]")
         wanted = None if validation is None else len(validation.features)
         if wanted != (None if job.validation_p is None else len(job.validation_p)):
             raise W2SError(f"probe {number}: validation labels and validation activations should be equally many")
-
-
-#: Adam (Kingma & Ba 2015), as torch has it.
-BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
-
-
-@dataclass(frozen=True)
-class ProbeJob:
-    """One probe: labels ``p`` of the items, (n,) in [0, 1]; which items to ``keep``, (n,), all where None."""
-
-    p: np.ndarray
-    loss: LossSpec = field(default_factory=LossSpec)
-    seed: int = 0
-    keep: np.ndarray | None = None
-    validation_p: np.ndarray | None = None
-
-
-class Learner:
-    """S probes in G groups of at most K; a group shares its seed and its items, and so its batches.
-
-    ``weights`` is (G, K, d + 1), the last column the bias; ``slots`` says where each job lies in (G * K).
-    """
-
-    def __init__(self, features: Tensor, jobs: Sequence[ProbeJob], settings: ProbeSettings) -> None:
-        self.features, self.size = features, settings.batch_size
-        # The difference of two mirrored outputs moves twice as far as each of them.
-        self.rate, self.epochs = 2 * settings.learning_rate, settings.epochs
-        everything = np.ones(len(features), dtype=bool)
-        kept = [everything if job.keep is None else np.asarray(job.keep, dtype=bool) for job in jobs]
-        groups: dict[tuple[int, bytes], list[int]] = {}
-        for row, job in enumerate(jobs):
-            groups.setdefault((job.seed, kept[row].tobytes()), []).append(row)
-        members = list(groups.values())
-        shape = (len(members), max(map(len, members)))
-        self.draws = [torch.Generator().manual_seed(seed) for seed, _ in groups]
-        self.items = [torch.from_numpy(np.flatnonzero(kept[rows[0]])) for rows in members]
-        self.steps = torch.tensor([ceil(len(rows) / self.size) for rows in self.items])
-        place = {row: group * shape[1] + at for group, rows in enumerate(members) for at, row in enumerate(rows)}
-        self.slots = torch.tensor([place[row] for row in range(len(jobs))])
-        self.labels = torch.zeros(shape[0] * shape[1], len(features), dtype=torch.float64)
-        self.labels[self.slots] = torch.from_numpy(np.stack([job.p for job in jobs])).double()
-        self.specs = _by_spec(jobs, self.slots)
-        self.weights = torch.zeros(*shape, features.shape[1], dtype=torch.float64)
-        self.mean, self.square = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
-        self.taken = torch.zeros(shape[0], dtype=torch.long)
-        self.alive = torch.zeros(shape[0] * shape[1], dtype=torch.bool)
-        self.alive[self.slots] = True
-        self.done = 0
-        self.stopped_at = torch.zeros(len(jobs), dtype=torch.long)
-
-    def flat_weights(self) -> Tensor:
-        """Weights and bias of every job, (S, d + 1)."""
-        return self.weights.flatten(0, 1)[self.slots]
-
-    def stop(self, jobs: Tensor) -> None:
-        """Train these no further; ``jobs`` (S,) of bool."""
-        ending = jobs & self.alive[self.slots]
-        self.stopped_at[ending] = self.done
-        self.alive[self.slots[ending]] = False
-
-    def ended(self, done: int) -> Tensor:
-        """Epochs that each job was trained for, (S,)."""
-        return torch.where(self.alive[self.slots], done, self.stopped_at)
-
-    def epoch(self) -> None:
-        """One pass of every group over its items, in an order of its own seed."""
-        longest = int(self.steps.max()) * self.size
-        order = torch.zeros(len(self.items), longest, dtype=torch.long)
-        weight = torch.zeros(len(self.items), longest, dtype=torch.float64)
-        for group, (items, draw) in enumerate(zip(self.items, self.draws, strict=True)):
-            order[group, : len(items)] = items[torch.randperm(len(items), generator=draw)]
-            weight[group, : len(items)] = 1.0
-        for start in range(0, longest, self.size):
-            at = slice(start, start + self.size)
-            self._step(order[:, at], weight[:, at], self.steps > start // self.size)
-        self.done += 1
-
-    def _step(self, rows: Tensor, weight: Tensor, goes: Tensor) -> None:
-        """One Adam step on the items ``rows`` (G, B); groups that do not go on have run out of batches."""
-        batch = self.features.index_select(0, rows.flatten()).view(*rows.shape, -1)
-        margins = self.weights @ batch.transpose(1, 2)
-        labels = self.labels.view(*margins.shape[:2], -1).gather(2, rows[:, None].expand_as(margins))
-        slope = self._slope(margins.flatten(0, 1), labels.flatten(0, 1), weight)
-        gradient = slope.view_as(margins) @ batch
-        self.taken += goes
-        moving = (self.alive.view(margins.shape[:2]) & goes[:, None])[..., None]
-        self.mean = torch.where(moving, torch.lerp(gradient, self.mean, BETA1), self.mean)
-        self.square = torch.where(moving, torch.lerp(gradient**2, self.square, BETA2), self.square)
-        count = self.taken.clamp(min=1).double()[:, None, None]
-        size = (self.square / (1 - BETA2**count)).sqrt() + EPSILON
-        self.weights = torch.where(
-            moving, self.weights - self.rate * self.mean / (1 - BETA1**count) / size, self.weights
-        )
-
-    def _slope(self, margins: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
-        """Derivative of each probe's mean loss in its margins, (G * K, B)."""
-        groups, size = len(weight), margins.shape[0] // len(weight)
-        weight = weight.repeat_interleave(size, dim=0)
-        progress = (self.taken.double() / (self.epochs * self.steps)).view(groups, 1).repeat_interleave(size, dim=0)
-        margins = margins.detach().requires_grad_()
-        total = margins.new_zeros(())
-        for spec, rows in self.specs:
-            own, p, counts = margins[rows], labels[rows], weight[rows]
-            hardened = losses.harden(spec, own, p, counts) if spec.ranks else None
-            values = losses.loss(spec, own, p, progress[rows], hardened) * counts
-            total = total + (values.sum(dim=1) / counts.sum(dim=1).clamp(min=1)).sum()
-        (slope,) = torch.autograd.grad(total, margins)
-        return slope
-
-
-def _by_spec(jobs: Sequence[ProbeJob], slots: Tensor) -> list[tuple[LossSpec, Tensor]]:
-    """Slots of the jobs of each distinct loss."""
-    found: dict[str, tuple[LossSpec, list[int]]] = {}
-    for row, job in enumerate(jobs):
-        found.setdefault(str(job.loss.read()), (job.loss, []))[1].append(int(slots[row]))
-    return [(spec, torch.tensor(rows)) for spec, rows in found.values()]
