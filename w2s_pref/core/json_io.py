@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from w2s_pref.core.errors import shown
+from w2s_pref.core.errors import W2SError, shown
 
 #: Lists and objects within each other, and digits of a whole number, that are read at most.
 DEPTH, DIGITS = 64, 100
@@ -99,3 +100,18 @@ def _parts(value: Any) -> Iterable[Any]:
     if isinstance(value, dict):
         return value.values()
     return value if isinstance(value, list) else ()
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        W2SError: it is not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise W2SError(f"{what}: {path} is not readable JSON ({error}); copy or download it again") from error
+    if not isinstance(value, dict):
+        raise W2SError(f"{what}: {path} should hold a JSON object; copy or download it again")
+    return value

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.files import readable
 from w2s_pref.core.hashes import remembered_hash
+from w2s_pref.core.json_io import read_json
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
 from w2s_pref.models.positions import context
@@ -257,21 +258,6 @@ def backbone_parameters(facts: ModelFacts) -> int:
     if facts.parameters is None:
         return 12 * layers * hidden * hidden
     return max(facts.parameters - int(config.get("vocab_size", 0)) * hidden, 0)
-
-
-def read_json(path: Path, what: str) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        W2SError: it is not JSON, or not an object.
-    """
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise W2SError(f"{what}: {path} is not readable JSON ({error}); copy or download it again") from error
-    if not isinstance(value, dict):
-        raise W2SError(f"{what}: {path} should hold a JSON object; copy or download it again")
-    return value
 
 
 def check_pad(spec: ModelSpec, folder: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.hashes import remembered_hash
+from w2s_pref.core.json_io import read_json
 from w2s_pref.core.references import locate
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.manifest import MANIFEST
-from w2s_pref.models.info import read_json
 from w2s_pref.models.standalone import FACTS
 from w2s_pref.studies.preferences.check import check_reward
 from w2s_pref.studies.preferences.study import Study

@@ -8,8 +8,8 @@ import shutil
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.json_io import read_json
 from w2s_pref.engine.stage import Builder
-from w2s_pref.models.info import read_json
 from w2s_pref.models.standalone import FACTS, merge_adapter, write_standalone
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.read import load_results
