@@ -120,7 +120,7 @@ RECIPE = {
     ),
     "unknown dtype": (["models.strong.dtype=float8"], "models.strong.dtype: should be 'float32', 'bfloat16'"),
     "name in the store's place": (["name=store"], "would stand in the place of the store"),
-    "name of a parent": (["name=.."], "tiny.yaml: name: String should match"),
+    "name of a parent": (["name=.."], "tiny.yaml: name: should match the pattern"),
     "calibration without rows": (["labels.calibrate=true"], "give data.splits.calibration a number of rows"),
 }  # fmt: skip
 
