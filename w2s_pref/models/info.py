@@ -7,10 +7,9 @@ import re
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.files import readable
@@ -20,6 +19,7 @@ from w2s_pref.core.tables import canonical, digest
 from w2s_pref.models import adapters, gguf
 from w2s_pref.models.positions import context
 from w2s_pref.models.spec import TOKENIZER_FILES, ModelSpec, hub_snapshot, resolve
+from w2s_pref.models.tokenizer_file import tokenizer_file
 
 
 @dataclass(frozen=True)
@@ -163,46 +163,6 @@ def _tokenizer_hash(spec: ModelSpec, folder: Path) -> str:
     if not present:
         raise W2SError(f"model {spec.path!r}: {folder} has no tokenizer files ({', '.join(TOKENIZER_FILES[:3])}, …)")
     return digest(*[part for path in present for part in (path.name, file_hash(path))])
-
-
-class TokenizerFile(NamedTuple):
-    """What a tokenizer.json says.
-
-    ``vocabulary``: hash of its tokens and their ids, which models of one family share, whatever else their tokenizer
-    files say. ``added``: tokens that it cuts out of texts. ``unknown``: what it writes for what it does not know.
-    ``state``: time of its last change, in nanoseconds, and bytes.
-    """
-
-    path: Path
-    state: tuple[int, int]
-    vocabulary: str
-    added: tuple[str, ...]
-    unknown: str | None
-
-
-def tokenizer_file(folder: Path | None) -> TokenizerFile | None:
-    """The tokenizer.json of a folder, parsed once while it stays the same; None where there is none.
-
-    Raises:
-        W2SError: it is not JSON, or not an object.
-    """
-    file = None if folder is None else folder / "tokenizer.json"
-    if file is None or not file.is_file():
-        return None
-    state = file.stat()
-    return _tokenizer_file(file, (state.st_mtime_ns, state.st_size))
-
-
-@lru_cache(maxsize=64)
-def _tokenizer_file(file: Path, state: tuple[int, int]) -> TokenizerFile:
-    content = read_json(file, f"tokenizer {file.parent}")
-    added, model = content.get("added_tokens") or [], content.get("model") or {}
-    tokens = [[each.get("id"), each.get("content")] for each in added]
-    unknown = model.get("unk_token") or None
-    if model.get("type") == "Unigram" and model.get("unk_id") is not None:
-        unknown = str(model["vocab"][model["unk_id"]][0])
-    names = tuple(str(each.get("content")) for each in added)
-    return TokenizerFile(file, state, digest(canonical([model.get("vocab"), tokens])), names, unknown)
 
 
 #: Control tokens of a model whose tokenizer is not here yet.

@@ -15,8 +15,9 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.chat import plain
-from w2s_pref.models.info import ModelFacts, TokenizerFile, tokenizer_file
+from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.positions import has_class, positions
+from w2s_pref.models.tokenizer_file import TokenizerFile, tokenizer_file
 from w2s_pref.stages.arguments import ArgumentStage
 from w2s_pref.stages.asked import too_long
 from w2s_pref.stages.policies import PolicyStage
