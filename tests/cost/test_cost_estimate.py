@@ -253,7 +253,7 @@ def test_a_laboratory_reads_every_text_once_for_its_probes_and_trains_whole_mode
     """By hand: items of 10 tokens; 2 epochs of 3 passes over 16 items, 2 looks an epoch at 4, 3 answers to 30."""
     from w2s_pref.planning.cost.shapes import shape
 
-    size, tokens = Lengths(10.0, 0.0, 10.0), {"max_length": 64, "overlong": "truncate"}
+    size, tokens = Lengths(10.0, 0.0, 0.0, 10.0), {"max_length": 64, "overlong": "truncate"}
     known = shape(FACTS)
     assert known is not None
     each = 2.0 * BACKBONE + 4.0 * 2 * 8 * 10  # FLOPs of a token
@@ -270,7 +270,7 @@ def test_a_laboratory_reads_every_text_once_for_its_probes_and_trains_whole_mode
     assert _storage(replace(tuned, keep=True)) == 2000 * 4
     shown = PromptStage("p", items("on", 30), split, FACTS, 0, {"shots": 2}, tokens)
     assert work(shown, known, size).scored == 30 * 30
-    assert assumed(64, items=True) == Lengths(64.0, 0.0, 64.0, measured=False)
+    assert assumed(64, items=True) == Lengths(64.0, 0.0, 0.0, 64.0, measured=False)
 
 
 def test_evaluations_are_counted_as_the_training_makes_them() -> None:
@@ -278,3 +278,27 @@ def test_evaluations_are_counted_as_the_training_makes_them() -> None:
     from w2s_pref.training import selection
 
     assert planned.POINTS == selection.POINTS
+
+
+def test_what_is_read_behind_frozen_layers_spares_layers_and_no_vocabulary() -> None:
+    """One of two layers frozen: half the layers' FLOPs, every logit. By hand: 80 passes over an answer of 60 tokens."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    given = {**DEFAULTS, "batch_size": 8, "num_train_epochs": 2}
+    frozen = replace(FACTS, spec=ModelSpec(path="x", freeze_layers=1))
+    part = Part(rows("w2s", 40), "truth")
+    policy = PairPolicyStage(
+        "p", StartStage("s", frozen, 0), None, 0, given, given, TOKENS, (part,), (), {"name": "sft"}
+    )
+    each = 2 * BACKBONE + 4 * 2 * 8 * 210
+    assert work(policy, shape(FACTS), assumed(None)).flops == 3 * (80 * 210 * each / 2 + 80 * 60 * 2 * 8 * 32)
+
+
+def test_lengths_without_a_prompt_are_those_of_the_texts(original: Path) -> None:
+    """Language modelling on a task's texts: no prompt, the text as the preferred answer, one token as the other."""
+    told = " ".join(["w1", "w2", "w3", "yes", "w5"] * 4)
+    frame = rows("texts", 3).frame.assign(a=told, b=".", truth=1)
+    facts = ModelFacts(ModelSpec(path=str(original / "small")), original / "small", None, CONFIG, "h", "t", None)
+    found = lengths(frame, facts, {"max_length": 64, "overlong": "truncate"})
+    assert found == Lengths(1.0, 21.0, 20.0, 23.0)  # the prompt is a token of its own, which both texts read
+    assert lengths(frame.assign(a="id", b=""), facts, {"max_length": 64, "overlong": "truncate"}).measured is False

@@ -24,9 +24,11 @@ def test_equal_files_are_parsed_once_and_say_their_own_path(tmp_path: Path, monk
     original = read.read_json
     monkeypatch.setattr(read, "read_json", lambda path, what: (parsed.append(path), original(path, what))[1])
     first, second = (tokenizer_file(_write(tmp_path / name, "<s>", "parsed", "once")) for name in "ab")
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     assert parsed == [tmp_path / "a" / "tokenizer.json"]
-    assert first == second and hash(first) == hash(second)
+    assert first == second
+    assert hash(first) == hash(second)
     assert (first.path, second.path) == (tmp_path / "a" / "tokenizer.json", tmp_path / "b" / "tokenizer.json")
     assert (first.added, first.unknown) == (("<s>",), "?")
 
@@ -34,5 +36,7 @@ def test_equal_files_are_parsed_once_and_say_their_own_path(tmp_path: Path, monk
 def test_a_changed_file_is_read_anew(tmp_path: Path) -> None:
     before = tokenizer_file(_write(tmp_path / "a", "<s>", "one"))
     after = tokenizer_file(_write(tmp_path / "a", "<s>", "one", "more"))
-    assert before is not None and after is not None
-    assert before.vocabulary != after.vocabulary and before != after
+    assert before is not None
+    assert after is not None
+    assert before.vocabulary != after.vocabulary
+    assert before != after

@@ -26,11 +26,11 @@ def _finetuned(stage: FinetuneStage, shape: Shape, size: Lengths) -> Work:
     """The training, its evaluations on the validation items, and each kept checkpoint's answers to all items."""
     items, batch = stage.rows, int(stage.arguments["batch_size"])
     epochs = float(stage.arguments["num_train_epochs"])
-    done = passes_over(epochs * items, shape, size, stage.arguments)
+    share = computed_share(stage.model, shape)
+    done = passes_over(epochs * items, shape, size, stage.arguments, share)
     looks = epochs * min(POINTS, ceil(items / batch)) * len(stage.split.validation)
     scored = (looks + len(SELECTIONS) * len(stage.on)) * size.row
-    flops = done.flops + shape.forward_flops(scored, size.context)
-    return done._replace(scored=scored, flops=flops * computed_share(stage.model, shape))
+    return done._replace(scored=scored, flops=done.flops + shape.forward_flops(scored, size.context, share=share))
 
 
 @work.register

@@ -63,14 +63,15 @@ class Shape:
     parameters: int
     positions: int | None
 
-    def forward_flops(self, tokens: float, context: float, logits: float = 0.0) -> float:
+    def forward_flops(self, tokens: float, context: float, logits: float = 0.0, share: float = 1.0) -> float:
         """FLOPs of a forward pass: 2 per parameter and token, attention over ``context``, and the language head.
 
         Attention is 4 · layers · hidden · context a token, without discount for the causal mask (Chowdhery et al.
-        2022, arXiv 2204.02311, appendix B); ``logits`` counts positions that get a distribution over the vocabulary.
+        2022, arXiv 2204.02311, appendix B); ``logits`` counts positions that get a distribution over the vocabulary,
+        ``share`` is the part of the layers that is computed.
         """
         token = 2.0 * self.backbone + 4.0 * self.layers * self.hidden * context
-        return tokens * token + 2.0 * logits * self.hidden * self.vocabulary
+        return share * tokens * token + 2.0 * logits * self.hidden * self.vocabulary
 
 
 def shape(facts: ModelFacts) -> Shape | None:

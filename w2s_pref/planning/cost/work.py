@@ -44,12 +44,14 @@ class Lengths:
     Attributes:
         prompt: tokens before the answers.
         answers: tokens of both answers.
+        preferred: tokens of the one that the ground truth prefers.
         row: tokens computed for the pair, its shared beginning once.
         measured: False where nothing could be tokenised and the lengths are assumed.
     """
 
     prompt: float
     answers: float
+    preferred: float
     row: float
     measured: bool = True
 
@@ -66,7 +68,7 @@ def lengths(frame: pd.DataFrame, facts: ModelFacts, tokens: dict[str, Any], item
         tokens: ``max_length`` and ``overlong``, as every stage has them.
         items: the rows are a task's items, of one text each.
     """
-    if facts.folder is None or not len(frame) or not frame["prompt"].str.len().sum():
+    if facts.folder is None or not (frame["prompt"] + frame["b"]).str.len().sum():  # rows without content stand in
         return assumed(tokens["max_length"], items)
     from w2s_pref.data.tokens import item_ids, tokenize
     from w2s_pref.models.load import load_tokenizer
@@ -75,14 +77,18 @@ def lengths(frame: pd.DataFrame, facts: ModelFacts, tokens: dict[str, Any], item
     tokenizer = load_tokenizer(facts.folder, facts.spec.pad_token, trust_remote_code=facts.spec.trust_remote_code)
     if items:
         mean = sum(map(len, item_ids(sample["prompt"].tolist(), tokenizer, tokens["max_length"]))) / len(sample)
-        return Lengths(mean, 0.0, mean)
+        return Lengths(mean, 0.0, 0.0, mean)
     done = tokenize(sample, tokenizer, **{**tokens, "overlong": "truncate"}, starts=True)
     shared = [_shared(a, b) for a, b in zip(done.a_ids, done.b_ids, strict=True)]
     whole = [len(a) + len(b) for a, b in zip(done.a_ids, done.b_ids, strict=True)]
     prompts = [min(a, b) for a, b in zip(done.a_starts, done.b_starts, strict=True)]
-    answers = [total - a - b for total, a, b in zip(whole, done.a_starts, done.b_starts, strict=True)]
-    rows = len(sample)
-    return Lengths(sum(prompts) / rows, sum(answers) / rows, (sum(whole) - sum(shared)) / rows)
+    sides = [
+        [len(ids) - start for ids, start in zip(*side, strict=True)]
+        for side in ((done.a_ids, done.a_starts), (done.b_ids, done.b_starts))
+    ]
+    preferred = [a if first else b for a, b, first in zip(*sides, sample["truth"] == 1, strict=True)]
+    rows, both = len(sample), sum(map(sum, sides))
+    return Lengths(sum(prompts) / rows, both / rows, sum(preferred) / rows, (sum(whole) - sum(shared)) / rows)
 
 
 def assumed(max_length: int | None, items: bool = False) -> Lengths:
@@ -91,8 +97,8 @@ def assumed(max_length: int | None, items: bool = False) -> Lengths:
     limit = float(max_length or prompt + answer)
     scale = min(1.0, limit / (prompt + answer))
     if items:
-        return Lengths((prompt + answer) * scale, 0.0, (prompt + answer) * scale, measured=False)
-    return Lengths(prompt * scale, 2 * answer * scale, (prompt + 2 * answer) * scale, measured=False)
+        return Lengths((prompt + answer) * scale, 0.0, 0.0, (prompt + answer) * scale, measured=False)
+    return Lengths(prompt * scale, 2 * answer * scale, answer * scale, (prompt + 2 * answer) * scale, measured=False)
 
 
 def said(rows: Rows) -> float:
@@ -169,7 +175,7 @@ def _train(stage: TrainStage, shape: Shape, size: Lengths) -> Work:
 def _pairs(stage: PairPolicyStage, shape: Shape, size: Lengths) -> Work:
     told, answers = stage.objective, size.answers
     if told["name"] in PREFERRED_ONLY and not told.get("alpha") and not told.get("student"):
-        answers /= 2
+        answers = size.preferred
         size = replace(size, row=size.prompt + answers)
     return _trained(seen_pairs(stage), shape, size, stage, logits=answers)
 
@@ -263,16 +269,17 @@ def seen_pairs(stage: TrainStage | PairPolicyStage) -> float:
 
 
 def _trained(pairs: float, shape: Shape, size: Lengths, stage: TrainStage | PairPolicyStage, logits: float) -> Work:
-    done = passes_over(pairs, shape, size, stage.arguments, logits)
-    return done._replace(flops=done.flops * computed_share(stage.model, shape))
+    return passes_over(pairs, shape, size, stage.arguments, computed_share(stage.model, shape), logits)
 
 
-def passes_over(pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], logits: float = 0.0) -> Work:
-    """A training on so many pairs or items, epochs counted: forward and backward through all layers."""
+def passes_over(
+    pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], share: float, logits: float = 0.0
+) -> Work:
+    """A training on so many pairs or items, epochs counted: forward and backward through a share of the layers."""
     again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
     passes = 1.0 + BACKWARD + (1.0 if again else 0.0)
     tokens = pairs * size.row
-    return Work(pairs, tokens, 0.0, 0.0, passes * shape.forward_flops(tokens, size.context, pairs * logits))
+    return Work(pairs, tokens, 0.0, 0.0, passes * shape.forward_flops(tokens, size.context, pairs * logits, share))
 
 
 def computed_share(facts: ModelFacts, shape: Shape) -> float:
@@ -282,12 +289,12 @@ def computed_share(facts: ModelFacts, shape: Shape) -> float:
 
 def _scored(pairs: float, facts: ModelFacts, shape: Shape, size: Lengths, logits: float) -> Work:
     tokens = pairs * size.row
-    flops = computed_share(facts, shape) * shape.forward_flops(tokens, size.context, pairs * logits)
+    flops = shape.forward_flops(tokens, size.context, pairs * logits, computed_share(facts, shape))
     return Work(pairs, 0.0, tokens, 0.0, flops)
 
 
 def states(facts: ModelFacts, pairs: float, shape: Shape, size: Lengths) -> tuple[float, float]:
     """Bytes and FLOPs of the states behind frozen layers, of so many pairs; computed once, whoever reads them."""
     tokens = pairs * size.row
-    flops = (1 - computed_share(facts, shape)) * shape.forward_flops(tokens, size.context)
+    flops = shape.forward_flops(tokens, size.context, share=1 - computed_share(facts, shape))
     return tokens * shape.hidden * BYTES.get(facts.spec.dtype, 4), flops
