@@ -18,6 +18,7 @@ from w2s_pref.parallel.world import division
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from w2s_pref.models.spec import ModelSpec
 
 #: How architectures are called that read a text in both directions.
 NOT_CAUSAL = ("ForMaskedLM", "ForPreTraining")
@@ -57,6 +58,19 @@ def check_language_model(model: ModelFacts) -> None:
         f"model {model.spec.path!r} is a {kind}, which does not write from left to right: it can be a reward model, "
         "not a policy; take a causal language model, or the method reward"
     )
+
+
+def check_texts_first(model: ModelFacts, where: str) -> None:
+    """Language modelling before a head is trained: all of a causal model trains, and goes on training.
+
+    Raises:
+        W2SError: the model is an encoder, or trains an adapter or its head alone.
+    """
+    check_language_model(model)
+    reasons = {"lora": "an adapter cannot be fine-tuned twice", "freeze_backbone": "nothing but a head trains"}
+    for key, why in reasons.items():
+        if getattr(model.spec, key):
+            raise W2SError(f"{where}: {why}; drop it, or {key} of model {model.spec.path!r}")
 
 
 def check_training(stage: _Training, batch: int, processes: int) -> None:
@@ -170,6 +184,14 @@ def job_facts(builder: Builder, stage: _Training) -> dict[str, Any]:
         "base_path": str(model.folder or model.spec.path),
         "progress": builder.progress,
     }
+
+
+def begun(spec: ModelSpec, start: Stage | None, builder: Builder) -> ModelSpec:
+    """The model as the recipe names it, or after its generative fine-tuning."""
+    if start is None:
+        return spec
+    trained = str(builder.artifact(start).folder.resolve())
+    return spec.model_copy(update={"path": trained, "revision": None, "from_config": None})
 
 
 def work_folder(builder: Builder, stage: Stage) -> Path:

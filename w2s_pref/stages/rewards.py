@@ -19,6 +19,7 @@ from w2s_pref.stages.members import Raven
 from w2s_pref.stages.model_stage import (
     CHECKED_PAIRS,
     ModelStage,
+    begun,
     check_reload,
     job_facts,
     model_payload,
@@ -37,7 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class TrainStage(PairTraining):
-    """A reward model: base weights plus parts. No parts: the untrained model with its new head."""
+    """A reward model: base weights plus parts. No parts: the untrained model with its new head.
+
+    ``start`` is the model after language modelling on the texts of its pairs, None for the model as it is.
+    """
 
     kind: ClassVar[str] = "model"
     version: ClassVar[int] = 2  # dropout is off in every architecture, OPT's too
@@ -52,12 +56,15 @@ class TrainStage(PairTraining):
     watch: Watch | None = None
     stop: Stop | None = None
     raven: Raven | None = None
+    start: Stage | None = None
 
     @property
     def inputs(self) -> dict[str, Stage]:
-        """Label stages of the parts, what the monitor reads, and labels of held-out pairs that end the training."""
+        """Where it starts, labels of the parts, what the monitor reads, and held-out labels that end the training."""
         more = [each.inputs for each in (self.watch, self.stop, self.raven) if each is not None]
-        return {**label_inputs(self.parts), **{name: stage for found in more for name, stage in found.items()}}
+        start = {"start": self.start} if self.start is not None else {}
+        held = {name: stage for found in more for name, stage in found.items()}
+        return {**start, **label_inputs(self.parts), **held}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -88,7 +95,7 @@ class TrainStage(PairTraining):
         from w2s_pref.training.fit import fit
 
         builder.forget_models()
-        model, tokenizer = load_base(self.model.spec, builder.base, self.seed)
+        model, tokenizer = load_base(begun(self.model.spec, self.start, builder), builder.base, self.seed)
         if not self.parts:
             if builder.world.main:
                 model.save_pretrained(folder)

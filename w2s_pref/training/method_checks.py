@@ -75,7 +75,7 @@ def _unread(found: Method, where: str) -> list[str]:
     if found.built_in:
         unread |= {"options"}
     if not found.policy:
-        unread |= {"beta", "gamma", "score", "explicit", "pre_stage", "sft", "reference"}
+        unread |= {"beta", "gamma", "score", "explicit", "reference"}
     if found.family == "trl":  # TRL's trainers load the reference from the policy's own folder
         unread |= {"reference"}
     if found.algorithm == "sft":

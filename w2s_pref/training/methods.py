@@ -121,7 +121,10 @@ class MethodConfig(Section):
         None, description="learn with the student how much to believe each of several supervisors: rate, easy"
     )
     loss: LossSpec | None = Field(None, description="loss of students that this method trains; default loss")
-    pre_stage: bool | None = Field(None, description="fine-tune on the preferred answers first (not for reward, sft)")
+    pre_stage: bool | None = Field(
+        None,
+        description="fine-tune on the preferred answers first (reward: on both, labels unread; off by default)",
+    )
     sft: dict[str, Any] = Field(default_factory=dict, description="training arguments of that fine-tuning")
     score: ScoreForm | None = Field(None, description="what ranks two answers; paper_dpo: no reference term, τ 50")
     explicit: Literal["reverse", "sft"] = Field("reverse", description="explicit conflict of pair methods: which loss")

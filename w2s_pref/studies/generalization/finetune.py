@@ -14,9 +14,16 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.frozen import reading_states
-from w2s_pref.stages.model_stage import ModelStage, check_training, job_facts, model_payload, work_folder, write_history
+from w2s_pref.stages.model_stage import (
+    ModelStage,
+    begun,
+    check_training,
+    job_facts,
+    model_payload,
+    work_folder,
+    write_history,
+)
 from w2s_pref.stages.pairs import learned
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
@@ -87,7 +94,7 @@ class FinetuneStage(ModelStage, Classified):
         from w2s_pref.training.classify import fit_classifier
 
         builder.forget_models()
-        loaded = load_classifier(self._start(builder), builder.base, self.seed, self.head)
+        loaded = load_classifier(begun(self.model.spec, self.pre, builder), builder.base, self.seed, self.head)
         job = _job(builder, self, loaded[1])
         with reading_states(builder, self.model, *loaded, self.read, self.tokens):
             done = fit_classifier(*loaded, job, work_folder(builder, self), folder)
@@ -113,13 +120,6 @@ class FinetuneStage(ModelStage, Classified):
             return [self.texts]
         known = self.split.train.frame["id"].isin(self.on.frame["id"]).all()
         return [self.on] if known else [self.on, self.split.train]
-
-    def _start(self, builder: Builder) -> ModelSpec:
-        """The model as the recipe names it, or after its generative fine-tuning."""
-        if self.pre is None:
-            return self.model.spec
-        trained = str(builder.artifact(self.pre).folder.resolve())
-        return self.model.spec.model_copy(update={"path": trained, "revision": None, "from_config": None})
 
 
 def _job(builder: Builder, stage: FinetuneStage, tokenizer: PreTrainedTokenizerBase) -> ClassifyJob:

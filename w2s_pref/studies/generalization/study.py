@@ -17,7 +17,7 @@ from w2s_pref.labels.supervisors import COMBINATIONS, reads_accuracy
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import LabelStage, Part, Scored
 from w2s_pref.stages.members import Raven
-from w2s_pref.stages.model_stage import StartStage, check_language_model
+from w2s_pref.stages.model_stage import StartStage, check_language_model, check_texts_first
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.analyze import FinishStage
@@ -154,9 +154,7 @@ class Laboratory:
 
     def _texts_first(self, title: str, facts: ModelFacts, pre: PreConfig, train: Rows, seed: int) -> PairPolicyStage:
         """Language modelling on the items' texts: the policies' fine-tuning on "preferred answers", which all are."""
-        check_language_model(facts)
-        if facts.spec.lora is not None:
-            raise W2SError(f"{title}: an adapter cannot be fine-tuned twice; drop pre, or the model's lora")
+        check_texts_first(facts, f"{title}: pre")
         layers = (self.recipe.training, facts.spec.training, pre.training)
         arguments = merged(*(only(layer, "dpo") for layer in layers))
         frame = train.frame.assign(form="text", prompt="", a=train.frame["prompt"], b=".", truth=1)

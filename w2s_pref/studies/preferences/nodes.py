@@ -10,7 +10,7 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import LabelStage, Part, Scored
 from w2s_pref.stages.members import MemberLabels, Raven
-from w2s_pref.stages.model_stage import StartStage, check_language_model
+from w2s_pref.stages.model_stage import StartStage, check_language_model, check_texts_first
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.pooled import PooledScores
@@ -64,8 +64,8 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
 
 def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
     """The training of a reward model; it is not entered into the study."""
-    recipe, model = study.recipe, node.model
-    layers = (recipe.training, recipe.models[model].training, recipe.method(node).config.training)
+    recipe, model, found = study.recipe, node.model, study.recipe.method(node)
+    layers = (recipe.training, recipe.models[model].training, found.config.training)
     arguments = scaled(merged(*(only(layer, "reward") for layer in layers)), task)
     parts = () if task.conflict == "base" else conflict_parts(study, task, seed)
     return TrainStage(
@@ -75,13 +75,30 @@ def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> 
         seed,
         arguments,
         keyed(arguments),
-        loss_terms(study, task, recipe.method(node)),
+        loss_terms(study, task, found),
         study.tokens,
         recipe.conflict.match_updates,
         watch_of(study, name, node, seed, None) if parts else None,
         _stop(study, node, task, seed) if parts else None,
         _raven(study, node, task, seed) if parts else None,
+        _texts_first(study, name, node, task, seed) if parts and found.pre_stage else None,
     )
+
+
+def _texts_first(study: Study, name: str, node: Node, task: Task, seed: int) -> PairPolicyStage:
+    """Generative fine-tuning before a reward model: language modelling on both answers of its pairs, labels unread.
+
+    It is that of Burns et al. 2023 (arXiv 2312.09390): students and ceilings have it, and every conflict setting shares
+    one. A coin says which answer comes in which half; every answer comes once an epoch.
+    """
+    check_texts_first(study.models[node.model], f"methods.{node.method}.pre_stage")
+    arguments = pair_arguments(study, node, study.recipe.method(node).config.sft, task)
+    halves = tuple(Part(task.target.rows, "random", reversed=turned) for turned in (False, True))
+    start = StartStage(f"{node.model} as it is", study.models[node.model], seed)
+    return PairPolicyStage(
+        f"texts before {name} · seed {seed}", start, None, seed, arguments, keyed(arguments), study.tokens, halves, (),
+        {"name": "sft"}, match_updates=False,
+    )  # fmt: skip
 
 
 def _stop(
