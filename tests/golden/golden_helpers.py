@@ -46,7 +46,7 @@ FEW = {
     "generalization/local_noise.yaml": [_SIZES, *_LM],
     "generalization/local_finetune.yaml": [_SIZES, *_LM],
     "real/nlp.yaml": [_SIZES, *_OWN_SIZES, *_REAL, "models.mpnet.path=ladder/l"],
-    "real/nlp_finetune.yaml": [f"tasks.ethics-utilitarianism.{_SIZES}", *_REAL, "models.smollm2.freeze_layers=1"],
+    "real/nlp_finetune.yaml": [f"tasks.ethics-deontology.{_SIZES}", *_REAL, "models.smollm2.freeze_layers=1"],
     "generalization/chess_local.yaml": [
         "chess.sizes={gt: 300, hop: 300, test: 200}",
         *(f"models.{model}.path=ladder/{model}" for model in ("xxs", "xs", "s")),
