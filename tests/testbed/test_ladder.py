@@ -94,7 +94,9 @@ def test_a_rung_of_the_large_world_is_pre_trained_and_kept_in_bfloat16(
 
     matrix = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
     assert ((torch.linalg.svdvals(orthogonal(matrix)) - 1).abs() < 0.35).all()  # the polynomial's fixed band
-    monkeypatch.setitem(rebuild_ladder.COURSES, LARGE, Course(0.5, {"statement": 8}, {"answer": 4, "chat": 4}))
+    monkeypatch.setitem(
+        rebuild_ladder.COURSES, LARGE, Course(0.5, {"statement": 8}, {"answer": 4, "chat": 4}, kept=0.1, half=False)
+    )
     model = pretrain(Rung(8, 1, 2, 2, LARGE))
     save(model, LARGE, tmp_path / "rung")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "rung").dtype == torch.bfloat16
