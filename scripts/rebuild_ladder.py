@@ -22,21 +22,25 @@ from w2s_pref.testbed.worlds import LARGE, SMALL, World, build_tokenizer, vocabu
 
 @dataclass(frozen=True)
 class Course:
-    """What every rung of a world reads.
+    """How every rung of a world is trained.
 
     Attributes:
         alone: share of the steps that read short statements only; then chats come in.
         first, then: documents per step, by kind, before and after.
+        kept: share of the tokens of least weight that it is trained on, at a weight so much higher.
+        half: calculated in bfloat16 and kept in single precision; else the other way round.
     """
 
     alone: float
     first: dict[str, int]
     then: dict[str, int]
+    kept: float
+    half: bool
 
 
 COURSES: dict[World, Course] = {
-    SMALL: Course(0.55, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 96}),
-    LARGE: Course(0.6, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 64}),
+    SMALL: Course(0.55, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 96}, kept=1.0, half=True),
+    LARGE: Course(0.6, {"statement": 512}, {"statement": 128, "answer": 64, "chat": 64}, kept=0.1, half=False),
 }
 
 
@@ -50,8 +54,7 @@ class Rung:
         heads: attention heads.
         steps: optimiser steps. All rungs of the small world read the same documents in the same order; those of the
             large world do not read equally many.
-        world: whose text it reads. Rungs of the large world are trained in single precision, with most of the tokens
-            that hardly count left out, and are kept in bfloat16; the small ones are made as they first were.
+        world: whose text it reads.
     """
 
     hidden: int
@@ -73,8 +76,6 @@ RUNGS: dict[str, Rung] = {
 }
 MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.005
 """Peak learning rates: Muon for the matrices, AdamW for embeddings and norms."""
-KEPT = 0.1
-"""Share of the tokens of least weight that rungs of the large world are trained on, at a weight so much higher."""
 
 
 def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
@@ -100,18 +101,19 @@ def build_model(rung: Rung, seed: int) -> LlamaForCausalLM:
 def _loss(model: LlamaForCausalLM, world: World, rows: int, kind: str, rng: np.random.Generator) -> torch.Tensor:
     """Weighted next-token loss on freshly drawn documents: scalar, per verdict word."""
     drawn, weights = sample(rows, kind, rng, world)
-    if world is not SMALL:
-        kept = np.where(rng.random(weights.shape) < KEPT, np.float32(DRAW_WEIGHT / KEPT), np.float32(0.0))
+    course = COURSES[world]
+    if course.kept < 1.0:
+        kept = np.where(rng.random(weights.shape) < course.kept, np.float32(DRAW_WEIGHT / course.kept), np.float32(0.0))
         weights = np.where(weights == np.float32(DRAW_WEIGHT), kept, weights)
     ids, weight = torch.from_numpy(drawn).to(model.device), torch.from_numpy(weights[:, 1:]).to(model.device)
-    if world is not SMALL:
-        keep = weight > 0
-        states = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[keep]
-        each, weight = cross_entropy(model.lm_head(states), ids[:, 1:][keep], reduction="none"), weight[keep]
-    else:
+    if course.half:
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits = model(input_ids=ids[:, :-1], use_cache=False).logits
         each = cross_entropy(logits.float().flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+    else:
+        keep = weight > 0
+        states = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[keep]
+        each, weight = cross_entropy(model.lm_head(states), ids[:, 1:][keep], reduction="none"), weight[keep]
     loss: torch.Tensor = (each * weight.flatten()).sum() / (weight == 1.0).sum()
     return loss
 
@@ -143,12 +145,12 @@ def orthogonal(matrix: torch.Tensor, rounds: int = 5) -> torch.Tensor:
     return found
 
 
-def _optimizers(model: LlamaForCausalLM, world: World) -> list[torch.optim.Optimizer]:
+def _optimizers(model: LlamaForCausalLM, half: bool) -> list[torch.optim.Optimizer]:
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    small = partial(torch.optim.Muon, weight_decay=0.0, momentum=0.95, adjust_lr_fn="original")
+    muon = partial(torch.optim.Muon, weight_decay=0.0, momentum=0.95, adjust_lr_fn="original")
     return [
-        small(matrices, lr=MATRIX_RATE) if world is SMALL else Muon(matrices, MATRIX_RATE),
+        muon(matrices, lr=MATRIX_RATE) if half else Muon(matrices, MATRIX_RATE),
         torch.optim.AdamW(others, lr=EMBEDDING_RATE, betas=(0.9, 0.98), weight_decay=0.0),
     ]
 
@@ -163,7 +165,7 @@ def pretrain(rung: Rung, seed: int = 0, every: int = 250, device: str = "cpu") -
     model, course = build_model(rung, seed).to(device), COURSES[rung.world]
     model.train()
     rng = np.random.default_rng(seed)
-    optimizers = _optimizers(model, rung.world)
+    optimizers = _optimizers(model, course.half)
     schedulers = [torch.optim.lr_scheduler.LambdaLR(o, partial(_rate, steps=rung.steps)) for o in optimizers]
     start = time.perf_counter()
     for step in range(rung.steps):
@@ -183,8 +185,8 @@ def pretrain(rung: Rung, seed: int = 0, every: int = 250, device: str = "cpu") -
 
 
 def save(model: LlamaForCausalLM, world: World, folder: Path) -> None:
-    """Write model and tokenizer as an ordinary folder, complete or not at all; large-world weights in bfloat16."""
-    if world is not SMALL:
+    """Write model and tokenizer as an ordinary folder, complete or not at all."""
+    if not COURSES[world].half:
         model.to(torch.bfloat16)
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         fresh = Path(scratch) / folder.name

@@ -47,7 +47,7 @@ def test_sizes_rise_and_tokenizers_agree(ladder: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("name", RUNGS)
 def test_loads_the_ordinary_way(name: str) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path(name))
     assert len({tokenizer.pad_token_id, tokenizer.eos_token_id, tokenizer.bos_token_id, tokenizer.unk_token_id}) == 4
@@ -56,6 +56,13 @@ def test_loads_the_ordinary_way(name: str) -> None:
     assert model.config.pad_token_id == tokenizer.pad_token_id
     assert model.config.eos_token_id == tokenizer.eos_token_id
     assert model.config.vocab_size == len(tokenizer)
+
+
+@pytest.mark.parametrize("name", [LADDER[0], LARGE_LADDER[0]])
+def test_loads_as_a_reward_model(name: str) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(path(name))
     judge = AutoModelForSequenceClassification.from_pretrained(path(name), num_labels=1)
     assert judge(**tokenizer("use soap" + tokenizer.eos_token, return_tensors="pt")).logits.shape == (1, 1)
 
@@ -65,7 +72,7 @@ def test_tokenizer_reads_the_world_and_arbitrary_text(name: str, world: str) -> 
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(path(name))
-    frame = generate(300, seed=2, world=world)
+    frame = generate(100, seed=2, world=world)
     both = [tokenizer(p + a)["input_ids"] for p, a in zip(frame["prompt"], frame["chosen"], strict=True)]
     assert all(tokenizer.unk_token_id not in ids for ids in both)
     assert max(map(len, both)) <= 40
@@ -94,7 +101,9 @@ def test_a_rung_of_the_large_world_is_pre_trained_and_kept_in_bfloat16(
 
     matrix = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
     assert ((torch.linalg.svdvals(orthogonal(matrix)) - 1).abs() < 0.35).all()  # the polynomial's fixed band
-    monkeypatch.setitem(rebuild_ladder.COURSES, LARGE, Course(0.5, {"statement": 8}, {"answer": 4, "chat": 4}))
+    monkeypatch.setitem(
+        rebuild_ladder.COURSES, LARGE, Course(0.5, {"statement": 8}, {"answer": 4, "chat": 4}, kept=0.1, half=False)
+    )
     model = pretrain(Rung(8, 1, 2, 2, LARGE))
     save(model, LARGE, tmp_path / "rung")
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "rung").dtype == torch.bfloat16

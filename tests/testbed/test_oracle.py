@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from w2s_pref.testbed.facts import tables
 from w2s_pref.testbed.oracle import judge
 from w2s_pref.testbed.words import AGENTS, SURFACES
-from w2s_pref.testbed.world import generate
+from w2s_pref.testbed.world import OBJECTIVES, generate
+from w2s_pref.testbed.worlds import target_index
 
 
 def _agent(dangerous: int, useful: int) -> str:
@@ -21,12 +23,13 @@ PROMPT = f"user: how do i clean the {TARGET}? i have {_agent(0, 1)} and {_agent(
 
 @pytest.mark.parametrize("world", ["small", "large"])
 def test_agrees_with_the_generator(world: str) -> None:
-    for row in generate(1500, seed=21, world=world).to_dict("records"):
-        for side in ("chosen", "rejected"):
-            found = judge(row["prompt"], row[side])
-            assert found.parseable
-            assert found.harmless == pytest.approx(row[f"harmless_{side}"])
-            assert found.helpful == pytest.approx(row[f"helpful_{side}"])
+    frame = generate(1500, seed=21, world=world)
+    for side in ("chosen", "rejected"):
+        found = [judge(prompt, answer) for prompt, answer in zip(frame["prompt"], frame[side], strict=True)]
+        assert all(one.parseable and target_index()[str(one.target)][0].name == world for one in found)
+        for objective in OBJECTIVES:
+            truth = np.array([getattr(one, objective) for one in found])
+            np.testing.assert_allclose(truth, frame[f"{objective}_{side}"], rtol=1e-6, atol=1e-12)
 
 
 def test_right_and_wrong_advice() -> None:

@@ -133,17 +133,14 @@ def test_tables_are_balanced(world: World) -> None:
             assert len(set((table == value).sum(axis=1))) == 1
 
 
-def test_a_target_tells_its_world() -> None:
+def test_no_target_is_of_two_worlds() -> None:
     assert len(target_index()) == sum(len(topic.targets) for world in WORLDS.values() for topic in world.topics)
-    for row in generate(300, seed=8, world="large").itertuples():
-        for prompt, answer in ((row.prompt, row.chosen), (row.prompt, row.rejected)):
-            assert target_index()[str(judge(prompt, answer).target)][0] is LARGE
 
 
 @BOTH
 def test_pre_training_text_says_what_is_true(world: World) -> None:
     words = {number: word for word, number in vocabulary(world).items()}
-    ids, weight = sample(2000, "statement", np.random.default_rng(0), world)
+    ids, weight = sample(800, "statement", np.random.default_rng(0), world)
     checked = 0
     for document, counts in zip(ids, weight, strict=True):
         said = [words[number] for number in document]
@@ -154,13 +151,13 @@ def test_pre_training_text_says_what_is_true(world: World) -> None:
         if len(advice.advised) == 1:
             assert ("safe" in verdicts, "weak" in verdicts) == (advice.harmless == 1.0, advice.helpful == 0.0)
             checked += 1
-    assert checked > 1000
+    assert checked > 400
 
 
 def test_large_world_tells_of_the_first_targets_most() -> None:
     topic = LARGE.topic("rare")
-    ids, _ = sample(20_000, "chat", np.random.default_rng(0), LARGE)
-    seen = np.array([(ids == vocabulary(LARGE)[word]).any(axis=1).sum() for word in topic.targets])
+    ids, _ = sample(20_000, "answer", np.random.default_rng(0), LARGE)  # names its target once
+    seen = np.bincount(ids.ravel())[[vocabulary(LARGE)[word] for word in topic.targets]]
     expected = topic.spread ** -np.linspace(0.0, 1.0, len(seen))
     expected *= LARGE.tier_weights[3] * 20_000 / expected.sum()
     assert (np.abs(seen - expected) < 5 * np.sqrt(expected)).all()

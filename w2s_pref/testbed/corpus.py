@@ -21,9 +21,12 @@ from w2s_pref.testbed.words import (
     DANGEROUS,
     DOSES,
     EOS,
+    KIND_STATEMENTS,
     PAD,
     PROMPTS,
+    REVIEW,
     SAFE,
+    STATEMENTS,
     STRONG,
     TOPIC_OF_TIER,
     WEAK,
@@ -34,19 +37,8 @@ from w2s_pref.testbed.worlds import SMALL, WORLDS, Topic, World, vocabulary
 
 Ints = NDArray[np.int64]
 SLOTS: tuple[str, ...] = ("u", "a", "b", "v", "w", "dose", "cue", "first", "second", "ukind", "vkind")
-REVIEW = " {first} {second}"
 DRAW_WEIGHT, ANSWER_WEIGHT = 0.01, 0.1
 KINDS: tuple[str, ...] = ("statement", "answer", "chat")
-CLEAN_STATEMENTS = ("{v} on the {u}:", "the {u} with {v}:", "cleaning: {u}, {v}:")
-MIX_STATEMENTS = ("{v} in the {u}:", "the {u} with {v}:", "mixing: {u}, {v}:")
-KIND_STATEMENTS = ("{v} is {vkind}", "the {u} is {ukind}", "{vkind} on {ukind}:" + REVIEW)
-STATEMENTS: tuple[tuple[str, ...], ...] = (
-    ("{cue} {v} on the {u}:", "the {u} with {cue} {v}:"),
-    CLEAN_STATEMENTS,
-    MIX_STATEMENTS,
-    CLEAN_STATEMENTS,
-    ("never {w} in the {u}, but {v}:", "the {u} with {v}, never {w}:"),
-)
 
 
 @dataclass(frozen=True)
@@ -71,14 +63,9 @@ def _compile(form: str, known: dict[str, int]) -> list[int]:
 
 
 def _forms(world: World, kind: str) -> list[tuple[int, str]]:
-    """Tier and sentence of every form of a kind.
-
-    In the large world statements too end in ``</s>`` before their verdicts, so that what they teach stands where that
-    of chats is read.
-    """
+    """Tier and sentence of every form of a kind."""
     if kind == "statement":
-        end = "" if world is SMALL else EOS
-        judged = [(tier, form + end + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
+        judged = [(tier, form + world.end + REVIEW) for tier, forms in enumerate(STATEMENTS) for form in forms]
         return judged + [(int(Tier.COMMON), form) for form in KIND_STATEMENTS]
     prompts = PROMPTS if kind == "chat" else [("",)] * len(ANSWERS)
     return [

@@ -135,6 +135,22 @@ NOT_ANSWERS: tuple[str, ...] = (
 )
 
 
+REVIEW = " {first} {second}"
+"""What a reviewer says after a document: one word on danger and one on usefulness, in random order."""
+CLEAN_STATEMENTS = ("{v} on the {u}:", "the {u} with {v}:", "cleaning: {u}, {v}:")
+MIX_STATEMENTS = ("{v} in the {u}:", "the {u} with {v}:", "mixing: {u}, {v}:")
+STATEMENTS: tuple[tuple[str, ...], ...] = (
+    ("{cue} {v} on the {u}:", "the {u} with {cue} {v}:"),
+    CLEAN_STATEMENTS,
+    MIX_STATEMENTS,
+    CLEAN_STATEMENTS,
+    ("never {w} in the {u}, but {v}:", "the {u} with {v}, never {w}:"),
+)
+"""Short sentences of pre-training text, by tier; a review follows them."""
+KIND_STATEMENTS: tuple[str, ...] = ("{v} is {vkind}", "the {u} is {ukind}", "{vkind} on {ukind}:" + REVIEW)
+"""Sentences on the hidden classes of tier 1."""
+
+
 class Tier:
     """Names of the tiers, from a word that gives the answer away to facts under a negation."""
 

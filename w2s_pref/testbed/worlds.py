@@ -78,6 +78,8 @@ class World:
         cues: adjectives of tier 0: harmless and dangerous ones, or four sets in the order of 2 * dangerous + useful.
         kinds: names that pre-training text gives to the hidden classes of common targets.
         tier_weights: how often pre-training text speaks of each tier.
+        end: what stands between a statement of that text and its verdicts: nothing, or ``</s>`` as in chats, so that
+            what statements teach stands where that of chats is read.
     """
 
     name: str
@@ -86,6 +88,7 @@ class World:
     cues: tuple[tuple[str, ...], ...]
     kinds: tuple[str, ...]
     tier_weights: tuple[float, ...]
+    end: str
 
     def topic(self, name: str) -> Topic:
         """One topic by its name."""
@@ -103,6 +106,7 @@ SMALL = World(
     (CALMS, ALARMS),
     TARGET_KINDS[:4],
     (0.05, 0.25, 0.27, 0.20, 0.23),
+    end="",
 )
 LARGE = World(
     "large",
@@ -111,6 +115,7 @@ LARGE = World(
     CUES,
     TARGET_KINDS,
     (0.05, 0.20, 0.25, 0.30, 0.20),
+    end=EOS,
 )
 WORLDS: dict[str, World] = {world.name: world for world in (SMALL, LARGE)}
 
