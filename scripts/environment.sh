@@ -12,7 +12,7 @@ if [ ! -x "$venv/bin/python" ]; then "$python" -m venv "$venv"; fi
 . "$venv/bin/activate"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing into $venv (a minute or two, longer on a slow line) …"
-  # Compiling all 16,000 modules takes pip minutes, and a run imports a quarter of them: those are compiled below.
+  # pip would compile all 16,000 modules, which takes a minute or two; the quarter that runs import is compiled below.
   pip=(python -m pip install --quiet --disable-pip-version-check --no-compile -c "$root/constraints.txt")
   # torch first: otherwise another package may pull a build of several gigabytes.
   "${pip[@]}" torch 2> >(grep -v "is ignored: it is" >&2)
