@@ -27,9 +27,11 @@ packages_once()
 worlds_once()
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
-#: Modules that take longest: they go first, so that no process is left alone with one of them at the end.
+#: Modules that take longest: they go first, so that no process is left alone with one of them at the end. The
+#: second one mostly waits, and does so while mypy has a use for the processor (scripts/test.sh).
 SLOW = [
     "test_readme.py",
+    "scale/test_scale_store_locks.py",
     "scale/test_scale_launch.py",
     "scale/test_scale_workers.py",
     "scale/test_scale_launch_faults.py",
