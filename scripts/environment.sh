@@ -12,9 +12,13 @@ if [ ! -x "$venv/bin/python" ]; then "$python" -m venv "$venv"; fi
 . "$venv/bin/activate"
 if [ "$(cat "$stamp" 2>/dev/null)" != "$wanted" ]; then
   echo "installing into $venv (a minute or two, longer on a slow line) …"
+  # pip would compile all 16,000 modules, which takes a minute or two; the quarter that runs import is compiled below.
+  pip=(python -m pip install --quiet --disable-pip-version-check --no-compile -c "$root/constraints.txt")
   # torch first: otherwise another package may pull a build of several gigabytes.
-  python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" torch 2> >(grep -v "is ignored: it is" >&2)
-  python -m pip install --quiet --disable-pip-version-check -c "$root/constraints.txt" -e "$root[dev,docs,deepspeed]" 2> >(grep -v "is ignored: it is" >&2)
+  "${pip[@]}" torch 2> >(grep -v "is ignored: it is" >&2)
+  "${pip[@]}" -e "$root[dev,docs,deepspeed]" 2> >(grep -v "is ignored: it is" >&2)
+  used="deepspeed, pytest, w2s_pref.cli.main, w2s_pref.report.html, w2s_pref.training.policy, w2s_pref.training.ppo.fit"
+  env -u PYTHONDONTWRITEBYTECODE python -c "import $used" > /dev/null 2>&1 || true  # what is missing says so when it is used
   echo "$wanted" > "$stamp"
 fi
 export HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false

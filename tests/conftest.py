@@ -17,18 +17,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side, and a r
 import pandas as pd
 import pytest
 from float64 import in_float64
-from spared import folders_in_memory, packages_once
+from spared import folders_in_memory, packages_once, worlds_once
 
 from w2s_pref.core import collector, registry
 
 collector.begin()
 folders_in_memory()
 packages_once()
+worlds_once()
 WORDS = [f"w{number}" for number in range(96)] + ["!", "yes", "no", "maybe"]
 ROOT = Path(__file__).parent.parent
-#: Modules that take longest: they go first, so that no process is left alone with one of them at the end.
+#: Modules that take longest: they go first, so that no process is left alone with one of them at the end. The
+#: second one mostly waits, and does so while mypy has a use for the processor (scripts/test.sh).
 SLOW = [
     "test_readme.py",
+    "scale/test_scale_store_locks.py",
     "scale/test_scale_launch.py",
     "scale/test_scale_workers.py",
     "scale/test_scale_launch_faults.py",

@@ -25,12 +25,27 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "site"
 
 
-def w2s(installed: Path, folder: Path, *words: str) -> str:
+#: ``python -m w2s_pref`` with each command, what it prints below a line of its own: one interpreter imports for all.
+SCRIPT = """
+import runpy, sys
+for line in sys.argv[1:]:
+    print(f"$ w2s {line}", flush=True)
+    sys.argv = ["w2s", *line.split()]
+    try:
+        runpy.run_module("w2s_pref", run_name="__main__", alter_sys=True)
+    except SystemExit as end:
+        assert not end.code, (line, end.code)
+"""
+
+
+def w2s(installed: Path, folder: Path, *lines: str) -> list[str]:
+    """What each command printed."""
     environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
-    line = [sys.executable, "-m", "w2s_pref", *words]
-    done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, *lines], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return [part.partition("\n")[2] for part in done.stdout.split("$ w2s ")[1:]]
 
 
 def test_the_wheel_has_what_a_user_needs(installed: Path, tmp_path: Path) -> None:
@@ -38,9 +53,15 @@ def test_the_wheel_has_what_a_user_needs(installed: Path, tmp_path: Path) -> Non
     held = installed / "w2s_pref" / "recipes"
     assert {path.relative_to(held).as_posix() for path in held.rglob("*.yaml")} == recipes
     assert not (installed / "tests").exists()
-    assert w2s(installed, tmp_path, "--version").split() == ["w2s-pref", __version__]
-    assert "deception/ladder" in w2s(installed, tmp_path, "recipes")
-    assert "103 miss" in w2s(installed, tmp_path, "plan", "quickstart")
-    assert "next: w2s plan mine/recipe.yaml" in w2s(installed, tmp_path, "init", "mine")
-    assert "miss" in w2s(installed, tmp_path, "plan", "mine/recipe.yaml")
-    assert "wrote theirs/ethics_pairs.py" in w2s(installed, tmp_path, "init", "--from", "real/ethics_reward", "theirs")
+    wanted = {
+        "--version": f"w2s-pref {__version__}\n",
+        "recipes": "deception/ladder",
+        "plan quickstart": "103 miss",
+        "init mine": "next: w2s plan mine/recipe.yaml",
+        "plan mine/recipe.yaml": "miss",
+        "init --from real/ethics_reward theirs": "wrote theirs/ethics_pairs.py",
+    }
+    said = w2s(installed, tmp_path, *wanted)
+    assert len(said) == len(wanted)
+    for line, text in zip(wanted, said, strict=True):
+        assert wanted[line] in text, (line, text)

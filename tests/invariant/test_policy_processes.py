@@ -26,6 +26,7 @@ SETTINGS = [
     "data.splits={gt: 16, w2s: 24, test: 24, conflict: 16, conflict_test: 8}",
     "training.optim=sgd",
     "training.learning_rate=1.0e-1",
+    "training.save_steps=100",
     "speech={prompts: 7, samples: 2, max_new_tokens: 6, batch_size: 4}",
     "methods={dpo: {pre_stage: false}, "
     "ppo: {pre_stage: false, training: {total_episodes: 16, batch_size: 8, response_length: 6, "

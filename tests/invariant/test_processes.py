@@ -11,7 +11,8 @@ import pytest
 from conftest import ROOT, write_tiny
 from processes import ENVIRONMENT, run, run_together
 
-SETTINGS = ["seeds=[0]", "arms={direct: [weak, strong]}", "training.optim=sgd", "training.learning_rate=1.0e-1"]
+SETTINGS = ["seeds=[0]", "arms={direct: [weak, strong]}", "training.optim=sgd", "training.learning_rate=1.0e-1",
+            "training.save_steps=100"]  # fmt: skip
 
 #: Scores in float32 after SGD. Six steps of a rate that falls from .1, gradients clipped to norm 1: the weights move by
 #: .4 at most. A gradient sums 8 rows of 32 tokens, so it errs by no more than 256 roundings of 6e-8, or 1.5e-5, of

@@ -12,7 +12,8 @@ from test_policies_run import PPO, RLOO, Silent
 from w2s_pref.core.errors import W2SError
 from w2s_pref.studies.run import open_recipe, run
 
-BASE = ["conflict.settings=[none]", "arms={direct: [weak, strong]}", "speech={prompts: 0}", "analysis.resamples=100"]
+BASE = ["conflict.settings=[none]", "arms={direct: [weak, strong]}", "speech={prompts: 0}", "analysis.resamples=100",
+        "training.save_steps=100"]  # fmt: skip
 WATCHED = [*BASE, "data.splits.probe=20", "monitor={every: 2}"]
 pytestmark = pytest.mark.usefixtures("one_store")
 

@@ -26,6 +26,7 @@ SMALL = [
     "speech={prompts: 12, samples: 2, max_new_tokens: 6}",
     "conflict.settings=[none]",
     "arms={direct: [weak, strong]}",
+    "training.save_steps=100",
 ]
 PPO = "ppo: {training: {total_episodes: 16, batch_size: 8, response_length: 6, learning_rate: 1.0e-3}}"
 RLOO = "rloo: {training: {batch_size: 8, num_generations: 2, max_completion_length: 6, max_steps: 2}}"

@@ -17,7 +17,7 @@ from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe, run
 
 STUDY = [
-    "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16",
+    "seeds=[0]", "conflict.settings=[none]", "data.splits.calibration=16", "training.save_steps=100",
     "arms={direct: [weak, strong], pooled: [[weak, middle], strong@weighed], two: [weak, strong@two],"
     " stopped: [weak, strong@stopped], mean: [[weak, middle], strong], still: [[weak, middle], strong@still],"
     " raven: [[weak, middle], strong@raven], argued: [argued, strong], checked: [checked, strong]}",

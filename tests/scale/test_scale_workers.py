@@ -20,7 +20,7 @@ from processes import ENVIRONMENT, Running, run, started
 
 from w2s_pref.launch import workers
 
-ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]"]
+ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]", "training.save_steps=100"]
 LONG = [*ONE, "training.num_train_epochs=24", "training.save_steps=20"]
 
 

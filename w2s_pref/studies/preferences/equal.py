@@ -76,9 +76,9 @@ def _last_other(a: str, b: str, kept: int) -> tuple[str, str] | None:
     first word, which stands behind a prompt, perhaps without a blank, and whatever stands before a line break.
     """
     for first, second in zip(_words_back(a), _words_back(b), strict=False):
-        kept_of = min(kept - len(text[at:].encode()) for text, (_, at) in ((a, first), (b, second)))
         if first[0] != second[0]:
-            return (first[0], second[0]) if kept_of >= 0 else None
+            behind = max(len(text[at:].encode()) for text, (_, at) in ((a, first), (b, second)))
+            return (first[0], second[0]) if behind <= kept else None
     return None
 
 
