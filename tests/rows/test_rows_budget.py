@@ -48,6 +48,13 @@ def test_by_hand() -> None:
     assert budget.split([], 10) == []
 
 
+def test_packed_by_hand() -> None:
+    """No padding: batches are filled, longest rows first, and a row that is too long is alone."""
+    assert budget.packed([3, 9, 4, 4, 50], 20) == [[4], [1, 2, 3, 0]]
+    assert budget.packed([3, 9, 4, 4], 12) == [[1], [2, 3, 0]]
+    assert budget.packed([], 10) == []
+
+
 def test_thousands_of_rows() -> None:
     draw = random.Random(0)
     lengths = [draw.randint(20, 512) for _ in range(5000)]

@@ -49,6 +49,19 @@ def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[
     return [order[start:end] for start, end in reversed(list(pairwise(cuts)))]
 
 
+def packed(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Rows of a layout without padding, longest first, in batches filled up to ``budget`` tokens."""
+    groups: list[list[int]] = []
+    room = 0
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if not groups or lengths[row] > room:
+            groups.append([])
+            room = budget
+        groups[-1].append(row)
+        room -= lengths[row]
+    return groups
+
+
 def _cuts(size: np.ndarray, budget: int, overhead: int) -> list[int]:
     """Where the cheapest batches of the sorted sizes begin, and the end: best[end] is the cost of the rows before."""
     best = np.zeros(len(size) + 1)
