@@ -36,8 +36,7 @@ def stepper(model: PreTrainedModel, pad: int, packed: bool = True) -> Callable[[
 
     def step(rows: list[Row]) -> float:
         start, sizes = time.process_time(), [row.tokens for row in rows]
-        padded = layout != "packed"
-        for group in budget.split(sizes, most, budget.overhead(model)) if padded else budget.packed(sizes, most):
+        for group in budget.split(sizes, most, budget.overhead(model), padded=layout != "packed"):
             heads = read_heads(model, collate([rows[row] for row in group], pad, layout))
             (-logsigmoid(heads[0] - heads[1]).sum() / len(rows)).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(trained, 1.0)

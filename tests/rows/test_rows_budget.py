@@ -50,9 +50,9 @@ def test_by_hand() -> None:
 
 def test_packed_by_hand() -> None:
     """No padding: batches are filled, longest rows first, and a row that is too long is alone."""
-    assert budget.packed([3, 9, 4, 4, 50], 20) == [[4], [1, 2, 3, 0]]
-    assert budget.packed([3, 9, 4, 4], 12) == [[1], [2, 3, 0]]
-    assert budget.packed([], 10) == []
+    assert budget.split([3, 9, 4, 4, 50], 20, padded=False) == [[4], [1, 3, 2, 0]]
+    assert budget.split([3, 9, 4, 4], 12, padded=False) == [[1], [3, 2, 0]]
+    assert budget.split([], 10, padded=False) == []
 
 
 def test_thousands_of_rows() -> None:

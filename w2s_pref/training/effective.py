@@ -133,11 +133,8 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
             self._at_once = AtOnce(budget.tokens_at_once(self.model, self.optimizer), self._at_once.rows)
         assert self._at_once.tokens is not None
-        sizes = [lengths[row] for row in rows]
-        if self._layout == "packed":
-            groups = budget.packed(sizes, self._at_once.tokens)
-        else:
-            groups = budget.split(sizes, self._at_once.tokens, overhead=budget.overhead(self.model))
+        sizes, overhead = [lengths[row] for row in rows], budget.overhead(self.model)
+        groups = budget.split(sizes, self._at_once.tokens, overhead, padded=self._layout != "packed")
         most = self._at_once.rows or len(rows)
         return [[rows[at] for at in group[start : start + most]] for group in groups
                 for start in range(0, len(group), most)]  # fmt: skip

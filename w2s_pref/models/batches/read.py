@@ -51,8 +51,8 @@ def read_heads(model: nn.Module, batch: RowBatch) -> Tensor:
     return outputs + 0 * pooled.sum() if pooled.requires_grad else outputs
 
 
-def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
-    """Log-probability of every response token, (M,), float32, nats; text by text as in ``batch.responses.owners``."""
+def read_logits(model: nn.Module, batch: RowBatch) -> Tensor:
+    """What predicts every response token, (M, V), in the model's precision; text by text, token after token."""
     if batch.responses is None:
         raise ValueError("rows without starts have no response to read")
     predictors, shape = batch.responses.predictors, batch.input_ids.shape
@@ -70,8 +70,16 @@ def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
         handle.remove()
     if not used:  # a model that multiplies by the head's weight without calling it
         logits = logits[:, -shape[1] :].flatten(0, 1)[predictors][None]
+    read: Tensor = logits[0]
+    return read
+
+
+def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
+    """Log-probability of every response token, (M,), float32, nats; text by text as in ``batch.responses.owners``."""
+    logits = read_logits(model, batch)
+    assert batch.responses is not None
     step = max(1, SLICE // logits.shape[-1])
-    parts = zip(torch.split(logits[0], step), torch.split(batch.responses.targets, step), strict=True)
+    parts = zip(torch.split(logits, step), torch.split(batch.responses.targets, step), strict=True)
     return torch.cat([-cross_entropy(part.float(), at, reduction="none") for part, at in parts])
 
 
@@ -136,15 +144,18 @@ def visible(segments: Tensor) -> Tensor:
 def _by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
     """Within the block the attention of a packed batch is computed row after row, each by SDPA with its own mask."""
     sizes = list(batch.sizes)
-    masks = [visible(segments) for segments in batch.segments.split(sizes, 1)]
+    masks = [visible(segments) for segments in torch.split(batch.segments, sizes, 1)]
 
     def attend(
         _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: None, dropout: float = 0.0,
         scaling: float | None = None, **_: Any,
     ) -> tuple[Tensor, None]:  # fmt: skip
-        grouped = {"enable_gqa": key.shape[1] != query.shape[1], "dropout_p": dropout, "scale": scaling}
-        rows = zip(*(each.split(sizes, 2) for each in (query, key, value)), masks, strict=True)
-        read = [scaled_dot_product_attention(*row, **grouped) for row in rows]
+        grouped = key.shape[1] != query.shape[1]
+        rows = zip(*(torch.split(each, sizes, 2) for each in (query, key, value)), masks, strict=True)
+        read = [
+            scaled_dot_product_attention(*row, dropout_p=dropout, scale=scaling, enable_gqa=grouped)  # type: ignore[misc]
+            for row in rows
+        ]
         return torch.cat(read, 2).transpose(1, 2), None
 
     AttentionInterface.register(BY_ROW, attend)

@@ -68,14 +68,13 @@ class States:
 
 def pieces(batch: RowBatch) -> Iterator[Piece]:
     """The texts of a batch, one row after another; in the padded layout all of a text is its own."""
-    ids, segments = batch.input_ids.cpu().numpy().astype(np.int32), batch.segments.cpu().numpy()
-    firsts = [0] * len(ids)
+    ids, segments = [*batch.input_ids.cpu().numpy().astype(np.int32)], [*batch.segments.cpu().numpy()]
+    places = [(sequence, 0) for sequence in range(len(ids))]
     if batch.layout == "packed":
         ends = np.cumsum(batch.sizes)
-        ids, segments = (np.split(each[0], ends[:-1]) for each in (ids, segments))
-        firsts = (ends - batch.sizes).tolist()
-    for number, (first, row, segment) in enumerate(zip(firsts, ids, segments, strict=True)):
-        sequence = 0 if batch.layout == "packed" else number
+        ids, segments = np.split(ids[0], ends[:-1]), np.split(segments[0], ends[:-1])
+        places = [(0, int(end) - size) for end, size in zip(ends, batch.sizes, strict=True)]
+    for (sequence, first), row, segment in zip(places, ids, segments, strict=True):
         if batch.layout == "padded":
             end = int(np.searchsorted(segment, 1))
             yield Piece(sequence, 0, 0, 0, end, row[:end].tobytes())
