@@ -1,83 +1,114 @@
-"""One training step of a reward model, in processor time: all layers trained, some frozen, and their states read.
+"""Steps of reward models in processor time: all layers trained, those behind frozen ones, and with their states read.
 
-``python benchmarks/frozen.py --model FOLDER --layers 24``: AdamW in float32 on made-up pairs with shared prompts.
+``python benchmarks/frozen.py --model FOLDER --layers 24``: what a training does in a step (rows, micro-batches,
+clipping, AdamW, float32) on HH pairs, other ones in every step. Variants take turns, step by step; the first is a
+warm-up. The last lines count what 18 students of so many steps cost: one pass that writes the states, and their steps.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from statistics import median
 
 import torch
+from pairs import DATA, frame_of, machine, model_of, pairs_of, table, tokenizer_of
 from torch.nn.functional import logsigmoid
 from transformers import PreTrainedModel
 
 from w2s_pref.models import frozen, states
-from w2s_pref.models.batches import Row, collate, layout_of, read_heads
-from w2s_pref.models.load import load_base
-from w2s_pref.models.spec import ModelSpec
+from w2s_pref.models.batches import Row, budget, collate, layout_of, read_heads, training_layout
+
+#: Two arms, three conflicts, three seeds.
+STUDENTS = 18
 
 
-def pairs(count: int, words: int, last: int) -> list[Row]:
-    """Pairs of 40 to 160 tokens a text, about half of it prompt."""
-    draw = random.Random(0)
-
-    def text(low: int, high: int) -> list[int]:
-        return [draw.randrange(words // 100, words) for _ in range(draw.randint(low, high))]
-
-    prompts = [text(20, 100) for _ in range(count)]
-    return [Row(tuple((*prompt, *text(20, 60), last) for _ in range(2))) for prompt in prompts]
-
-
-def seconds(model: PreTrainedModel, rows: list[Row], pad: int, steps: int) -> float:
-    """Median processor seconds of a step, after one that is not counted."""
-    optimizer = torch.optim.AdamW([weight for weight in model.parameters() if weight.requires_grad], lr=1e-6)
-    batch, times = collate(rows, pad, layout_of(model, pad, 200)), []
+def stepper(model: PreTrainedModel, pad: int, packed: bool = True) -> Callable[[list[Row]], float]:
+    """Processor seconds of one update on some pairs; ``packed``: rows one behind the other where that is chosen."""
+    trained = [weight for weight in model.parameters() if weight.requires_grad]
+    optimizer, most = torch.optim.AdamW(trained, lr=1e-6, weight_decay=0.0), budget.tokens_at_once(model)
+    layout = (training_layout if packed else layout_of)(model, pad, 512)
     model.train()
-    for _ in range(steps + 1):
-        start = time.process_time()
-        heads = read_heads(model, batch)
-        (-logsigmoid(heads[0] - heads[1]).mean()).backward()
+
+    def step(rows: list[Row]) -> float:
+        start, sizes = time.process_time(), [row.tokens for row in rows]
+        for group in budget.split(sizes, most, budget.overhead(model), padded=layout != "packed"):
+            heads = read_heads(model, collate([rows[row] for row in group], pad, layout))
+            (-logsigmoid(heads[0] - heads[1]).sum() / len(rows)).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        times.append(time.process_time() - start)
-    return statistics.median(times[1:])
+        return time.process_time() - start
 
-
-def measure(name: str, model: PreTrainedModel, cut: int, rows: list[Row], pad: int, steps: int) -> None:
-    """A line of the table: with frozen layers computed, then with their states read, and what the states cost."""
-    computed = seconds(model, rows, pad, steps)
-    with tempfile.TemporaryDirectory() as work:
-        start = time.process_time()
-        states.write(model, cut, rows, pad, Path(work))
-        wrote, size = time.process_time() - start, (Path(work) / states.STATES).stat().st_size
-        with states.read_by(model, cut, states.read([Path(work)]), pad):
-            read = seconds(model, rows, pad, steps)
-    print(f"| {name} | {computed:.2f} | {read:.2f} | {wrote:.2f} | {size / 1e6:.1f} |", flush=True)
+    return step
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
     parser.add_argument("--layers", type=int, required=True, help="frozen ones")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=1)
+    parser.add_argument("--data", type=Path, default=DATA, help="folder of HH pairs")
+    parser.add_argument("--pairs", type=int, default=16, help="a step")
+    parser.add_argument("--steps", type=int, default=3)
     given = parser.parse_args()
-    model, tokenizer = load_base(ModelSpec(path=given.model), Path(), 0)
-    rows = pairs(given.pairs, int(model.config.vocab_size) * 9 // 10, tokenizer.eos_token_id or 1)
-    pad, every = tokenizer.pad_token_id, len(frozen.layers_of(model))
-    print(f"{given.pairs} pairs, {sum(row.tokens for row in rows)} tokens, {torch.get_num_threads()} thread")
-    print("| trained | s a step, frozen layers computed | states read | s to write them | MB |\n|---|---|---|---|---|")
-    print(f"| all of {every} layers | {seconds(model, rows, pad, given.steps):.2f} | | | |", flush=True)
-    frozen.freeze(model, given.layers)
-    measure(f"behind {given.layers} layers", model, given.layers, rows, pad, given.steps)
-    model.base_model.requires_grad_(False)
-    measure("the head", model, every, rows, pad, given.steps)
+    torch.set_num_threads(1)
+    total = given.pairs * (given.steps + 1)
+    frame = frame_of(given.data, total)
+    tokenizer = tokenizer_of(given.model, frame)
+    found, pad = pairs_of(frame, tokenizer, total, 512), tokenizer.pad_token_id
+    rows = [Row(both) for both in zip(found.a_ids, found.b_ids, strict=True)]
+    whole, upper, top = (model_of(given.model, tokenizer, False) for _ in range(3))
+    for model in (whole, upper, top):
+        model.config.pad_token_id = pad
+    frozen.freeze(upper, given.layers)
+    top.base_model.requires_grad_(False)
+    cuts = {"upper": (upper, given.layers), "head": (top, len(frozen.layers_of(top)))}
+    with tempfile.TemporaryDirectory() as work:
+        wrote, stored = {}, {}
+        for name, (model, cut) in cuts.items():
+            place, start = Path(work) / name, time.process_time()
+            place.mkdir()
+            states.write(model, cut, rows, pad, place)
+            wrote[name] = (time.process_time() - start) / (given.steps + 1)
+            stored[name] = states.read([place])
+        first, last = f"behind {given.layers} layers", "the head"
+        plain = {
+            "all layers, rows not packed": (stepper(whole, pad, packed=False), nullcontext),
+            "all layers": (stepper(whole, pad), nullcontext),
+            f"{first}, frozen ones computed": (stepper(upper, pad), nullcontext),
+            f"{first}, states read": (
+                stepper(upper, pad),
+                lambda: states.read_by(upper, given.layers, stored["upper"], pad),
+            ),
+            f"{last}, states read": (
+                stepper(top, pad),
+                lambda: states.read_by(top, cuts["head"][1], stored["head"], pad),
+            ),
+        }
+        taken: dict[str, list[float]] = {name: [] for name in plain}
+        for number in range(given.steps + 1):
+            part = rows[number * given.pairs : (number + 1) * given.pairs]
+            for name, (step, within) in plain.items():
+                with within():
+                    taken[name].append(step(part))
+    seconds = {name: median(each[1:]) for name, each in taken.items()}
+    full = seconds["all layers"]
+    print(machine(1) + "; processor time, float32\n")
+    print(table([("trained", "s a step", "of all layers"), *((n, s, f"{s / full:.3f}") for n, s in seconds.items())]))
+    for key, name in (("upper", f"{first}, states read"), ("head", f"{last}, states read")):
+        pairs = zip(taken[name][1:], taken["all layers"][1:], strict=True)
+        shares = [(STUDENTS * own + wrote[key]) / (STUDENTS * all_layers) for own, all_layers in pairs]
+        print(
+            f"\n{name}: {wrote[key]:.2f} s a step to write states; {STUDENTS} students of one epoch cost "
+            f"{median(shares):.3f} of {STUDENTS} trainings of all layers ({min(shares):.3f} to {max(shares):.3f})"
+        )
+    tokens = sum(row.tokens for row in rows) / (given.steps + 1)
+    print(f"\n{given.pairs} pairs a step, {tokens:.0f} tokens; {given.steps} steps after a warm-up")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from transformers import get_scheduler
 from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig
 
-from w2s_pref.models.batches import budget, collate, layout_of, read_heads, row_length
+from w2s_pref.models.batches import budget, collate, read_heads, row_length, training_layout
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.environment import quiet
 from w2s_pref.training.fit import FitJob
@@ -57,11 +57,11 @@ def loop(model: Any, pad_id: int, order: list[list[Any]], job: FitJob, kind: str
     """Seconds a step of a loop of a few lines."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=job.arguments["learning_rate"], weight_decay=0.0)
     schedule = get_scheduler("cosine", optimizer, 0, len(order))
-    layout, most, ends = layout_of(model, pad_id), budget.tokens_at_once(model), []
+    layout, most, ends = training_layout(model, pad_id), budget.tokens_at_once(model), []
     overhead = budget.overhead(model)
     model.train()
     for rows in order:
-        for part in budget.split([row_length(row, layout) for row in rows], most, overhead=overhead):
+        for part in budget.split([row_length(row, layout) for row in rows], most, overhead, layout != "packed"):
             outputs = read_heads(model, collate([rows[at] for at in part], pad_id, layout).to(DEVICE))
             (softplus(outputs[1, :, 0] - outputs[0, :, 0]).sum() / len(rows)).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

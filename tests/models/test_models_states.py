@@ -121,7 +121,20 @@ def test_states_of_another_model_are_not_read(tmp_path: Path, caplog: pytest.Log
     assert "computed every time" in caplog.text
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_packed_rows_find_their_columns(kind: str, tmp_path: Path) -> None:
+    model = made(kind)
+    states.write(model, 2, ROWS, PAD, tmp_path)
+    known = states.read([tmp_path])
+    shared, packed = (known.columns(collate(ROWS, PAD, layout)) for layout in ("shared", "packed"))
+    assert shared is not None
+    assert packed is not None
+    torch.testing.assert_close(
+        packed[0], torch.cat([each[: row.tokens] for each, row in zip(shared, ROWS, strict=True)])
+    )
+
+
 def test_pieces_are_the_texts_of_a_batch() -> None:
-    for layout in ("shared", "padded"):
+    for layout in ("shared", "padded", "packed"):
         found = {piece.ids for piece in pieces(collate(ROWS, PAD, layout))}
         assert found == {torch.tensor(text, dtype=torch.int32).numpy().tobytes() for row in ROWS for text in row.texts}

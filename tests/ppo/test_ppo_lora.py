@@ -10,20 +10,21 @@ import torch
 from ppo_helpers import furthest, run, start, weights
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.batches import RowBatch
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.training.ppo.learner import Learner
-from w2s_pref.training.ppo.players import Players, Sequences
+from w2s_pref.training.ppo.players import Players, logprobs_of
+from w2s_pref.training.ppo.rollout import sequences
 
 LORA = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj", "down_proj"]}
 ADAPTED: dict[str, Any] = {"lora": LORA, "base_path": str(ladder.path("xs")), "learning_rate": 1e-2}
 CPU = torch.device("cpu")
 
 
-def some(rows: int = 3) -> Sequences:
+def some(rows: int = 3) -> RowBatch:
     ids = torch.randint(5, 200, (rows, 9), generator=torch.Generator().manual_seed(0))
-    mask = torch.ones_like(ids)
-    return Sequences(ids, mask, mask.cumsum(1) - 1, ids[:, 5:])
+    return sequences(ids[:, :5].tolist(), ids[:, 5:], torch.full((rows,), 4), pad_id=0)
 
 
 def shake(parameters: Any) -> None:
@@ -93,7 +94,7 @@ def test_a_saved_adapter_is_its_own_reference(adapter: Path) -> None:
     with torch.no_grad():
         first = players.policy_logits(some())
         reference = players.reference_logprobs(some())
-        expected = first.log_softmax(-1).gather(-1, some().responses[..., None])[..., 0]
+        expected = logprobs_of(first, some().responses.targets)
     torch.testing.assert_close(reference, expected)
     shake(players.trainable()["policy"].values())
     with torch.no_grad():

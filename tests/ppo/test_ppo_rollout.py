@@ -101,10 +101,10 @@ def test_generation_settings_of_the_model_do_not_count(xs) -> None:
         players.policy.generation_config.repetition_penalty = 1.0
 
 
-def test_sequences_pad_prompts_left_and_answers_right() -> None:
+def test_sequences_are_padded_on_the_right() -> None:
     responses, lengths = torch.tensor([[5, 6, 0], [7, 0, 0]]), torch.tensor([2, 1])
-    found = sequences([[3], [3, 4]], responses, lengths, pad_id=0)
-    assert found.input_ids.tolist() == [[0, 3, 5, 6], [3, 4, 7, 0]]
-    assert found.attention_mask.tolist() == [[0, 1, 1, 1], [1, 1, 1, 0]]
-    assert found.position_ids.tolist() == [[0, 0, 1, 2], [0, 1, 2, 2]]
-    assert found.responses.tolist() == [[5, 6], [7, 0]]
+    found = sequences([[3], [3, 4, 8]], responses, lengths, pad_id=0)
+    assert found.input_ids.tolist() == [[3, 5, 6, 0], [3, 4, 8, 7]]
+    assert found.responses is not None
+    assert found.responses.targets.tolist() == [5, 6, 7]
+    assert found.responses.predictors.tolist() == [0, 1, 6]

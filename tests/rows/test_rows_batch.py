@@ -45,6 +45,18 @@ def test_shared_by_hand() -> None:
     assert (batch.texts, batch.real) == (2, 10)
 
 
+def test_packed_by_hand() -> None:
+    batch = collate(TWO, 0, "packed")
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 9]]
+    assert batch.segments.tolist() == [[0, 0, 0, 1, 1, 2, 0, 1, 2, 2]]
+    assert batch.positions is not None
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 3, 0, 1, 1, 2]]
+    assert batch.last.tolist() == [[4, 7], [5, 9]]
+    assert (batch.texts, batch.real, batch.sizes) == (2, 10, (6, 4))
+    assert batch.responses is not None
+    assert batch.responses.predictors.tolist() == [2, 3, 6, 2, 6, 8]
+
+
 def test_padded_by_hand() -> None:
     batch = collate(TWO, 0, "padded")
     assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5], [7, 8, 0, 0, 0], [1, 2, 3, 6, 0], [7, 9, 9, 0, 0]]

@@ -48,6 +48,13 @@ def test_by_hand() -> None:
     assert budget.split([], 10) == []
 
 
+def test_packed_by_hand() -> None:
+    """No padding: batches are filled, longest rows first, and a row that is too long is alone."""
+    assert budget.split([3, 9, 4, 4, 50], 20, padded=False) == [[4], [1, 3, 2, 0]]
+    assert budget.split([3, 9, 4, 4], 12, padded=False) == [[1], [3, 2, 0]]
+    assert budget.split([], 10, padded=False) == []
+
+
 def test_thousands_of_rows() -> None:
     draw = random.Random(0)
     lengths = [draw.randint(20, 512) for _ in range(5000)]

@@ -54,11 +54,13 @@ def assert_equal(model: Any, first: Tensor, second: Tensor) -> None:
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("head", ["reward", "policy"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_shared_equals_padded(family: str, head: str) -> None:
+@pytest.mark.parametrize("layout", ["shared", "packed"])
+def test_shared_equals_padded(family: str, head: str, layout: Layout) -> None:
     model, rows = make(family, head), pairs(8)
     assert layout_of(model, PAD) == "shared"
-    mean = [LOSSES[head](model, rows, layout) / len(rows) for layout in ("shared", "padded")]
+    mean = [LOSSES[head](model, rows, each) / len(rows) for each in (layout, "padded")]
     assert_equal(model, *mean)
+    assert model.config._attn_implementation == "sdpa"
 
 
 @pytest.mark.usefixtures("float64")

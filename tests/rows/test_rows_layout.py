@@ -11,7 +11,8 @@ import transformers as t
 from float64 import EXACT
 from rows_helpers import EOS, GROUPED, PAD, SHAPE, SPECIAL, make, pairs
 
-from w2s_pref.models.batches import RowBatch, collate, layout_of, read_heads, read_logprobs
+from w2s_pref.models.batches import RowBatch, collate, layout_of, read_heads, read_logprobs, training_layout
+from w2s_pref.models.batches import layout as layout_room
 from w2s_pref.models.batches.read import FLEX_KERNELS, counting
 from w2s_pref.models.scoring import score_ids
 
@@ -53,6 +54,18 @@ def test_sliding_window(caplog: pytest.LogCaptureFixture) -> None:
     assert [layout_of(model, PAD, longest=19), layout_of(model, PAD, longest=60)] == ["padded", "padded"]
     (line,) = lines(caplog)
     assert "window of 18" in line
+
+
+def test_trainings_of_large_models_are_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a hidden size on, and with an attention that can be called for each row."""
+    model = make("Llama", "reward")
+    assert training_layout(model, PAD) == "shared"
+    monkeypatch.setattr(layout_room, "PACKED_FROM", 32)
+    assert training_layout(model, PAD) == "packed"
+    window = make("Mistral", "reward", config=t.MistralConfig(**GROUPED, sliding_window=18))
+    assert training_layout(window, PAD, longest=18) == "shared"
+    model.set_attn_implementation("eager")
+    assert training_layout(model, PAD) == "shared"
 
 
 def test_a_window_that_the_check_itself_exceeds(caplog: pytest.LogCaptureFixture) -> None:

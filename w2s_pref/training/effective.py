@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from w2s_pref.losses import named as losses
 from w2s_pref.losses.spec import LossSpec
-from w2s_pref.models.batches import Row, RowBatch, budget, collate, layout_of, row_length
+from w2s_pref.models.batches import Row, RowBatch, budget, collate, layout_of, row_length, training_layout
 from w2s_pref.models.batches.read import counting
 from w2s_pref.training.callbacks import TokenCount
 from w2s_pref.training.raven import SupervisorWeights
@@ -62,7 +62,9 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         super().__init__(*args, train_dataset=rows.dataset, data_collator=rows.collate, **kwargs)
         self._at_once = at_once or AtOnce()
         self._pad_id = self.processing_class.pad_token_id
-        self._layout = layout_of(self.model, self._pad_id, rows.longest)
+        again = self.args.activation_checkpointing or self.args.torch_compile
+        plain = not (again or self.is_fsdp_enabled or self.is_deepspeed_enabled)
+        self._layout = (training_layout if plain else layout_of)(self.model, self._pad_id, rows.longest)
         self.counted = TokenCount()
         self.add_callback(self.counted)
         self._raven = raven
@@ -131,8 +133,8 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
             self._at_once = AtOnce(budget.tokens_at_once(self.model, self.optimizer), self._at_once.rows)
         assert self._at_once.tokens is not None
-        overhead = budget.overhead(self.model)
-        groups = budget.split([lengths[row] for row in rows], self._at_once.tokens, overhead=overhead)
+        sizes, overhead = [lengths[row] for row in rows], budget.overhead(self.model)
+        groups = budget.split(sizes, self._at_once.tokens, overhead, padded=self._layout != "packed")
         most = self._at_once.rows or len(rows)
         return [[rows[at] for at in group[start : start + most]] for group in groups
                 for start in range(0, len(group), most)]  # fmt: skip

@@ -37,7 +37,7 @@ class Responses:
 
 @dataclass(frozen=True)
 class RowBatch:
-    """R rows of K texts each, in B sequences of W columns: B = R in the shared layout, B = K * R in the padded one.
+    """R rows of K texts each, in B sequences of W columns: B = R (shared), B = K * R (padded) or B = 1 (packed).
 
     Attributes:
         layout: how the texts lie in the sequences.
@@ -48,6 +48,7 @@ class RowBatch:
         last: (K, R), flat index into (B, W) of each text's last token.
         responses: where the rows say where responses start.
         real: tokens that are no padding.
+        sizes: tokens of every row in the packed layout; else empty.
     """
 
     layout: Layout
@@ -57,6 +58,7 @@ class RowBatch:
     last: Tensor
     responses: Responses | None
     real: int
+    sizes: tuple[int, ...] = ()
 
     @property
     def texts(self) -> int:
@@ -82,42 +84,50 @@ def collate(rows: Sequence[Row], pad_id: int, layout: Layout) -> RowBatch:
     Raises:
         ValueError: a response that starts at 0: its first token has nothing to be predicted from.
     """
-    count, shared = len(rows[0].texts), layout == "shared"
-    prefixes = [row.prefix if shared else 0 for row in rows]
-    height = len(rows) if shared else count * len(rows)
-    width = max(row.tokens for row in rows) if shared else max(len(text) for row in rows for text in row.texts)
+    count, padded = len(rows[0].texts), layout == "padded"
+    prefixes = [0 if padded else row.prefix for row in rows]
+    sizes = tuple(row.tokens for row in rows)
+    if layout == "packed":
+        height, width = 1, sum(sizes)
+    else:
+        height = count * len(rows) if padded else len(rows)
+        width = max(len(text) for row in rows for text in row.texts) if padded else max(sizes)
     ids = np.full((height, width), pad_id, dtype=np.int64)
     segments = np.full((height, width), count + 1, dtype=np.int64)
     positions = np.zeros((height, width), dtype=np.int64)
     last = np.zeros((count, len(rows)), dtype=np.int64)
     begins = np.zeros((count, len(rows)), dtype=np.int64)  # flat column of each text's first own token
-    for number, prefix, k, at, begin in _places(rows, prefixes, shared):
+    for number, prefix, k, at, begin in _places(rows, prefixes, layout):
         text = rows[number].texts[k]
         end = begin + len(text) - prefix
         if prefix and k == 0:
-            ids[at, :prefix], segments[at, :prefix], positions[at, :prefix] = text[:prefix], 0, np.arange(prefix)
+            there = slice(begin - prefix, begin)
+            ids[at, there], segments[at, there], positions[at, there] = text[:prefix], 0, np.arange(prefix)
         ids[at, begin:end] = text[prefix:]
-        segments[at, begin:end] = k + 1 if shared else 0
+        segments[at, begin:end] = 0 if padded else k + 1
         positions[at, begin:end] = np.arange(prefix, len(text))
         last[k, number], begins[k, number] = at * width + end - 1, at * width + begin
     return RowBatch(
         layout,
         torch.from_numpy(ids),
         torch.from_numpy(segments),
-        torch.from_numpy(positions) if shared else None,
+        None if padded else torch.from_numpy(positions),
         torch.from_numpy(last),
         _responses(rows, prefixes, begins) if rows[0].starts else None,
         int((segments <= count).sum()),
+        sizes if layout == "packed" else (),
     )
 
 
-def _places(rows: Sequence[Row], prefixes: list[int], shared: bool) -> Iterator[tuple[int, int, int, int, int]]:
+def _places(rows: Sequence[Row], prefixes: list[int], layout: Layout) -> Iterator[tuple[int, int, int, int, int]]:
     """Row, its prefix, text, sequence and the column where the text's own tokens begin."""
+    begin = 0
     for number, (row, prefix) in enumerate(zip(rows, prefixes, strict=True)):
-        begin = prefix
+        begin = begin + prefix if layout == "packed" else prefix
         for k, text in enumerate(row.texts):
-            yield number, prefix, k, number if shared else k * len(rows) + number, begin
-            begin += len(text) - prefix if shared else 0
+            sequence = {"shared": number, "padded": k * len(rows) + number, "packed": 0}[layout]
+            yield number, prefix, k, sequence, begin
+            begin += 0 if layout == "padded" else len(text) - prefix
 
 
 def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> Responses:
@@ -144,8 +154,9 @@ def _responses(rows: Sequence[Row], prefixes: list[int], begins: np.ndarray) -> 
     return Responses(made[0], made[1], made[2], made[3], made[4], read)
 
 
-#: ``shared``: one sequence a row, its texts' common beginning computed once; ``padded``: one sequence a text.
-Layout = Literal["shared", "padded"]
+#: ``shared``: one sequence a row, its texts' common beginning computed once; ``padded``: one sequence a text;
+#: ``packed``: such rows one behind the other in one sequence, without padding, each attending to itself alone.
+Layout = Literal["shared", "padded", "packed"]
 
 
 @dataclass(frozen=True)
@@ -176,6 +187,6 @@ class Row:
 
 def row_length(row: Row, layout: Layout) -> int:
     """Tokens that a row takes: of its one sequence, or of all its texts padded to the longest."""
-    if layout == "shared":
+    if layout != "padded":
         return row.tokens
     return len(row.texts) * max(len(text) for text in row.texts)

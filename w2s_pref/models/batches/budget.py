@@ -27,7 +27,7 @@ GPU_TOKENS = 2**15
 MEMORY_USED = 0.7
 
 
-def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[int]]:
+def split(lengths: Sequence[int], budget: int, overhead: int = 64, padded: bool = True) -> list[list[int]]:
     """Partition rows into batches of at most ``budget`` padded tokens (a longer row is a batch of its own).
 
     Rows are sorted by length and cut so that the padded tokens plus ``overhead`` a batch are fewest: dynamic
@@ -37,6 +37,7 @@ def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[
         lengths: tokens of each row.
         budget: most padded tokens of a batch: its longest row times its rows.
         overhead: padded tokens that one more batch is worth (``overhead(model)``).
+        padded: False for a layout without padding, whose batches are only filled up to the budget.
 
     Returns:
         Row numbers of each batch, longest first.
@@ -45,8 +46,23 @@ def split(lengths: Sequence[int], budget: int, overhead: int = 64) -> list[list[
     size = np.array([lengths[row] for row in order], dtype=np.int64)
     if not order:
         return []
+    if not padded:
+        return _filled(order[::-1], lengths, budget)
     cuts = _cuts(size, budget, overhead)
     return [order[start:end] for start, end in reversed(list(pairwise(cuts)))]
+
+
+def _filled(rows: list[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Rows in their order, in batches of at most ``budget`` tokens."""
+    groups: list[list[int]] = []
+    room = 0
+    for row in rows:
+        if not groups or lengths[row] > room:
+            groups.append([])
+            room = budget
+        groups[-1].append(row)
+        room -= lengths[row]
+    return groups
 
 
 def _cuts(size: np.ndarray, budget: int, overhead: int) -> list[int]:

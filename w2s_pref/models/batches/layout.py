@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 #: Texts from this length on are worth FlexAttention; in shorter ones attention is a small part of the work.
 FLEX_FROM = 4096
 
+#: Models of this hidden size on are trained on packed rows: at 576 that is a seventh faster. Others stay as they were.
+PACKED_FROM = 512
+
 
 @dataclass
 class Decision:
@@ -69,6 +72,29 @@ def layout_of(model: nn.Module, pad_id: int, longest: int | None = None) -> Layo
                     "(padded layout)", name, longest, found.window)  # fmt: skip
         found.warned = True
     return "padded"
+
+
+def training_layout(model: nn.Module, pad_id: int, longest: int | None = None) -> Layout:
+    """``layout_of``, or ``packed`` where rows are shared and a CPU's matrix products gain from it.
+
+    Products of a hundred tokens reach two thirds of the speed of those of three hundred, and every further backward
+    pass adds all gradients again. Small models gain nothing, since attention is then called for each row. Layers that
+    are compiled, or recomputed in the backward pass, when the rows are no longer known, must not be packed.
+    """
+    layout, own = layout_of(model, pad_id, longest), inner(model)
+    config = own.config.get_text_config()
+    if (
+        layout != "shared"
+        or _decided[model].window is not None
+        or next(model.parameters()).device.type != "cpu"
+        or config._attn_implementation != "sdpa"
+        or int(config.hidden_size) < PACKED_FROM
+    ):
+        return layout
+    reason = _difference(model, pad_id, "packed")
+    if reason:
+        log.info("%s: rows are not packed: %s", type(own).__name__, reason)
+    return layout if reason else "packed"
 
 
 def _flex_pays(model: nn.Module, longest: int | None) -> bool:
@@ -131,8 +157,8 @@ def _longest_shared(model: PreTrainedModel) -> int | None:
     return min(limits, default=None)
 
 
-def _difference(model: nn.Module, pad_id: int) -> str | None:
-    """Why the two layouts are not the same for this model, "" where they are; None for a model without the shared one.
+def _difference(model: nn.Module, pad_id: int, layout: Layout = "shared") -> str | None:
+    """Why a layout is not the same as the padded one, "" where it is; None for a model that has the padded one only.
 
     Of several shapes, for kernels that are compiled for each.
     """
@@ -144,7 +170,7 @@ def _difference(model: nn.Module, pad_id: int) -> str | None:
                 padded, rounding = _hidden(model, collate(rows, pad_id, "padded").to(device))
                 if padded is None:
                     return None
-                shared, _ = _hidden(model, collate(rows, pad_id, "shared").to(device))
+                shared, _ = _hidden(model, collate(rows, pad_id, layout).to(device))
                 assert shared is not None
                 apart = float((shared - padded).abs().max() / padded.abs().max())
                 if not apart <= rounding:  # NaN too

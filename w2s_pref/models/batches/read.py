@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, scaled_dot_product_attention
+from transformers import AttentionInterface, PreTrainedModel
 
 from w2s_pref.models.batches.batch import Responses, RowBatch
 from w2s_pref.models.batches.states import skipping
@@ -22,6 +23,9 @@ from w2s_pref.models.batches.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
 SLICE = 2**25
+
+#: Name of the attention of packed batches among those of transformers.
+BY_ROW = "w2s_by_row"
 
 #: Kernels of FlexAttention that a process may compile. Number and size of heads, precision, widths (two), and whether
 #: gradients and autocast are on each ask for another; behind torch's limit of 8 it computes uncompiled, with the whole
@@ -47,8 +51,8 @@ def read_heads(model: nn.Module, batch: RowBatch) -> Tensor:
     return outputs + 0 * pooled.sum() if pooled.requires_grad else outputs
 
 
-def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
-    """Log-probability of every response token, (M,), float32, nats; text by text as in ``batch.responses.owners``."""
+def read_logits(model: nn.Module, batch: RowBatch) -> Tensor:
+    """What predicts every response token, (M, V), in the model's precision; text by text, token after token."""
     if batch.responses is None:
         raise ValueError("rows without starts have no response to read")
     predictors, shape = batch.responses.predictors, batch.input_ids.shape
@@ -66,8 +70,16 @@ def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
         handle.remove()
     if not used:  # a model that multiplies by the head's weight without calling it
         logits = logits[:, -shape[1] :].flatten(0, 1)[predictors][None]
+    read: Tensor = logits[0]
+    return read
+
+
+def read_token_logprobs(model: nn.Module, batch: RowBatch) -> Tensor:
+    """Log-probability of every response token, (M,), float32, nats; text by text as in ``batch.responses.owners``."""
+    logits = read_logits(model, batch)
+    assert batch.responses is not None
     step = max(1, SLICE // logits.shape[-1])
-    parts = zip(torch.split(logits[0], step), torch.split(batch.responses.targets, step), strict=True)
+    parts = zip(torch.split(logits, step), torch.split(batch.responses.targets, step), strict=True)
     return torch.cat([-cross_entropy(part.float(), at, reduction="none") for part, at in parts])
 
 
@@ -87,14 +99,14 @@ def sums(each: Tensor, responses: Responses) -> Tensor:
 
 
 def forward(model: nn.Module, batch: RowBatch, read: Tensor | None) -> Any:
-    """One call of the model on the batch, counted; in the shared layout only the columns of ``read`` are finished.
+    """One call of the model on the batch, counted; but in the padded layout only the columns of ``read`` are finished.
 
     ``read`` is None where all columns are wanted.
     """
     count_forward(batch.input_ids.numel(), batch.real)
     shape = batch.input_ids.shape
     narrow: AbstractContextManager[None] = nullcontext()
-    if read is not None and batch.layout == "shared":
+    if read is not None and batch.layout != "padded":
         narrow = only_read(model, (shape[0], shape[1]), read)
     with narrow, skipping(model, batch):
         return _call(model, batch)
@@ -104,9 +116,14 @@ def _call(model: nn.Module, batch: RowBatch) -> Any:
     if batch.layout == "padded":
         mask = (batch.segments == 0).long()
         return model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False)
-    if batch.texts == 1:  # causal, padded on the right: no text sees what lies behind it, and no mask is faster
+    if (
+        batch.texts == 1 and batch.layout == "shared"
+    ):  # causal, padded on the right: no text sees what lies behind it, and no mask is faster
         return model(input_ids=batch.input_ids, attention_mask=None, use_cache=False)
     own = inner(model)
+    if batch.layout == "packed":
+        with _by_row(own, batch):
+            return model(input_ids=batch.input_ids, attention_mask=None, position_ids=batch.positions, use_cache=False)
     mask = attention_mask(batch.segments, own.config._attn_implementation, own.dtype)
     return model(input_ids=batch.input_ids, attention_mask=mask, position_ids=batch.positions, use_cache=False)
 
@@ -121,6 +138,33 @@ def visible(segments: Tensor) -> Tensor:
     keys, queries = segments[:, None, :], segments[:, :, None]
     causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
     return ((keys == 0) | (keys == queries)) & causal
+
+
+@contextmanager
+def _by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
+    """Within the block the attention of a packed batch is computed row after row, each by SDPA with its own mask."""
+    sizes = list(batch.sizes)
+    masks = [visible(segments) for segments in torch.split(batch.segments, sizes, 1)]
+
+    def attend(
+        _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: None, dropout: float = 0.0,
+        scaling: float | None = None, **_: Any,
+    ) -> tuple[Tensor, None]:  # fmt: skip
+        grouped = key.shape[1] != query.shape[1]
+        rows = zip(*(torch.split(each, sizes, 2) for each in (query, key, value)), masks, strict=True)
+        read = [
+            scaled_dot_product_attention(*row, dropout_p=dropout, scale=scaling, enable_gqa=grouped)  # type: ignore[misc]
+            for row in rows
+        ]
+        return torch.cat(read, 2).transpose(1, 2), None
+
+    AttentionInterface.register(BY_ROW, attend)
+    config = model.config.get_text_config()
+    before, config._attn_implementation = config._attn_implementation, BY_ROW
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
 
 
 def mask_mod(segments: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:

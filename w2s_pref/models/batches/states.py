@@ -29,9 +29,10 @@ class StatePlace(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """One text of a batch: its sequence, the length of the row's common prefix, and the columns of its own tokens."""
+    """One text of a batch: its sequence, where its row begins, the row's prefix in tokens, its own tokens' columns."""
 
     sequence: int
+    first: int
     prefix: int
     begin: int
     end: int
@@ -60,23 +61,29 @@ class States:
                 return None
             if found is None:
                 found = states.new_zeros(*batch.input_ids.shape, states.shape[-1])
-            found[piece.sequence, : piece.prefix] = states[: piece.prefix]
+            found[piece.sequence, piece.first : piece.first + piece.prefix] = states[: piece.prefix]
             found[piece.sequence, piece.begin : piece.end] = states[piece.prefix :]
         return None if found is None else found.to(batch.input_ids.device)
 
 
 def pieces(batch: RowBatch) -> Iterator[Piece]:
     """The texts of a batch, one row after another; in the padded layout all of a text is its own."""
-    ids, segments = batch.input_ids.cpu().numpy().astype(np.int32), batch.segments.cpu().numpy()
-    for sequence, (row, segment) in enumerate(zip(ids, segments, strict=True)):
+    ids, segments = [*batch.input_ids.cpu().numpy().astype(np.int32)], [*batch.segments.cpu().numpy()]
+    places = [(sequence, 0) for sequence in range(len(ids))]
+    if batch.layout == "packed":
+        ends = np.cumsum(batch.sizes)
+        ids, segments = np.split(ids[0], ends[:-1]), np.split(segments[0], ends[:-1])
+        places = [(0, int(end) - size) for end, size in zip(ends, batch.sizes, strict=True)]
+    for (sequence, first), row, segment in zip(places, ids, segments, strict=True):
         if batch.layout == "padded":
             end = int(np.searchsorted(segment, 1))
-            yield Piece(sequence, 0, 0, end, row[:end].tobytes())
+            yield Piece(sequence, 0, 0, 0, end, row[:end].tobytes())
             continue
         starts = np.searchsorted(segment, np.arange(1, batch.texts + 2))
         prefix = int(starts[0])
         for begin, end in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-            yield Piece(sequence, prefix, begin, end, row[:prefix].tobytes() + row[begin:end].tobytes())
+            own = row[:prefix].tobytes() + row[begin:end].tobytes()
+            yield Piece(sequence, first, prefix, first + begin, first + end, own)
 
 
 @dataclass(frozen=True)

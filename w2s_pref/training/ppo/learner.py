@@ -85,21 +85,22 @@ class Learner:
         batch = sequences(
             [prompts[row] for row in rows.tolist()], rollouts.responses[rows], rollouts.lengths[rows], self.pad_id
         )
-        width, settings = batch.responses.shape[1], self.settings
-        mask, advantage = prepared.mask[rows, :width], prepared.advantages[rows, :width]
-        new = logprobs_of(self.players.policy_logits(batch), batch.responses)
-        policy = maths.policy_terms(new, rollouts.logprobs[rows, :width], advantage, settings.cliprange)
-        (maths.masked_sum(policy.losses, mask) / tokens).backward()  # type: ignore[no-untyped-call]
+        assert batch.responses is not None
+        settings, mask = self.settings, prepared.mask[rows]  # of it the batch has the tokens, answer by answer
+        advantage, old_logprobs = prepared.advantages[rows][mask], rollouts.logprobs[rows][mask]
+        new = logprobs_of(self.players.policy_logits(batch), batch.responses.targets)
+        policy = maths.policy_terms(new, old_logprobs, advantage, settings.cliprange)
+        (policy.losses.sum() / tokens).backward()  # type: ignore[no-untyped-call]
         with self.players.valuing():
             value = maths.value_terms(
                 self.players.values(batch),
-                rollouts.values[rows, :width],
-                prepared.returns[rows, :width],
+                rollouts.values[rows][mask],
+                prepared.returns[rows][mask],
                 settings.cliprange_value,
             )
-            (settings.vf_coef * maths.masked_sum(value.losses, mask) / tokens).backward()  # type: ignore[no-untyped-call]
+            (settings.vf_coef * value.losses.sum() / tokens).backward()  # type: ignore[no-untyped-call]
         terms = (policy.losses, value.losses, policy.clipped, value.clipped, policy.ratio)
-        return torch.stack([maths.masked_sum(term.detach(), mask) for term in terms])
+        return torch.stack([term.detach().sum() for term in terms])
 
     def _add_over_processes(self, sums: Tensor) -> None:
         if self.state.num_processes == 1:

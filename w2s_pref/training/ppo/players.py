@@ -13,31 +13,20 @@ anything was learned.
 from __future__ import annotations
 
 import copy
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.models.batches import RowBatch
+from w2s_pref.models.batches.read import forward, read_logits
 
 #: Adapters beside the policy's own.
 VALUE, REFERENCE = "w2s_value", "w2s_reference"
-
-
-class Sequences(NamedTuple):
-    """Prompts padded on the left, answers on the right, so that all answers start in the same column.
-
-    ``input_ids``, ``attention_mask`` and ``position_ids`` are (b, P + T); ``responses`` is (b, T).
-    """
-
-    input_ids: Tensor
-    attention_mask: Tensor
-    position_ids: Tensor
-    responses: Tensor
 
 
 class Players:
@@ -82,7 +71,6 @@ class Players:
         width = self.policy.get_output_embeddings().weight.shape[1]
         self.head = nn.Linear(width, 1, bias=False, device=device, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
-        self._accepts = set(inspect.signature(_plain(self.policy).forward).parameters)
 
     def _copy_adapter(self, name: str) -> str:
         from peft import get_peft_model_state_dict, set_peft_model_state_dict
@@ -116,39 +104,33 @@ class Players:
             value = {name: each for name, each in self.backbone.named_parameters() if each.requires_grad}
         return {"policy": policy, "value": {**value, "head": self.head.weight}}
 
-    def policy_logits(self, sequences: Sequences) -> Tensor:
-        """(b, T, V) logits of the policy at the answers' tokens, over temperature, in float32."""
-        return self._logits(self.policy, sequences)
+    def policy_logits(self, batch: RowBatch) -> Tensor:
+        """(M, V) logits of the policy at the M tokens of the answers, over temperature, in float32."""
+        return self._logits(self.policy, batch)
 
     @torch.no_grad()
-    def reference_logprobs(self, sequences: Sequences) -> Tensor:
-        """(b, T) log-probs of the answers under the reference."""
+    def reference_logprobs(self, batch: RowBatch) -> Tensor:
+        """(M,) log-probs of the answers' tokens under the reference."""
         if self.reference is not None:
-            logits = self._logits(self.reference, sequences)
+            logits = self._logits(self.reference, batch)
         elif self._reference_adapter is not None:
             with self._adapter(self._reference_adapter):
-                logits = self._logits(self.policy, sequences)
+                logits = self._logits(self.policy, batch)
         else:
             with self.policy.disable_adapter():
-                logits = self._logits(self.policy, sequences)
-        return logprobs_of(logits, sequences.responses)
+                logits = self._logits(self.policy, batch)
+        assert batch.responses is not None
+        return logprobs_of(logits, batch.responses.targets)
 
-    def values(self, sequences: Sequences) -> Tensor:
-        """(b, T) values of the states before each token of the answers; call inside ``valuing``."""
-        output = self.backbone(**self._inputs(sequences), use_cache=False)
-        states = output.last_hidden_state[:, -sequences.responses.shape[1] - 1 : -1]
-        values: Tensor = self.head(states.float()).squeeze(-1)
+    def values(self, batch: RowBatch) -> Tensor:
+        """(M,) values of the states before each token of the answers; call inside ``valuing``."""
+        assert batch.responses is not None
+        states = forward(self.backbone, batch, batch.responses.columns).last_hidden_state
+        values: Tensor = self.head(states.flatten(0, 1)[batch.responses.predictors].float()).squeeze(-1)
         return values
 
-    def _logits(self, model: PreTrainedModel, sequences: Sequences) -> Tensor:
-        last = sequences.responses.shape[1] + 1
-        fewer = {"logits_to_keep": last} if "logits_to_keep" in self._accepts else {}
-        logits: Tensor = model(**self._inputs(sequences), use_cache=False, **fewer).logits
-        return logits[:, -last:-1].float() / self.temperature
-
-    def _inputs(self, sequences: Sequences) -> dict[str, Tensor]:
-        places = {"position_ids": sequences.position_ids} if "position_ids" in self._accepts else {}
-        return {"input_ids": sequences.input_ids, "attention_mask": sequences.attention_mask, **places}
+    def _logits(self, model: PreTrainedModel, batch: RowBatch) -> Tensor:
+        return read_logits(model, batch).float() / self.temperature
 
     def finish(self) -> PreTrainedModel:
         """The trained policy, without the adapters that were there for training only."""
@@ -159,7 +141,7 @@ class Players:
 
 
 def logprobs_of(logits: Tensor, tokens: Tensor) -> Tensor:
-    """(b, T) log-probs of ``tokens`` (b, T) under ``logits`` (b, T, V)."""
+    """(M,) log-probs of ``tokens`` (M,) under ``logits`` (M, V)."""
     return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
 
 

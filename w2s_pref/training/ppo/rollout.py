@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 
-from w2s_pref.models.batches import budget
+from w2s_pref.models.batches import Row, RowBatch, budget, collate
 from w2s_pref.models.generation import generating_by, pad_left
 from w2s_pref.training.ppo import maths
-from w2s_pref.training.ppo.players import Players, Sequences, logprobs_of
+from w2s_pref.training.ppo.players import Players, logprobs_of
 from w2s_pref.training.ppo.settings import PPOSettings
 
 Ids = list[int]
@@ -91,14 +91,11 @@ def generate(
     return responses.masked_fill(~maths.token_mask(lengths, width), pad_id), lengths, ended
 
 
-def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: int) -> Sequences:
-    """Prompts and their answers side by side, as wide as the longest of each."""
-    width = int(lengths.max())
-    answers = responses[:, :width]
-    ids, mask = (each.to(responses.device) for each in pad_left(prompts, pad_id))
-    mask = torch.cat([mask, maths.token_mask(lengths, width).to(mask.dtype)], dim=1)
-    places = (mask.cumsum(dim=1) - 1).clamp(min=0)
-    return Sequences(torch.cat([ids, answers], dim=1), mask, places, answers)
+def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: int) -> RowBatch:
+    """Prompts with their answers, padded on the right, where no token sees it and no mask is needed."""
+    answers = [row[:length] for row, length in zip(responses.tolist(), lengths.tolist(), strict=True)]
+    rows = [Row(([*prompt, *answer],), (len(prompt),)) for prompt, answer in zip(prompts, answers, strict=True)]
+    return collate(rows, pad_id, "shared").to(responses.device)
 
 
 def alike(model: nn.Module, lengths: Sequence[int], at_once: int) -> list[list[int]]:
@@ -121,13 +118,17 @@ def measure(
         batch = sequences([prompts[row] for row in rows], responses[rows], lengths[rows], pad_id)
         logits = players.policy_logits(batch)
         logprobs = logits.log_softmax(-1)
-        parts = {"logprobs": logprobs_of(logits, batch.responses), "entropy": -(logprobs.exp() * logprobs).sum(-1)}
+        assert batch.responses is not None
+        parts = {
+            "logprobs": logprobs_of(logits, batch.responses.targets),
+            "entropy": -(logprobs.exp() * logprobs).sum(-1),
+        }
         parts["ref_logprobs"] = players.reference_logprobs(batch)
         with players.valuing():
             parts["values"] = players.values(batch)
-        mask = maths.token_mask(lengths[rows], batch.responses.shape[1])
+        mask = maths.token_mask(lengths[rows], shape[1])
         for name, part in parts.items():
-            found[name][rows, : part.shape[1]] = part.masked_fill(~mask, 0.0).to(found[name])
+            found[name][rows] = torch.zeros_like(mask, dtype=part.dtype).masked_scatter(mask, part).to(found[name])
     return found
 
 
