@@ -10,7 +10,7 @@ from w2s_pref.labels.make import LabelConfig
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.labels import LabelStage, Part, Scored
 from w2s_pref.stages.members import MemberLabels, Raven
-from w2s_pref.stages.model_stage import StartStage, check_language_model, check_texts_first
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage, PolicyStage
 from w2s_pref.stages.pooled import PooledScores
@@ -21,6 +21,7 @@ from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor, check_vocabulary
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.rounds import add_rounds
+from w2s_pref.studies.preferences.starts import hardened, start_of, texts_first
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms, pair_arguments, reference_of, scaled
 from w2s_pref.studies.preferences.watch import watch_of
@@ -81,24 +82,8 @@ def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> 
         watch_of(study, name, node, seed, None) if parts else None,
         _stop(study, node, task, seed) if parts else None,
         _raven(study, node, task, seed) if parts else None,
-        _texts_first(study, name, node, task, seed) if parts and found.pre_stage else None,
+        texts_first(study, name, node, task, seed) if parts and found.pre_stage else None,
     )
-
-
-def _texts_first(study: Study, name: str, node: Node, task: Task, seed: int) -> PairPolicyStage:
-    """Generative fine-tuning before a reward model: language modelling on both answers of its pairs, labels unread.
-
-    It is that of Burns et al. 2023 (arXiv 2312.09390): students and ceilings have it, and every conflict setting shares
-    one. A coin says which answer comes in which half; every answer comes once an epoch.
-    """
-    check_texts_first(study.models[node.model], f"methods.{node.method}.pre_stage")
-    arguments = pair_arguments(study, node, study.recipe.method(node).config.sft, task)
-    halves = tuple(Part(task.target.rows, "random", reversed=turned) for turned in (False, True))
-    start = StartStage(f"{node.model} as it is", study.models[node.model], seed)
-    return PairPolicyStage(
-        f"texts before {name} · seed {seed}", start, None, seed, arguments, keyed(arguments), study.tokens, halves, (),
-        {"name": "sft"}, match_updates=False,
-    )  # fmt: skip
 
 
 def _stop(
@@ -136,35 +121,6 @@ def _raven(study: Study, node: Node, task: Task, seed: int) -> Raven | None:
     return Raven(MemberLabels(f"each of {pooled.name}", pooled), config.rate, config.easy)
 
 
-def _start(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> StartStage | PolicyStage:
-    """Where a policy starts: the model as it is, or fine-tuned on the preferred answers. Its reference, too.
-
-    The fine-tuning is the same for every conflict setting, so that all of them share one reference.
-    """
-    model = study.models[node.model]
-    check_language_model(model)
-    base = StartStage(f"{node.model} as it is", model, seed)
-    if not found.pre_stage:
-        return base
-    part = Part(task.target.rows, _hard(task.target.labels))
-    # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
-    arguments = pair_arguments(study, node, found.config.sft, task)
-    return PairPolicyStage(
-        f"sft before {name} · seed {seed}", base, None, seed, arguments, keyed(arguments), study.tokens, (part,), (),
-        {"name": "sft"}, match_updates=study.recipe.conflict.match_updates,
-    )  # fmt: skip
-
-
-def _hard(labels: Stage | str) -> Stage | str:
-    """Probabilities as 0 and 1: what "the preferred answer" means. Of a user's labels it is read at ½ as they are."""
-    if not isinstance(labels, LabelStage) or labels.config.form != "soft":
-        return labels
-    config = labels.config.model_copy(update={"form": "hard"})
-    second = _hard(labels.second) if labels.second is not None else None
-    assert second is None or isinstance(second, LabelStage)
-    return LabelStage(f"{labels.name}, hard", labels.scores, config, labels.calibration, labels.code, second)
-
-
 def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Method) -> PairPolicyStage:
     """SFT, DPO, SimPO, IPO, WSPO, SePO, or a user's margin."""
     needs, code = found.algorithm in {"dpo", "ipo", "wspo"}, ""
@@ -176,7 +132,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
             margins.needs_reference(found.algorithm, study.base),
             margins.MARGINS.code(found.algorithm, study.base),
         )
-    start = _start(study, name, node, task, seed, found)
+    start = start_of(study, name, node, task, seed, found)
     parts = conflict_parts(study, task, seed)
     objective: dict[str, Any] = {"name": found.algorithm, **loss_terms(study, task, found)}
     if found.by_token:
@@ -224,9 +180,9 @@ def _online(study: Study, name: str, node: Node, task: Task, seed: int, found: M
             f"conflict.settings: {task.conflict} acts on labelled pairs, but {found.algorithm} learns from rewards of "
             "its own answers; take it out, or give this student another method"
         )
-    start = _start(study, name, node, task, seed, found)
+    start = start_of(study, name, node, task, seed, found)
     filtered = study.recipe.labels.filter != "none" and isinstance(task.target.labels, LabelStage)
-    labels = _hard(task.target.labels) if filtered else None
+    labels = hardened(task.target.labels) if filtered else None
     arguments, key = _online_arguments(found)
     other = reference_of(study, node, seed, found)
     return OnlinePolicyStage(
@@ -249,7 +205,7 @@ def _decoded(study: Study, name: str, node: Node, task: Task, seed: int, found: 
     """Search and emulated fine-tuning: the model as it is, guided by the policy that supervises."""
     config, tuned = found.config, study.trained[task.supervisor, seed]
     assert isinstance(tuned, PolicyStage)
-    strong = _start(study, name, node, task, seed, found)
+    strong = start_of(study, name, node, task, seed, found)
     if found.algorithm == "search":
         settings: dict[str, Any] = {"beams": config.beams, "successors": config.successors, "chunk": config.chunk}
         return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, settings, study.tokens)
