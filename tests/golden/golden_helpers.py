@@ -65,7 +65,7 @@ STAND_INS = {
             ("hh_reward", ["models.minilm-l3.path=ladder/s"]),
             ("hh_policies", []),
             ("ethics_reward", []),
-            ("generative", ["models.smollm2.freeze_layers=1"]),
+            ("generative", ["models.minilm-l3.path=ladder/s", "models.smollm2.freeze_layers=1"]),
             ("risk", ["models.smollm2.freeze_layers=1", "models.weak.path=ladder/xs"]),
         )
     },
