@@ -11,7 +11,8 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +26,9 @@ from w2s_pref.models.batches import Row, budget, collate, layout_of, read_heads,
 
 #: Two arms, three conflicts, three seeds.
 STUDENTS = 18
+
+#: A step, and the block in which it runs.
+Variant = tuple[Callable[[list[Row]], float], Callable[[], AbstractContextManager[None]]]
 
 
 def stepper(model: PreTrainedModel, pad: int, packed: bool = True) -> Callable[[list[Row]], float]:
@@ -47,7 +51,40 @@ def stepper(model: PreTrainedModel, pad: int, packed: bool = True) -> Callable[[
     return step
 
 
-def main() -> None:
+@dataclass(frozen=True)
+class Cut:
+    """A model that is frozen up to ``layers``, its states of all rows, and the seconds a step to write them."""
+
+    model: PreTrainedModel
+    layers: int
+    pad: int
+    stored: states.States
+    wrote: float
+
+    def read(self) -> AbstractContextManager[None]:
+        """Within the block the model starts from its states."""
+        return states.read_by(self.model, self.layers, self.stored, self.pad)
+
+
+def cut_of(model: PreTrainedModel, layers: int, rows: list[Row], pad: int, place: Path, steps: int) -> Cut:
+    """States at ``layers`` of all rows, written and opened."""
+    place.mkdir()
+    start = time.process_time()
+    states.write(model, layers, rows, pad, place)
+    return Cut(model, layers, pad, states.read([place]), (time.process_time() - start) / steps)
+
+
+def timed(variants: dict[str, Variant], rows: list[Row], pairs: int) -> dict[str, list[float]]:
+    """Seconds of every step of every variant, the warm-up left out; variants take turns."""
+    taken: dict[str, list[float]] = {name: [] for name in variants}
+    for start in range(0, len(rows), pairs):
+        for name, (step, within) in variants.items():
+            with within():
+                taken[name].append(step(rows[start : start + pairs]))
+    return {name: each[1:] for name, each in taken.items()}
+
+
+def asked() -> argparse.Namespace:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
@@ -55,60 +92,52 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder of HH pairs")
     parser.add_argument("--pairs", type=int, default=16, help="a step")
     parser.add_argument("--steps", type=int, default=3)
-    given = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Times the variants and prints their table."""
+    given = asked()
     torch.set_num_threads(1)
-    total = given.pairs * (given.steps + 1)
-    frame = frame_of(given.data, total)
+    steps = given.steps + 1
+    frame = frame_of(given.data, given.pairs * steps)
     tokenizer = tokenizer_of(given.model, frame)
-    found, pad = pairs_of(frame, tokenizer, total, 512), tokenizer.pad_token_id
+    found, pad = pairs_of(frame, tokenizer, given.pairs * steps, 512), tokenizer.pad_token_id
     rows = [Row(both) for both in zip(found.a_ids, found.b_ids, strict=True)]
     whole, upper, top = (model_of(given.model, tokenizer, False) for _ in range(3))
     for model in (whole, upper, top):
         model.config.pad_token_id = pad
     frozen.freeze(upper, given.layers)
     top.base_model.requires_grad_(False)
-    cuts = {"upper": (upper, given.layers), "head": (top, len(frozen.layers_of(top)))}
     with tempfile.TemporaryDirectory() as work:
-        wrote, stored = {}, {}
-        for name, (model, cut) in cuts.items():
-            place, start = Path(work) / name, time.process_time()
-            place.mkdir()
-            states.write(model, cut, rows, pad, place)
-            wrote[name] = (time.process_time() - start) / (given.steps + 1)
-            stored[name] = states.read([place])
-        first, last = f"behind {given.layers} layers", "the head"
-        plain = {
+        behind = cut_of(upper, given.layers, rows, pad, Path(work) / "upper", steps)
+        last = cut_of(top, len(frozen.layers_of(top)), rows, pad, Path(work) / "head", steps)
+        cuts = {f"behind {given.layers} layers, states read": behind, "the head, states read": last}
+        variants: dict[str, Variant] = {
             "all layers, rows not packed": (stepper(whole, pad, packed=False), nullcontext),
             "all layers": (stepper(whole, pad), nullcontext),
-            f"{first}, frozen ones computed": (stepper(upper, pad), nullcontext),
-            f"{first}, states read": (
-                stepper(upper, pad),
-                lambda: states.read_by(upper, given.layers, stored["upper"], pad),
-            ),
-            f"{last}, states read": (
-                stepper(top, pad),
-                lambda: states.read_by(top, cuts["head"][1], stored["head"], pad),
-            ),
+            f"behind {given.layers} layers, frozen ones computed": (stepper(upper, pad), nullcontext),
+            **{name: (stepper(cut.model, pad), cut.read) for name, cut in cuts.items()},
         }
-        taken: dict[str, list[float]] = {name: [] for name in plain}
-        for number in range(given.steps + 1):
-            part = rows[number * given.pairs : (number + 1) * given.pairs]
-            for name, (step, within) in plain.items():
-                with within():
-                    taken[name].append(step(part))
-    seconds = {name: median(each[1:]) for name, each in taken.items()}
+        taken = timed(variants, rows, given.pairs)
+    report(taken, {name: cut.wrote for name, cut in cuts.items()})
+    tokens = sum(row.tokens for row in rows) / steps
+    print(f"\n{given.pairs} pairs a step, {tokens:.0f} tokens; {given.steps} steps after a warm-up")
+
+
+def report(taken: dict[str, list[float]], wrote: dict[str, float]) -> None:
+    """The table, and what many students cost that read states written once."""
+    seconds = {name: median(each) for name, each in taken.items()}
     full = seconds["all layers"]
     print(machine(1) + "; processor time, float32\n")
     print(table([("trained", "s a step", "of all layers"), *((n, s, f"{s / full:.3f}") for n, s in seconds.items())]))
-    for key, name in (("upper", f"{first}, states read"), ("head", f"{last}, states read")):
-        pairs = zip(taken[name][1:], taken["all layers"][1:], strict=True)
-        shares = [(STUDENTS * own + wrote[key]) / (STUDENTS * all_layers) for own, all_layers in pairs]
+    for name, once in wrote.items():
+        pairs = zip(taken[name], taken["all layers"], strict=True)
+        shares = [(STUDENTS * own + once) / (STUDENTS * all_layers) for own, all_layers in pairs]
         print(
-            f"\n{name}: {wrote[key]:.2f} s a step to write states; {STUDENTS} students of one epoch cost "
+            f"\n{name}: {once:.2f} s a step to write states; {STUDENTS} students of one epoch cost "
             f"{median(shares):.3f} of {STUDENTS} trainings of all layers ({min(shares):.3f} to {max(shares):.3f})"
         )
-    tokens = sum(row.tokens for row in rows) / (given.steps + 1)
-    print(f"\n{given.pairs} pairs a step, {tokens:.0f} tokens; {given.steps} steps after a warm-up")
 
 
 if __name__ == "__main__":

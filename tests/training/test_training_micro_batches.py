@@ -268,6 +268,8 @@ def test_the_split_is_in_no_key_and_is_checked() -> None:
     assert "unknown key" in check({"micro_batch_tokens": 4096}, "methods.rloo.training", "rloo")[0]
     assert "before a whole effective batch" in check({"optim": "galore_adamw_layerwise"}, "training")[0]
     assert "set micro_batch_tokens" in check({"auto_find_batch_size": True}, "training")[0]
+    assert "set activation_checkpointing" in check({"gradient_checkpointing": True}, "training")[0]
+    assert "set activation_checkpointing_kwargs" in check({"gradient_checkpointing_kwargs": {}}, "training")[0]
     assert "set batch_size and" in check({"gradient_accumulation_steps": 2}, "training")[0]
     batch = Batch.of({"batch_size": 8, "per_device_train_batch_size": 3, "micro_batch_tokens": 100})
     assert (batch.at_once, batch.arguments) == (AtOnce(100, 3), {})

@@ -16,7 +16,7 @@ from w2s_pref.core.errors import shown
 from w2s_pref.core.strict import nearest, text_number
 from w2s_pref.training.fields import Kind, default_of, known_arguments, known_lora_arguments, known_values
 
-#: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, gradient checkpointing, a filter).
+#: What this toolkit sets instead of TRL's own defaults (learning rate 1e-4, bf16, activation checkpointing, a filter).
 DEFAULTS: dict[str, Any] = {
     "batch_size": 32,
     "num_train_epochs": 1,
@@ -69,9 +69,8 @@ NOT_IN_KEY = frozenset(
         "dataloader_persistent_workers",
         "ddp_timeout",
         "ddp_find_unused_parameters",
-        "gradient_checkpointing",
-        "gradient_checkpointing_kwargs",
         "activation_checkpointing",
+        "activation_checkpointing_kwargs",
         "use_cpu",
         "torch_empty_cache_steps",
     }
@@ -108,6 +107,8 @@ OURS: dict[str, str] = {
     "do_eval": "scores of the test set are a stage of their own",
     "eval_strategy": "scores of the test set are a stage of their own",
     "auto_find_batch_size": "it would change the batch; for memory, set micro_batch_tokens",
+    "gradient_checkpointing": "it is an old name; set activation_checkpointing",
+    "gradient_checkpointing_kwargs": "it is an old name; set activation_checkpointing_kwargs",
     "include_num_input_tokens_seen": "trained models say themselves how many tokens they saw",
     "push_to_hub": "saved models are plain folders; upload them with `hf upload`",
     **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config"), "the launch decides: accelerate_configs/"),

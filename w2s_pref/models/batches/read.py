@@ -116,9 +116,8 @@ def _call(model: nn.Module, batch: RowBatch) -> Any:
     if batch.layout == "padded":
         mask = (batch.segments == 0).long()
         return model(input_ids=batch.input_ids, attention_mask=mask, use_cache=False)
-    if (
-        batch.texts == 1 and batch.layout == "shared"
-    ):  # causal, padded on the right: no text sees what lies behind it, and no mask is faster
+    if batch.texts == 1 and batch.layout == "shared":
+        # causal, padded on the right: no text sees what lies behind it, and no mask is faster
         return model(input_ids=batch.input_ids, attention_mask=None, use_cache=False)
     own = inner(model)
     if batch.layout == "packed":

@@ -103,7 +103,7 @@ def _activations(stage: TrainStage | PolicyStage | FinetuneStage, known: Shape, 
     """One micro-batch: ``micro_batch_tokens`` tokens through all layers, in float32 twice the bytes."""
     tokens = int(stage.arguments.get("micro_batch_tokens") or TOKENS_AT_ONCE)
     found = float(tokens * known.hidden * known.layers * ACTIVATIONS * (2 if size == 4 else 1))
-    if stage.arguments.get("activation_checkpointing") or stage.arguments.get("gradient_checkpointing"):
+    if stage.arguments.get("activation_checkpointing"):
         found /= max(1, known.layers)
     if isinstance(stage, PolicyStage):
         found += tokens * known.vocabulary * 4

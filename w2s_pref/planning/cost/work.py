@@ -276,7 +276,7 @@ def passes_over(
     pairs: float, shape: Shape, size: Lengths, arguments: dict[str, Any], share: float, logits: float = 0.0
 ) -> Work:
     """A training on so many pairs or items, epochs counted: forward and backward through a share of the layers."""
-    again = bool(arguments.get("activation_checkpointing") or arguments.get("gradient_checkpointing"))
+    again = bool(arguments.get("activation_checkpointing"))
     passes = 1.0 + BACKWARD + (1.0 if again else 0.0)
     tokens = pairs * size.row
     return Work(pairs, tokens, 0.0, 0.0, passes * shape.forward_flops(tokens, size.context, pairs * logits, share))
