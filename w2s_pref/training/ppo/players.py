@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from w2s_pref.core.errors import W2SError
@@ -130,7 +131,8 @@ class Players:
         return values
 
     def _logits(self, model: PreTrainedModel, batch: RowBatch) -> Tensor:
-        return read_logits(model, batch).float() / self.temperature
+        logits = read_logits(model, batch).float()
+        return logits if self.temperature == 1 else logits / self.temperature
 
     def finish(self) -> PreTrainedModel:
         """The trained policy, without the adapters that were there for training only."""
@@ -142,7 +144,7 @@ class Players:
 
 def logprobs_of(logits: Tensor, tokens: Tensor) -> Tensor:
     """(M,) log-probs of ``tokens`` (M,) under ``logits`` (M, V)."""
-    return logits.gather(-1, tokens.unsqueeze(-1)).squeeze(-1) - logits.logsumexp(-1)
+    return -cross_entropy(logits, tokens, reduction="none")
 
 
 def _plain(policy: PreTrainedModel) -> PreTrainedModel:

@@ -18,7 +18,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from w2s_pref.models.batches import Row, RowBatch, budget, collate
 from w2s_pref.models.generation import generating_by, pad_left
 from w2s_pref.training.ppo import maths
-from w2s_pref.training.ppo.players import Players, logprobs_of
+from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.settings import PPOSettings
 
 Ids = list[int]
@@ -116,11 +116,10 @@ def measure(
     whole = [len(prompt) + length for prompt, length in zip(prompts, lengths.tolist(), strict=True)]
     for rows in alike(players.policy, whole, at_once):
         batch = sequences([prompts[row] for row in rows], responses[rows], lengths[rows], pad_id)
-        logits = players.policy_logits(batch)
-        logprobs = logits.log_softmax(-1)
+        logprobs = players.policy_logits(batch).log_softmax(-1)
         assert batch.responses is not None
         parts = {
-            "logprobs": logprobs_of(logits, batch.responses.targets),
+            "logprobs": logprobs.gather(-1, batch.responses.targets[:, None])[:, 0],
             "entropy": -(logprobs.exp() * logprobs).sum(-1),
         }
         parts["ref_logprobs"] = players.reference_logprobs(batch)
