@@ -239,6 +239,19 @@ def test_a_recipe_is_calibrated_and_compared_with_its_run(study: Path) -> None:
     assert json.loads(json.dumps(costs_as_json(estimator)))["totals"]["flops"] == sums["flops"]
 
 
+def test_models_of_one_path_have_lines_of_their_own_names_whole_in_eighty_columns(study: Path) -> None:
+    """The weak model is made from the strong one's folder; nothing was timed, so no column of times takes room."""
+    weak = "models.weak={path: large, from_config: {hidden_size: 16, intermediate_size: 16}}"
+    opened = open_for_plan(study / "tiny.yaml", [weak, "arms={direct: [weak, strong]}"])
+    named = {cost.model for cost in Estimator(opened).costs()}
+    assert {"weak", "strong"} <= named <= {"weak", "strong", ""}
+    console = Console(width=80, record=True)
+    show_costs(Estimator(opened), console)
+    head, *lines = console.export_text().splitlines()[1:]
+    assert head.split() == ["stages", "model", "tokens", "FLOPs", "memory", "storage"]
+    assert [line.split()[1] for line in lines if line.split()[0] == "model"] == ["strong", "weak"]
+
+
 def test_a_device_that_is_not_here_is_its_peak_times_its_mfu(study: Path) -> None:
     costs = Estimator(open_for_plan(study / "tiny.yaml", []), device=Device(1e12, 0.5)).costs()
     assert all(cost.seconds == pytest.approx(cost.work.flops / 0.5e12) for cost in costs)

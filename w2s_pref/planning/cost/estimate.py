@@ -52,7 +52,7 @@ class Cost:
 
     States behind frozen layers are counted, in ``storage`` and FLOPs, with the first stage that reads them.
 
-    ``memory`` and ``storage`` are None where the model's shape is not known, ``memory`` also where nothing is trained.
+    ``model`` is the recipe's name. ``memory`` and ``storage`` are None where the model's shape is not known, ``memory`` also where nothing is trained.
     ``seconds`` is the estimate (None where nothing was calibrated for this kind of stage), ``measured`` what building
     it took, where it stands in the store.
     """
@@ -113,7 +113,7 @@ class Estimator:
         artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
         return Cost(
             stage.kind,
-            facts.spec.path.rstrip("/").rsplit("/", 1)[-1] if facts is not None else "",
+            "" if facts is None else self._named(facts),
             stage.name,
             done,
             training_memory(stage, self.sharding),
@@ -121,6 +121,13 @@ class Estimator:
             self._seconds(stage, facts, rows, done),
             None if artifact is None else float(artifact.meta["seconds"]),
         )
+
+    def _named(self, facts: ModelFacts) -> str:
+        """The recipe's name of a model; for one that a method changed, the name of the model it is made from."""
+        models = self.opened.study.models
+        same = [name for name, own in models.items() if own == facts]
+        alike = [name for name, own in models.items() if own.hash == facts.hash]
+        return str((same or alike or [facts.spec.path.rstrip("/").rsplit("/", 1)[-1]])[0])
 
     def _states(self, stage: Stage, facts: ModelFacts, known: Shape) -> tuple[float, float]:
         """Bytes and FLOPs of states behind frozen layers that no stage before this one reads."""

@@ -12,6 +12,9 @@ from rich.markup import escape
 from w2s_pref.core.text_table import TextTable
 from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, totals
 
+#: Columns; the first are words.
+HEADS, NAMES = ("stages", "model", "", "tokens", "FLOPs", "memory", "storage", "time", "measured"), 2
+
 #: Of thousands, millions, …
 PREFIXES = ("", "k", "M", "G", "T", "P", "E", "Z")
 
@@ -20,11 +23,16 @@ def show_costs(estimator: Estimator, console: Console) -> None:
     """Print what every kind of stage costs with every model, and the totals."""
     costs = estimator.costs()
     where = estimator.sharding.name
-    table = TextTable("stages", "model", "", "tokens", "FLOPs", "memory", "storage", "time", "measured", box=None)
-    table.title = f"Cost on {where}"
     order = sorted(costs, key=lambda cost: (cost.kind, cost.model))
-    for (kind, model), group in groupby(order, key=lambda cost: (cost.kind, cost.model)):
-        table.add_row(*_line(kind, model, list(group)))
+    groups = groupby(order, key=lambda cost: (cost.kind, cost.model))
+    lines = [_line(kind, model, list(group)) for (kind, model), group in groups]
+    table = TextTable(box=None, title=f"Cost on {where}")
+    # No column of times where nothing was timed: the names get its room.
+    filled = [at for at in range(len(HEADS)) if any(line[at] for line in lines)]
+    for at in filled:
+        table.add_column(HEADS[at], justify="left" if at < NAMES else "right")
+    for line in lines:
+        table.add_row(*(line[at] for at in filled))
     console.print(table)
     for sentence in sentences(totals(costs), estimator):
         console.print(escape(sentence), highlight=False)
