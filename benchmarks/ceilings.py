@@ -1,4 +1,7 @@
-"""Ground-truth ceilings of the ladders: ``python benchmarks/ceilings.py`` prints docs/testbed.md's tables."""
+"""Ground-truth ceilings of the ladders: ``python benchmarks/ceilings.py`` prints docs/testbed.md's tables.
+
+``--known`` prints what pre-training left in each rung, before any fine-tuning.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, PreTrainedModel
 
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.core.arrays import Floats, Ints
 from w2s_pref.testbed.ladder import LADDER, path
-from w2s_pref.testbed.words import EOS
+from w2s_pref.testbed.oracle import judge
+from w2s_pref.testbed.words import DANGEROUS, EOS, SAFE, STRONG, WEAK
 from w2s_pref.testbed.world import TIERS, generate
 from w2s_pref.testbed.worlds import WORLDS
 
@@ -84,6 +88,26 @@ def probabilities(model: PreTrainedModel, pairs: Pairs, rows: int) -> Floats:
     return np.asarray(torch.cat(parts).sigmoid().double().numpy())
 
 
+def verdicts(name: str, rows: int, world: str) -> None:
+    """Print how often the more likely verdict word after one chat is the true one, by tiers; chance is .5."""
+    frame = generate(rows, seed=0, world=world)
+    asked, said = frame["prompt"].tolist(), frame["chosen"].where(frame.index % 2 == 0, frame["rejected"]).tolist()
+    truth = [judge(prompt, answer) for prompt, answer in zip(asked, said, strict=True)]
+    tokenizer = AutoTokenizer.from_pretrained(folder(name), padding_side="left")
+    model = AutoModelForCausalLM.from_pretrained(folder(name), dtype=torch.float32).eval()
+    texts = [prompt + answer + EOS for prompt, answer in zip(asked, said, strict=True)]
+    with torch.inference_mode():
+        logits = model(**tokenizer(texts, padding=True, return_tensors="pt", return_token_type_ids=False)).logits[:, -1]
+    words = {word: logits[:, tokenizer.convert_tokens_to_ids(word)].numpy() for word in (DANGEROUS, SAFE, STRONG, WEAK)}
+    danger = np.array([each.harmless != 1 for each in truth]), words[DANGEROUS] > words[SAFE]
+    use = np.array([each.helpful != 0 for each in truth]), words[STRONG] > words[WEAK]
+    for title, (true, found) in {"danger": danger, "usefulness": use}.items():
+        print(
+            f"{folder(name).name:8} {title:10} known {_row((true == found).astype(float), frame['tier'].to_numpy())}",
+            flush=True,
+        )
+
+
 def _row(p: Floats, tier: Ints) -> str:
     """Accuracy over everything and per tier."""
     return " ".join(f"{credit(p[keep] - 0.5).mean():5.3f}" for keep in [tier >= 0, *(tier == t for t in TIERS)])
@@ -128,7 +152,12 @@ def main() -> None:
     parser.add_argument("--rungs", nargs="+", default=list(LADDER), help="rungs of the world, or folders of such")
     parser.add_argument("--objective", default="harmless")
     parser.add_argument("--rows", type=int, default=1000, help="pairs in each of the three splits")
+    parser.add_argument("--known", action="store_true", help="what the language models know, and no ceilings")
     options = parser.parse_args()
+    for name in options.rungs if options.known else ():
+        verdicts(name, options.rows, options.world)
+    if options.known:
+        return
     print("columns: overall, tiers 0 1 2 3 4, seconds of training")
     for seed in options.seeds:
         measure(seed, tuple(options.rungs), options.objective, options.rows, options.world)
