@@ -73,6 +73,8 @@ RUNGS: dict[str, Rung] = {
     "large-xs": Rung(40, 2, 4, 1000, LARGE),
     "large-s": Rung(48, 2, 4, 800, LARGE),
     "large-m": Rung(64, 2, 4, 1000, LARGE),
+    "large-l": Rung(80, 2, 5, 1600, LARGE),
+    "large-xl": Rung(128, 2, 8, 2500, LARGE),
 }
 MATRIX_RATE, EMBEDDING_RATE = 0.02, 0.005
 """Peak learning rates: Muon for the matrices, AdamW for embeddings and norms."""

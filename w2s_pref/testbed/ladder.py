@@ -9,7 +9,7 @@ from w2s_pref.core.errors import W2SError
 LADDER: tuple[str, ...] = ("xxs", "xs", "s", "m", "l")
 """Rungs of the small world."""
 
-LARGE_LADDER: tuple[str, ...] = ("large-xs", "large-s", "large-m")
+LARGE_LADDER: tuple[str, ...] = ("large-xs", "large-s", "large-m", "large-l", "large-xl")
 """Rungs of the large world."""
 
 RUNGS: tuple[str, ...] = LADDER + LARGE_LADDER
