@@ -52,9 +52,9 @@ class Cost:
 
     States behind frozen layers are counted, in ``storage`` and FLOPs, with the first stage that reads them.
 
-    ``model`` is the recipe's name. ``memory`` and ``storage`` are None where the model's shape is not known, ``memory`` also where nothing is trained.
-    ``seconds`` is the estimate (None where nothing was calibrated for this kind of stage), ``measured`` what building
-    it took, where it stands in the store.
+    ``model`` is the recipe's name. ``memory`` and ``storage`` are None where the model's shape is not known, ``memory``
+    also where nothing is trained. ``seconds`` is the estimate (None where nothing was calibrated for this kind of
+    stage), ``measured`` what building it took, where it stands in the store.
     """
 
     kind: str
