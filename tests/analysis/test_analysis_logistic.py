@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from w2s_pref.analysis.deception import flip_tests
 from w2s_pref.analysis.deception.adjusted import covariates
 from w2s_pref.analysis.deception.flip_tests import NAMES, flip_regression
 from w2s_pref.analysis.stats.bootstrap import Resampler
-from w2s_pref.analysis.stats.logistic import expit, fit, ridge
+from w2s_pref.analysis.stats.logistic import expit, fit, ridge, updated
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2, 8])
@@ -44,3 +45,26 @@ def test_flips_that_the_margin_separates_have_no_coefficients(separated: bool) -
     found = flip_regression(strong, weak, margin, flip, margin > 0, Resampler(np.arange(300), 20))
     assert [each.name for each in found] == list(NAMES)
     assert all((each.estimate is None) == separated for each in found)
+
+
+def test_no_processors_order_of_additions_moves_an_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums of resamples are in single precision; ceilings that are sure make columns that nearly depend on others."""
+    rng = np.random.default_rng(5)
+    strong, weak = 0.95 + 0.05 * rng.random((2, 300)), 0.5 + 0.05 * rng.random((2, 300))
+    margin = rng.normal(size=(2, 300)) ** 2
+    flip, eligible = rng.random((2, 300)) < 0.2, np.ones((2, 300), dtype=bool)
+
+    def intervals() -> list[float]:
+        found = flip_regression(strong, weak, margin, flip, eligible, Resampler(np.arange(300), 100))
+        return [end for each in found for pair in (each.interval, each.interval_in_seeds) if pair for end in pair]
+
+    before = np.array(intervals())
+    noise = np.random.default_rng(6)
+
+    def rounded(beta: np.ndarray, sums: np.ndarray, penalty: np.ndarray) -> np.ndarray:
+        return updated(beta, sums * (1 + 1e-7 * noise.normal(size=sums.shape)), penalty)
+
+    monkeypatch.setattr(flip_tests, "updated", rounded)
+    assert np.isfinite(before).all()
+    assert len(before) == 4 * len(NAMES)
+    np.testing.assert_allclose(intervals(), before, rtol=2e-5)

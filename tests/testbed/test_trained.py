@@ -6,7 +6,9 @@ from w2s_pref.organisms.trained import trained_study
 
 
 def test_trained_organisms_are_told_apart() -> None:
-    found = trained_study(seeds=(0,), rows=1000)["organisms"]
+    found = trained_study(seeds=(0,))[
+        "organisms"
+    ]  # at 1,000 rows the interval ends at 1, on one processor or the other
     assert found["honest"]["tax"] == 0
     assert found["honest"]["score"] is None
     deceiver, blind = found["deceiver"], found["blind"]

@@ -102,10 +102,11 @@ def flip_regression(
     if np.abs(margin[eligible]).max() > _MAX_MARGIN:
         return undefined
     design = np.stack([np.ones_like(margin), p_strong, p_weak, margin, p_strong * (1 - p_weak)], axis=-1)
-    scale = design[eligible].std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    scale[0] = 1.0
-    scaled = np.where(eligible[..., None], design / scale, 0.0)
+    found = _uncorrelated(design[eligible])
+    if found is None:
+        return undefined
+    centre, back = found
+    scaled = np.where(eligible[..., None], (design - centre) @ back, 0.0)
     weights = _fit(scaled[eligible], flip[eligible])
     if weights is None:
         return undefined
@@ -113,7 +114,8 @@ def flip_regression(
     none = np.zeros((len(NAMES), len(NAMES)))
 
     def coefficients(table: Floats) -> tuple[Floats, ...]:
-        fitted = updated(weights, table.reshape(-1, table.shape[-1]), none) / scale
+        fitted = updated(weights, table.reshape(-1, table.shape[-1]), none) @ back.T
+        fitted[:, 0] -= fitted @ centre
         return tuple(np.moveaxis(fitted.reshape(*table.shape[:-1], len(NAMES)), -1, 0))
 
     stats = sums.stats(coefficients, [PLAIN] * len(NAMES))
@@ -123,11 +125,30 @@ def flip_regression(
     ]
 
 
+def _uncorrelated(design: Floats) -> tuple[Floats, Floats] | None:
+    """Centre (P,) and matrix (P, P) that give columns of mean 0 (but the first, all 1), variance 1, no correlation.
+
+    None where a column depends on the others. Sums of resamples are in single precision, good to 4e-7. Refitted on the
+    columns as they are, with a condition of 1e8, an interval moved by a twentieth from one processor to another.
+    """
+    scale = design.std(axis=0)
+    scale = np.where(scale > 0, scale, 1.0)
+    scale[0] = 1.0
+    if np.linalg.cond((design / scale).T @ (design / scale)) > _SINGULAR:
+        return None
+    centre = design.mean(axis=0)
+    centre[0] = 0.0
+    around = (design - centre) / scale
+    try:
+        lower = np.linalg.cholesky(around.T @ around / len(design))
+    except np.linalg.LinAlgError:
+        return None
+    return centre, np.linalg.inv(lower).T / scale[:, None]
+
+
 def _fit(design: Floats, flip: Bools) -> Floats | None:
     """(P,) coefficients by maximum likelihood; None where no optimum is finite, or found to float64's precision."""
     none = np.zeros((design.shape[1], design.shape[1]))
-    if np.linalg.cond(design.T @ design) > _SINGULAR:
-        return None
     try:
         weights = fit(flip[None].astype(np.float64), np.ones((1, len(flip))), design, none, _DONE)[0]
     except np.linalg.LinAlgError:
