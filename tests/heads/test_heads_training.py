@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from w2s_pref.training.arguments import merged
 from w2s_pref.training.classify import ClassifyJob, fit_classifier
 from w2s_pref.training.methods import SUPERVISOR
 from w2s_pref.training.raven import SupervisorWeights
-from w2s_pref.training.selection import ValidationItems
+from w2s_pref.training.selection import POINT, Selection, ValidationItems
 
 ARGUMENTS = {"learning_rate": 5.0e-3, "save_steps": 100, "logging_steps": 1, "batch_size": 8, "num_train_epochs": 1}
 OPENAI = {"name": "aux_confidence", "mode": "openai"}
@@ -197,6 +199,31 @@ def test_resumed_is_undisturbed(tmp_path: Path, decoder: Path) -> None:
     for name in ("best_weak", "best_truth", "final"):
         kept = [weights(load_saved(tmp_path / place / "saved" / name, outputs=2)[0]) for place in ("whole", "cut")]
         assert torch.equal(*kept)
+
+
+def test_killed_after_the_last_step_is_undisturbed(tmp_path: Path, decoder: Path) -> None:
+    """The stage's folder is gone with its process, the work folder is not: the picked models are still in there."""
+    tokenizer = load(decoder)[1]
+    whole, undisturbed = train(tmp_path, decoder, job(tokenizer, 176, watched=True))
+    kept = {name: weights(load_saved(tmp_path / "saved" / name, outputs=2)[0]) for name in undisturbed["picked"]}
+    shutil.rmtree(tmp_path / "saved")
+    again, resumed = train(tmp_path, decoder, job(tokenizer, 176, watched=True))
+    assert torch.equal(whole, again)
+    assert resumed["picked"] == undisturbed["picked"]
+    for name, model in kept.items():
+        assert torch.equal(model, weights(load_saved(tmp_path / "saved" / name, outputs=2)[0]))
+
+
+def test_what_is_put_in_the_final_models_place_stays_for_the_next_try(tmp_path: Path) -> None:
+    selection = Selection(ValidationItems(((1,),), (0.5,)), 1, tmp_path / "work", None)
+    point = {"step": 3.0, "weak_agreement": 0.5}
+    for name, text in {"model.safetensors": "weights", POINT: json.dumps(point)}.items():
+        (tmp_path / "work/best_weak").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "work/best_weak" / name).write_text(text, encoding="utf-8")
+    selection.kept["best_weak"] = point
+    for folder in ("killed", "again"):
+        assert selection.restore(tmp_path / folder)["selection"]["step"] == 3
+        assert [file.name for file in (tmp_path / folder).iterdir()] == ["model.safetensors"]
 
 
 def test_validation_needs_labels(tmp_path: Path, decoder: Path) -> None:

@@ -69,7 +69,7 @@ class Selection(TrainerCallback):  # type: ignore[misc]
 
     Args:
         epoch: optimizer steps of an epoch.
-        work: where the curve and the kept models lie until ``collect``; a resumed training goes on with them.
+        work: where the curve and the kept models lie; a resumed training goes on with them.
         base_path: what a kept adapter names as its base model.
 
     Raises:
@@ -149,24 +149,27 @@ class Selection(TrainerCallback):  # type: ignore[misc]
     def restore(self, folder: Path) -> dict[str, Any]:
         """Put the model that agreed best with the weak labels into ``folder``, in the final one's place; all call.
 
+        The kept one stays under ``work``: who is killed before the stage is whole comes back to it.
+
         Returns:
             ``selection``: its step, and the curve of the evaluations.
         """
         state, best = PartialState(), self.work / "best_weak"
         if state.is_main_process:
             shutil.copytree(best, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(POINT))
-            shutil.rmtree(best)
         state.wait_for_everyone()
         return {"selection": {"step": int(self.kept["best_weak"]["step"]), "curve": self.curve}}
 
     def collect(self, folder: Path) -> dict[str, int]:
-        """Move the kept models to ``folder/<selection>``; the step that each was saved after. All processes call."""
+        """Copy the kept models to ``folder/<selection>``; the step that each was saved after. All processes call.
+
+        They stay under ``work`` as well: who is killed before the stage is whole comes back to them.
+        """
         state = PartialState()
         if state.is_main_process:
             for name in self.kept:
-                (self.work / name / POINT).unlink()
                 shutil.rmtree(folder / name, ignore_errors=True)
-                shutil.move(self.work / name, folder / name)
+                shutil.copytree(self.work / name, folder / name, ignore=shutil.ignore_patterns(POINT))
         state.wait_for_everyone()
         return {name: int(point["step"]) for name, point in self.kept.items()}
 
