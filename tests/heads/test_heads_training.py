@@ -214,6 +214,23 @@ def test_killed_after_the_last_step_is_undisturbed(tmp_path: Path, decoder: Path
         assert torch.equal(model, weights(load_saved(tmp_path / "saved" / name, outputs=2)[0]))
 
 
+@pytest.mark.parametrize("early", [{"patience": 3}, {"max_steps": 5}], ids=["patience", "steps"])
+def test_what_ended_within_an_epoch_trains_no_step_more(tmp_path: Path, decoder: Path, early: dict[str, int]) -> None:
+    """From the checkpoint of its last step; the rate is constant, so a step more would show."""
+    tokenizer = load(decoder)[1]
+    settings: dict[str, Any] = {"watched": True, "save_steps": 1, "lr_scheduler_type": "constant", **early}
+    whole, undisturbed = train(tmp_path, decoder, job(tokenizer, 400, **settings))
+    assert undisturbed["steps"] < 50
+    shutil.rmtree(tmp_path / "saved")
+    steps: list[int] = []
+    again, resumed = train(
+        tmp_path, decoder, job(tokenizer, 400, progress=lambda step, _: steps.append(step), **settings)
+    )
+    assert steps == []
+    assert torch.equal(whole, again)
+    assert resumed == undisturbed
+
+
 def test_what_is_put_in_the_final_models_place_stays_for_the_next_try(tmp_path: Path) -> None:
     selection = Selection(ValidationItems(((1,),), (0.5,)), 1, tmp_path / "work", None)
     point = {"step": 3.0, "weak_agreement": 0.5}

@@ -20,6 +20,7 @@ import torch
 from accelerate import Accelerator, PartialState
 from accelerate.utils import broadcast_object_list
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_callback import ExportableState
 
 from w2s_pref.core.errors import W2SError, file_hash, shortened
@@ -102,11 +103,26 @@ def resuming(checkpoint: Path | None) -> Iterator[None]:
 
 
 def continued(trainer: Trainer, checkpoint: Path | None) -> None:
-    """Train on from a checkpoint, or from the start."""
+    """Train on from a checkpoint, or from the start.
+
+    A checkpoint of a training that had ended, by its steps, by early stopping or by an alarm, is loaded and no more:
+    the Trainer would train one more step wherever the end was not that of an epoch.
+    """
+    with resuming(checkpoint):
+        over = checkpoint is not None and ended(checkpoint)
+    if over:
+        trainer._run_epoch = lambda **_: setattr(trainer.control, "should_training_stop", True)
     for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
         setattr(trainer, name, resuming(checkpoint)(getattr(trainer, name)))
     trainer.callback_handler.callbacks.insert(0, LoggedLoss(trainer))  # before what seals a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+
+
+def ended(checkpoint: Path) -> bool:
+    """Whether the training was over when this checkpoint was saved: whatever ended it had said so by then."""
+    file = checkpoint / TRAINER_STATE_NAME
+    kept = TrainerState.load_from_json(str(file)).stateful_callbacks if file.is_file() else {}
+    return bool(kept["TrainerControl"]["args"]["should_training_stop"]) if kept else False
 
 
 class LoggedLoss(TrainerCallback):  # type: ignore[misc]
