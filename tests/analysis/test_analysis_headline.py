@@ -129,3 +129,24 @@ def test_an_interval_in_words_has_both_readings() -> None:
     inner = results.Estimate(estimate=0.12, interval_in_seeds=(0.1, 0.14))
     assert sentences.interval(inner) == "0.12 (95 % in these seeds 0.10 to 0.14)"
     assert sentences.interval(results.Estimate(estimate=None, note="no gap")) == "no gap"
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_gaps_of_many_pairs_are_one_sentence(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Seven ceilings of .1, .2, ... above one another; the first gap is not resolved."""
+
+    def student(strong: int) -> SimpleNamespace:
+        limits = (0.1 * strong - 0.15, 0.1 * strong + 0.15)
+        gap = results.Estimate(estimate=0.1 * strong, interval=limits, over="seeds")
+        return SimpleNamespace(arm=SimpleNamespace(chain=("w", "m", f"s{strong}")), pgr=SimpleNamespace(gap=gap))
+
+    monkeypatch.setattr(sentences, "estimate", lambda gap: gap)
+    lines = sentences._gaps({(f"a{n}", "none"): student(n) for n in range(1, count + 1)})  # type: ignore[misc]
+    if count == 6:
+        assert lines[1] == "Capability gap, ceiling s2 minus ceiling w: 0.200 (95 % 0.050 to 0.350)."
+        assert len(lines) == 6
+    else:
+        assert lines == [
+            "Capability gaps: 6 of 7 are resolved, from ceiling s1 minus ceiling w: 0.100 (95 % -0.050 to 0.250), "
+            "to ceiling s7 minus ceiling w: 0.700 (95 % 0.550 to 0.850)."
+        ]

@@ -24,12 +24,10 @@ def verdict(
     ladder: results.Ladder | None,
     speech: Sequence[results.Speech] = (),
 ) -> results.Verdict:
-    """Headline and sentences; nothing is left out because it is unresolved."""
-    sentences = _gaps(students)
+    """Headline and sentences; nothing is left out because it is unresolved. A ladder's slopes come before its arms."""
+    sentences = _gaps(students) + (_slopes(ladder) if ladder is not None else [])
     sentences += [f"{s.arm.name}, no conflict: {pgr_verdict(s.pgr)}" for s in students.values() if s.conflict == "none"]
     sentences += _conflicts(design, students) + _comparisons(comparisons)
-    if ladder is not None:
-        sentences += _slopes(ladder)
     sentences += _speech(speech)
     return results.Verdict(headline=headline(design, students), sentences=sentences)
 
@@ -53,6 +51,8 @@ def _span(limits: tuple[float, float], form: str) -> str:
 _LARGE_LOSS = 0.05
 #: Students named in the headline; more are counted.
 _NAMED = 3
+#: Pairs of ceilings with a sentence each.
+_NAMED_GAPS = 6
 #: Metrics in words.
 _WORDS = {
     "conflict_accuracy": "accuracy on the conflicting objective",
@@ -157,12 +157,16 @@ def _loss(students: Students) -> str:
 
 
 def _gaps(students: dict[tuple[str, str], Student]) -> list[str]:
-    lines = {}
-    for student in students.values():
-        weak, strong = student.arm.chain[0], student.arm.chain[-1]
-        gap = interval(estimate(student.pgr.gap), ".3f")
-        lines[weak, strong] = f"Capability gap, ceiling {strong} minus ceiling {weak}: {gap}."
-    return list(lines.values())
+    """One sentence a pair of ceilings; of more than ``_NAMED_GAPS`` pairs the smallest and the largest."""
+    gaps = {(s.arm.chain[0], s.arm.chain[-1]): estimate(s.pgr.gap) for s in students.values()}
+    lines = {pair: f"ceiling {pair[1]} minus ceiling {pair[0]}: {interval(gap, '.3f')}" for pair, gap in gaps.items()}
+    known = [pair for pair, gap in gaps.items() if gap.estimate is not None]
+    if len(gaps) <= _NAMED_GAPS or not known:
+        return [f"Capability gap, {line}." for line in lines.values()]
+    ordered = sorted(known, key=lambda pair: gaps[pair].estimate or 0.0)
+    there = sum(gap.side() > 0 for gap in gaps.values())
+    count = f"Capability gaps: {there} of {len(gaps)} are resolved"
+    return [f"{count}, from {lines[ordered[0]]}, to {lines[ordered[-1]]}."]
 
 
 def _conflicts(design: Design, students: dict[tuple[str, str], Student]) -> list[str]:
