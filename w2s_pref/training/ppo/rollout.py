@@ -75,9 +75,8 @@ def generate(
     responses = torch.full((len(prompts), width), pad_id, device=device)
     config = GenerationConfig(eos_token_id=ends or None, pad_token_id=pad_id, do_sample=False, max_new_tokens=width)
     with generating_by(players.policy, config):
-        for start in range(0, len(prompts), at_once):
-            rows = slice(start, start + at_once)
-            ids, mask = (each.to(device) for each in pad_left(prompts[rows], pad_id))
+        for rows in _of_similar_length(prompts, at_once):
+            ids, mask = (each.to(device) for each in pad_left([prompts[row] for row in rows], pad_id))
             draws = PickedByUniform(uniforms[rows].to(device), ids.shape[1], players.temperature)
             output = players.policy.generate(
                 input_ids=ids,
@@ -89,6 +88,14 @@ def generate(
     ended = ending.any(dim=1)
     lengths = torch.where(ended, ending.int().argmax(dim=1) + 1, torch.full_like(ended, width, dtype=torch.long))
     return responses.masked_fill(~maths.token_mask(lengths, width), pad_id), lengths, ended
+
+
+def _of_similar_length(prompts: list[Ids], at_once: int) -> list[list[int]]:
+    """Numbers of the prompts that are answered together: a batch is as wide as its longest."""
+    order = list(range(len(prompts)))
+    if len(order) > at_once:
+        order.sort(key=lambda row: len(prompts[row]))
+    return [order[start : start + at_once] for start in range(0, len(order), at_once)]
 
 
 def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: int) -> RowBatch:
