@@ -68,6 +68,29 @@ def test_an_adapter_lies_behind_them_too() -> None:
     assert frozen.adapted_above({"r": 2}, made("llama")) == {"r": 2}
 
 
+def test_the_base_of_an_adapter_that_is_trained_on_stays_as_it_is() -> None:
+    """A policy goes on from its fine-tuning: what its adapter is added to is in no file of its own."""
+    from peft import LoraConfig, get_peft_model
+
+    adapted = get_peft_model(made("llama"), LoraConfig(r=2, target_modules=["q_proj"], layers_to_transform=[2]))
+    frozen.freeze(adapted, 2)
+    trained = [name for name, weight in adapted.named_parameters() if weight.requires_grad]
+    assert len(trained) == 2
+    assert all(".layers.2." in name and "lora" in name for name in trained)
+
+
+def test_layers_that_an_adapter_is_asked_for_lie_behind_them() -> None:
+    model = made("llama")
+    frozen.freeze(model, 2)
+    for asked in (2, [2], [0, 2], None):
+        found = frozen.adapted_above({"r": 2, **({} if asked is None else {"layers_to_transform": asked})}, model)
+        assert found is not None
+        assert found["layers_to_transform"] == [2]
+    for asked in (0, [0, 1]):
+        with pytest.raises(W2SError, match="name layers from 2 on"):
+            frozen.adapted_above({"r": 2, "layers_to_transform": asked}, model)
+
+
 def test_the_recipe_s_number_is_read_and_stands_in_keys_where_it_is_set(tmp_path: Path) -> None:
     folder = save_tiny(tmp_path / "model", layers=3)
     spec = ModelSpec(path=str(folder), freeze_layers=1)

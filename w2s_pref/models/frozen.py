@@ -46,7 +46,7 @@ def freeze(model: PreTrainedModel, count: int) -> None:
         if name.rpartition(".")[2] in BEHIND and not _within(name, layers, model.base_model):
             trained |= {id(weight) for weight in module.parameters()}
     for weight in model.base_model.parameters():
-        weight.requires_grad_(id(weight) in trained)
+        weight.requires_grad_(weight.requires_grad and id(weight) in trained)  # the base of an adapter stays frozen
     model.frozen_layers = count
 
 
@@ -66,5 +66,12 @@ def adapted_above(lora: dict[str, Any] | None, model: nn.Module) -> dict[str, An
     if chosen == "all-linear":  # peft takes no layers beside a name that stands for all
         linear = (name for name, module in layers[-1].named_modules() if isinstance(module, nn.Linear))
         chosen = sorted({name.rpartition(".")[2] for name in linear})
-    behind = [layer for layer in lora.get("layers_to_transform") or range(len(layers)) if layer >= count]
+    asked = lora.get("layers_to_transform")
+    asked = list(range(len(layers))) if asked is None else [asked] if isinstance(asked, int) else asked
+    behind = [layer for layer in asked if layer >= count]
+    if not behind:  # peft takes an empty list for all layers
+        raise W2SError(
+            f"lora.layers_to_transform names {', '.join(map(str, asked))}, and freeze_layers freezes the first {count} "
+            f"layers (0 to {count - 1}): adapters there would not be trained; name layers from {count} on"
+        )
     return {**lora, "layers_to_transform": behind, **({"target_modules": chosen} if chosen else {})}
