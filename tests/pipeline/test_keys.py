@@ -232,6 +232,43 @@ def test_row_order_changes_no_key(tiny: Path) -> None:
     assert keys(tiny) == before
 
 
+def own_files(folder: Path) -> list[str]:
+    """Overrides of a recipe that reads files of its own for every split."""
+    from conftest import make_rows
+
+    texts = make_rows(120, seed=7)
+    parts = {"gt": texts[:40], "w2s": texts[40:80], "test": texts[80:]}
+    for name, part in parts.items():
+        part.to_csv(folder / f"{name}.csv", index=False)
+    for seed, name in enumerate(("conflict", "conflict_test"), 8):
+        make_rows(30, seed=seed, marker="no").to_csv(folder / f"{name}.csv", index=False)
+    target = ", ".join(f"{name}: {{source: {name}.csv, objective: target}}" for name in parts)
+    conflict = ", ".join(f"{name}: {{source: {name}.csv, objective: no}}" for name in ("conflict", "conflict_test"))
+    given = [f"data.target={{{target}}}", f"data.conflict={{{conflict}}}", "data.splits=null", "data.overlap=drop"]
+    return [*given, "conflict.settings=[none]"]
+
+
+def test_the_order_of_pairs_is_in_the_keys_of_trainings(tiny: Path) -> None:
+    """``data.seed`` orders pairs that it does not draw, and batches follow it."""
+    given = own_files(tiny.parent)
+    usual, other = keys(tiny, *given), keys(tiny, *given, "data.seed=1")
+    assert {name.split("|")[0] for name in usual if usual[name] != other[name]} == EVERYTHING
+
+
+def test_groups_that_intervals_resample_are_in_the_analysis(tiny: Path) -> None:
+    import pandas as pd
+
+    given = own_files(tiny.parent)
+    before = keys(tiny, *given)
+    for name in ("w2s", "conflict_test"):
+        file = tiny.parent / f"{name}.csv"
+        table = pd.read_csv(file)
+        table.assign(group=[f"{name}-{row % 5}" for row in range(len(table))]).to_csv(file, index=False)
+        after = keys(tiny, *given)
+        assert {kind.split("|")[0] for kind in before if before[kind] != after[kind]} == {"analysis"}
+        before = after
+
+
 def test_data_hashes_see_texts_and_truth_apart() -> None:
     from conftest import make_pairs
 

@@ -101,8 +101,21 @@ def _weights(spec: ModelSpec, whole: Path, config: dict[str, Any], added: list[P
             "convert them with save_pretrained, or set from_config to start from random weights"
         )
     parts = [canonical(config)] + ([] if spec.from_config is not None else [remembered_hash(path) for path in weights])
+    parts += _own_ends(spec, whole, config) + _own_code(spec, whole)
     count = None if spec.from_config is not None else sum(map(_parameters, weights))
     return digest(*parts, *_added(added)), count
+
+
+def _own_ends(spec: ModelSpec, folder: Path, config: dict[str, Any]) -> list[str]:
+    """Tokens that end an answer where generation_config.json names others than config.json does."""
+    file = folder / "generation_config.json"
+    declared = read_json(file, f"model {spec.path!r}").get("eos_token_id") if file.is_file() else None
+    return [] if declared in (None, config.get("eos_token_id")) else ["eos", canonical(declared)]
+
+
+def _own_code(spec: ModelSpec, folder: Path) -> list[str]:
+    """Code of the model's folder, where it may run."""
+    return [file_hash(path) for path in sorted(folder.glob("*.py"))] if spec.trust_remote_code else []
 
 
 def _added(adapted: list[Path]) -> list[str]:

@@ -145,7 +145,8 @@ class Part:
         labels = self.labels if isinstance(self.labels, str) else "stage"
         seen = self.rows.truth if self.paid or labels == "truth" else None
         turned = {"reversed": True} if self.reversed else {}
-        return {"rows": self.rows.texts, "labels": labels, "truth": seen, "paid": self.paid, **turned}
+        told = {"labels": labels, "truth": seen, "paid": self.paid, **turned}
+        return {"rows": self.rows.texts, **told, **self.rows.order}
 
 
 def label_inputs(parts: tuple[Part, ...]) -> dict[str, Stage]:

@@ -73,7 +73,8 @@ class OnlinePolicyStage(PolicyStage):
             }
             for r in self.rewards
         ]
-        return {**super().payload, "algorithm": self.algorithm, "prompts": self.prompts.texts, "rewards": rewards}
+        told = {"algorithm": self.algorithm, "prompts": self.prompts.texts, "rewards": rewards}
+        return {**super().payload, **told, **self.prompts.order}
 
     @property
     def rows(self) -> int:

@@ -9,6 +9,7 @@ from functools import cached_property
 import pandas as pd
 
 from w2s_pref.core.tables import TRUTH_P, digest
+from w2s_pref.data.split import shuffled
 from w2s_pref.engine.stage import Builder, Stage
 
 
@@ -53,6 +54,19 @@ class Rows:
     def truth(self) -> str:
         """Hash of the ground truth."""
         return truth_hash(self.frame)
+
+    @cached_property
+    def groups(self) -> str:
+        """Hash of the groups of pairs, in any order: intervals resample them."""
+        pairs = sorted(zip(self.frame["id"], self.frame["group"], strict=True))
+        return digest(*(f"{identity}:{group}" for identity, group in pairs))
+
+    @property
+    def order(self) -> dict[str, str]:
+        """For payloads of trainings, whose batches follow the order of the pairs: nothing in that of data.seed 0."""
+        ids = self.frame["id"].tolist()
+        usual = shuffled(self.frame[["id"]], 0)["id"].tolist()
+        return {} if ids == usual else {"order": digest(*ids)}
 
     @property
     def inputs(self) -> dict[str, Stage]:

@@ -186,6 +186,11 @@ class Written(Rows):
         return digest(str(FORM), self.source.key, read, *sorted(map(digest, ids, prompts)))
 
     @property
+    def order(self) -> dict[str, str]:
+        """That of the prompts' ids, whatever data.seed is."""
+        return {}
+
+    @property
     def inputs(self) -> dict[str, Stage]:
         """What the answers stand in."""
         return {"written": self.source}

@@ -55,6 +55,7 @@ class Split:
         truth = self.train.truth if self.labels == "truth" else None
         return {
             "train": self.train.texts,
+            **self.train.order,
             "truth": truth,
             "validation": self.validation.texts,
             "oracle": self.validation.truth,

@@ -11,6 +11,7 @@ from w2s_pref.analysis.lab.disagreement import by_spread
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
+from w2s_pref.data.split import shuffled
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
 from w2s_pref.results.lab import Headline, LabBody, LabResults, StudentWeights
@@ -56,7 +57,7 @@ def _read_tasks(lab: Laboratory, planning: bool) -> tuple[dict[str, int], list[s
             counts |= {f"{name}.{what}": number for what, number in counted.items()}
         except Unreachable as error:
             unreachable += error.problems
-            frames = stand_in(lab.recipe.tasks[name].sizes or lab.recipe.sizes, name)
+            frames = stand_in(lab.recipe.tasks[name].sizes or lab.recipe.sizes, name, lab.recipe.data_seed)
             away.append(name)
         except W2SError as error:
             problems += [text if name in text else f"task {name!r}: {text}" for text in error.problems]
@@ -83,13 +84,13 @@ def _task(recipe: Recipe, name: str, base: Path) -> tuple[dict[str, pd.DataFrame
     return split_task(loaded.frame.assign(objective=name), sizes, recipe.data_seed), loaded.counts
 
 
-def stand_in(sizes: SizesConfig, task: str) -> dict[str, pd.DataFrame]:
+def stand_in(sizes: SizesConfig, task: str, seed: int = 0) -> dict[str, pd.DataFrame]:
     """Items without content, as many as asked for: enough to plan, never to run."""
     frames = {}
     for split, size in sizes.asked.items():
         ids = [f"{task}-{split}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "item", "prompt": ids, "a": "yes", "b": "no", "objective": task}
-        frames[split] = pd.DataFrame({**columns, "truth": [number % 2 for number in range(size)]})
+        frames[split] = shuffled(pd.DataFrame({**columns, "truth": [number % 2 for number in range(size)]}), seed)
     return frames
 
 

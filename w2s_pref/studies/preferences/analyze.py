@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, digest, truth_first
+from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, truth_first
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import REFINED, LabelStage, Scored
 from w2s_pref.stages.refined import RefinedScores, sentence
@@ -187,13 +187,13 @@ class AnalyzeStage(Stage):
     @property
     def payload(self) -> dict[str, Any]:
         """Design, and the ground truth of everything that is judged."""
-        judged = {stage.scores.on.name: stage.scores.on.truth for stage in self.labels.values()}
-        groups = sorted(zip(self.test.frame["id"], self.test.frame["group"], strict=True))
+        labelled = {stage.scores.on.name: stage.scores.on for stage in self.labels.values()}
+        other = self.conflict_test
         return {
             "design": self.design,
-            "test": [self.test.texts, self.test.truth, digest(*(f"{i}:{g}" for i, g in groups))],
-            "conflict_test": [self.conflict_test.texts, self.conflict_test.truth] if self.conflict_test else None,
-            "labelled": judged,
+            "test": [self.test.texts, self.test.truth, self.test.groups],
+            "conflict_test": [other.texts, other.truth, other.groups] if other else None,
+            "labelled": {name: [rows.truth, rows.groups] for name, rows in labelled.items()},
         }
 
     @property

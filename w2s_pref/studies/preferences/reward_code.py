@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, file_hash
 from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.json_io import read_json
 from w2s_pref.core.references import locate
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.manifest import MANIFEST
+from w2s_pref.models.spec import TOKENIZER_FILES
 from w2s_pref.models.standalone import FACTS
 from w2s_pref.studies.preferences.check import check_reward
 from w2s_pref.studies.preferences.study import Study
@@ -37,7 +38,8 @@ def reward_code(study: Study, found: Method) -> str:
             f"{where}: the reward model at {folder} was trained on {taught!r}, but the recipe's target is "
             f"{target!r}; name a reward model of that objective"
         )
-    return digest(*(remembered_hash(path) for path in weights))
+    others = [folder / name for name in ("config.json", *TOKENIZER_FILES) if (folder / name).is_file()]
+    return digest(*(remembered_hash(path) for path in weights), *(file_hash(path) for path in others))
 
 
 def _objective(folder: Path, where: str) -> str | None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.data.config import DataConfig, Prepared, prepare
+from w2s_pref.data.split import shuffled
 from w2s_pref.engine.stage import Builder
 from w2s_pref.models.info import facts
 from w2s_pref.results.parts import LearnedWeights
@@ -66,7 +67,7 @@ def stand_in(config: DataConfig, by: str | None = None) -> Prepared:
         ids = [f"{name}-{number}" for number in range(size)]
         columns = {"id": ids, "group": ids, "form": "text", "prompt": "", "a": ids, "b": "", "truth": 1}
         columns |= {} if by is None else {by: "unknown"}
-        splits[name] = pd.DataFrame({**columns, "objective": objective})
+        splits[name] = shuffled(pd.DataFrame({**columns, "objective": objective}), config.seed)
     return Prepared(splits=splits, counts={}, hashes=dict.fromkeys(splits, "unreachable"))
 
 
