@@ -1,12 +1,13 @@
-"""A stage whose process ends when all of it is computed and nothing of it is kept: built again, the same bytes.
+"""A stage whose process ends, early on or when all of it is computed and nothing kept: built again, the same bytes.
 
-Only its work folder (checkpoints, kept models, records) is left then, as the last step of the training left it. Every
-stage of studies with every kind of training is built twice here, and the first copy is thrown away. Probes are left
-out: the first copy trains all probes of a batch, the second has no company, and sums in float64 differ by it.
+Only its work folder (checkpoints, kept models, records) is left then. Every stage of studies with every kind of
+training is built undisturbed, then again from what that left, then killed at its third step and built from what that
+left. Probes are left out: a batch of them is trained together, and sums in float64 differ by what is left of it.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,26 +20,55 @@ from w2s_pref.engine.loop import Loop
 from w2s_pref.engine.stage import Stage
 from w2s_pref.studies.run import run
 
-PPO = "ppo: {training: {total_episodes: 16, batch_size: 8, response_length: 6, save_steps: 1}}"
-RLOO = "rloo: {training: {batch_size: 8, num_generations: 2, max_completion_length: 6, max_steps: 2, save_steps: 1}}"
+KILLED_AT = 3
+PPO = "ppo: {training: {total_episodes: 32, batch_size: 8, response_length: 6, save_steps: 1}}"
+ONLINE = "batch_size: 8, num_generations: 2, max_completion_length: 6, save_steps: 2"
+RLOO = f"rloo: {{training: {{{ONLINE}, num_train_epochs: 1, logging_steps: 3}}}}"
+GRPO = f"grpo: {{training: {{{ONLINE}, max_steps: 12, logging_steps: 5}}}}"
 STOPPED = "stopped: {algorithm: reward, patience: 2}"
-SHAPE = ["seeds=[0]", "conflict.settings=[none, implicit]", "speech={prompts: 8, samples: 1, max_new_tokens: 6}"]
-PREFERENCES = [
-    *SHAPE,
+LORA = "models.strong.lora={r: 4, target_modules: [q_proj, v_proj]}"
+BASE = [
+    "seeds=[0]",
+    "conflict.settings=[none]",
     "arms={direct: [weak, strong]}",
-    "students=[reward, stopped, dpo, ppo, rloo]",
-    f"methods={{{STOPPED}, {PPO}, {RLOO}}}",
     "data.splits={gt: 24, w2s: 24, test: 16, conflict: 16, conflict_test: 8, calibration: 16, probe: 30}",
     "training.save_steps=2",
-    "monitor={every: 2, watch: [var]}",
+    "training.logging_steps=3",
+    "training.num_train_epochs=2",
+    "monitor={every: 3, watch: [var]}",
+    "speech={prompts: 8, samples: 1, max_new_tokens: 6}",
+    "methods={}",
 ]
-ROUNDS = [
-    *SHAPE,
-    "conflict.settings=[none]",
-    "arms={macpo: [weak@dpo, strong@macpo], wspo: [weak@dpo, strong@wspo]}",
-    "methods={macpo: {rounds: 1, training: {save_steps: 1}}}",
-    "training.save_steps=2",
-]
+#: Alarms need the ceilings of three seeds to compare with.
+ALARMS = ["seeds=[0, 1, 2]", "students=[reward, stopped]", "methods={stopped: {algorithm: reward, patience: 1}}"]
+STUDIES = {
+    "all": [
+        "conflict.settings=[none, implicit]",
+        "students=[reward, stopped, dpo, ppo, rloo, grpo]",
+        f"methods={{{STOPPED}, {PPO}, {RLOO}, {GRPO}}}",
+    ],
+    "frozen adapters": [
+        "students=[reward, stopped, dpo]",
+        f"methods={{{STOPPED}}}",
+        LORA,
+        "models.strong.freeze_layers=1",
+        "models.strong.path=ladder/m",
+        "data.unknown_tokens=warn",
+    ],
+    "adapters": ["students=[ppo, rloo, simpo]", f"methods={{{PPO}, {RLOO}}}", LORA],
+    "raven": [
+        "arms={direct: [[weak, middle], strong]}",
+        "students=[reward, dpo]",
+        "methods={reward: {raven: {rate: 1.0, easy: 0.2}}, dpo: {raven: {rate: 1.0, easy: 0.2}}}",
+    ],
+    "stopping alarms": [*ALARMS, "monitor={every: 2, watch: [var], action: stop, level: 0.1}"],
+    "saving alarms": [*ALARMS, "monitor={every: 2, watch: [var], action: checkpoint, level: 0.1}"],
+    "rounds": [
+        "arms={macpo: [weak@dpo, strong@macpo], wspo: [weak@dpo, strong@wspo]}",
+        "methods={macpo: {rounds: 1, training: {save_steps: 1}}}",
+        "monitor=null",
+    ],
+}
 LABORATORY = [
     "seeds=[0]",
     "chains=[[weak, strong]]",
@@ -55,42 +85,83 @@ class Silent:
         return lambda *_, **__: None
 
 
+class Killed(Exception):
+    """Stands for the end of the process."""
+
+
 @pytest.fixture
-def twice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Every stage is built into a folder that is lost, then again; kinds whose files differ are found here."""
+def thrice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Every stage is built three times; what differs is found here."""
     made, different = Loop._made, []
+
+    def built(loop: Loop, stage: Stage, place: Path) -> dict[str, Any]:
+        place.mkdir(exist_ok=True)
+        meta = made(loop, stage, place)
+        return {**said(place), **{f"meta {name}": value for name, value in timeless(meta).items()}}
 
     def again(loop: Loop, stage: Stage, folder: Path) -> dict[str, Any]:
         if stage.kind == "probe":
             return made(loop, stage, folder)
-        lost = tmp_path / "lost"
-        lost.mkdir()
-        made(loop, stage, lost)
-        first = files(lost)
+        lost, work = tmp_path / "lost", loop.builder.store.partial(stage.kind, stage.key)
+        undisturbed = built(loop, stage, lost)
+        shutil.rmtree(lost)
+        late = built(loop, stage, lost)
+        shutil.rmtree(lost)
+        shutil.rmtree(work, ignore_errors=True)
+        _kill(loop, lambda: built(loop, stage, lost))
         shutil.rmtree(lost)
         meta = made(loop, stage, folder)
-        second = files(folder)
-        different.extend(
-            f"{stage.kind} {stage.name}: {each}" for each in {*first, *second} if first.get(each) != second.get(each)
-        )
+        early = {**said(folder), **{f"meta {name}": value for name, value in timeless(meta).items()}}
+        for when, found in {"at its end": late, "early on": early}.items():
+            names = sorted(name for name in {*undisturbed, *found} if undisturbed.get(name) != found.get(name))
+            different.extend(f"{stage.kind} {stage.name}, killed {when}: {name}" for name in names)
         return meta
 
     monkeypatch.setattr(Loop, "_made", again)
     return different
 
 
-def files(folder: Path) -> dict[str, str]:
-    """Name -> hash of every file that says nothing of seconds."""
-    found = (path for path in folder.rglob("*") if path.is_file() and path.name != "history.json")
-    return {str(path.relative_to(folder)): file_hash(path) for path in found}
+def _kill(loop: Loop, build: Any) -> None:
+    progress = loop.builder.progress
+
+    def die(done: int, total: int) -> None:
+        if done >= KILLED_AT:
+            raise Killed
+        progress(done, total)
+
+    loop.builder.progress = die
+    try:
+        build()
+    except Killed:
+        pass
+    finally:
+        loop.builder.progress = progress
 
 
-@pytest.mark.parametrize("overrides", [PREFERENCES, ROUNDS], ids=["preferences", "rounds"])
-def test_every_stage_of_preferences(study: Path, twice: list[str], overrides: list[str]) -> None:
-    run(study / "tiny.yaml", overrides, Silent(), "w2s run")
-    assert twice == []
+def said(folder: Path) -> dict[str, Any]:
+    """Name -> hash of every file, or what it says but for seconds."""
+    found: dict[str, Any] = {}
+    for path in folder.rglob("*"):
+        if path.name == "history.json":
+            found[path.name] = [timeless(line) for line in json.loads(path.read_text(encoding="utf-8"))]
+        elif path.is_file() and path.name != "trainer_state.json":
+            found[str(path.relative_to(folder))] = file_hash(path)
+    return found
 
 
-def test_every_stage_of_a_laboratory(tmp_path: Path, twice: list[str]) -> None:
+def timeless(said: dict[str, Any]) -> dict[str, Any]:
+    """Without seconds, and without tokens that went through a model: those of the repeated part count twice."""
+    kept = {name: value for name, value in said.items() if not any(word in name for word in ("second", "time", "cost"))}
+    kept = {name: value for name, value in kept.items() if name not in ("computed_tokens", "real_tokens")}
+    return {name: timeless(value) if isinstance(value, dict) else value for name, value in kept.items()}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_stage_of_preferences(study: Path, thrice: list[str], name: str) -> None:
+    run(study / "tiny.yaml", [*BASE, *STUDIES[name]], Silent(), "w2s run")
+    assert thrice == []
+
+
+def test_every_stage_of_a_laboratory(tmp_path: Path, thrice: list[str]) -> None:
     run(write_lab(tmp_path), LABORATORY, Silent(), "w2s run")
-    assert twice == []
+    assert thrice == []

@@ -22,6 +22,7 @@ from w2s_pref.losses.spec import CONSTANTS, LossSpec
 from w2s_pref.models.classifier import load_classifier, margins, score_items
 from w2s_pref.models.load import load_saved
 from w2s_pref.models.spec import ModelSpec
+from w2s_pref.training import callbacks
 from w2s_pref.training.arguments import merged
 from w2s_pref.training.classify import ClassifyJob, fit_classifier
 from w2s_pref.training.methods import SUPERVISOR
@@ -229,6 +230,84 @@ def test_what_ended_within_an_epoch_trains_no_step_more(tmp_path: Path, decoder:
     assert steps == []
     assert torch.equal(whole, again)
     assert resumed == undisturbed
+
+
+@pytest.mark.parametrize("end", [{}, {"max_steps": 6}], ids=["epochs", "steps"])
+@pytest.mark.parametrize("stopped", [None, 6], ids=["at the end", "early on"])
+def test_weights_over_supervisors_go_on(
+    tmp_path: Path, decoder: Path, end: dict[str, int], stopped: int | None
+) -> None:
+    """Four steps an epoch, two epochs, a checkpoint at the end of the first: the weights begin anew behind it."""
+    tokenizer = load(decoder)[1]
+    draw = np.random.default_rng(0)
+    said = {f"{SUPERVISOR}{number}": draw.random(32).tolist() for number in range(2)}
+
+    def told(progress: Any = None) -> ClassifyJob:
+        plain = job(tokenizer, 32, progress=progress, num_train_epochs=2, save_steps=4, **end)
+        return replace(plain, said=said, raven=SupervisorWeights(2, 5.0, 0.0))
+
+    def stop(step: int, steps: int) -> None:
+        if step == stopped:
+            raise Interrupted
+
+    undisturbed, resumed = told(), told()
+    whole, _ = train(tmp_path / "whole", decoder, undisturbed)
+    if stopped is None:
+        train(tmp_path / "cut", decoder, told())
+    else:
+        with pytest.raises(Interrupted):
+            train(tmp_path / "cut", decoder, told(stop))
+    again, _ = train(tmp_path / "cut", decoder, resumed)
+    assert torch.equal(whole, again)
+    assert undisturbed.raven is not None
+    assert resumed.raven is not None
+    assert resumed.raven.epochs == undisturbed.raven.epochs
+    assert len(resumed.raven.epochs) == 2
+
+
+def test_a_curve_that_was_torn_is_the_one_before(
+    tmp_path: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed in the middle of writing it: patience goes on counting where it was."""
+    tokenizer, write, written = load(decoder)[1], Path.write_text, []
+    settings: dict[str, Any] = {"watched": True, "save_steps": 1, "patience": 3, "learning_rate": 1.0e-6}
+    _, undisturbed = train(tmp_path / "whole", decoder, job(tokenizer, 400, **settings))
+
+    def half(path: Path, text: str, *given: Any, **more: Any) -> int:
+        if "curve.json" in path.name:
+            written.append(path)
+            if len(written) == len(undisturbed["curve"]) - 1:
+                write(path, text[: len(text) // 2], *given, **more)
+                raise Interrupted
+        return write(path, text, *given, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", half)
+        with pytest.raises(Interrupted):
+            train(tmp_path / "cut", decoder, job(tokenizer, 400, **settings))
+    _, resumed = train(tmp_path / "cut", decoder, job(tokenizer, 400, **settings))
+    assert resumed["curve"] == undisturbed["curve"]
+    assert resumed["picked"] == undisturbed["picked"]
+
+
+def test_one_checkpoint_to_keep_is_two_until_the_newer_one_is_sealed(
+    tmp_path: Path, decoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer, seal = load(decoder)[1], callbacks.seal
+
+    def die(folder: Path) -> None:
+        if folder.name == "checkpoint-8":
+            raise Interrupted
+        seal(folder)
+
+    settings: dict[str, Any] = {"save_steps": 4, "save_total_limit": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(callbacks, "seal", die)
+        with pytest.raises(Interrupted):
+            train(tmp_path, decoder, job(tokenizer, 176, **settings))
+    steps: list[int] = []
+    train(tmp_path, decoder, job(tokenizer, 176, progress=lambda step, _: steps.append(step), **settings))
+    assert steps[0] == 5
 
 
 def test_what_is_put_in_the_final_models_place_stays_for_the_next_try(tmp_path: Path) -> None:

@@ -182,6 +182,31 @@ def test_a_resumed_training_continues_the_file(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(shared, expected.table, check_exact=True)
 
 
+@pytest.mark.parametrize("action", ["log", "stop"])
+def test_a_resumed_training_looks_where_it_would_have(tmp_path: Path, action: Any) -> None:
+    """Every seven steps, and its checkpoint is of the fourth: a look there might raise an alarm of its own."""
+
+    class Crash(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 6:
+                raise KeyboardInterrupt
+
+    def made(name: str, seed: int = 0) -> tuple[SoftRewardTrainer, RiskMonitor]:
+        one = trainer(tmp_path / name, make_model(seed=seed), save_strategy="steps", save_steps=4)
+        return one, monitor(folder=tmp_path / name, every=7, envelope=tight(), action=action).attach(one)
+
+    whole, expected = made("whole")
+    whole.train()
+    first, _ = made("cut")
+    first.add_callback(Crash())
+    with pytest.raises(KeyboardInterrupt):
+        first.train()
+    again, watch = made("cut", seed=4)
+    again.train(resume_from_checkpoint=str(tmp_path / "cut" / "checkpoint-4"))
+    assert again.state.global_step == whole.state.global_step
+    pd.testing.assert_frame_equal(watch.table, expected.table, check_exact=True)
+
+
 def tight() -> Envelope:
     """Any variance above 0 is an alarm once training has begun: z = (var - 0) / 1.4826."""
     flat = [0.0] * 21

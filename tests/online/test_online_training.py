@@ -197,3 +197,45 @@ def test_a_reward_that_is_no_number_stops_the_run(tmp_path: Path):
     with pytest.raises(W2SError, match="8 of 8 rewards are not finite"):
         fit_online("rloo", START, TOKENIZER, job(2, reward=broken), tmp_path / "work", tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_the_history_of_a_resumed_training(tmp_path: Path) -> None:
+    """TRL logs means since the last log: those of before the checkpoint are in them."""
+    more = {"save_steps": 2, "logging_steps": 3}
+    whole = fit_online("rloo", START, TOKENIZER, job(6, **more), tmp_path / "a", tmp_path / "whole")
+    with pytest.raises(Stop):
+        fit_online("rloo", START, TOKENIZER, job(6, progress=stop_at_five, **more), tmp_path / "b", tmp_path / "no")
+    resumed = fit_online("rloo", START, TOKENIZER, job(6, **more), tmp_path / "b", tmp_path / "resumed")
+    assert same(tmp_path / "whole", tmp_path / "resumed")
+    seconds = ("time", "second")
+    lines = [
+        [{name: value for name, value in line.items() if not any(each in name for each in seconds)} for line in history]
+        for history in (whole["history"], resumed["history"])
+    ]
+    assert lines[0] == lines[1]
+    assert len(lines[0]) == 2
+
+
+@pytest.mark.parametrize("algorithm", ["rloo", "grpo"])
+@pytest.mark.parametrize("at", [3, 5])
+def test_a_training_resumed_in_a_later_epoch_answers_the_same_prompts(tmp_path: Path, algorithm: Any, at: int) -> None:
+    """Eight prompts, four steps an epoch; TRL's sampler draws each epoch's order where the one before ended."""
+    few, seen = PROMPTS.head(8), {"a": [], "b": [], "c": []}
+
+    def told(place: str, **more: Any) -> OnlineJob:
+        def reward(prompts: pd.DataFrame, answers: list[str]) -> np.ndarray:
+            seen[place].append(sorted(set(prompts["prompt"])))
+            return np.array([float(" drop " in each) for each in answers])
+
+        return job(10, prompts=few, reward=reward, save_steps=1, **more)
+
+    def stop(step: int, steps: int) -> None:
+        if step == at + 2:
+            raise Stop
+
+    fit_online(algorithm, START, TOKENIZER, told("a"), tmp_path / "a", tmp_path / "whole")
+    with pytest.raises(Stop):
+        fit_online(algorithm, START, TOKENIZER, told("b", progress=stop), tmp_path / "b", tmp_path / "no")
+    fit_online(algorithm, START, TOKENIZER, told("c"), tmp_path / "b", tmp_path / "resumed")
+    assert seen["c"] == seen["a"][at + 1 :]
+    assert same(tmp_path / "whole", tmp_path / "resumed")

@@ -10,6 +10,8 @@ import pandas as pd
 import pytest
 from ppo_helpers import furthest, run
 
+from w2s_pref.monitor import RiskMonitor
+from w2s_pref.monitor.loop import LoopMonitor
 from w2s_pref.training import callbacks
 from w2s_pref.training.ppo.learner import Learner
 
@@ -100,3 +102,34 @@ def test_a_finished_run_started_again_only_saves(tmp_path: Path) -> None:
         raise AssertionError("nothing is left to score")
 
     assert run(tmp_path, never, **SETTINGS)["history"] == first
+
+
+@pytest.mark.parametrize(("steps", "every"), [(3, 1), (5, 3), (8, 3)])
+def test_looks_of_a_resumed_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int, every: int) -> None:
+    """Resumed inside the first update, the policy is not what it was before it: that look is on record."""
+    texts = [f"text {number}" for number in range(120)]
+    pairs = pd.DataFrame(
+        {"id": texts[:40], "group": texts[:40], "form": "text", "prompt": texts[:40], "a": texts[40:80]}
+    )
+    pairs = pairs.assign(b=texts[80:], truth=[number % 2 for number in range(40)])
+    weak = pd.DataFrame({"id": pairs["id"], "p_a": np.linspace(0.05, 0.95, 40)})
+
+    def spread(model: Any, shard: tuple[int, int]) -> np.ndarray:
+        return np.linspace(-1, 1, 40) * float(next(iter(model.parameters())).double().sum())
+
+    def watched(name: str) -> tuple[RiskMonitor, LoopMonitor]:
+        (tmp_path / name).mkdir(exist_ok=True)
+        found = RiskMonitor(
+            pairs, weak, training_groups=["elsewhere"], folder=tmp_path / name, every=every, score=spread
+        )
+        return found, LoopMonitor(found, 3)
+
+    expected, loop = watched("whole")
+    run(tmp_path / "whole", noisy, **SETTINGS, watch=loop)
+    with monkeypatch.context() as patch:
+        stop_at_step(patch, steps)
+        with pytest.raises(Stopped):
+            run(tmp_path / "cut", noisy, **SETTINGS, watch=watched("cut")[1])
+    again, loop = watched("cut")
+    run(tmp_path / "cut", noisy, **SETTINGS, watch=loop)
+    pd.testing.assert_frame_equal(again.table, expected.table, check_exact=True)

@@ -20,7 +20,7 @@ def numbers() -> dict[str, torch.Tensor]:
 
 
 def moment(step: int, steps: int = 10) -> SimpleNamespace:
-    return SimpleNamespace(global_step=step, max_steps=steps, stateful_callbacks={})
+    return SimpleNamespace(global_step=step, max_steps=steps, epoch=None, stateful_callbacks={})
 
 
 def test_label_and_easy_pairs() -> None:

@@ -134,18 +134,18 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         if self._score is None:
             self._score = self._default_scorer(kwargs.get("processing_class"))
         self._interval = self.every or self._affordable(args, state, kwargs.get("train_dataloader"))
-        self._record.resume(state.global_step)
+        self._record.resume(state.global_step, kwargs.get("inside", False))
         self._record.rows = agreed(self._record.rows)
         self._recall(control)
         self._seconds += time.perf_counter() - self._began
         if self._trainer is None and args.report_to and state.is_world_process_zero:
             log.warning("monitor: to see the signals in %s, add it with monitor.attach(trainer)", args.report_to)
-        self._score_probe(state, control, kwargs["model"])
+        if self._record.last is None or self._due(state):  # a training that goes on looks where it would have
+            self._score_probe(state, control, kwargs["model"])
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Called by the Trainer after every optimizer step."""
-        step = state.global_step
-        if step % self._interval == 0 or step >= state.max_steps or control.should_training_stop:
+        if self._due(state) or control.should_training_stop:
             self._score_probe(state, control, kwargs["model"])
 
     def on_train_end(
@@ -154,6 +154,10 @@ class RiskMonitor(TrainerCallback):  # type: ignore[misc]
         """Called by the Trainer after the last step."""
         self._score_probe(state, control, kwargs["model"])
         self._elapsed = time.perf_counter() - self._began
+
+    def _due(self, state: TrainerState) -> bool:
+        step = int(state.global_step)
+        return step % self._interval == 0 or step >= int(state.max_steps)
 
     def _score_probe(self, state: TrainerState, control: TrainerControl, model: nn.Module) -> None:
         """Score the probe once at this step, write, report, and act on alarms."""

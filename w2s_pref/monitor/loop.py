@@ -24,12 +24,15 @@ class LoopMonitor:
         self.control = TrainerControl()
         self._begun = False
 
-    def __call__(self, done: int, model: nn.Module) -> bool:
-        """Look where it is time to; True where an alarm asks the training to stop."""
+    def __call__(self, done: int, model: nn.Module, inside: bool = False) -> bool:
+        """Look where it is time to; True where an alarm asks the training to stop.
+
+        ``inside``: a checkpoint was loaded inside the next update: what the model was after ``done`` is gone.
+        """
         self.state.global_step = done
         if not self._begun:
             self._begun = True
-            self.monitor.on_train_begin(self.args, self.state, self.control, model=model)
+            self.monitor.on_train_begin(self.args, self.state, self.control, model=model, inside=inside)
         else:
             self.monitor.on_step_end(self.args, self.state, self.control, model=model)
         if done >= self.state.max_steps or self.control.should_training_stop:

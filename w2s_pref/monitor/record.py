@@ -25,9 +25,12 @@ class Record:
         self.folder = folder
         self.rows: list[dict[str, Any]] = []
 
-    def resume(self, step: int) -> None:
-        """Take up what was written up to ``step``; later looks are of a training that is being repeated."""
-        if step == 0 or self.folder is None or not (self.folder / FILE).is_file():
+    def resume(self, step: int, inside: bool = False) -> None:
+        """Take up what was written up to ``step``; later looks are of a training that is being repeated.
+
+        ``inside``: it goes on inside the step after that one, so that step 0 has been looked at as well.
+        """
+        if (step == 0 and not inside) or self.folder is None or not (self.folder / FILE).is_file():
             self.rows = [row for row in self.rows if step and row["step"] <= step]
             return
         try:

@@ -62,7 +62,7 @@ class PairTraining(ModelStage):
         model, tokenizer = loaded
         watched = monitor(builder, self.watch, rows, tokenizer, longest, work)
         selection = self.stop.selection(builder, job, tokenizer, work, longest) if self.stop is not None else None
-        job.monitor = Together(watched, selection)
+        job.monitor = Together(selection, watched)  # the second sees that the first ends the training
         with reading_states(builder, self.model, model, tokenizer, rows, self.tokens):
             done = fit(model, tokenizer, job, work, folder)
         done |= copy_record(watched, work, folder, builder.world.main)

@@ -103,10 +103,12 @@ def copy_record(found: RiskMonitor | None, work: Path, folder: Path, main: bool)
     """Copy the monitor's table into the artifact; what the manifest says of it: alarms, cost, looks."""
     if found is None:
         return {}
+    from w2s_pref.training.sharding import checkpoints
+
     if main:
         shutil.copyfile(work / FILE, folder / FILE)
         for step in {alarm.step for alarm in found.alarms if found.action == "checkpoint"}:
-            _copy_checkpoint(work / f"checkpoint-{step}", folder / f"alarm-{step}")
+            _copy_checkpoint(checkpoints(work) / f"checkpoint-{step}", folder / f"alarm-{step}")
     alarms = [vars(alarm) for alarm in found.alarms]
     return {
         "monitor": {"alarms": alarms, "cost": found.cost, "looks": len(found.table), "judged": bool(found.envelope)}
@@ -121,8 +123,8 @@ def _copy_checkpoint(checkpoint: Path, place: Path) -> None:
             shutil.copyfile(file, place / file.name)
 
 
-def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any], bool] | None:
-    """The monitor for a loop that is no transformers Trainer: called with (updates done, model); True: stop."""
+def in_own_loop(found: RiskMonitor | None, updates: int) -> Callable[[int, Any, bool], bool] | None:
+    """The monitor for a loop that is no transformers Trainer, called as ``LoopMonitor``; True: stop."""
     if found is None:
         return None
     from w2s_pref.monitor.loop import LoopMonitor

@@ -121,8 +121,13 @@ def continued(trainer: Trainer, checkpoint: Path | None) -> None:
 def ended(checkpoint: Path) -> bool:
     """Whether the training was over when this checkpoint was saved: whatever ended it had said so by then."""
     file = checkpoint / TRAINER_STATE_NAME
-    kept = TrainerState.load_from_json(str(file)).stateful_callbacks if file.is_file() else {}
-    return bool(kept["TrainerControl"]["args"]["should_training_stop"]) if kept else False
+    return file.is_file() and over(TrainerState.load_from_json(str(file)))
+
+
+def over(state: TrainerState) -> bool:
+    """Whether the training had ended when a checkpoint with this state was saved."""
+    kept = state.stateful_callbacks.get("TrainerControl")
+    return bool(kept["args"]["should_training_stop"]) if kept else False
 
 
 class LoggedLoss(TrainerCallback):  # type: ignore[misc]
@@ -138,7 +143,8 @@ class LoggedLoss(TrainerCallback):  # type: ignore[misc]
         """Called by the Trainer after a checkpoint was saved: every process writes its own sum into it."""
         file = self._file(args, state)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps([float(getattr(self._trainer, name)) for name in self.KEPT]))
+        sums = [float(getattr(self._trainer, name)) for name in self.KEPT]
+        file.write_text(json.dumps([*sums, {name: list(map(repr, each)) for name, each in self._means.items()}]))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -146,9 +152,16 @@ class LoggedLoss(TrainerCallback):  # type: ignore[misc]
         """Called by the Trainer once it has loaded a checkpoint."""
         file = self._file(args, state)
         if state.global_step and file.is_file():
-            summed, before, logged = json_values(file.read_bytes())
+            summed, before, logged, *means = json_values(file.read_bytes())
             self._trainer._tr_loss += summed
             self._trainer._total_loss_scalar, self._trainer._globalstep_last_logged = before, int(logged)
+            self._means.update({name: list(map(float, each)) for name, each in (means[0] if means else {}).items()})
+
+    @property
+    def _means(self) -> dict[str, list[float]]:
+        """What trainers of TRL average at the next log, rewards among it."""
+        found: dict[str, list[float]] = getattr(self._trainer, "_metrics", {}).get("train", {})
+        return found
 
     def _file(self, args: TrainingArguments, state: TrainerState) -> Path:
         return Path(args.output_dir) / f"checkpoint-{state.global_step}" / f"logged-loss-{args.process_index}.json"

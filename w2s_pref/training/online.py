@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import ceil
@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pandas as pd
 import torch
 from datasets import Dataset
+from torch.utils.data import Sampler
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.import_utils import is_vllm_available
@@ -54,11 +55,32 @@ class OnlineJob(Job):
     trust_remote_code: bool = field(default=False, kw_only=True)
 
 
+class _ByEpoch(Sampler):  # type: ignore[type-arg]
+    """TRL's sampler in the order that it has in this epoch of an undisturbed training."""
+
+    def __init__(self, own: Any, epoch: Callable[[], float]) -> None:
+        self._own, self._epoch = own, epoch
+
+    def __len__(self) -> int:
+        return len(self._own)
+
+    def __iter__(self) -> Iterator[int]:
+        if self._own.shuffle:
+            self._own.generator.manual_seed(self._own.seed)
+            for _ in range(int(self._epoch())):
+                torch.randperm(self._own.num_samples, generator=self._own.generator)
+        return iter(self._own)
+
+
 class _ExactPrompts:
     """Gives a TRL trainer the ids of every prompt instead of letting it tokenise the text."""
 
     prompt_ids: dict[str, Ids]
     state: Any
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's, whose order in an epoch depends on how often it was iterated: a resumed training skips epochs."""
+        return _ByEpoch(super()._get_train_sampler(dataset), lambda: self.state.epoch or 0)  # type: ignore[misc]
 
     def _generate(self, prompts: list[str]) -> Any:
         """Probabilities that are no numbers, which torch refuses to sample from, end with a sentence."""

@@ -7,6 +7,7 @@ loss, after which they are moved to 1e-6 at least and divided by their sum. At t
 
 from __future__ import annotations
 
+from math import ceil, floor
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from w2s_pref.training.callbacks import over
 from w2s_pref.training.methods import SUPERVISOR
 
 #: The least weight.
@@ -95,6 +97,9 @@ class SupervisorWeights(TrainerCallback, ExportableState):  # type: ignore[misc]
         kept = state.stateful_callbacks.get(type(self).__name__, {"attributes": {}})["attributes"]
         self.epochs = list(kept.get("epochs", self.epochs))
         self._set(kept.get("weights", self.weights.tolist()))
+        done = ceil(state.epoch or 0.0) if over(state) else floor(state.epoch or 0.0)
+        if len(self.epochs) < done:  # the checkpoint was saved before the end of its epoch was told
+            self.on_epoch_end(args, state, control)
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps."""

@@ -27,6 +27,7 @@ from transformers import (
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.files import replacing
 from w2s_pref.labels.make import agreement
 from w2s_pref.models.batches.wrapped import untouched
 from w2s_pref.models.classifier import margins
@@ -123,7 +124,8 @@ class Selection(TrainerCallback):  # type: ignore[misc]
             if name not in self.kept or value > self.kept[name][MEASURES[name]]:
                 self._save_best(name, self.curve[-1])
         if state.is_world_process_zero:
-            (self.work / "curve.json").write_text(json.dumps(self.curve), encoding="utf-8")
+            with replacing(self.work / "curve.json") as temporary:  # torn, a resumed training would have seen nothing
+                temporary.write_text(json.dumps(self.curve), encoding="utf-8")
         agreements = [point["weak_agreement"] for point in self.curve]
         waited = len(agreements) - 1 - agreements.index(max(agreements))
         if self.items.patience is not None and waited >= self.items.patience:

@@ -125,8 +125,11 @@ def configuration(
     }
     if job.updates is not None:
         ours["max_steps"] = job.updates
+    together = {**ours, **more, **batch.arguments}
+    if together.get("save_total_limit") == 1:  # the older one is deleted before the newer one is sealed
+        together["save_total_limit"] = 2
     try:
-        return kind(**{**ours, **more, **batch.arguments})
+        return kind(**together)
     except (ValueError, TypeError) as error:
         raise W2SError(f"training: the arguments do not go together: {error}") from error
 

@@ -32,8 +32,8 @@ from w2s_pref.training.rewards import RewardFunction, checked
 
 log = logging.getLogger(__name__)
 
-#: Called with (updates done, policy); True ends the training.
-Watch = Callable[[int, nn.Module], bool]
+#: Called with (updates done, policy, whether it is inside the next one already); True ends the training.
+Watch = Callable[[int, nn.Module, bool], bool]
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Trainer:
         checkpoint, watch = callbacks.agreed_on(work), self.job.watch
         with callbacks.resuming(checkpoint):
             here = Position(self.settings.kl_coef) if checkpoint is None else position.read(checkpoint, self.learner)
-        stopped = watch is not None and watch(here.update, self.players.policy)
+        stopped = watch is not None and watch(here.update, self.players.policy, here.rollouts is not None)
         while here.update < self.settings.updates and not stopped:
             rows = draws.rows_of_update(len(self.ids), self.settings.batch_size, self.seed, here.update)
             if here.rollouts is None:
@@ -146,7 +146,7 @@ class Trainer:
             self._save(work, here, after=True)
             if self.job.progress is not None:
                 self.job.progress(here.update, self.settings.updates)
-            stopped = watch is not None and watch(here.update, self.players.policy)
+            stopped = watch is not None and watch(here.update, self.players.policy, False)
         return here
 
     def _save(self, work: Path, here: Position, after: bool = False) -> None:
