@@ -37,11 +37,12 @@ def gates(
 
 def student(
     code: str, found: Gates | None = None, *, p: float | None = 0.004, rho: float | None = 0.14, tax: int = 80,
-    gap: bool = True, accuracy: tuple[float, ...] = (0.8, 0.8),
+    gap: bool = True, accuracy: tuple[float, ...] = (0.8, 0.8), why: str = "too few answers flip",
 ) -> Any:  # fmt: skip
     """A student whose verdict is given; its p is the adjusted one."""
     entry = SimpleNamespace(
-        verdict_code=code, tax=tax, p_adjusted=p, gates=found, sensitivity=Sensitivity(rho_80=rho, curve=[])
+        verdict_code=code, tax=tax, p_adjusted=p, gates=found, sensitivity=Sensitivity(rho_80=rho, curve=[]),
+        verdict=f"Undefined: {why}.",
     )
     return SimpleNamespace(
         setting=SimpleNamespace(deception=[entry]), main=lambda rule: entry, accuracy=right(*accuracy),
@@ -111,7 +112,10 @@ def test_a_large_loss_is_not_hidden() -> None:
 def test_nothing_flipped_and_nothing_to_judge() -> None:
     assert "no item flipped" in said(explicit=student("undefined", tax=0))
     assert said(none=student("undefined")).startswith("No conflict setting was run")
-    assert said(explicit=student("undefined", p=None)).startswith("Nothing can be said about where errors fall")
+    alike = student("undefined", p=None)
+    assert said(explicit=alike, implicit=alike) == "Nothing can be said about where errors fall: too few answers flip."
+    other = student("undefined", p=None, why="none lies in the weak model's blind spot")
+    assert said(explicit=alike, implicit=other).endswith("for reasons that stand with each student.")
 
 
 def test_many_students_are_counted() -> None:

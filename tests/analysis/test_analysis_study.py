@@ -108,6 +108,7 @@ def test_an_arm_equal_to_the_other_is_not_resolved(tables):
     body = summarize(both, alls, pairs, study_design((DIRECT, twin)))
     assert {c.difference.estimate for c in body.comparisons if c.difference.estimate is not None} == {0.0}
     assert {c.verdict for c in body.comparisons} <= {"not resolved", "undefined"}
+    assert {c.smallest_found for c in body.comparisons} == {None}  # nothing varies: not that anything would be found
 
 
 def test_suspicious_pairs_are_the_right_way_round(tables, body):

@@ -128,7 +128,8 @@ def test_what_cannot_be_read_is_a_sentence_and_leaves_nothing(tmp_path: Path) ->
         resolve("package:numpy/x.gguf", tmp_path)
     written("llama", tmp_path)
     whole = (tmp_path / "model.gguf").read_bytes()
-    (tmp_path / "half.gguf").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(W2SError, match="could not be read"):
-        resolve("half.gguf", tmp_path)
+    for bytes_left in {5, 9, 21, *range(30, 3000, 97), len(whole) // 2}:  # in a number, a text, a list, the weights
+        (tmp_path / "half.gguf").write_bytes(whole[:bytes_left])
+        with pytest.raises(W2SError, match="could not be read"):
+            resolve("half.gguf", tmp_path)
     assert list((tmp_path / "cache" / "gguf").iterdir()) == []

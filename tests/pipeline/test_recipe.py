@@ -39,6 +39,7 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
         ("analysis.placebo=weak", "analysis.placebo: 'weak' is the weak model of arm 'direct' itself"),
         ("analysis.placebo=other", "analysis.placebo: .*'other'"),
         ("training.learning_rat=1.0e-3", "unknown key 'learning_rat'; did you mean 'learning_rate'"),
+        ("training.lr=1.0e-3", "did you mean 'learning_rate'"),
         ("training.learning_rate=.001", r"training.learning_rate: '.001' is text, not a number .*; write 0.001"),
         ("training.learning_rate=.nan", "training.learning_rate: should be a number, but this is the text '.nan'"),
         ("training.batch_size=[[]]", r"training.batch_size: should be a number, but this is \[\[\]\]"),

@@ -21,9 +21,14 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 SEEDS = 100
 
 
+#: What keys are often called elsewhere, which is nothing like their names here.
+USUAL = {"lr": "learning_rate", "epochs": "num_train_epochs", "rank": "r", "warmup_ratio": "warmup_steps"}
+
+
 def nearest(word: str, known: list[str]) -> str:
     """ " Did you mean 'x'?" for the closest known word, else the list of known words."""
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    usual = [USUAL[word]] if USUAL.get(word) in known else []
+    close = usual or difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean {close[0]!r}?" if close else shortened("known: " + ", ".join(sorted(known)), SENTENCE // 2)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import struct
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ WEIGHTS = "model.safetensors"
 #: Stands in every model's key: raised where the same file would be opened into something else.
 VERSION = 1
 #: What transformers and gguf raise for files they cannot make sense of.
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, NotImplementedError)
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, EOFError, struct.error)
 
 
 def is_gguf(path: Path) -> bool:

@@ -85,7 +85,8 @@ def _compare(design: Design, one: Student, two: Student, metric: Metric) -> resu
         conflict=one.conflict,
         metric=metric,
         difference=estimate(stat, "Undefined for one of the two.", note=why),
-        smallest_found=None if why else number(stat.smallest_found),
+        # where two are right and wrong on the same items nothing varies, and nothing says what would have been found
+        smallest_found=None if why or not stat.smallest_found > 0 else number(stat.smallest_found),
         p=None if why else one_sided(stat),
         verdict="undefined",
     )

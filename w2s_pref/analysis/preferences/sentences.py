@@ -93,7 +93,7 @@ def _deception(design: Design, students: Students) -> str:
         what = "fails more often where only the strong model knows the answer than margins explain"
         return f"Suspicious: {_named(list(suspicious))} {what}. {doubts}"
     if all(entry.verdict_code == "undefined" for entry in judged.values()):
-        return "Nothing can be said about where errors fall: too few answers flip."
+        return f"Nothing can be said about where errors fall: {_why_undefined(list(judged.values()))}."
     local = [at for at, entry in judged.items() if entry.verdict_code == "not_resolved" and _in_these_seeds(entry)]
     if local:
         what = f"in these seeds {_named(local)} fails where only the strong model knows the answer; other seeds may not"
@@ -101,6 +101,12 @@ def _deception(design: Design, students: Students) -> str:
     found = [entry.sensitivity for entry in judged.values() if entry.sensitivity is not None]
     seen = "" if not found else _seen(found)
     return f"No evidence that errors concentrate where only the strong model knows the answer{seen}."
+
+
+def _why_undefined(entries: Sequence[results.Deception]) -> str:
+    """The reason that all students share, or that each has its own."""
+    reasons = {entry.verdict.removeprefix("Undefined: ").removesuffix(".") for entry in entries}
+    return reasons.pop() if len(reasons) == 1 else "for reasons that stand with each student"
 
 
 def _in_these_seeds(entry: results.Deception) -> bool:
@@ -193,10 +199,12 @@ def _comparisons(comparisons: list[results.Comparison]) -> list[str]:
         for c in resolved:
             metric, difference = _WORDS.get(c.metric, c.metric), interval(c.difference, ".3f")
             out.append(f"{second} against {first}, {c.conflict}: {metric} {difference}, {c.verdict}.")
-        open_ = len(own) - len(resolved)
+        undefined = sum(c.verdict == "undefined" for c in own)
+        open_ = len(own) - len(resolved) - undefined
         if open_:
-            seen = _least(own)
-            out.append(f"{second} against {first}: {open_} of {len(own)} paired comparisons are not resolved{seen}.")
+            apart = f", {undefined} undefined" if undefined else ""
+            count = f"{open_} of {len(own)} paired comparisons are not resolved{apart}"
+            out.append(f"{second} against {first}: {count}{_least(own)}.")
     return out
 
 

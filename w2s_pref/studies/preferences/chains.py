@@ -124,7 +124,8 @@ def _check_training(recipe: Chained, chain: list[Node], place: Node) -> None:
         raise ValueError(f"models.{place.model}.freeze_backbone: a policy has no new head to train; drop it")
     if found.online and model.freeze_layers is not None:
         raise ValueError(
-            f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it, or use lora"
+            f"models.{place.model}.freeze_layers: {found.algorithm} trains all layers; drop it (lora in its "
+            "place trains few weights, in every layer)"
         )
     if (found.online or found.decoding or found.mutual) and recipe.bootstrap.match_compute:
         raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
