@@ -11,6 +11,12 @@ from benchmark_helpers import row, written
 from conftest import make_model, make_rows, make_tokenizer
 from fault_helpers import refused, succeeded
 
+from w2s_pref.core.errors import W2SError
+from w2s_pref.interface.score import score as interface_score
+
+#: Rows of benchmarks hold numbers, which the words of the small tokenizer do not.
+WARN = ("--unknown-tokens", "warn")
+
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -48,11 +54,35 @@ def test_the_score_table_holds_both_scores_and_the_columns_of_the_pairs(place: P
     refused(place, "score", model, "pairs.csv", "--out", "t.csv", "--by", "topic", said="no such column; theirs are")
 
 
+def test_pairs_that_a_model_cannot_read(place: Path, model: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What `w2s plan` refuses or warns of is no silent number here."""
+    strange = pd.DataFrame(
+        {"prompt": "how do I clean", "chosen": [f" w{n} oven" for n in range(30)], "rejected": " no"}
+    )
+    strange.to_csv("strange.csv", index=False)
+    said = ("tokens of these pairs are unknown to its tokenizer: it cannot read these texts", "--unknown-tokens warn")
+    refused(place, "score", model, "strange.csv", "--out", "s.csv", said=said)
+    loaded = (make_model(hidden=16, layers=1), make_tokenizer())
+    with pytest.raises(W2SError, match=r"the model: .* it cannot read these texts"):
+        interface_score(loaded, strange)
+    succeeded("score", model, "strange.csv", "--out", "s.csv", "--unknown-tokens", "warn")
+    assert "it cannot read these texts" in caplog.text
+    caplog.clear()
+    known = pd.DataFrame(
+        {"prompt": "w1 w2 w3 w4 w5 w6 w7", "chosen": [f" w{n} w8" for n in range(30)], "rejected": " w9"}
+    )
+    interface_score(loaded, known)
+    assert not caplog.text
+    interface_score(loaded, known.assign(chosen=known["chosen"] + " oven"))
+    assert "what it does not know it cannot tell apart" in caplog.text
+    assert "the better ones have" in caplog.text
+
+
 def test_a_benchmark_from_a_file(place: Path, model: str) -> None:
     rows = [row("math-prm", n, f"w{n} w3", f"w{n} w4") for n in range(6)]
     rows += [row("alpacaeval-easy", n, f"w{n} w3", f"w{n} w4") for n in range(6)]
     path = written(place, rows)
-    done = succeeded("score", model, path, "--out", "s.csv", "--benchmark", "reward-bench", "--json", "b.json")
+    done = succeeded("score", model, path, "--out", "s.csv", "--benchmark", "reward-bench", "--json", "b.json", *WARN)
     assert "Reasoning" in done.out
     assert "Not the published score: 21 of 23 subsets are not here" in " ".join(done.out.split())
     table = pd.read_csv("s.csv")
@@ -65,7 +95,7 @@ def test_a_benchmark_from_a_file(place: Path, model: str) -> None:
     rows += [row("Ties", f"tied:{n}", [f"w{n} w3", f"w{n} w7"], [f"w{n} w4"]) for n in range(5)]
     rows += [row("Ties", f"ref:{n}", [f"w{n} w3"], [f"w{n} w4"]) for n in range(5)]
     done = succeeded(
-        "score", model, written(place, rows, "two.jsonl"), "--out", "t.csv", "--benchmark", "reward-bench-2"
+        "score", model, written(place, rows, "two.jsonl"), "--out", "t.csv", "--benchmark", "reward-bench-2", *WARN
     )
     assert "reference accuracy" in done.out
     assert "wrote 30 scores to t.csv" in done.out

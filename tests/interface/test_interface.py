@@ -197,16 +197,26 @@ def test_python_scores_as_the_command_line_does(run: w2s.Run, tmp_path: Path) ->
         for n in range(5)
     ]
     file = tmp_path / written(tmp_path, rows)
-    words = ("score", student, file, "--max-length", "32", "--json", tmp_path / "board.json")
+    words = (
+        "score",
+        student,
+        file,
+        "--max-length",
+        "32",
+        "--json",
+        tmp_path / "board.json",
+        "--unknown-tokens",
+        "warn",
+    )
     cli(*words, "--benchmark", "reward-bench", "--out", tmp_path / "s.csv")
     board = json.loads((tmp_path / "board.json").read_text())["board"]
     for pairs in (file, rows, pd.DataFrame(rows)):
-        found = w2s.score(student, pairs, benchmark="reward-bench", max_length=32)
+        found = w2s.score(student, pairs, benchmark="reward-bench", max_length=32, unknown_tokens="warn")
         assert found.attrs["board"] == board
     assert found["part"].tolist() == ["score", "section", "section", "subset", "subset"]
     assert found.loc["RewardBench", "accuracy"] == board["lines"][0]["accuracy"]["estimate"]
     cli(*words, "--by", "subset", "--out", tmp_path / "t.csv")
-    again = w2s.score(student, rows, "subset", max_length=32)
+    again = w2s.score(student, rows, "subset", max_length=32, unknown_tokens="warn")
     assert again.attrs["board"] == json.loads((tmp_path / "board.json").read_text())["board"]
 
 

@@ -177,8 +177,8 @@ def test_no_equal_pair_is_missed_before_texts_are_tokenised() -> None:
     import pandas as pd
     from conftest import make_tokenizer
 
+    from w2s_pref.models.unknown import Reader
     from w2s_pref.studies.preferences.equal import AROUND, _last_other, _same_last_words
-    from w2s_pref.studies.preferences.texts import Reader
 
     tokenizer = make_tokenizer().backend_tokenizer
     words = ("w1 w2", "x y", "w1 z", " w1  w2", "w1 w2  ", "w1\nw2", "w2", "", "w1 w2 w3 w4 w5 w6", "w9 w2 w3 w4 w5 w6")

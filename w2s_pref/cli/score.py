@@ -35,6 +35,10 @@ def score(
         Literal["reward-bench", "reward-bench-2"] | None,
         typer.Option(help="the pairs are rows of this benchmark: print its score by its own rules"),
     ] = None,
+    unknown_tokens: Annotated[
+        Literal["error", "warn"],
+        typer.Option(help="more than 20 % of the tokens are unknown to the model: error, or go on"),
+    ] = "error",
     json_file: JsonOut = None,
 ) -> None:
     """Score any pairs with any saved reward model → a score table for `w2s analyze`; accuracy by subset, benchmarks."""
@@ -42,7 +46,7 @@ def score(
     from w2s_pref.interface.scoring import Scoring, board_json
 
     columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
-    scoring = Scoring(model, pairs, name, seed, objective, columns, max_length, split, benchmark)
+    scoring = Scoring(model, pairs, name, seed, objective, columns, max_length, split, benchmark, unknown_tokens)
     table, board = score_to_table(scoring, out, append, by)
     accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
     if board is not None:

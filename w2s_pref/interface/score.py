@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
@@ -26,6 +26,7 @@ def score(
     split: str | None = None,
     seed: int = 0,
     objective: str = "target",
+    unknown_tokens: Literal["error", "warn"] = "error",
 ) -> pd.DataFrame:
     """Score pairs with a reward model: what ``w2s score`` does, as a table in memory.
 
@@ -41,6 +42,7 @@ def score(
         max_length: longest text in tokens, prompts cut from the left; default 512, of benchmarks 2,048.
         split: of a hub data set or of saved splits.
         seed, objective: written into the table.
+        unknown_tokens: more than 20 % of the tokens are unknown to the model: an error, or a warning.
 
     Returns:
         A row for every pair: a score table (``id, group, model, seed, delta, tau, objective, kind``) with
@@ -50,9 +52,9 @@ def score(
         ``attrs`` of such a table hold ``board`` (what ``w2s score --json`` writes), with the notes.
 
     Raises:
-        W2SError: no such model, bad pairs, no column ``by``, no such benchmark.
+        W2SError: no such model, bad pairs, pairs that it cannot read, no column ``by``, no such benchmark.
     """
-    scoring = Scoring(model, pairs, name, seed, objective, columns or {}, max_length, split, benchmark)
+    scoring = Scoring(model, pairs, name, seed, objective, columns or {}, max_length, split, benchmark, unknown_tokens)
     table, board = scored(scoring, by)
     return table if board is None else board_frame(board, by)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import pandas as pd
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from w2s_pref.data.benchmarks import BenchmarkName
     from w2s_pref.data.sources import Loaded, Source
 
+log = logging.getLogger(__name__)
+
 #: The folder of a saved reward model, or what ``Run.student`` returns.
 Model = str | Path | tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 #: Preference pairs in any form that a file may hold, or where they are: file, folder, hub id, registered name.
@@ -34,6 +37,7 @@ LONGEST_OF_BENCHMARK: Final = 2048
 #: Columns of the score table; a column of the pairs with such a name is written as pairs.NAME.
 OURS: Final = ("score_chosen", "score_rejected", "delta", "model", "seed", "tau", "kind")
 TEXTS: Final = ("prompt", "chosen", "rejected")
+_GO_ON: Final = "score them nevertheless: --unknown-tokens warn, in Python unknown_tokens='warn'"
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Scoring:
         max_length: in tokens; default 512, for a benchmark 2,048.
         split: of a hub data set or of saved splits.
         benchmark: the pairs are rows of this benchmark.
+        unknown_tokens: more than 20 % of the tokens are unknown to the model: error, or go on.
     """
 
     model: Model
@@ -59,6 +64,7 @@ class Scoring:
     max_length: int | None = None
     split: str | None = None
     benchmark: BenchmarkName | None = None
+    unknown_tokens: Literal["error", "warn"] = "error"
 
 
 @text_stays_text()
@@ -71,7 +77,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
         ``by``, or the score of the benchmark.
 
     Raises:
-        W2SError: bad model, bad pairs, no column ``by``.
+        W2SError: bad model, bad pairs, pairs that the model cannot read, no column ``by``.
     """
     from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
     from w2s_pref.models.scoring import score_pairs
@@ -83,6 +89,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     pairs = load_pairs(scoring).frame
     own = own_columns(pairs, OURS)
     column = _asked(by, [str(each) for each in pairs.columns if each not in PAIR_COLUMNS])
+    _check_readable(scoring, pairs)
     quiet()
     longest = scoring.max_length or (LONGEST if benchmark is None else LONGEST_OF_BENCHMARK)
     (model, tokenizer), label = _opened(scoring.model)
@@ -93,6 +100,32 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     if column is not None:
         return table, accuracy_by(table, column)
     return table, None if benchmark is None else RULES[benchmark](table)
+
+
+def _check_readable(scoring: Scoring, pairs: pd.DataFrame) -> None:
+    """What `w2s plan` says of a recipe's texts: a score of text that a model cannot read is a number all the same.
+
+    Raises:
+        W2SError: the model cannot read the pairs.
+    """
+    from w2s_pref.models.adapters import tokenizer_folder
+    from w2s_pref.models.tokenizer_file import tokenizer_file
+    from w2s_pref.models.unknown import POOR, UNREADABLE, reader_in_memory, reader_of, unequal, unknown_of, unreadable
+
+    given = scoring.model
+    if isinstance(given, tuple):
+        who, found = "the model", reader_in_memory(given[1])
+    else:
+        file = tokenizer_file(tokenizer_folder(saved_model(given)))
+        who, found = f"model {str(given)!r}", None if file is None else reader_of(file, None)
+    if found is None:
+        return
+    unknown = unknown_of(found, pairs)
+    said = unreadable(who, "these pairs", unknown, [], _GO_ON)
+    if unknown.share > UNREADABLE and scoring.unknown_tokens == "error":
+        raise W2SError(said)
+    for note in [*([said] if unknown.share > POOR else []), *unequal(who, "these pairs", unknown)]:
+        log.warning(note)
 
 
 def _texts(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,8 @@ import pandas as pd
 from w2s_pref.data.config import DataConfig
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.studies.preferences.texts import Reader, reader, words
+from w2s_pref.models.unknown import Reader, words
+from w2s_pref.studies.preferences.texts import reader
 
 #: Tokens of a text that are not its own: what a tokenizer puts before and behind it, and one to spare.
 AROUND = 3

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pandas as pd
-
-from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
-from w2s_pref.data.chat import plain
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.positions import has_class, positions
-from w2s_pref.models.tokenizer_file import TokenizerFile, tokenizer_file
+from w2s_pref.models.tokenizer_file import tokenizer_file
+from w2s_pref.models.unknown import (
+    PAIRS,
+    POOR,
+    UNREADABLE,
+    Reader,
+    Unknown,
+    reader_of,
+    unequal,
+    unknown_of,
+    unreadable,
+    words,
+)
 from w2s_pref.stages.arguments import ArgumentStage
 from w2s_pref.stages.asked import too_long
 from w2s_pref.stages.policies import PolicyStage
@@ -27,36 +31,7 @@ from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
     from w2s_pref.studies.preferences.study import Study
-
-#: Pairs of a split that are looked at, and characters of each text: shares of tokens need no more.
-PAIRS, CHARACTERS = 200, 4000
-#: Shares of unknown tokens above which a model cannot read a text, and above which its reading is said to suffer.
-UNREADABLE, POOR = 0.2, 0.02
-#: A difference between the better and the other answer is said from this share on, where it is no accident: three
-#: standard errors over pairs leave one in 370 of equal sets.
-UNEQUAL, ERRORS = 0.02, 3.0
-#: Tokenizers that spell any text, byte by byte.
-BYTEWISE = "those of GPT-2, OPT, Llama, Qwen, Mistral"
-
-
-class Unknown(NamedTuple):
-    """Share of unknown tokens in a split; by how much that of the better answers exceeds the others', and its error."""
-
-    share: float
-    unequal: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A tokenizer as its files hold it: ``unknown`` is the id of what it does not know, None where that cannot be."""
-
-    tokenizer: Tokenizer
-    size: int
-    unknown: int | None
 
 
 def check_texts(study: Study) -> list[str]:
@@ -80,16 +55,15 @@ def check_texts(study: Study) -> list[str]:
         notes += _grown(name, facts, read[name])
     problems += _questions(study)
     shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
-    able = [name for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
+    able = [f"models.{name}" for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
     allowed = study.recipe.data.unknown_tokens == "warn"
     for name, by in shares.items():
         worst = max(by, key=lambda split: by[split].share)
         if by[worst].share > POOR:
-            said = f"models.{name}: {by[worst].share:.0%} of the tokens of {worst} are unknown to its tokenizer"
-            (problems if by[worst].share > UNREADABLE and not allowed else notes).append(
-                _unreadable(said, by[worst], able)
-            )
-        notes += _unequal(name, by)
+            refused = by[worst].share > UNREADABLE and not allowed
+            said = unreadable(f"models.{name}", worst, by[worst], able, "write data.unknown_tokens: warn")
+            (problems if refused else notes).append(said)
+        notes += [said for split, each in by.items() for said in unequal(f"models.{name}", split, each)]
     if problems:
         raise W2SError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notes))
@@ -98,85 +72,14 @@ def check_texts(study: Study) -> list[str]:
 def reader(facts: ModelFacts) -> Reader | None:
     """A model's tokenizer; None where its files are not here, or hold none that can be read without its own code."""
     file = tokenizer_file(facts.tokenizer_folder)
-    return None if file is None else _reader(file, facts.spec.pad_token)
-
-
-@lru_cache(maxsize=8)
-def _reader(file: TokenizerFile, pad_token: str | None) -> Reader:
-    """Read once: it is asked for by every check of every part of the data."""
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(file.path))
-    except Exception as error:  # tokenizers raises nothing more special
-        raise W2SError(
-            f"model {str(file.path.parent)!r} could not be loaded ({file.path.name}: {error}); check its files"
-        ) from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    ids = tokenizer.get_vocab(with_added_tokens=True)
-    size = max(ids.values(), default=-1) + 1 + (pad_token is not None and pad_token not in ids)
-    return Reader(tokenizer, size, ids.get(file.unknown) if file.unknown is not None else None)
+    return None if file is None else reader_of(file, facts.spec.pad_token)
 
 
 def _shares(read: Mapping[str, tuple[ModelFacts, Reader]], splits: list[Rows]) -> dict[str, dict[str, Unknown]]:
     """Model -> what its tokenizer does not know of each split; models often share one."""
     by_tokenizer = {facts.tokenizer_hash: found for facts, found in read.values()}
-    unknown = {of: _unknown(found, splits) for of, found in by_tokenizer.items()}
+    unknown = {of: {rows.name: unknown_of(found, rows.frame) for rows in splits} for of, found in by_tokenizer.items()}
     return {name: unknown[facts.tokenizer_hash] for name, (facts, _) in read.items()}
-
-
-def _unknown(found: Reader, splits: list[Rows]) -> dict[str, Unknown]:
-    """Split -> what of its texts a tokenizer does not know."""
-    if found.unknown is None:
-        return {rows.name: Unknown(0.0, 0.0, 0.0) for rows in splits}
-    return {rows.name: _unknown_of(found, rows.frame.head(PAIRS)) for rows in splits}
-
-
-def _unknown_of(found: Reader, frame: pd.DataFrame) -> Unknown:
-    first = frame["truth"] == 1
-    chosen, rejected = frame["a"].where(first, frame["b"]), frame["b"].where(first, frame["a"])
-    counts = [_counts(found, words(frame["form"], texts)) for texts in (frame["prompt"], chosen, rejected)]
-    together = sum(counts)
-    shares = [count[:, 0] / np.maximum(count[:, 1], 1) for count in counts[1:]]
-    gaps = shares[0] - shares[1]
-    error = float(gaps.std(ddof=1) / len(gaps) ** 0.5) if len(gaps) > 1 else float("inf")
-    unknown, tokens = np.asarray(together).sum(axis=0)
-    return Unknown(float(unknown / max(tokens, 1)), float(gaps.mean()), error)
-
-
-def _counts(found: Reader, texts: list[str]) -> Floats:
-    """(N, 2): unknown tokens and all tokens of each text."""
-    encoded = found.tokenizer.encode_batch([text[:CHARACTERS] for text in texts], add_special_tokens=False)
-    unknown = -1 if found.unknown is None else found.unknown
-    counts = [[each.ids.count(unknown), len(each.ids)] for each in encoded]
-    return np.array(counts, dtype=np.float64).reshape(-1, 2)
-
-
-def words(forms: pd.Series[str], texts: pd.Series[str]) -> list[str]:
-    """Texts as models read them, conversations without a template's marks."""
-    both = zip(forms.tolist(), texts.tolist(), strict=True)
-    return [plain(json.loads(text)) if form == "chat" else text for form, text in both]
-
-
-def _unreadable(said: str, unknown: Unknown, able: list[str]) -> str:
-    if unknown.share <= UNREADABLE:
-        return f"{said}: what it does not know it cannot tell apart"
-    others = f"{', '.join(f'models.{name}' for name in able)} of this recipe can; so can" if able else "Take"
-    return (
-        f"{said}: it cannot read these texts. {others} a model whose tokenizer spells any text, such as {BYTEWISE}; or "
-        "write data.unknown_tokens: warn"
-    )
-
-
-def _unequal(name: str, by: Mapping[str, Unknown]) -> Iterator[str]:
-    for split, each in by.items():
-        if abs(each.unequal) > max(UNEQUAL, ERRORS * each.error):
-            more, less = ("better", "other") if each.unequal > 0 else ("other", "better")
-            yield (
-                f"models.{name}: of {split}'s answers the {more} ones have {abs(each.unequal):.1%} more unknown tokens "
-                f"than the {less} ones: its tokenizer tells them apart by that alone"
-            )
 
 
 def _heads(study: Study, name: str, facts: ModelFacts) -> Iterator[str]:
