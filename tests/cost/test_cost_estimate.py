@@ -154,6 +154,28 @@ def test_memory_by_hand_and_its_shares() -> None:
     assert again == state + activations // 2
 
 
+def test_memory_of_a_batch_that_is_smaller_than_what_goes_through_at_once() -> None:
+    state, token = 2000 * (4 + 4 + 8), 8 * 2 * 34 * 2
+    assert training_memory(stage(40)) == state + 8 * 2 * 64 * token
+    assert training_memory(stage(40), Sharding(4)) == state + 2 * 2 * 64 * token
+    assert training_memory(stage(40, per_device_train_batch_size=3)) == state + 3 * 2 * 64 * token
+    assert training_memory(stage(40, 40)) == state + 16 * 2 * 64 * token  # a mixture's batch is enlarged
+    assert training_memory(stage(40, batch_size=64)) == state + 4096 * token
+
+
+def test_frozen_layers_keep_no_activations() -> None:
+    token = 8 * 34 * 2  # of a layer
+
+    def needed(**spec: object) -> float:
+        model = replace(FACTS, spec=ModelSpec.model_validate({"path": "x", **spec}))
+        return training_memory(replace(stage(40, micro_batch_tokens=100), model=model)) or 0
+
+    adapter = {"lora": {"r": 2}}
+    assert needed(**adapter) - needed(**adapter, freeze_layers=1) == 100 * token
+    assert needed(freeze_backbone=True) == needed(**adapter, freeze_layers=1)
+    assert needed(freeze_layers=1) == 2000 * 4 + (2000 - BACKBONE / 2) * 12 + 100 * token
+
+
 def test_sharding_is_read_from_an_accelerate_configuration(tmp_path: Path) -> None:
     file = tmp_path / "zero3.yaml"
     file.write_text("distributed_type: DEEPSPEED\ndeepspeed_config: {zero_stage: 3}\nnum_processes: 2\n", "utf-8")
@@ -278,7 +300,7 @@ def test_a_laboratory_reads_every_text_once_for_its_probes_and_trains_whole_mode
     tuned = FinetuneStage("f", items("on", 30), split, FACTS, 0, given, "zeros", {}, given, tokens)
     scored = (2 * 2 * 4 + 3 * 30) * 10
     assert work(tuned, known, size) == Work(32, 320.0, scored, 0.0, (3 * 320 + scored) * each)
-    assert training_memory(tuned) == training_memory(stage(16, batch_size=8))
+    assert training_memory(tuned) == training_memory(stage(16, batch_size=4))  # of a pair two texts
     assert _storage(tuned) == 30 * 40
     assert _storage(replace(tuned, keep=True)) == 2000 * 4
     shown = PromptStage("p", items("on", 30), split, FACTS, 0, {"shots": 2}, tokens)

@@ -12,6 +12,7 @@ from w2s_pref.core.yaml_io import yaml_file
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.pairs import PairTraining, planned_batch
 from w2s_pref.stages.policies import PolicyStage
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.generalization.finetune import FinetuneStage
@@ -70,7 +71,7 @@ ADAPTED = 0.02
 #: al. 2022, arXiv 2205.05198, table 2).
 ACTIVATIONS = 34
 
-#: Tokens of a part of a batch where the recipe sets none, on a CPU; on a GPU it follows the free memory.
+#: Most tokens of a part of a batch where the recipe sets none, on a CPU; on a GPU it follows the free memory.
 TOKENS_AT_ONCE = 4096
 
 
@@ -96,15 +97,28 @@ def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | Non
     if isinstance(stage, OnlinePolicyStage):
         state *= 2 if stage.algorithm == "ppo" else 1
         weights *= (2 if stage.algorithm == "ppo" else 1) + (0 if adapted else 1)
-    return ceil(weights + state + _activations(stage, known, size))
+    return ceil(weights + state + _activations(stage, known, size, over.processes))
 
 
-def _activations(stage: TrainStage | PolicyStage | FinetuneStage, known: Shape, size: int) -> float:
-    """One micro-batch: ``micro_batch_tokens`` tokens through all layers, in float32 twice the bytes."""
-    tokens = int(stage.arguments.get("micro_batch_tokens") or TOKENS_AT_ONCE)
-    found = float(tokens * known.hidden * known.layers * ACTIVATIONS * (2 if size == 4 else 1))
+def _activations(stage: TrainStage | PolicyStage | FinetuneStage, known: Shape, size: int, processes: int) -> float:
+    """One micro-batch through all layers that keep theirs for the backward pass, in float32 twice the bytes."""
+    tokens, spec = _most_tokens(stage, processes), stage.model.spec
+    kept = 0 if spec.freeze_backbone else known.layers - (spec.freeze_layers or 0)
     if stage.arguments.get("activation_checkpointing"):
-        found /= max(1, known.layers)
+        kept = 1
+    layers = max(1, kept)  # what is not kept is there as long as its layer is computed
+    found = float(tokens * known.hidden * layers * ACTIVATIONS * (2 if size == 4 else 1))
     if isinstance(stage, PolicyStage):
         found += tokens * known.vocabulary * 4
     return found
+
+
+def _most_tokens(stage: TrainStage | PolicyStage | FinetuneStage, processes: int) -> int:
+    """Tokens that go through the model at once: ``micro_batch_tokens``, or less where a process's share has no more."""
+    at_once = int(stage.arguments.get("micro_batch_tokens") or TOKENS_AT_ONCE)
+    if isinstance(stage, OnlinePolicyStage):  # its batches are answers, as long as they come
+        return at_once
+    batch = planned_batch(stage) if isinstance(stage, PairTraining) else int(stage.arguments["batch_size"])
+    share = ceil(batch / processes)
+    rows = min(share, stage.arguments.get("per_device_train_batch_size") or share)
+    return min(at_once, rows * (2 if isinstance(stage, PairTraining) else 1) * int(stage.tokens["max_length"]))
