@@ -171,11 +171,13 @@ def init(
 ) -> None:
     """Write a commented recipe and a small data set of your own to start from, or a copy of a shipped recipe."""
     from w2s_pref.cli.starter import starter_files, write_files
-    from w2s_pref.studies.shipped import recipe_files
+    from w2s_pref.studies.copies import not_there, recipe_files
 
-    texts = starter_files() if recipe is None else recipe_files(recipe)
+    texts = starter_files() if recipe is None else recipe_files(recipe, folder)
     for file in write_files(folder, texts, force):
         print(f"wrote {file}")
+    if missing := not_there((text for name, text in texts.items() if name.endswith(".yaml")), folder):
+        print(f"not here yet, so get it or write other paths: {', '.join(missing)}")
     print(f"next: w2s plan {folder / next(iter(texts))}")
 
 

@@ -9,7 +9,6 @@ from itertools import takewhile
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.yaml_io import yaml_file
 
 
 def shipped() -> dict[str, Path]:
@@ -45,13 +44,3 @@ def about(recipe: Path) -> str:
     """The first sentence of the comment at the top of a recipe; "" where it has none. Commands are indented there."""
     lines = takewhile(lambda line: re.match(r"# ?\S", line), recipe.read_text(encoding="utf-8").splitlines())
     return re.split(r"(?<!al)\. ", " ".join(line.lstrip("# ") for line in lines), maxsplit=1)[0].rstrip(".:")
-
-
-def recipe_files(given: Path) -> dict[str, str]:
-    """File name → content of a recipe, of every recipe that it extends and of the code beside them that they name."""
-    path = find_recipe(given)
-    text, parent = path.read_text(encoding="utf-8"), yaml_file(path, "recipe").get("extends")
-    named = sorted(set(re.findall(r"([\w-]+\.py):[A-Za-z_]", text)))
-    code = {name: (path.parent / name).read_text(encoding="utf-8") for name in named if (path.parent / name).is_file()}
-    more = {} if parent is None else recipe_files(path.parent / str(parent))
-    return {path.name: text, **code, **more}

@@ -1,0 +1,52 @@
+"""`w2s init --from`: a copy of a shipped recipe means the same files as the recipe itself, wherever it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from fault_helpers import succeeded
+
+from w2s_pref.core.yaml_io import load_yaml
+from w2s_pref.studies.shipped import shipped
+
+
+def places(value: object, base: Path) -> list[Path]:
+    """Every path of a recipe that leaves its folder, without dots."""
+    if isinstance(value, dict | list):
+        return [
+            place for each in (value.values() if isinstance(value, dict) else value) for place in places(each, base)
+        ]
+    return [(base / value).resolve()] if isinstance(value, str) and value.startswith("../") else []
+
+
+@pytest.mark.parametrize("name", ["real/hh_reward", "real/generative", "methods/judges_real", "generalization/local"])
+def test_paths_that_leave_the_folder_lead_to_the_same_places(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / "deep" / "copy"
+    succeeded("init", copy, "--from", name)
+    recipe = shipped()[name].resolve()
+    there = places(load_yaml(copy / recipe.name), copy)
+    assert there == places(load_yaml(recipe), recipe.parent)
+    assert there
+
+
+def test_a_recipe_that_extends_one_of_another_folder(tmp_path: Path) -> None:
+    succeeded("init", tmp_path, "--from", "risk/local")
+    assert load_yaml(tmp_path / "local.yaml") == load_yaml(shipped()["risk/local"])
+
+
+def test_what_is_not_there_is_said_in_a_line(tmp_path: Path) -> None:
+    done = succeeded("init", tmp_path, "--from", "generalization/local")
+    models = ROOT / "runs" / "lm"
+    said = next((line for line in done.out.splitlines() if line.startswith("not here yet")), "")
+    assert [name for name in ("tiny", "small", "large") if f"/runs/lm/{name}" in said] == [
+        name for name in ("tiny", "small", "large") if not (models / name).exists()
+    ]
+    assert "not here yet" not in succeeded("init", tmp_path / "quick", "--from", "quickstart").out
+
+
+def test_what_is_no_path_of_the_recipe_stays(tmp_path: Path) -> None:
+    """The command in a comment is typed in the checkout's root, wherever the recipe lies."""
+    succeeded("init", tmp_path, "--from", "generalization/chess_local")
+    assert "--games ../shared/data/chess" in (tmp_path / "chess_local.yaml").read_text(encoding="utf-8")
