@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.paths import PathText, local_path
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.core.strict import Section
 from w2s_pref.models import gguf, quantized
 
@@ -106,10 +108,36 @@ def _found(path: str, base: Path) -> Path | None:
         if candidate.exists():
             return candidate.resolve()
     if path.endswith(gguf.SUFFIX):
-        raise W2SError(f"model {path!r}: no such file (looked in {base} and the working directory)")
+        raise W2SError(f"model {path!r}: no such file{_looked_and_mend(path, local, base)}")
     if path.startswith((".", "/", "~")) or path.count("/") > 1:
-        raise W2SError(f"model {path!r}: no such folder (looked in {base} and the working directory)")
+        raise W2SError(f"model {path!r}: no such folder{_looked_and_mend(path, local, base)}")
+    if path == "ladder":
+        raise W2SError(f"model 'ladder': which of them? write ladder/NAME, one of {', '.join(_rungs())}")
     return None
+
+
+def _looked_and_mend(path: str, local: Path, base: Path) -> str:
+    """Where a missing model was looked for, and what to do about it."""
+    looked = "" if local.is_absolute() else f" (looked in {base} and the working directory)"
+    beside = [name for folder in ((base / local).parent, local.parent) for name in _names(folder)]
+    if near := did_you_mean(local.name, [name for name in beside if not name.startswith(".")]):
+        return f"{looked}{near}"
+    if local.parent.parts[-2:] == ("runs", "models"):
+        return f"{looked}; `bash scripts/get_models.sh runs/models` fetches the small models that recipes name so"
+    return f"{looked}; give the path of a model's folder or GGUF file, a hub id (OWNER/NAME) or ladder/NAME"
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:  # not there, no folder, or closed to this user: it has no name to offer
+        return []
+
+
+def _rungs() -> tuple[str, ...]:
+    from w2s_pref.testbed import ladder
+
+    return ladder.RUNGS
 
 
 def _ladder(name: str) -> Path:
