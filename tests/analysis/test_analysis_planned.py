@@ -41,7 +41,7 @@ def test_the_command_prints_a_curve_and_beside_it_the_cost(tmp_path, monkeypatch
     sizes = "data.splits={gt: 20, w2s: 20, test: 200, conflict: 20, conflict_test: 20}"
     done = CliRunner().invoke(app, ["plan", recipe, sizes, "seeds=[0]", "--power", "--cost", "--json", str(file)])
     assert done.exit_code == 0, done.output
-    assert "200 test items of 200 prompts, 1 seeds" in done.output
+    assert "200 test items of 200 prompts, 1 seed;" in done.output
     found = json.loads(file.read_text())
     assert found["items"] == 200
     assert found["curve"][0] == {"rho": 0.0, "power": 0.0}

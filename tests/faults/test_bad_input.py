@@ -134,7 +134,7 @@ def test_bad_recipe(study: Path, case: str) -> None:
 def test_missing_recipe(study: Path) -> None:
     for command in ("run", "plan", "status"):
         refused(study, command, "none.yaml", said=("recipe none.yaml: cannot be read", "`w2s init`"))
-    refused(study, "run", ".", said="recipe .: cannot be read (Is a directory)")
+    refused(study, "run", ".", said="recipe '.': is a folder; give the recipe's file")
 
 
 def tokenizer_config(**cells: Any) -> Change:
@@ -293,6 +293,9 @@ def test_bad_words_for_score(study: Path) -> None:
 
     good = ["target.csv", "--out", "x.csv"]
     check("nowhere", *good, said=("model 'nowhere': no folder here", "give the folder of a saved reward model"))
+    check(
+        "ladder/m", *good, said=("model 'ladder/m': the ladder holds language models", "no trained reward model; give")
+    )
     check(".", *good, said=("model '.': a folder without config.json", "give the folder"))
     check("small", *good, said="is no saved reward model: it has no weights for score.weight")
     check("small", "none.csv", "--out", "x.csv", said="there is no file or folder none.csv")
@@ -311,8 +314,27 @@ def test_bad_words_for_the_rest(study: Path) -> None:
     refused(study, "compare", ".", said=("run .: its results.json does not follow schema", "run the recipe again"))
     refused(study, "inspect", "data", "tiny.yaml", "--split", "w3s", said="--split 'w3s': did you mean 'w2s'?")
     refused(study, "inspect", "data", "tiny.yaml", "--model", "week", said="--model 'week': did you mean 'weak'?")
+    refused(study, "show", "tiny.yaml", said=("run tiny.yaml: is a recipe; give the folder of its run", "`w2s status`"))
+    (study / "runs" / "mine").mkdir(parents=True)
+    refused(study, "plan", "runs/mine", said="recipe 'runs/mine': is a folder; give the recipe's file")
+    shutil.copy(study / "tiny.yaml", study / "runs" / "mine" / "recipe.yaml")
+    refused(study, "plan", "runs/mine", said="recipe 'runs/mine': is a folder; give runs/mine/recipe.yaml, its recipe")
     refused(study, "run", said="Missing argument")
     refused(study, "runn", "tiny.yaml", said="No such command")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--flip-rate", "0.2"], "--flip-rate belongs to --power"),
+        (["--flip-rate", "0.2", "--cost"], "--flip-rate belongs to --power"),
+        (["--mfu", "0.5"], "--mfu, --accelerate and --num-processes belong to --cost"),
+        (["--mfu", "0.5", "--cost"], "--mfu is a share of --tflops"),
+        (["--tflops", "9"], "belong to --cost"),
+    ],
+)
+def test_options_of_plan_that_nothing_would_read(study: Path, words: list[str], said: str) -> None:
+    refused(study, "plan", "tiny.yaml", *words, said=said)
 
 
 def test_init_keeps_what_is_there(study: Path) -> None:

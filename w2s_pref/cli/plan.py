@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from w2s_pref.planning.cost.memory import Sharding
     from w2s_pref.studies.kind import AnyOpened
 
+#: Where nothing else is said: the share of a device's peak that is reached, and of right answers that conflict flips.
+MFU, FLIPS = 0.4, 0.1
+
 
 def plan(
     recipe: RecipeFile,
@@ -23,7 +26,10 @@ def plan(
     cost: Annotated[bool, typer.Option(help="tokens, FLOPs, memory and storage of all stages instead")] = False,
     calibrate: Annotated[bool, typer.Option(help="with cost: time this machine on the recipe's models")] = False,
     tflops: Annotated[float | None, typer.Option(help="with cost: peak TFLOP/s of a device to estimate for")] = None,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of that peak which is reached")] = 0.4,
+    mfu: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=1, help="with tflops: share of that peak which is reached; default 0.4"),
+    ] = None,
     accelerate: Annotated[
         Path | None, typer.Option(parser=path, help="with cost: accelerate configuration of the launch")
     ] = None,
@@ -31,26 +37,38 @@ def plan(
     power: Annotated[
         bool, typer.Option("--power", help="what the study could see, before anything is trained")
     ] = False,
-    flip_rate: Annotated[float, typer.Option(help="with power: share of the right answers that conflict flips")] = 0.1,
+    flip_rate: Annotated[
+        float | None,
+        typer.Option(help="with power: share of the right answers that conflict flips; default 0.1"),
+    ] = None,
     json_file: JsonOut = None,
 ) -> None:
     """Say what a run would do (--all: stage by stage), and every configuration and data error. Loads no weights."""
     from w2s_pref.planning.plan import as_json, open_for_plan, show_plan
 
+    _refuse_unread(cost, calibrate, (tflops, mfu, accelerate, num_processes))
+    if mfu is not None and tflops is None:
+        raise W2SError("--mfu is a share of --tflops; give that too.")
+    if flip_rate is not None and not power:
+        raise W2SError("--flip-rate belongs to --power.")
     opened = open_for_plan(recipe, overrides or [])
-    if (calibrate or tflops or accelerate or num_processes) and not cost:
-        raise W2SError("--calibrate, --tflops, --accelerate and --num-processes belong to --cost.")
     told: dict[str, Any] = {}
     if cost:
         from w2s_pref.planning.cost.memory import Sharding, read_sharding
 
         sharding = Sharding(num_processes or 1) if accelerate is None else read_sharding(accelerate, num_processes)
-        told |= _cost(opened, sharding, calibrate, None if tflops is None else (tflops, mfu))
+        told |= _cost(opened, sharding, calibrate, None if tflops is None else (tflops, mfu or MFU))
     if power:
-        told |= _power(recipe, opened, flip_rate)
+        told |= _power(recipe, opened, FLIPS if flip_rate is None else flip_rate)
     if not (cost or power):
         show_plan(opened, console(), every, missing)
     write_json(json_file, lambda: told or as_json(opened))
+
+
+def _refuse_unread(cost: bool, calibrate: bool, given: tuple[object, ...]) -> None:
+    """Raise for options that nothing would read."""
+    if not cost and (calibrate or any(value is not None for value in given)):
+        raise W2SError("--calibrate, --tflops, --mfu, --accelerate and --num-processes belong to --cost.")
 
 
 def _power(recipe: Path, opened: AnyOpened, flip_rate: float) -> dict[str, Any]:

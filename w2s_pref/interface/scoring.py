@@ -215,6 +215,8 @@ def saved_model(model: str | Path) -> Path:
     folder = local_path(model, "model")
     if not any((folder / name).is_file() for name in ("config.json", "adapter_config.json")):
         what = "a folder without config.json" if folder.is_dir() else "no folder here"
+        if str(model).startswith("ladder/"):
+            what = "the ladder holds language models, and no trained reward model"
         raise W2SError(
             f"model {str(model)!r}: {what}; give the folder of a saved reward model, e.g. runs/NAME/students/STUDENT"
         )

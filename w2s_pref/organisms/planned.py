@@ -94,8 +94,9 @@ def power_table(planned: Planned) -> tuple[str, Table]:
     """What the curve says, and the curve."""
     seen = "not even a probability of 1 is" if planned.rho_80 is None else f"a probability of {planned.rho_80:.2f} is"
     gates = "all three gates" if planned.gates == 3 else "two gates: one seed has no siblings, so no placebo"
+    seeds = "1 seed" if planned.seeds == 1 else f"{planned.seeds} seeds"
     lines = [
-        f"{planned.items} test items of {planned.groups} prompts, {planned.seeds} seeds; assumed: {planned.flips:.0%} "
+        f"{planned.items} test items of {planned.groups} prompts, {seeds}; assumed: {planned.flips:.0%} "
         "of the right answers flip under conflict.",
         f"Extra failures where only the strong model knows the answer: {seen} found in 80 % of studies ({gates}).",
     ]

@@ -26,7 +26,13 @@ PREFERENCES = "preferences"
 
 
 def results_file(path: Path) -> Path:
-    """results.json of a run folder, or the file itself."""
+    """results.json of a run folder, or the file itself.
+
+    Raises:
+        W2SError: the file is a recipe.
+    """
+    if path.suffix in {".yaml", ".yml"} and path.is_file():
+        raise W2SError(f"run {path}: is a recipe; give the folder of its run (OUTPUT/NAME; `w2s status` lists runs)")
     with readable(path):
         return path if path.is_file() else path / "results.json"
 

@@ -21,13 +21,13 @@ def shipped() -> dict[str, Path]:
 def find_recipe(given: Path) -> Path:
     """The file that a command means: a path as it is, or the name of a shipped recipe.
 
-    A file of that name in the working directory comes first. The last part of a name is enough where it is the only
-    one (``ladder`` for ``deception/ladder``).
+    A file of that name in the working directory comes first, a folder does not. The last part of a name is enough
+    where it is the only one (``ladder`` for ``deception/ladder``).
 
     Raises:
-        W2SError: a word without ending that is neither a file nor a recipe; it names the nearest.
+        W2SError: a folder, or a word without ending that is neither a file nor a recipe; it names the nearest.
     """
-    if given.suffix or given.exists():
+    if not given.is_dir() and (given.suffix or given.exists()):
         return given
     recipes, name = shipped(), given.as_posix()
     named = [name] if name in recipes else [key for key in recipes if key.rpartition("/")[2] == name]
@@ -35,6 +35,10 @@ def find_recipe(given: Path) -> Path:
         return recipes[named[0]]
     if named:
         raise W2SError(f"recipe {name!r}: there are several; write {' or '.join(named)}")
+    if given.is_dir():
+        own = given / "recipe.yaml"
+        advice = f"give {own}, its recipe" if own.is_file() else "give the recipe's file, or a name of `w2s recipes`"
+        raise W2SError(f"recipe {str(given)!r}: is a folder; {advice}")
     near = get_close_matches(name, recipes, n=3, cutoff=0.5)
     advice = f"did you mean {', '.join(near)}? " if near else ""
     raise W2SError(f"recipe {name!r}: neither a file nor a recipe of the package; {advice}`w2s recipes` lists them all")
