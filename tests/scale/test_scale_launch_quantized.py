@@ -18,6 +18,7 @@ from w2s_pref.models.load import load_base, load_saved
 from w2s_pref.models.policies import load_policy, load_saved_policy, save_policy
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.model_stage import model_payload
+from w2s_pref.studies.recipe import training_problems
 
 FOUR_BITS = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": "float32"}
 LORA = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
@@ -35,6 +36,16 @@ LORA = {"r": 4, "target_modules": ["q_proj", "v_proj"]}
 def test_what_cannot_be_is_refused(keys: dict[str, object], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         ModelSpec(path="ladder/xs", **keys)
+
+
+def test_a_plan_asks_for_bfloat16() -> None:
+    """Where it is planned bitsandbytes may be absent: what is wrong with the recipe is said all the same."""
+    models = {"strong": ModelSpec(path="ladder/xs", lora=LORA, quantization=FOUR_BITS)}
+    said = ["models.strong.quantization: trains under bfloat16 only; set training.bf16: true"]
+    assert training_problems(models, {}, "reward") == training_problems(models, {"bf16": False}, "reward") == said
+    assert training_problems(models, {"bf16": True}, "reward") == []
+    own = {"strong": models["strong"].model_copy(update={"training": {"bf16": True}})}
+    assert training_problems(own, {}, "reward") == []
 
 
 def test_quantization_is_in_the_key_only_where_it_is_set() -> None:

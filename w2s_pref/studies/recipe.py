@@ -41,6 +41,8 @@ def training_problems(models: Mapping[str, ModelSpec], training: dict[str, Any],
         tried = [check(spec.training, f"models.{name}.training", trainer) for trainer in trainers]
         found += tried[0] if all(tried) else []
         found += check_lora(spec.lora, f"models.{name}.lora")
+        if spec.quantization is not None and not {**training, **spec.training}.get("bf16"):
+            found.append(f"models.{name}.quantization: trains under bfloat16 only; set training.bf16: true")
     return found
 
 
