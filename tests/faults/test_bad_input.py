@@ -112,6 +112,8 @@ RECIPE = {
     "zero rate": (["training.learning_rate=0"], "training.learning_rate: should be above zero, but this is 0"),
     "no steps": (["training.max_steps=0"], "training.max_steps: should be above zero, or -1"),
     "unknown lora key": (["models.strong.lora={rr: 4}"], "models.strong.lora: unknown key 'rr'; did you mean 'r'"),
+    "lora of rank zero": (["models.strong.lora={r: 0}"], "models.strong.lora.r: should be above zero, but this is 0"),
+    "lora of rank minus one": (["models.strong.lora={r: -1}"], "models.strong.lora.r: should be above zero"),
     "lora on random weights": (
         ["models.strong.lora={r: 4}", "models.strong.from_config={num_hidden_layers: 2}"], "lora and from_config",
     ),

@@ -190,6 +190,8 @@ def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
             problems.append(f"{where}: unknown key {shown(name)}; {nearest(name, sorted(known))}")
         elif problem := _wrong_type(value, known[name]):
             problems.append(f"{where}.{name}: {problem}")
+        elif name == "r" and value is not None and not value > 0:
+            problems.append(f"{where}.{name}: should be above zero, but this is {value}")
     return problems
 
 
