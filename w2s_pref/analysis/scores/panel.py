@@ -129,7 +129,10 @@ def _choose_objective(scores: pd.DataFrame, wanted: list[str], objective: str | 
             raise W2SError(f"{source}: no rows for objective {objective!r}; {near(objective, found)}")
         return rows[rows["objective"] == objective]
     if len(found) > 1:
-        raise W2SError(f"{source}: rows of several objectives ({', '.join(map(repr, found))}); choose one.")
+        raise W2SError(
+            f"{source}: rows of several objectives ({', '.join(map(repr, found))}); choose one with --objective, in "
+            "Python objective="
+        )
     return rows
 
 
