@@ -32,7 +32,7 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"count": 0}, "count: should be 1 or more, but this is 0"),
     ({"count": 4}, "count: should be 3 or less, but this is 4"),
     ({"count": 1.5}, "count: should be a whole number, but this is 1.5"),
-    ({"count": True}, "count: should be a whole number, but this is True"),
+    ({"count": True}, "count: should be a whole number, but this is true"),
     ({"count": "2"}, "count: '2' is text, not a number (numbers have no quotes and look as in JSON); write 2"),
     ({"even": 3}, "even: should be a multiple of 2, but this is 3"),
     ({"inner": {"share": 0}}, "inner.share: should be above 0.0, but this is 0"),
@@ -48,13 +48,14 @@ CASES: list[tuple[dict[str, Any], str]] = [
     ({"word": "B"}, "word: should match the pattern ^[a-z]+$, but this is 'B'"),
     ({"word": ""}, "word: should have 1 or more characters, but this is ''"),
     ({"word": "abcd"}, "word: should have 3 or fewer characters, but this is 'abcd'"),
-    ({"rows": 3}, "rows: should be a list, but this is 3"),
+    ({"rows": 3}, "rows: should be a list, but this is 3; write [3]"),
+    ({"inner": None}, "inner: should be a mapping of keys to values, but this is null"),
     ({"rows": []}, "rows: should have 1 or more entries, but this is []"),
     ({"rows": [1, 2, 3]}, "rows: should have 2 or fewer entries, but this is [1, 2, 3]"),
-    ({"rows": [None]}, "rows.0: should be a whole number, but this is None"),
+    ({"rows": [None]}, "rows.0: should be a whole number, but this is null"),
     ({"Named": {"Mine": {"share": 2}}}, "Named.Mine.share: should be below 1.0, but this is 2"),
     ({"either": {"kind": "votes"}}, "either.kind: should be 'mean', 'vote' or 'median', but this is 'votes'"),
-    ({"needed": None}, "needed: should be text, but this is None"),
+    ({"needed": None}, "needed: should be text, but this is null"),
 ]
 
 

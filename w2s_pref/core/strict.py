@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from math import isfinite
 from pathlib import Path
@@ -158,7 +159,18 @@ def _explain(item: dict[str, Any]) -> str:
     text = "the text " if kind == "bool_type" and isinstance(value, str) else ""
     known = re.findall("'([^']+)'", told) if kind == "literal_error" else []
     close = difflib.get_close_matches(str(value), known, n=1, cutoff=0.6)
-    return f"{told}, but this is {text}{shown(value)}" + (f"; did you mean {close[0]!r}?" if close else "")
+    written = _written(value)
+    more = f"; did you mean {close[0]!r}?" if close else ""
+    if kind in {"list_type", "tuple_type"} and isinstance(value, str | int | float):
+        more = f"; write [{written}]"
+    return f"{told}, but this is {text}{written}{more}"
+
+
+def _written(value: Any) -> str:
+    """A value as a recipe has it where Python would write another word."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    return shown(value)
 
 
 def text_number(value: str) -> str:
