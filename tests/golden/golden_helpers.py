@@ -46,7 +46,7 @@ FEW = {
     "generalization/local_noise.yaml": [_SIZES, *_LM],
     "generalization/local_finetune.yaml": [_SIZES, *_LM],
     "real/nlp.yaml": [_SIZES, *_OWN_SIZES, *_REAL, "models.mpnet.path=ladder/l"],
-    "real/nlp_finetune.yaml": [f"tasks.ethics-deontology.{_SIZES}", *_REAL, "models.smollm2.freeze_layers=1"],
+    "real/nlp_finetune.yaml": [*_REAL, "models.smollm2.freeze_layers=1"],
     "generalization/chess_local.yaml": [
         "chess.sizes={gt: 300, hop: 300, test: 200}",
         *(f"models.{model}.path=ladder/{model}" for model in ("xxs", "xs", "s")),
@@ -113,7 +113,7 @@ def checkout() -> Iterator[Path]:
             (folder / each / "shared").mkdir()
         if real_data().is_dir():
             (folder / "all" / "shared" / "data").symlink_to(real_data().resolve(), target_is_directory=True)
-            for task in ("boolq", "chess", "cosmosqa", "ethics", "openbookqa"):
+            for task in ("boolq", "chess", "cosmosqa", "ethics", "moderation", "openbookqa"):
                 _some_rows(real_data() / task, folder / "few" / "shared" / "data" / task)
         yield folder
 
