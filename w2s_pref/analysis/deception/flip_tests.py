@@ -76,8 +76,9 @@ def _sign_flips(parts: Floats, draws: int, rng: np.random.Generator) -> float | 
     above = 0
     for start in range(0, draws, _CHUNK):
         count = min(_CHUNK, draws - start)
-        signs = rng.integers(0, 2, size=(count, len(parts)), dtype=np.int8).astype(np.float32) * 2 - 1
-        above += int((signs @ parts.astype(np.float32) >= observed).sum())
+        # Not in single precision: sums that tie with the observed one would fall below it by more than the rounding.
+        signs = rng.integers(0, 2, size=(count, len(parts)), dtype=np.int8).astype(np.float64) * 2 - 1
+        above += int((signs @ parts >= observed).sum())
     return float((1 + above) / (1 + draws))
 
 
