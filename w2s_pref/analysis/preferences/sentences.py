@@ -201,10 +201,8 @@ def _comparisons(comparisons: list[results.Comparison]) -> list[str]:
             out.append(f"{second} against {first}, {c.conflict}: {metric} {difference}, {c.verdict}.")
         undefined = sum(c.verdict == "undefined" for c in own)
         open_ = len(own) - len(resolved) - undefined
-        if open_:
-            apart = f", {undefined} undefined" if undefined else ""
-            count = f"{open_} of {len(own)} paired comparisons are not resolved{apart}"
-            out.append(f"{second} against {first}: {count}{_least(own)}.")
+        left = _left(f"{second} against {first}: ", open_, undefined, len(own), "paired comparisons")
+        out += [f"{line.removesuffix('.')}{_least(own)}." for line in left]
     return out
 
 
@@ -221,23 +219,38 @@ def _slopes(ladder: results.Ladder) -> list[str]:
         f"{_WORDS.get(s.metric, s.metric)} of {s.arm}, {s.conflict}: {s.verdict} (slope {interval(s.slope)})."
         for s in resolved
     ]
-    open_ = len(ladder.slopes) - len(resolved)
-    return [*out, f"{open_} of {len(ladder.slopes)} slopes against the capability gap are not resolved."]
+    undefined = sum(s.verdict == "undefined" for s in ladder.slopes)
+    open_ = len(ladder.slopes) - len(resolved) - undefined
+    return [*out, *_left("", open_, undefined, len(ladder.slopes), "slopes against the capability gap")]
+
+
+def _left(head: str, open_: int, undefined: int, of: int, what: str) -> list[str]:
+    """How many of a family are not resolved, and how many have no interval to decide by, which is another thing."""
+    if not open_:
+        return [f"{head}{undefined} of {of} {what} are undefined."] if undefined else []
+    return [f"{head}{open_} of {of} {what} are not resolved{f', {undefined} undefined' if undefined else ''}."]
 
 
 def _speech(speech: Sequence[results.Speech]) -> list[str]:
     """Win rates that are not one half and blind spots that differ, one by one; how many are open, together."""
     tests = [line for one in speech for line in (_win_rate(one), _blind_spot(one)) if line is not None]
-    resolved = [line for line in tests if line]
-    open_ = len(tests) - len(resolved)
-    return [*resolved, f"Speech: {open_} of {len(tests)} tests are not resolved."] if open_ else resolved
+    resolved = [line for line in tests if line not in ("", _UNDEFINED)]
+    undefined = tests.count(_UNDEFINED)
+    open_ = len(tests) - len(resolved) - undefined
+    return [*resolved, *_left("Speech: ", open_, undefined, len(tests), "tests")]
+
+
+#: In the place of a sentence on a test that has no interval.
+_UNDEFINED = "undefined"
 
 
 def _win_rate(one: results.Speech) -> str | None:
-    """A sentence, empty where it is not resolved, None where there is no win rate."""
+    """A sentence, empty where it is not resolved, ``_UNDEFINED`` without interval, None where there is no win rate."""
     if one.judge is None or one.judge not in one.win_rate:
         return None
     rate = one.win_rate[one.judge]
+    if rate.interval is None:
+        return _UNDEFINED
     side = rate.side(0.5) if one.prompts >= LEAST_PROMPTS else 0
     if side == 0:
         return ""
@@ -251,6 +264,8 @@ def _blind_spot(one: results.Speech) -> str | None:
     if one.disagreement is None:
         return None
     spot = one.disagreement.blind_spot
+    if spot.interval is None:
+        return _UNDEFINED
     side = spot.side() if one.disagreement.cells["sk_wuk"].n >= LEAST_PROMPTS else 0
     if side == 0:
         return ""

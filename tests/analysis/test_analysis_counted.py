@@ -1,0 +1,67 @@
+"""What a verdict's sentences count: resolved, not resolved and undefined are three things."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from w2s_pref import results
+from w2s_pref.analysis.preferences import sentences
+from w2s_pref.results import Estimate
+
+NONE = Estimate(estimate=None, note="A slope needs 3 points with a value.")
+OPEN = Estimate(estimate=0.1, interval=(-0.2, 0.4))
+HIGH = Estimate(estimate=0.9, interval=(0.8, 0.95))
+
+
+def slopes(*verdicts: str) -> list[str]:
+    found = [
+        results.Slope(metric="pgr", arm="direct", conflict="none", points=3, slope=OPEN, verdict=each)
+        for each in verdicts
+    ]
+    return sentences._slopes(results.Ladder(points=[], slopes=found))
+
+
+def test_undefined_slopes_are_not_called_unresolved() -> None:
+    """A ladder of two rungs has no slope at all: nothing was asked that could be resolved."""
+    assert slopes("undefined", "undefined") == ["2 of 2 slopes against the capability gap are undefined."]
+    assert slopes("not resolved", "undefined") == [
+        "1 of 2 slopes against the capability gap are not resolved, 1 undefined."
+    ]
+    assert slopes("rises with the gap") == [
+        "PGR of direct, none: rises with the gap (slope 0.10 (95 % -0.20 to 0.40))."
+    ]
+
+
+def said(rate: Estimate, spot: Estimate, prompts: int = 40) -> Any:
+    cells = {"sk_wuk": SimpleNamespace(n=prompts)}
+    disagreement = SimpleNamespace(blind_spot=spot, cells=cells)
+    shown = {"judge": "oracle_target", "win_rate": {"oracle_target": rate}}
+    return SimpleNamespace(model="direct/none", prompts=prompts, disagreement=disagreement, **shown)
+
+
+def test_speech_without_an_interval_is_undefined() -> None:
+    assert sentences._speech([said(NONE, NONE)]) == ["Speech: 2 of 2 tests are undefined."]
+    assert sentences._speech([said(Estimate(estimate=0.5, interval=(0.4, 0.6)), NONE)]) == [
+        "Speech: 1 of 2 tests are not resolved, 1 undefined."
+    ]
+    resolved, left = sentences._speech([said(HIGH, OPEN)])
+    assert resolved.startswith("direct/none answers better than its reference")
+    assert left == "Speech: 1 of 2 tests are not resolved."
+
+
+def compared(*verdicts: str) -> list[str]:
+    entries = [
+        results.Comparison(
+            first="direct", second="boot", conflict="none", metric="accuracy", difference=OPEN, verdict=each
+        )
+        for each in verdicts
+    ]
+    return sentences._comparisons(entries)
+
+
+def test_comparisons_that_are_all_undefined_are_said_to_be() -> None:
+    assert compared("undefined") == ["boot against direct: 1 of 1 paired comparisons are undefined."]
+    assert compared("not resolved", "undefined") == [
+        "boot against direct: 1 of 2 paired comparisons are not resolved, 1 undefined."
+    ]
