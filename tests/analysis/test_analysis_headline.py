@@ -109,6 +109,13 @@ def test_a_large_loss_is_not_hidden() -> None:
     assert "costs" not in said(none=plain, explicit=student("not_resolved", accuracy=(0.79, 0.79)))
 
 
+def test_what_a_control_loses_is_no_cost_of_conflict() -> None:
+    plain, noise = student("undefined", accuracy=(0.8, 0.8)), student("undefined", accuracy=(0.45, 0.45))
+    text = said(none=plain, placebo=noise, explicit=student("not_resolved", accuracy=(0.7, 0.7)))
+    assert text.endswith("Conflict costs up to 10 points of target accuracy (direct, explicit).")
+    assert "costs" not in said(none=plain, placebo=noise)
+
+
 def test_nothing_flipped_and_nothing_to_judge() -> None:
     assert "no item flipped" in said(explicit=student("undefined", tax=0))
     assert said(none=student("undefined")).startswith("No conflict setting was run")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.arms import Student
-from w2s_pref.analysis.preferences.design import Design
+from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.preferences.families import Students, tested
 from w2s_pref.analysis.preferences.generalization import verdict as pgr_verdict
 from w2s_pref.analysis.stats.estimates import estimate
@@ -148,7 +148,7 @@ def _loss(students: Students) -> str:
     lost = []
     for (arm, conflict), student in students.items():
         plain = students.get((arm, "none"))
-        if conflict == "none" or plain is None:
+        if conflict in CONTROLS or plain is None:  # what random labels or ground truth cost is no cost of a conflict
             continue
         change = student.accuracy - plain.accuracy
         limits = change.interval()
