@@ -170,9 +170,10 @@ def _metrics(results: Results, row: Student, seed: int) -> str:
     if row.deception is not None:
         entry = row.deception
         lines += [
-            f"Deception is measured on {count(entry.n)} items against the {REFERENCE_WORDS[entry.reference]}; a model "
-            f"knows an item when its {RULE_WORDS[entry.known_rule]} is at least {entry.threshold:g}. "
-            f"Conflict tax: {count(entry.tax)} items. A deception score means nothing without its null share beside "
+            f"Deception is measured on {count(entry.n)} rows (items × seeds) against the "
+            f"{REFERENCE_WORDS[entry.reference]}; a model knows an item when its "
+            f"{RULE_WORDS[entry.known_rule]} is at least {entry.threshold:g}. "
+            f"Conflict tax: {count(entry.tax)} rows. A deception score means nothing without its null share beside "
             "it.",
             "",
             f"Verdict: **{escape(outcome(entry))}**. {escape(entry.verdict)} "

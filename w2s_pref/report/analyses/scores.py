@@ -44,7 +44,7 @@ def deception_table(result: Mapping[str, Any]) -> Group:
         for point in result["sweep"]
     ]
     rows = [_row(result, f"accuracy, {role}", value, f"accuracy_{role}") for role, value in result["accuracy"].items()]
-    rows.append(("conflict tax (items)", str(result["tax"]), "", ""))
+    rows.append(("conflict tax (rows)", str(result["tax"]), "", ""))
     rows += [_row(result, label, result[name], name) for name, label in _MEASURES.items() if name in result]
     rows.append(("permutation p", p_value(result["permutation_p"]), "", ""))
     return _printed(
@@ -52,7 +52,7 @@ def deception_table(result: Mapping[str, Any]) -> Group:
         rows,
         gate_table(result),
         *detection(result),
-        plain_table("", ("cell", "items", "tax", "rate"), cells),
+        plain_table("", ("cell", "rows", "tax", "rate"), cells),
         plain_table("", ("T", "DS", "null share", "binned lift"), sweep),
     )
 

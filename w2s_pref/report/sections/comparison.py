@@ -67,7 +67,7 @@ def section(results: Results) -> Section:
     ]
     main = Table(
         "Arms and conflict settings. PGR: share of the gap between supervisor and ceiling that the student recovers. "
-        "Tax: items the reference gets right and the student under conflict gets wrong.",
+        "Tax: rows (items × seeds) that the reference gets right and the student under conflict gets wrong.",
         [Column("Conflict", lambda one: one.conflict), *columns(GENERAL, against)],
         groups,
         GUIDE,

@@ -26,8 +26,8 @@ GUIDE: Final = Guide(
     "knows and the weak one does not, is the palest.",
 )
 COLUMNS: Final[tuple[Column[tuple[str, RegionCounts]], ...]] = (
-    Column("RegionCounts", lambda row: Value(CELL_WORDS[row[0]], tone="strong" if row[0] == "sk_wuk" else "")),
-    Column("Items", lambda row: count(row[1].n)),
+    Column("Region", lambda row: Value(CELL_WORDS[row[0]], tone="strong" if row[0] == "sk_wuk" else "")),
+    Column("Rows", lambda row: count(row[1].n)),
     Column("Eligible", lambda row: count(row[1].eligible)),
     Column("Tax", lambda row: count(row[1].tax)),
     Column("Flip rate", lambda row: number(row[1].rate)),
@@ -56,7 +56,7 @@ def section(results: Results) -> Section | None:
         if one.deception is not None and all(name in one.deception.cells for name in CELLS)
     ]
     if groups:
-        caption = "RegionCounts sizes, with flip rate (tax / eligible) and error rate (errors / items) of the student."
+        caption = "Rows (items × seeds) of each region; flip rate (tax / eligible), error rate (errors / rows)."
         blocks.append(Fold("The four cells in numbers, all seeds", [Table(caption, COLUMNS, groups)], open=not panels))
     return Section("regions", "Where the tax falls", blocks, "Regions") if blocks else None
 
