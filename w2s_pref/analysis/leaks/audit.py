@@ -54,8 +54,10 @@ class LeakProbe:
 
     @property
     def verdict(self) -> str:
-        """``leak`` (above .9), ``signal`` (above chance), or ``none``."""
-        return "leak" if self.accuracy > LEAK else "signal" if self.low > 0.5 and self.accuracy > self.null else "none"
+        """``leak`` (above .9), ``signal`` (above chance), or ``none`` (what shuffled labels give, however much)."""
+        if self.accuracy <= self.null:
+            return "none"
+        return "leak" if self.accuracy > LEAK else "signal" if self.low > 0.5 else "none"
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Audit:
         for probe in self.probes:
             if probe.verdict == "leak":
                 yield (
-                    f"{self.task}: {_MEANS[probe.name]} give {probe.accuracy:.1%} of the labels away (chance: 50 %), "
+                    f"{self.task}: {_MEANS[probe.name]} give {probe.accuracy:.1%} of the labels away (chance: "
+                    f"{100 * max(self.positives, 1 - self.positives):.0f} %), "
                     "so no model has to understand the task; look at what the two labels' texts do not share"
                 )
 
