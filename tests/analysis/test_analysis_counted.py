@@ -65,3 +65,14 @@ def test_comparisons_that_are_all_undefined_are_said_to_be() -> None:
     assert compared("not resolved", "undefined") == [
         "boot against direct: 1 of 2 paired comparisons are not resolved, 1 undefined."
     ]
+
+
+def test_what_would_have_been_found_is_said_of_those_of_which_it_is_known() -> None:
+    """Where nothing varies, or no difference is large enough, nothing would have been found."""
+    shared = {"first": "direct", "second": "boot", "metric": "accuracy", "difference": OPEN, "verdict": "not resolved"}
+    known = results.Comparison(conflict="none", smallest_found=0.2, **shared)
+    unknown = results.Comparison(conflict="explicit", smallest_found=None, **shared)
+    [line] = sentences._comparisons([known, unknown])
+    assert line.endswith("(a true difference in accuracy of 0.200 would have been found in 1 of 2).")
+    [line] = sentences._comparisons([known, known])
+    assert line.endswith("(a true difference in accuracy of 0.200 would have been found).")

@@ -104,7 +104,8 @@ class Comparison(Model):
     """A paired difference, ``second`` minus ``first`` arm, same items and seeds. Verdict may be "not resolved".
 
     ``p`` is one-sided, on the side of the difference; ``p_adjusted`` Holm's over all comparisons of the study, resolved
-    at .025; ``smallest_found`` the smallest true difference that is found in 80 % of such studies.
+    at .025; ``smallest_found`` the smallest true difference that is found, corrected like this, in 80 % of such
+    studies, null where not even the largest would be.
     """
 
     first: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from w2s_pref import results
@@ -46,17 +48,23 @@ def rivals(design: Design) -> list[tuple[ArmDesign, ArmDesign]]:
 
 def comparisons(design: Design, students: dict[tuple[str, str], Student]) -> list[results.Comparison]:
     """Every metric under every conflict, second arm minus first; resolved after Holm's correction over all of them."""
-    out: list[results.Comparison] = []
+    found: list[tuple[results.Comparison, Stat | None]] = []
     for first, second in rivals(design):
         for conflict in design.conflicts:
             one, two = students[first.name, conflict], students[second.name, conflict]
             for metric in COMPARED if first.chain[0] == second.chain[0] else UNSUPERVISED:
-                found = _compare(design, one, two, metric)
-                if found is not None:
-                    out.append(found)
+                compared = _compare(design, one, two, metric)
+                if compared is not None:
+                    found.append(compared)
+    out = [entry for entry, _ in found]
     for entry, adjusted in zip(out, holm([entry.p for entry in out]), strict=True):
         entry.p_adjusted = adjusted
         entry.verdict = _verdict(entry)
+    asked = sum(entry.p_adjusted is not None for entry in out)
+    resolved = sum(entry.p_adjusted is not None and entry.p_adjusted <= LEVEL for entry in out)
+    for entry, stat in found:
+        own = entry.p_adjusted is not None and entry.p_adjusted <= LEVEL
+        entry.smallest_found = None if stat is None else least_found(stat, asked - resolved + own)
     return out
 
 
@@ -74,22 +82,38 @@ def metric_stat(student: Student, metric: str, design: Design) -> tuple[Stat | N
     return measured.measured.stats["score" if metric == "deception_score" else metric], None
 
 
-def _compare(design: Design, one: Student, two: Student, metric: Metric) -> results.Comparison | None:
+def least_found(stat: Stat, members: int) -> float | None:
+    """Smallest true difference that 80 % of such studies find where Holm's correction asks for p <= LEVEL / members.
+
+    None where nothing varies, which does not say that anything would be found, and where no difference that there can
+    be is so large.
+    """
+    wide = replace(stat, form=stat.form._replace(low=-np.inf, high=np.inf))  # not cut where differences end
+    usual, strict = (wide.interval(1 - 2 * level) for level in (LEVEL, LEVEL / max(1, members)))
+    if usual is None or strict is None or not stat.smallest_found > 0:
+        return None
+    found = stat.smallest_found + usual[0] - strict[0]
+    return number(found) if found <= stat.form.high else None
+
+
+def _compare(
+    design: Design, one: Student, two: Student, metric: Metric
+) -> tuple[results.Comparison, Stat | None] | None:
+    """The entry, with what Holm's correction decides still open, and its statistic, None where it is withheld."""
     (a, why_a), (b, why_b) = metric_stat(one, metric, design), metric_stat(two, metric, design)
     if a is None or b is None:
         return None
     stat, why = b - a, why_a or why_b
-    return results.Comparison(
+    entry = results.Comparison(
         first=one.arm.name,
         second=two.arm.name,
         conflict=one.conflict,
         metric=metric,
         difference=estimate(stat, "Undefined for one of the two.", note=why),
-        # where two are right and wrong on the same items nothing varies, and nothing says what would have been found
-        smallest_found=None if why or not stat.smallest_found > 0 else number(stat.smallest_found),
         p=None if why else one_sided(stat),
         verdict="undefined",
     )
+    return entry, None if why else stat
 
 
 def one_sided(stat: Stat, null: float = 0.0) -> float | None:

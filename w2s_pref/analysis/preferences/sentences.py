@@ -210,7 +210,10 @@ def _least(own: Sequence[results.Comparison]) -> str:
     """What an open comparison of accuracies would have shown, at the worst."""
     open_ = [c.smallest_found for c in own if c.metric == "accuracy" and c.verdict == "not resolved"]
     least = [found for found in open_ if found is not None]
-    return f" (a true difference in accuracy of {max(least):.3f} would have been found)" if least else ""
+    if not least:
+        return ""
+    where = "" if len(least) == len(open_) else f" in {len(least)} of {len(open_)}"
+    return f" (a true difference in accuracy of {max(least):.3f} would have been found{where})"
 
 
 def _slopes(ladder: results.Ladder) -> list[str]:

@@ -16,7 +16,8 @@ GUIDE: Final = Guide(
     "Second arm minus first, on the same items and seeds; right of the dashed zero the second arm is higher. Each "
     "metric has its own scale, named in its heading. The no-conflict row counts tax against the ceiling, having no "
     "other reference. p is one-sided; resolved where p, adjusted for the number of all comparisons of the study "
-    "(Holm), is at most .025. Found from: the smallest true difference that 80 % of such studies would find.",
+    "(Holm), is at most .025. Found from: the smallest true difference that 80 % of such studies would find "
+    "after the same correction; none where no difference would be.",
     "Bootstrapping helps when accuracy and PGR lie right of zero without deception score or lift doing the same.",
 )
 WIDTH: Final = 260.0
