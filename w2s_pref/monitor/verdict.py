@@ -124,10 +124,12 @@ def headline(detector: Mapping[str, Any]) -> str:
         words = "Undefined" if all(row["verdict"] == "undefined" for row in rows) else "Not resolved"
         return f"{words}: no signal without labels foretells a crossing ({crossing} of {runs} runs cross)."
     better = [row["signal"] for row in good if _beats(row)]
-    told = f"better than all of {', '.join(RIVALS)}: {', '.join(better)}" if better else "none is resolved as better"
-    than = "" if better else f" than every one of {', '.join(RIVALS)}"
+    rivals = ", ".join(name for name in RIVALS if any(name in row["against"] for row in good))
+    told = f"; none is resolved as better than every one of {rivals}" if rivals else ""
+    if better:
+        told = f"; better than all of {rivals}: {', '.join(better)}"
     names = ", ".join(row["signal"] for row in good)
-    return f"Foretell a crossing without labels: {names}; {told}{than} ({crossing} of {runs} runs cross)."
+    return f"Foretell a crossing without labels: {names}{told} ({crossing} of {runs} runs cross)."
 
 
 def _beats(row: Mapping[str, Any]) -> bool:
