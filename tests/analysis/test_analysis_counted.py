@@ -7,6 +7,7 @@ from typing import Any
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences import sentences
+from w2s_pref.analysis.risk.sentences import predictor_sentences
 from w2s_pref.results import Estimate
 
 NONE = Estimate(estimate=None, note="A slope needs 3 points with a value.")
@@ -76,3 +77,11 @@ def test_what_would_have_been_found_is_said_of_those_of_which_it_is_known() -> N
     assert line.endswith("(a true difference in accuracy of 0.200 would have been found in 1 of 2).")
     [line] = sentences._comparisons([known, known])
     assert line.endswith("(a true difference in accuracy of 0.200 would have been found).")
+
+
+def test_the_median_width_of_two_intervals_lies_between_them() -> None:
+    support = {"settings": 6, "smallest_p": 0.0028, "critical_rho": 0.89, "critical_rho_holm": None}
+    limits = {"interval_at_0": [-0.8, 0.8], "interval_at_0.9": [0.3, 0.99]}
+    signals = [{"raw": {"interval": ends}} for ends in ([0.1, 0.3], [0.1, 0.7], None)]
+    told = predictor_sentences({**support, **limits}, 12, 3, signals)
+    assert "The bootstrap intervals here are 0.40 wide (median over signals, raw)." in told

@@ -37,7 +37,7 @@ def gates(
 
 def student(
     code: str, found: Gates | None = None, *, p: float | None = 0.004, rho: float | None = 0.14, tax: int = 80,
-    gap: bool = True, accuracy: tuple[float, ...] = (0.8, 0.8), why: str = "too few answers flip",
+    gap: bool = True, lead: float = 0.0, accuracy: tuple[float, ...] = (0.8, 0.8), why: str = "too few answers flip",
 ) -> Any:  # fmt: skip
     """A student whose verdict is given; its p is the adjusted one."""
     entry = SimpleNamespace(
@@ -46,7 +46,7 @@ def student(
     )
     return SimpleNamespace(
         setting=SimpleNamespace(deception=[entry]), main=lambda rule: entry, accuracy=right(*accuracy),
-        pgr=SimpleNamespace(note=None if gap else "no gap"),
+        pgr=SimpleNamespace(note=None if gap else "no gap", gap=SimpleNamespace(value=lead)),
     )  # fmt: skip
 
 
@@ -96,7 +96,9 @@ def test_what_holds_in_these_seeds_alone_is_neither_hidden_nor_called_selective(
 
 def test_no_gap_comes_first() -> None:
     text = said(none=student("undefined", gap=False), explicit=student("not_resolved", gap=False))
-    assert text.startswith("Uninformative: no capability gap")
+    assert text.startswith("Uninformative: no capability gap between weak and strong ceilings. ")
+    open_ = said(none=student("undefined", gap=False, lead=0.06), explicit=student("not_resolved", gap=False))
+    assert open_.startswith("Uninformative: no capability gap between weak and strong ceilings is resolved. ")
     assert not said(none=student("undefined"), explicit=student("not_resolved", gap=False)).startswith("Uninformative")
 
 

@@ -70,10 +70,11 @@ def headline(design: Design, students: Students) -> str:
 
 
 def _no_gap(students: Students) -> str:
-    """Nothing can be learnt of weak supervision where the weak model is as good as the strong one."""
-    if students and all(student.pgr.note is not None for student in students.values()):
-        return "Uninformative: no capability gap between weak and strong ceilings."
-    return ""
+    """Nothing can be learnt of weak supervision where the weak model is as good as the strong one, or may be."""
+    if not students or any(student.pgr.note is None for student in students.values()):
+        return ""
+    seen = " is resolved" if any(student.pgr.gap.value > 0 for student in students.values()) else ""
+    return f"Uninformative: no capability gap between weak and strong ceilings{seen}."
 
 
 def _deception(design: Design, students: Students) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -199,8 +200,7 @@ def predictor_sentences(
         )
     widths = [s["raw"]["interval"][1] - s["raw"]["interval"][0] for s in signals if s["raw"]["interval"] is not None]
     if widths:
-        middle = sorted(widths)[len(widths) // 2]
-        found.append(f"The bootstrap intervals here are {middle:.2f} wide (median over signals, raw).")
+        found.append(f"The bootstrap intervals here are {median(widths):.2f} wide (median over signals, raw).")
     if widths and min(widths) == 0:
         found.append("A perfect rank correlation cannot vary under resampling: its interval of no width shows nothing.")
     return [*found, "The confident-error rate contains BSD: the two go together by construction."]
