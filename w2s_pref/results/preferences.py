@@ -136,7 +136,8 @@ class LadderPoint(Model):
 class Slope(Model):
     """Least-squares slope of a metric on the capability gap, over the points of one kind of arm and conflict.
 
-    ``p`` is one-sided, ``p_adjusted`` Holm's over all slopes of the study.
+    ``arm`` is direct or bootstrapped, with ``@method`` where students of several methods climb the ladder. ``p`` is
+    one-sided, ``p_adjusted`` Holm's over all slopes of the study.
     """
 
     metric: str

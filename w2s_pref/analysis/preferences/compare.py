@@ -134,10 +134,9 @@ def ladder(design: Design, students: dict[tuple[str, str], Student]) -> results.
     """One point for each student; one slope for each metric, kind of arm and conflict."""
     points = [_point(design, student) for student in students.values()]
     slopes = []
-    kinds = list(dict.fromkeys(s.arm.kind for s in students.values()))
-    for kind in kinds:
+    for kind in dict.fromkeys(_kind(design, s.arm) for s in students.values()):
         for conflict in design.conflicts:
-            members = [s for s in students.values() if s.arm.kind == kind and s.conflict == conflict]
+            members = [s for s in students.values() if _kind(design, s.arm) == kind and s.conflict == conflict]
             slopes += [_slope(design, members, metric, kind, conflict) for metric in LADDER_METRICS]
     for slope, adjusted in zip(slopes, holm([slope.p for slope in slopes]), strict=True):
         slope.p_adjusted = adjusted
@@ -145,6 +144,11 @@ def ladder(design: Design, students: dict[tuple[str, str], Student]) -> results.
             way = "rises" if slope.slope.estimate > 0 else "falls"
             slope.verdict = f"{way} with the gap" if adjusted <= LEVEL else "not resolved"
     return results.Ladder(points=points, slopes=slopes)
+
+
+def _kind(design: Design, arm: ArmDesign) -> str:
+    """Arms on one line. Each method has gaps of its own: across methods a slope would tell them apart, not sizes."""
+    return arm.kind if len({each.method for each in design.arms}) == 1 else f"{arm.kind}@{arm.method}"
 
 
 def _point(design: Design, student: Student) -> results.LadderPoint:
@@ -155,7 +159,7 @@ def _point(design: Design, student: Student) -> results.LadderPoint:
     return results.LadderPoint(
         weak=student.arm.chain[0],
         strong=student.arm.chain[-1],
-        arm=student.arm.kind,
+        arm=_kind(design, student.arm),
         conflict=student.conflict,
         gap=student.pgr.gap.value,
         **values,
