@@ -12,6 +12,7 @@ import pytest
 import torch
 from conftest import make_pairs, make_tokenizer, save_tiny
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from w2s_pref.core.errors import W2SError
@@ -177,3 +178,39 @@ def test_a_base_that_is_gone_is_named(tmp_path: Path, base: Path) -> None:
     ):
         with pytest.raises(W2SError, match=sentence):
             read()
+
+
+def without(file: Path, *parts: str) -> None:
+    """The same file without the weights whose names hold one of ``parts``."""
+    kept = {name: value for name, value in load_file(file).items() if not any(part in name for part in parts)}
+    save_file(kept, file, {"format": "pt"})
+
+
+def test_layers_that_a_folder_lacks_are_not_random_numbers(base: Path) -> None:
+    without(base / "model.safetensors", "layers.1.self_attn.q_proj")
+    with pytest.raises(
+        W2SError, match=r"its files lack weights .* model\.layers\.1\.self_attn\.q_proj\.weight and 1 in"
+    ):
+        load_base(ModelSpec(path=str(base)), HERE, 0)
+    assert "score.weight" in load_base(ModelSpec(path=str(base), from_config={}), HERE, 0)[0].new_weights
+
+
+@pytest.mark.parametrize("reward", [False, True])
+def test_an_adapter_that_is_not_whole_is_refused(tmp_path: Path, base: Path, reward: bool) -> None:
+    save_adapter(tmp_path / "adapter", base, reward=reward)
+    without(tmp_path / "adapter" / "adapter_model.safetensors", "layers.1")
+    spec = ModelSpec(path=str(tmp_path / "adapter"))
+    start, saved = (load_base, load_saved) if reward else (load_policy, load_saved_policy)
+    with pytest.raises(W2SError, match=r"adapter_model\.safetensors lacks .*layers\.1"):
+        start(spec, HERE, 0)
+    with pytest.raises(W2SError, match=r"adapter_model\.safetensors lacks .*layers\.1"):
+        saved(tmp_path / "adapter")
+
+
+def test_an_adapter_of_a_deeper_model_is_refused(tmp_path: Path, base: Path) -> None:
+    save_adapter(tmp_path / "adapter", base)
+    without(base / "model.safetensors", "layers.1")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1, "layer_types": None}))
+    with pytest.raises(W2SError, match=r"has no layer for: .*layers"):
+        load_saved_policy(tmp_path / "adapter")

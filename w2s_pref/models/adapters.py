@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 #: Adapters on adapters on adapters: further ones are taken for a circle.
 DEEPEST = 8
+#: Parts of names of weights that peft shares between layers, or wrote under other names: their files may lack them.
+SHARED = ("vblora_vector_bank", "tinylora_v", "unilora_theta_d", "lora_magnitude_vector")
 #: What an adapter's configuration says about where it was and how it was used last, and nothing about its weights.
 NOT_CONTENT = {"base_model_name_or_path", "revision", "inference_mode", "auto_mapping", "peft_version", "task_type"}
 
@@ -145,6 +147,28 @@ def _with(model: PreTrainedModel, folder: Path) -> tuple[PreTrainedModel, set[st
             f"model {str(folder)!r}: the adapter has weights for {result.unexpected_keys[0]!r} and others, which its "
             "base model does not have as this kind of model (an adapter of a reward model starts no policy)"
         )
+    check_held(wrapped, folder)
     whole = wrapped.merge_and_unload()
     whole.requires_grad_(True)
     return whole, held
+
+
+def check_held(adapted: Any, folder: Path) -> None:
+    """Refuse an adapter whose file is not all of it: peft would draw the rest anew, or leave it out.
+
+    Raises:
+        W2SError: the file lacks weights that the adapter has on this base, or holds some for layers that are not there.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors import safe_open
+
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        given = set(file.keys())
+    asked = set(get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    lacking, foreign = asked - given, {name for name in given - asked if ".lora_" in name}
+    for names, what in ((lacking, "lacks"), (foreign, "has weights that its base model has no layer for:")):
+        if odd := sorted(name for name in names if not any(part in name for part in SHARED)):
+            raise W2SError(
+                f"model {str(folder)!r}: {WEIGHTS} {what} {', '.join(odd[:3])} and {len(odd):,} in all; copy it again, "
+                f"and see that base_model_name_or_path in {CONFIG} is the model that it was trained on"
+            )

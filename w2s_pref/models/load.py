@@ -23,7 +23,7 @@ from transformers import (
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
 from w2s_pref.models import frozen, quantized
-from w2s_pref.models.adapters import is_adapter, layers_of, read_layers, tokenizer_folder
+from w2s_pref.models.adapters import check_held, is_adapter, layers_of, read_layers, tokenizer_folder
 from w2s_pref.models.spec import ModelSpec, how_to_get, hub_snapshot, resolve
 
 #: What transformers raises for model folders it cannot make sense of.
@@ -130,6 +130,8 @@ def load_base(
     classifier.
     """
     model, tokenizer, fresh = load_spec(spec, base, seed, AutoModelForSequenceClassification, num_labels=outputs)
+    if spec.from_config is None:
+        _refuse_lost(model, fresh)
     fit_vocabulary(model, tokenizer)
     model.new_weights = fresh
     if spec.freeze_backbone:
@@ -137,6 +139,16 @@ def load_base(
     if spec.freeze_layers is not None:
         frozen.freeze(model, spec.freeze_layers)
     return model, tokenizer
+
+
+def _refuse_lost(model: PreTrainedModel, fresh: set[str]) -> None:
+    """A new head is to be learned; layers that a damaged folder lacks would be random numbers under it."""
+    lost = [name for name in sorted(fresh) if name.startswith(f"{model.base_model_prefix}.") and ".pooler." not in name]
+    if lost:
+        raise W2SError(
+            f"model {model.config.name_or_path!r}: its files lack weights that its configuration names, "
+            f"{', '.join(lost[:3])} and {len(lost):,} in all; copy or download it again, or mend its config.json"
+        )
 
 
 def _freeze(model: PreTrainedModel, fresh: set[str]) -> None:
@@ -239,6 +251,7 @@ def _under(
     base, _ = read_layers(layers, lambda at: (read(at), set()), lambda model, at: grow(model, len(_tokenizer(at))))
     fit(base, tokenizer)
     adapted: PreTrainedModel = PeftModel.from_pretrained(base, folder, is_trainable=trainable)
+    check_held(adapted, folder)
     return adapted
 
 
