@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -20,6 +21,9 @@ from w2s_pref.data.columns import ROLES, SOFT
 from w2s_pref.data.problems import MissingResponse, Problems, short
 from w2s_pref.data.readers import Part
 from w2s_pref.data.verdicts import probability
+
+#: A list of messages spelled out in a text: as JSON, or as Python and numpy print one.
+_SPELLED = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]\s*:.*\}\s*\]\s*""", re.DOTALL)
 
 
 class PairRow(NamedTuple):
@@ -103,7 +107,9 @@ def _pair(
     if any(isinstance(answer, str) for answer in answers) and all(
         isinstance(answer, str) or not hasattr(answer, "__len__") for answer in answers
     ):
-        return _text_pair(_text(prompt, "prompt") if explicit else None, chosen, rejected, version)
+        asked = _text(prompt, "prompt") if explicit else None
+        _not_spelled(asked, chosen, rejected)
+        return _text_pair(asked, chosen, rejected, version)
     first, second = _messages(chosen, "chosen"), _messages(rejected, "rejected")
     lead = as_messages(prompt) if explicit else None
     if lead is None:  # a text prompt beside whole conversations repeats their first message, as TRL reads it
@@ -153,6 +159,14 @@ def _without(lead: list[dict[str, str]], answer: list[dict[str, str]]) -> list[d
             f"{short(answer[0]['content'])}",
         )
     return answer
+
+
+def _not_spelled(prompt: str | None, chosen: Any, rejected: Any) -> None:
+    """Refuse conversations that were saved as what Python prints of them: models would be asked in brackets."""
+    spelled = [isinstance(text, str) and _SPELLED.fullmatch(text) for text in (prompt, chosen, rejected)]
+    if spelled[0] or (spelled[1] and spelled[2]):
+        name, text = ("prompt", prompt) if spelled[0] else ("chosen", chosen)
+        raise _BadRowError("spelled_out", f"the {name} is a conversation spelled out as text: {short(text)}")
 
 
 def _text_pair(

@@ -1,0 +1,29 @@
+"""Conversations, prompts and copies that would be read as something else: each is refused with what to write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_helpers import complaint, loaded, rows, write
+
+SAID = [[{"role": "assistant", "content": text}] for text in ("blue", "it's red")]
+
+
+@pytest.mark.parametrize(
+    "spell", [str, lambda said: str(np.array(said, dtype=object)), lambda said: " " + json.dumps(said)]
+)
+def test_conversations_spelled_out_are_refused(tmp_path: Path, spell: Callable[[Any], str]) -> None:
+    """What pandas writes into CSV where a column holds lists: a model would be taught to answer in brackets."""
+    good, bad = map(spell, SAID)
+    pd.DataFrame([{"prompt": "sky?", "chosen": good, "rejected": bad}]).to_csv(tmp_path / "x.csv", index=False)
+    assert "row 1: the chosen is a conversation spelled out as text" in complaint(tmp_path / "x.csv")
+    path = write(tmp_path / "y.jsonl", [{"prompt": spell(SAID[0]), "chosen": "a", "rejected": "b"}])
+    assert "row 1: the prompt is a conversation spelled out as text" in complaint(path)
+    code = write(tmp_path / "z.jsonl", [{"prompt": "Write a message as JSON.", "chosen": good, "rejected": "No."}])
+    assert len(loaded(code).frame) == 1
