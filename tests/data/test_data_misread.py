@@ -27,3 +27,11 @@ def test_conversations_spelled_out_are_refused(tmp_path: Path, spell: Callable[[
     assert "row 1: the prompt is a conversation spelled out as text" in complaint(path)
     code = write(tmp_path / "z.jsonl", [{"prompt": "Write a message as JSON.", "chosen": good, "rejected": "No."}])
     assert len(loaded(code).frame) == 1
+
+
+def test_a_response_ends_with_the_assistant(tmp_path: Path) -> None:
+    asked, more = [{"role": "user", "content": "sky?"}], {"role": "user", "content": "thanks"}
+    path = write(tmp_path / "x.jsonl", [{"prompt": asked, "chosen": [*SAID[0], more], "rejected": SAID[1]}])
+    assert "row 1: the chosen response ends with a turn of the user, 'thanks'" in complaint(path)
+    path = write(tmp_path / "y.jsonl", [{"prompt": asked, "chosen": [*SAID[0], more, *SAID[1]], "rejected": SAID[1]}])
+    assert len(loaded(path).frame) == 1

@@ -229,3 +229,6 @@ def _check_answer(name: str, answer: list[dict[str, str]]) -> None:
         raise _BadRowError("no_assistant_turn", f"the {name} response has no assistant turn (only {roles})")
     if not spoken[-1].strip():
         raise _BadRowError("empty_response", f"the {name} response is empty")
+    if answer[-1]["role"] == "user":
+        said = short(answer[-1]["content"])
+        raise _BadRowError("user_last", f"the {name} response ends with a turn of the user, {said}")

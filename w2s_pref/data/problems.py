@@ -18,6 +18,7 @@ FIXES = {
     "not_text": "every prompt and response is text, or a list of {role, content} messages",
     "no_verdict": "say which of the two responses is preferred, or remove the row",
     "no_assistant_turn": "each response needs a message with role 'assistant' that says something",
+    "user_last": "a response ends with what the assistant says: take the user's last turn out, or remove the row",
     "spelled_out": "save the lists of {role, content} messages themselves (JSONL, Parquet), or in CSV as JSON that "
     "begins with [{",
     "two_prompts": "give the prompt once: the turns that both responses share hold it, or leave the column out by "
