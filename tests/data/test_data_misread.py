@@ -35,3 +35,14 @@ def test_a_response_ends_with_the_assistant(tmp_path: Path) -> None:
     assert "row 1: the chosen response ends with a turn of the user, 'thanks'" in complaint(path)
     path = write(tmp_path / "y.jsonl", [{"prompt": asked, "chosen": [*SAID[0], more, *SAID[1]], "rejected": SAID[1]}])
     assert len(loaded(path).frame) == 1
+
+
+def test_conversations_about_something_else_than_the_prompt(tmp_path: Path) -> None:
+    first, second = (
+        [{"role": "user", "content": asked}, *said] for asked, said in zip(("sky?", "sea?"), SAID, strict=True)
+    )
+    path = write(tmp_path / "x.jsonl", [{"prompt": "sky?", "chosen": first, "rejected": second}])
+    assert "the prompt ends with the user's turn 'sky?', and a response begins with another, 'sea?'" in complaint(path)
+    path = write(tmp_path / "y.jsonl", [{"prompt": "sky?", "chosen": first, "rejected": SAID[1]}])
+    (pair,) = loaded(path).frame.to_dict("records")
+    assert [len(json.loads(pair[name])) for name in ("prompt", "a", "b")] == [1, 1, 1]

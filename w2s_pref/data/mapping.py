@@ -119,6 +119,8 @@ def _pair(
         lead, first, second = first[:cut], first[cut:], second[cut:]
         if explicit and (version > 1 or not lead):
             lead = _asked(_text(prompt, "prompt"), lead)
+            if version > 1 and not cut:
+                first, second = _without(lead, first), _without(lead, second)
     elif version > 1:
         first, second = _without(lead, first), _without(lead, second)
     for name, answer in (("chosen", first), ("rejected", second)):
