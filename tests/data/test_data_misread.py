@@ -46,3 +46,19 @@ def test_conversations_about_something_else_than_the_prompt(tmp_path: Path) -> N
     path = write(tmp_path / "y.jsonl", [{"prompt": "sky?", "chosen": first, "rejected": SAID[1]}])
     (pair,) = loaded(path).frame.to_dict("records")
     assert [len(json.loads(pair[name])) for name in ("prompt", "a", "b")] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("dialogue", [False, True])
+def test_answers_that_repeat_the_prompt_are_refused(tmp_path: Path, dialogue: bool) -> None:
+    items = rows(3)
+    for row in items[:2]:
+        whole = f"\n\nHuman: {row['prompt']}\n\nAssistant:" if dialogue else row["prompt"]
+        row |= {name: whole + row[name] for name in ("chosen", "rejected")}
+    path = write(tmp_path / "x.jsonl", items)
+    said = (
+        "x.jsonl: both answers repeat the prompt in 2 of 3 rows, such as 'question 0?', and models would read it twice"
+    )
+    assert f"{said}; write columns: {{prompt: null}}" in complaint(path)
+    assert len(loaded(path, columns={"prompt": None}).frame) == 3
+    items[1] = rows(3)[1]
+    assert len(loaded(write(tmp_path / "y.jsonl", items)).frame) == 3

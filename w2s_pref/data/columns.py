@@ -53,7 +53,7 @@ def find_columns(part: Part, columns: Mapping[str, str | None], problems: Proble
         missing = [f"{part.label}: no columns 'chosen' and 'rejected', but {two_answers}"]
     elif not missing and "prompt" not in {*found, *columns}:
         missing = _unread_prompt(part.label, there, found, columns)
-    for sentence in missing or _mixed(part, found):
+    for sentence in missing or [*_mixed(part, found), *_doubled(part, found, columns)]:
         problems.add(sentence)
     return found
 
@@ -138,6 +138,31 @@ def _mixed(part: Part, found: Mapping[str, str]) -> list[str]:
             said = f"text ({first['text']}) and numbers ({first['numbers']})"
             sentences.append(f"{part.label}: the column {found[role]!r} mixes {said}; write every {role} as text")
     return sentences
+
+
+def _doubled(part: Part, found: Mapping[str, str], columns: Mapping[str, str | None]) -> list[str]:
+    """A prompt that both answers repeat: joined with them, models would read it twice."""
+    if "prompt" not in found:
+        return []
+    cells = zip(*(part.frame[found[role]].tolist() for role in ("prompt", *REQUIRED)), strict=True)
+    texts = [row for row in cells if all(isinstance(cell, str) for cell in row)]
+    again = [prompt for prompt, *answers in texts if _words(prompt) and all(_repeats(one, prompt) for one in answers)]
+    if 2 * len(again) <= len(part.frame):
+        return []
+    nothing = mapping({**columns, "prompt": None})
+    return [
+        f"{part.label}: both answers repeat the prompt in {len(again):,} of {len(part.frame):,} rows, such as "
+        f"{short(again[0])}, and models would read it twice; write columns: {{{nothing}}}"
+    ]
+
+
+def _words(text: str) -> str:
+    """A text without the marks that a dialogue begins with and a prompt ends with."""
+    return text.strip().removeprefix("Human:").removesuffix("Assistant:").strip()
+
+
+def _repeats(answer: str, prompt: str) -> bool:
+    return answer.strip().removeprefix("Human:").lstrip().startswith(_words(prompt))
 
 
 def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapping[str, str | None]) -> str:
