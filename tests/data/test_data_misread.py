@@ -62,3 +62,13 @@ def test_answers_that_repeat_the_prompt_are_refused(tmp_path: Path, dialogue: bo
     assert len(loaded(path, columns={"prompt": None}).frame) == 3
     items[1] = rows(3)[1]
     assert len(loaded(write(tmp_path / "y.jsonl", items)).frame) == 3
+
+
+def test_copies_of_unlike_probability_contradict_each_other(tmp_path: Path) -> None:
+    """The order of a file does not decide what is true."""
+    (pair,) = rows(1)
+    other = {**pair, "chosen": pair["rejected"], "rejected": pair["chosen"]}
+    rest = [{**row, "p": 1.0} for row in rows(3)[1:]]
+    for second, counted in (({**pair, "p": 0.6}, "contradictory"), ({**other, "p": 0.3}, "duplicates")):
+        path = write(tmp_path / "x.jsonl", [{**pair, "p": 0.7}, second, *rest])
+        assert loaded(path, columns={"p": "p"}).counts[counted] == (2 if counted == "contradictory" else 1)

@@ -96,8 +96,9 @@ class Loaded:
     Attributes:
         frame: ``tables.PAIR_COLUMNS``, then extra columns; one row a pair, ids unique, in the order of the files.
         counts: ``read`` and ``rows``, and where not zero ``dropped.REASON``, ``duplicates`` (later copies of a pair,
-            left out), ``contradictory`` (rows of a pair preferred both ways, all left out), ``votes`` (rows, where each
-            was a vote), ``soft`` and ``ties`` (pairs whose ground truth is a probability, and those of 1/2).
+            left out), ``contradictory`` (rows of a pair preferred both ways, or of unlike p, all left out), ``votes``
+            (rows, where each was a vote), ``soft`` and ``ties`` (pairs whose ground truth is a probability, and those
+            of 1/2).
         notes: sentences about columns that are not read and characters that were lost.
     """
 
@@ -226,14 +227,15 @@ def _table(part: Part, rows: list[PairRow], columns: dict[str, str]) -> pd.DataF
 
 
 def without_copies(frame: pd.DataFrame, first: pd.Series | None = None) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Of rows that say the same (content ids), one stays; of a pair preferred both ways, none does.
+    """Of rows that say the same (content ids), one stays; of a pair preferred both ways, or of unlike p, none does.
 
     Args:
         first: what the copy that stays is the smallest of; by default the first row.
     """
     if not frame["id"].duplicated().any():
         return frame, {}
-    both_ways = frame.groupby("id")["truth"].transform("nunique") > 1
+    said = frame[TRUTH_P].round(9) if TRUTH_P in frame else frame["truth"]  # 1 - 0.7 is 0.30000000000000004
+    both_ways = said.groupby(frame["id"]).transform("nunique") > 1
     order = frame.index if first is None else first.sort_values(kind="stable").index
     copies = frame["id"].loc[order].duplicated().loc[frame.index] & ~both_ways
     counts = {"duplicates": int(copies.sum()), "contradictory": int(both_ways.sum())}
