@@ -9,6 +9,7 @@ import pytest
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.combine import ensemble, high_confidence, two_stage, with_opinion
+from w2s_pref.labels.make import LabelConfig, make_labels
 
 
 def labels(p: list[float], keep: list[bool] | None = None, ids: str = "abcd") -> pd.DataFrame:
@@ -62,3 +63,19 @@ def test_opinion() -> None:
     assert told.drop(columns="prompt").equals(items.drop(columns="prompt"))
     with pytest.raises(W2SError, match="1 items have no weak label"):
         with_opinion(items, labels([0.2]))
+
+
+@pytest.mark.parametrize("p", [0.93, 0.07])
+def test_confidence_at_the_threshold_is_the_same_for_either_answer(p: float) -> None:
+    """Log-odds of .93 come back as .9299999…: a pair was kept or not by which of its answers stands first."""
+    scores = pd.DataFrame({"id": ["a"], "score_a": [math.log(p)], "score_b": [math.log1p(-p)]})
+    made = make_labels(scores, LabelConfig(filter="high_confidence", threshold=0.93))
+    assert made["keep"].tolist() == [True]
+    assert high_confidence(labels([p], ids="a").assign(p=made["p"]), 0.93)["keep"].tolist() == [True]
+
+
+def test_an_undecided_label_is_right_for_neither_answer() -> None:
+    scores = pd.DataFrame({"id": ["a", "b"], "score_a": [0.0, 0.0], "score_b": [0.0, 0.0]})
+    config = LabelConfig(filter="oracle_high_confidence", threshold=0.5)
+    made = make_labels(scores, config, truth=pd.Series([1, 0], index=["a", "b"]))
+    assert made["keep"].tolist() == [False, False]

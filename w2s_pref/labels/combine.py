@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.labels import make
 from w2s_pref.labels.supervisors import combined
 
 
 def high_confidence(labels: pd.DataFrame, threshold: float = 0.75) -> pd.DataFrame:
     """The same labels, kept only where max(p, 1 - p) ≥ ``threshold`` (and they were kept before)."""
-    p = labels["p"].to_numpy(dtype=float)
-    return labels.assign(keep=labels["keep"].to_numpy(dtype=bool) & (np.maximum(p, 1 - p) >= threshold))
+    sure = make.high_confidence(labels["p"].to_numpy(dtype=float), threshold)
+    return labels.assign(keep=labels["keep"].to_numpy(dtype=bool) & sure)
 
 
 def united(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:

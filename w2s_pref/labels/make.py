@@ -35,6 +35,8 @@ label_filter = FILTERS.register
 #: What they may ask for.
 SCORES = ("margin", "p", "score_a", "score_b", "temperature")
 FILTERED = (*SCORES, "threshold")
+#: Confidences nearer to the threshold than this reach it: .93 and .07, whose log-odds are rounded, are as sure.
+EQUAL = 1e-9
 #: The one filter that is given ground truth.
 ORACLE = "oracle_high_confidence"
 
@@ -137,12 +139,12 @@ def none(p: np.ndarray) -> np.ndarray:
 
 def high_confidence(p: np.ndarray, threshold: float) -> np.ndarray:
     """Pairs with max(p, 1 - p) of at least the threshold."""
-    return np.asarray(np.maximum(p, 1 - p) >= threshold)
+    return np.asarray(np.maximum(p, 1 - p) >= threshold - EQUAL)
 
 
 def oracle_high_confidence(p: np.ndarray, threshold: float, truth: np.ndarray) -> np.ndarray:
-    """Those of them whose label is right."""
-    return np.asarray(high_confidence(p, threshold) & ((p > 0.5) == (truth == 1)))
+    """Those of them whose label is right; ½ is not."""
+    return np.asarray(high_confidence(p, threshold) & np.where(truth == 1, p > 0.5, p < 0.5))
 
 
 def make_labels(
