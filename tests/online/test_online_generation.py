@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import prompt_ids, tokenize
-from w2s_pref.models.boundaries import answer_texts, cut_at_end
+from w2s_pref.models.boundaries import answer_texts, cut_at_end, eos_ids
 from w2s_pref.models.generation import SampleSettings, sample
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
@@ -184,3 +184,25 @@ def test_chats_are_answered_without_space_around_the_words(policy):
     table = sample(*policy, chats, SampleSettings(samples=2, max_new_tokens=8), seed=0, max_length=None)
     assert (table["text"] == table["text"].str.strip()).all()
     assert table["text"].str.len().max() > 0
+
+
+def test_an_answer_of_a_chat_ends_where_its_template_ends_a_turn():
+    """Policies learn to write what closes a message, which need not be the eos: what they write behind it is noise."""
+    model, tokenizer = load_saved_policy(ladder.path("xs"))
+    turns = json.dumps([{"role": "user", "content": "what is good for the sand?"}])
+    tokenizer.chat_template = (
+        "{% for m in messages %}{{ m.content }} water\n{% endfor %}{% if add_generation_prompt %}water {% endif %}"
+    )
+    chats = pd.DataFrame({"form": ["chat"] * 6, "prompt": [turns] * 6})
+    settings = SampleSettings(samples=4, temperature=8.0, max_new_tokens=40)
+    plain = sample(model, tokenizer, chats, settings, seed=0, max_length=None)
+    counts = pd.Series([token for ids in plain["ids"] for token in ids[:-1]]).value_counts()
+    often = next(token for token in counts.index if token != tokenizer.eos_token_id)
+    tokenizer.add_tokens([tokenizer.convert_ids_to_tokens(often)], special_tokens=True)
+    tokenizer.chat_template = tokenizer.chat_template.replace("water", tokenizer.convert_ids_to_tokens(often))
+    assert eos_ids(model, tokenizer, ["text"]) == [tokenizer.eos_token_id]
+    assert eos_ids(model, tokenizer, ["text", "chat"]) == sorted([tokenizer.eos_token_id, often])
+    table = sample(model, tokenizer, chats, settings, seed=0, max_length=None)
+    assert not any(often in ids[:-1] for ids in table["ids"])
+    assert all(ended for ended, ids in zip(table["ended"], table["ids"], strict=True) if ids[-1] == often)
+    assert any(ids[-1] == often for ids in table["ids"])

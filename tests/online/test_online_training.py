@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from w2s_pref.models.load import load_tokenizer
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.testbed import ladder
 from w2s_pref.testbed.world import generate
+from w2s_pref.training import online
 from w2s_pref.training.environment import quiet
 from w2s_pref.training.online import OnlineJob, fit_online
 from w2s_pref.training.rewards import from_callable
@@ -239,3 +241,17 @@ def test_a_training_resumed_in_a_later_epoch_answers_the_same_prompts(tmp_path: 
     fit_online(algorithm, START, TOKENIZER, told("c"), tmp_path / "b", tmp_path / "resumed")
     assert seen["c"] == seen["a"][at + 1 :]
     assert same(tmp_path / "whole", tmp_path / "resumed")
+
+
+def test_answers_to_chats_end_where_the_template_ends_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """TRL knows the eos alone: what it draws behind a turn's end would be rewarded and learned."""
+    made: list[Any] = []
+    tokenizer = load_tokenizer(START)
+    tokenizer.add_tokens(["<|end|>"], special_tokens=True)
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }} <|end|>{% endfor %}"
+    chats = [json.dumps([{"role": "user", "content": text}]) for text in PROMPTS["prompt"]]
+    monkeypatch.setattr(online, "run", lambda trainer, *_: made.append(trainer) or {"history": []})
+    told = job(1, pd.DataFrame({"form": "chat", "prompt": chats}))
+    fit_online("rloo", START, tokenizer, told, tmp_path / "work", tmp_path / "out")
+    ends = sorted([tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|end|>")])
+    assert made[0].eos_token_ids == made[0].generation_config.eos_token_id == ends

@@ -23,7 +23,9 @@ def xs(float64: None):
 def answers(xs, at_once: int = 64, length: int = 12, seed: int = 0):
     players, tokenizer, ids = xs
     uniforms = draws.uniforms(len(ids), length, seed, 0)
-    return generate(players, ids, uniforms, eos_ids(players.policy, tokenizer), tokenizer.pad_token_id, at_once)
+    return generate(
+        players, ids, uniforms, eos_ids(players.policy, tokenizer, ["text"]), tokenizer.pad_token_id, at_once
+    )
 
 
 def test_the_drawn_token_is_where_the_uniform_number_falls() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -47,11 +47,31 @@ def fit_prompts(prompts: pd.DataFrame, tokenizer: PreTrainedTokenizerBase, room:
     return ids, len(long)
 
 
-def eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Every id that ends an answer: the tokenizer's eos and those the model declares, such as an end-of-turn token."""
+def eos_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, forms: Iterable[str]) -> list[int]:
+    """Every id that ends an answer: the tokenizer's eos, those the model declares, and what closes a turn of a chat.
+
+    Args:
+        forms: of the prompts. Policies learn to end a message as the chat template does, which need not be the eos.
+    """
     declared = getattr(model.generation_config, "eos_token_id", None)
     more = [] if declared is None else [declared] if isinstance(declared, int) else list(declared)
-    return sorted({tokenizer.eos_token_id, *more} - {None})
+    turn = turn_end(tokenizer) if "chat" in set(forms) else None
+    return sorted({tokenizer.eos_token_id, turn, *more} - {None})
+
+
+def turn_end(tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """The control token that a chat template puts behind a message of the assistant; None where it puts none there."""
+    if not tokenizer.chat_template:
+        return None
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "§"}]
+    try:
+        behind = str(tokenizer.apply_chat_template(turns, tokenize=False)).rpartition("§")[2].lstrip()
+    except Exception:  # templates raise their own kinds; what they refuse is said where real messages are written
+        return None
+    names = {str(token): int(number) for number, token in tokenizer.added_tokens_decoder.items()}
+    return next(
+        (names[name] for name in sorted(names, key=len, reverse=True) if name and behind.startswith(name)), None
+    )
 
 
 def cut_at_end(ids: Ids, ends: Sequence[int]) -> Ids:

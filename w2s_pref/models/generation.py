@@ -116,7 +116,7 @@ def sample(
     model.eval()
     room = prompt_room(model, max_length, settings.max_new_tokens)
     starts, truncated = fit_prompts(prompts, tokenizer, room)
-    config = _generation_config(tokenizer, settings, eos_ids(model, tokenizer))
+    config = _generation_config(tokenizer, settings, eos_ids(model, tokenizer, prompts["form"]))
     places = [Place(row, number) for row in range(len(starts)) for number in range(settings.samples)]
     draw = draw or Sampling(model, tokenizer)
     parts = [pd.DataFrame(columns=list(TYPES)).astype(TYPES)]

@@ -26,7 +26,7 @@ from trl import GRPOConfig, GRPOTrainer, RLOOConfig, RLOOTrainer
 from trl.import_utils import is_vllm_available
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.models.boundaries import answer_texts, fit_prompts, prompt_room
+from w2s_pref.models.boundaries import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
 from w2s_pref.training.rewards import RewardFunction, checked
@@ -150,11 +150,19 @@ def fit_online(
         reward_funcs=_reward(job, tokenizer, ids),
         train_dataset=Dataset.from_dict({"prompt": job.prompts["prompt"].tolist(), "row": list(range(len(ids)))}),
     )
+    _end_by(trainer, eos_ids(trainer.model, tokenizer, job.prompts["form"]))
     trainer.prompt_ids = dict(zip(job.prompts["prompt"], ids, strict=True))
     done = run(trainer, tokenizer, job, batch, save_to)
     if trainer.accelerator.is_main_process:  # TRL's copy of the adapter that training started from
         shutil.rmtree(save_to / "ref", ignore_errors=True)
     return {**done, "history": _history(done["history"]), "prompts_truncated": truncated}
+
+
+def _end_by(trainer: Any, ends: list[int]) -> None:
+    """End answers as ``generation.sample`` does: TRL knows the eos, and not what closes a turn of a chat."""
+    trainer.eos_token_ids = ends
+    if getattr(trainer, "generation_config", None) is not None:  # vLLM has none
+        trainer.generation_config.eos_token_id = ends
 
 
 def _vllm(arguments: dict[str, Any]) -> dict[str, Any]:

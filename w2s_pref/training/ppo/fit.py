@@ -125,7 +125,7 @@ class Trainer:
         self.settings, self.seed, self.prompts = job.settings, job.seed, job.prompts.reset_index(drop=True)
         room = prompt_room(players.policy.config, job.max_length, job.settings.response_length)
         self.ids, self.truncated = fit_prompts(self.prompts, tokenizer, room)
-        self.ends = eos_ids(players.policy, tokenizer)
+        self.ends = eos_ids(players.policy, tokenizer, self.prompts["form"])
         self.learner = Learner(players, job.settings, tokenizer.pad_token_id)
         self.state = PartialState()
         self.device = players.head.weight.device
