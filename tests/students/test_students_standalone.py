@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_pairs
+from conftest import make_model, make_pairs, make_tokenizer
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModelForCausalLM,
@@ -25,9 +25,10 @@ from transformers import (
 )
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
+from w2s_pref.interface.score import score
 from w2s_pref.models.load import load_saved
 from w2s_pref.models.scoring import score_pairs
-from w2s_pref.models.standalone import write_standalone
+from w2s_pref.models.standalone import FACTS, write_standalone
 
 PAIRS = make_pairs(12)
 TEXTS = [text for row in PAIRS.itertuples() for text in (row.prompt + row.a, row.prompt + row.b)]
@@ -141,3 +142,19 @@ def test_the_eos_stands_once_however_often_it_is_asked_for(tmp_path: Path) -> No
     tokenizer = AutoTokenizer.from_pretrained(second)
     assert tokenizer("w1 w2")["input_ids"].count(tokenizer.eos_token_id) == 1
     assert tokenize(PAIRS, tokenizer, None).a_ids == tokenize(PAIRS, FAMILIES["llama"][0], None).a_ids
+
+
+def test_w2s_score_reads_as_much_of_a_text_as_a_student_learned(tmp_path: Path) -> None:
+    """By default: what a student was trained and judged on, not what is usual for other models."""
+    make_model().save_pretrained(tmp_path / "saved")
+    make_tokenizer().save_pretrained(tmp_path / "saved")
+    write_standalone(tmp_path / "saved", tmp_path / "student", True, 12, link=False)
+    long = " ".join(f"w{number}" for number in range(30))
+    pairs = [{"id": str(at), "prompt": long, "chosen": f" yes w{at}", "rejected": f" no w{at}"} for at in range(4)]
+
+    def delta(**how: Any) -> list[float]:
+        return list(score(tmp_path / "student", pairs, **how)["delta"])
+
+    assert delta() == delta(max_length=512) != delta(max_length=12)
+    (tmp_path / "student" / FACTS).write_text("{}")
+    assert delta() == delta(max_length=12)

@@ -26,7 +26,10 @@ def score(
     column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
     max_length: Annotated[
         int | None,
-        typer.Option(min=2, help="longest text in tokens, prompts cut from the left; default 512, benchmarks 2048"),
+        typer.Option(
+            min=2,
+            help="longest text in tokens, prompts cut from the left; default a student's own or 512, benchmarks 2048",
+        ),
     ] = None,
     append: Annotated[bool, typer.Option(help="add to the table if it is there")] = False,
     split: Annotated[str | None, typer.Option(help="split of a hub data set or of saved splits")] = None,

@@ -39,7 +39,8 @@ def score(
             is its score by its own rules, its sections and subsets.
         name: of the model in the table; by default the folder's name.
         columns: our name → yours, such as ``{"chosen": "better"}``.
-        max_length: longest text in tokens, prompts cut from the left; default 512, of benchmarks 2,048.
+        max_length: longest text in tokens, prompts cut from the left; by default what a student was trained and judged
+            with (``data.max_length``), of other models 512, of benchmarks 2,048.
         split: of a hub data set or of saved splits.
         seed, objective: written into the table.
         unknown_tokens: more than 20 % of the tokens are unknown to the model: an error, or a warning.

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 Model = str | Path | tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 #: Preference pairs in any form that a file may hold, or where they are: file, folder, hub id, registered name.
 Pairs = pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path
-#: Longest text in tokens: by default, and of the benchmarks (which their own code takes).
+#: Longest text in tokens: of models that do not say theirs, and of the benchmarks (which their own code takes).
 LONGEST: Final = 512
 LONGEST_OF_BENCHMARK: Final = 2048
 #: Columns of the score table; a column of the pairs with such a name is written as pairs.NAME.
@@ -49,7 +49,7 @@ class Scoring:
         pairs: preference pairs, or rows of a benchmark.
         name: of the model in the table; default the folder's.
         columns: our name -> theirs.
-        max_length: in tokens; default 512, for a benchmark 2,048.
+        max_length: in tokens; default that of a student's recipe, else 512; for a benchmark 2,048.
         split: of a hub data set or of saved splits.
         benchmark: the pairs are rows of this benchmark.
         unknown_tokens: more than 20 % of the tokens are unknown to the model: error, or go on.
@@ -91,8 +91,9 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     column = _asked(by, [str(each) for each in pairs.columns if each not in PAIR_COLUMNS])
     _check_readable(scoring, pairs)
     quiet()
-    longest = scoring.max_length or (LONGEST if benchmark is None else LONGEST_OF_BENCHMARK)
     (model, tokenizer), label = _opened(scoring.model)
+    usual = _own_limit(tokenizer) if benchmark is None else LONGEST_OF_BENCHMARK
+    longest = scoring.max_length or usual
     table = truth_first(score_pairs(model, tokenizer, pairs, max_length=longest), pairs).assign(
         model=scoring.name or label, seed=scoring.seed, tau=1.0, objective=scoring.objective, kind="reward_model"
     )
@@ -100,6 +101,14 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     if column is not None:
         return table, accuracy_by(table, column)
     return table, None if benchmark is None else RULES[benchmark](table)
+
+
+def _own_limit(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The longest text that a student of a run was trained and judged on; of any other model the usual one."""
+    from w2s_pref.models.standalone import FACTS
+
+    student = (Path(tokenizer.name_or_path) / FACTS).is_file()
+    return int(tokenizer.model_max_length) if student else LONGEST
 
 
 def _check_readable(scoring: Scoring, pairs: pd.DataFrame) -> None:
