@@ -11,6 +11,7 @@ from task_fixtures import BINARY_CASES
 from task_fixtures_choice import CASES, CHOICE_CASES
 
 from w2s_pref.data.tasks.builtin import cosmosqa, dream, mc_taco, openbookqa, sciq
+from w2s_pref.data.tasks.config import TaskConfig, own_recipe
 from w2s_pref.data.tasks.table import rows_of, table
 from w2s_pref.data.tasks.task import BUILTIN, TASKS, BadRecord, Item, Question, Task, Unusable
 
@@ -163,3 +164,14 @@ def test_a_missing_column_is_a_sentence(name: str) -> None:
 def test_case_and_spacing_do_not_make_another_group() -> None:
     record = CASES["mc-taco"].records[0]
     assert mc_taco(record).group == mc_taco(record | {"sentence": " he RAN  a mile."}).group
+
+
+def test_a_number_that_is_also_an_option_is_no_answer() -> None:
+    """Of one row JSON would read the third option, and CSV, where every cell is text, the first."""
+    own = {"task": "sums", "path": "x.jsonl", "kind": "choice", "text": "{q} ", "label": "right", "group": "q"}
+    recipe = own_recipe(TaskConfig.model_validate({**own, "options": "options"}))
+    row = {"q": "1 + 1?", "options": ["2", "3", "4"]}
+    with pytest.raises(BadRecord, match="the right answer 2 is a number, which is option '4', and the text of another"):
+        recipe({**row, "right": 2})
+    for answer in ("2", "A", 0):
+        assert recipe({**row, "right": answer}) == Question("1 + 1?", "1 + 1? ", ["2", "3", "4"], 0)

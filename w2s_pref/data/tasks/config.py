@@ -89,6 +89,11 @@ def own_recipe(config: TaskConfig) -> Recipe:
         options = [text(record, name) for name in names] if names else texts(record, str(config.options))
         value = cell(record, answer)
         right = names.index(value) if value in names else position(options, value)
+        if not isinstance(value, str) and str(value) in options and options.index(str(value)) != right:
+            raise BadRecord(
+                f"the right answer {value!r} is a number, which is option {options[right]!r}, and the text of another "
+                "option; write the letter (A is the first), or the text as text"
+            )
         return Question(_group(record, group), fill(template, record, _shown), options, right)
 
     return binary if config.kind == "binary" else choice
