@@ -71,6 +71,7 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
         ("conflict.settings=[none,implict]", "conflict.settings"),
         ("arms={direct: [weak, stong]}", "no model is called 'stong'; did you mean 'strong'"),
         ("arms={direct: [weak]}", "at least two models"),
+        ("arms={a b: [weak, strong], a-b: [weak, strong]}", "'a b' and 'a-b' would share the folder students/a-b-none"),
         ("labels.filter=oracle", "labels.filter"),
         ("name=a/b", "name"),
         ("loss.name=aux", "loss.name"),

@@ -143,7 +143,8 @@ class Run:
         """
         from w2s_pref.models.load import load_saved
         from w2s_pref.models.policies import load_saved_policy
-        from w2s_pref.studies.preferences.students import check_weights, safe_name
+        from w2s_pref.studies.preferences.folders import student_folder
+        from w2s_pref.studies.preferences.students import check_weights
         from w2s_pref.training.environment import quiet
 
         self._of_preferences("students")
@@ -156,7 +157,7 @@ class Run:
         check_weights(self.results, found, seed)
         quiet()
         load = load_saved_policy if self.results.makes_policies(found.method) else load_saved
-        return load(self.folder / "students" / safe_name(f"{arm}-{conflict}-seed{seed}"))
+        return load(self.folder / "students" / student_folder(arm, conflict, seed))
 
     def _one_of(self, what: str, word: str, known: list[str]) -> str:
         if word not in known:

@@ -14,6 +14,7 @@ from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.preferences.chains import check_judges, check_names, check_supervision
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
+from w2s_pref.studies.preferences.folders import check_folders
 from w2s_pref.studies.preferences.supervisors import SupervisorConfig
 from w2s_pref.studies.recipe import refuse_unknown, training_problems
 from w2s_pref.training.method_checks import method_problems
@@ -92,6 +93,7 @@ class Recipe(StudySection):
             refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():
             check_supervision(self, chain)
+        check_folders(self.chains(), self.conflict.names, max(self.seeds))
         needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
         if needs and self.data.conflict is None:
             raise ValueError(

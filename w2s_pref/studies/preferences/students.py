@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from w2s_pref.models.standalone import FACTS, merge_adapter, write_standalone
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.read import load_results
 from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.studies.preferences.folders import student_folder
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.methods import ALGORITHMS
@@ -29,7 +29,7 @@ def write_students(recipe: Recipe, study: Study, builder: Builder, results: Resu
                 stage = study.trained.get((f"{arm}/{conflict}", seed))
                 if stage is None:
                     continue
-                place = folder / safe_name(f"{arm}-{conflict}-seed{seed}")
+                place = folder / student_folder(arm, conflict, seed)
                 ends = not isinstance(stage, PolicyStage)
                 model = builder.artifact(stage).folder
                 write_standalone(model, place, ends, recipe.data.max_length, link=True)
@@ -94,7 +94,7 @@ def _check_trained(run: Path, student: str) -> None:
     results = load_results(run)
     for arm in results.arms:
         for seed in results.seeds:
-            if student in {safe_name(f"{arm.name}-{one.conflict}-seed{seed}") for one in arm.settings}:
+            if student in {student_folder(arm.name, one.conflict, seed) for one in arm.settings}:
                 check_weights(results, arm, seed)
 
 
@@ -135,8 +135,3 @@ def _whole(run: Path, folder: Path) -> None:
     merge_adapter(folder, policy=policy)
     card = model_card(results, facts["arm"], facts["conflict"], facts["seed"])
     (folder / "README.md").write_text(card, encoding="utf-8")
-
-
-def safe_name(text: str) -> str:
-    """A file name for a student: letters, digits, dot, dash; everything else becomes a dash."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", text)
