@@ -63,6 +63,7 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
         ("training.bf16=maybe", "training.bf16: should be true or false"),
         ("training.output_dir=x", "training.output_dir: not set here; the store decides"),
         ("training.gradient_accumulation_steps=2", "set batch_size"),
+        ("training.hub_token=abc", "training.hub_token: not set here; nothing is uploaded while it trains"),
         ("models.weak.training.seed=3", "models.weak.training.seed: not set here; use the recipe's seeds"),
         ("models.weak.pth=x", "unknown key 'pth'; did you mean 'path'"),
         ("analysis.threshold=.6", "analysis.threshold: '.6' is text"),

@@ -93,6 +93,10 @@ POSITIVE = frozenset(
 ADDED = {"batch_size": "int", "micro_batch_tokens": "int | None"}
 ADDED_OF: dict[str, tuple[str, ...]] = {"rloo": ("batch_size",), "grpo": ("batch_size",)}
 
+#: Arguments of an upload. A token among them would stand in every manifest and result.
+HUB = (
+    "push_to_hub", "hub_model_id", "hub_token", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
+)  # fmt: skip
 #: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
 OURS: dict[str, str] = {
     "output_dir": "the store decides where checkpoints live",
@@ -110,7 +114,7 @@ OURS: dict[str, str] = {
     "gradient_checkpointing": "it is an old name; set activation_checkpointing",
     "gradient_checkpointing_kwargs": "it is an old name; set activation_checkpointing_kwargs",
     "include_num_input_tokens_seen": "trained models say themselves how many tokens they saw",
-    "push_to_hub": "saved models are plain folders; upload them with `hf upload`",
+    **dict.fromkeys(HUB, "nothing is uploaded while it trains; `w2s export --push` uploads a student"),
     **dict.fromkeys(("deepspeed", "fsdp", "fsdp_config"), "the launch decides: accelerate_configs/"),
     "trust_remote_code": "set it for the model",
     "model_init_kwargs": "use the keys of the model (dtype, from_config, …)",
