@@ -13,7 +13,10 @@ from pathlib import Path
 VALUE, SENTENCE, SENTENCES = 200, 2_000, 50
 
 
-_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)\S*@")
+#: What stands before an ``@``: the password after a name, and in a web address what stands alone, which is a token.
+_PASSWORD = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/:@]*:)\S*@|(\bhttps?://)[^\s/:@]+@")
+#: Tokens of Hugging Face and GitHub, wherever they stand.
+_TOKEN = re.compile(r"\b(hf_|gh[a-z]_|github_pat_)[A-Za-z0-9]{30,}\w*")
 _SECRET = re.compile(
     r"(?i)([?&;][^=&\s]*(?:key|token|secret|sig|signature|password|pwd|credential)[^=&\s]*=)[^&\s'\"]+"
 )
@@ -29,13 +32,13 @@ def shortened(text: str, most: int = VALUE) -> str:
 
 
 def masked(text: str) -> str:
-    """Text without the secrets in its URLs: passwords before an ``@``, and values of keys, tokens, signatures."""
-    return _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1***@", text))
+    """Text without secrets: passwords before an ``@`` of a URL, its values of keys and signatures, known tokens."""
+    return _TOKEN.sub(r"\1***", _SECRET.sub(r"\1***", _PASSWORD.sub(r"\1\2***@", text)))
 
 
 def shown(value: object) -> str:
-    """A value of the user's as Python writes it, shortened."""
-    return shortened(repr(value))
+    """A value of the user's as Python writes it, shortened; masked before, since half a URL hides that it holds one."""
+    return shortened(masked(repr(value)))
 
 
 class W2SError(Exception):
@@ -94,10 +97,13 @@ def disk_sentence(error: OSError, key: str, folder: Path) -> Exception:
     return error
 
 
+_HASH = re.compile("[0-9a-f]{64}")
+
+
 def file_hash(path: Path) -> str:
     """SHA-256 of a file, read in blocks. The hub's cache names large files by it: then nothing is read."""
     blob = path.resolve()
-    if blob.parent.name == "blobs" and len(blob.name) == 64:
+    if blob.parent.name == "blobs" and _HASH.fullmatch(blob.name) and (blob.parent.parent / "snapshots").is_dir():
         return blob.name
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -60,7 +60,7 @@ class Remote:
         except (W2SError, FileNotFoundError, FileExistsError):
             raise
         except Exception as error:
-            reason = (str(error).strip().splitlines() or [""])[0][:160]
+            reason = masked((str(error).strip().splitlines() or [""])[0])[:160]
             raise W2SError(
                 f"store: {what} {self.url} failed ({type(error).__name__}: {reason}); what was built is kept here, "
                 "and the same command continues"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from w2s_pref.core.errors import StageMissing, W2SError
+from w2s_pref.core.errors import StageMissing, W2SError, masked
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.engine.loop import Display, Loop
@@ -139,5 +139,5 @@ def _probe_hub(path: str, revision: str | None) -> None:
     try:
         hf_hub_download(path, "config.json", revision=revision)
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = masked((str(error).strip().splitlines() or [type(error).__name__])[0])
         raise W2SError(f"{how_to_get(path)} ({type(error).__name__}: {reason[:160]})") from error
