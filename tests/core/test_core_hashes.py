@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from w2s_pref.core import hashes
+from w2s_pref.core.errors import file_hash
 
 
 @pytest.fixture
@@ -66,3 +67,18 @@ def test_a_cache_that_is_broken_or_closed_costs_time_only(weights: Path, monkeyp
     closed.touch()
     monkeypatch.setenv("W2S_CACHE", str(closed / "cache"))
     assert hashes.remembered_hash(weights) == sha(b"weights")
+
+
+def test_a_name_is_a_hash_in_the_hubs_cache_alone(tmp_path: Path) -> None:
+    """There the name is the content's hash. Elsewhere a folder of that name says nothing of what a file holds."""
+    name = sha(b"as it was")
+    for repository, known in (("models--a--b", True), ("data", False)):
+        blob = tmp_path / repository / "blobs" / name
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(b"edited")
+        if known:
+            (tmp_path / repository / "snapshots").mkdir()
+        assert file_hash(blob) == (name if known else sha(b"edited"))
+    odd = tmp_path / "models--a--b" / "blobs" / ("x" * 64)
+    odd.write_bytes(b"edited")
+    assert file_hash(odd) == sha(b"edited")
