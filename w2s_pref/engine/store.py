@@ -123,22 +123,26 @@ class Store:
         """
         if key in self._verified:
             return self._verified[key]
-        folder = self._folder(kind, key)
-        if folder is None:
-            return None
-        try:
-            self._verified[key] = Artifact(folder, verified(folder, self.root.resolve(), kind, key))
-        except Damaged as damage:
-            self._set_aside(folder, str(damage))
-            return None
-        return self._verified[key]
+        while (folder := self._folder(kind, key)) is not None:
+            seen = _which(folder)
+            try:
+                self._verified[key] = Artifact(folder, verified(folder, self.root.resolve(), kind, key))
+                return self._verified[key]
+            except Damaged as damage:
+                self._set_aside(folder, seen, str(damage))
+        return None
 
-    def _set_aside(self, folder: Path, why: str) -> None:
+    def _set_aside(self, folder: Path, seen: tuple[int, int] | None, why: str) -> None:
+        """Move the folder that was ``seen`` to be damaged, unless another run was first, which may have built again."""
         target = self.root / "corrupted" / f"{folder.parent.name}-{folder.name}-{time.time_ns()}"
         with self.guard():
             target.parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):  # another run was first
+            try:
+                if seen is None or _which(folder) != seen:
+                    return
                 folder.rename(target)
+            except FileNotFoundError:
+                return
         print(f"store: {folder} {why}; moved to {target} and built again")
 
     @contextlib.contextmanager
@@ -234,6 +238,15 @@ def move_in(temporary: Path, place: Path) -> None:
     except OSError:
         if not place.is_dir():
             raise
+
+
+def _which(folder: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one in its place later; None where none stands."""
+    try:
+        status = folder.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _fsync(path: Path) -> None:
