@@ -209,3 +209,17 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cache_folder("s3://b/x").is_relative_to(Path(os.path.expanduser("~/.cache/w2s_pref")))
     assert type(open_store(str(tmp_path))) is Store
     assert str(open_store("memory://x/y/")) == "memory://x/y"
+
+
+def test_a_manifest_cut_off_at_the_url_goes_up_again_from_the_cache(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while the manifest went up: whoever built it has it all, and nobody computes it again."""
+    one = cached(url, tmp_path / "one", monkeypatch)
+    put(one)
+    whole = one.remote.read("model", "k", MANIFEST)
+    assert whole is not None
+    one.remote.write(whole[:40], "model", "k", MANIFEST)
+    assert cached(url, tmp_path / "one", monkeypatch).get("model", "k") is not None
+    assert one.remote.read("model", "k", MANIFEST) == whole
+    assert cached(url, tmp_path / "other", monkeypatch).get("model", "k") is not None

@@ -203,6 +203,9 @@ class RemoteStore(Store):
         manifest = self.remote.read(kind, key, MANIFEST)
         artifact = super().get(kind, key)
         if artifact is not None:
+            if manifest is not None and self._meta_of(manifest, kind, key) is None:  # killed while it went up
+                self._set_aside_remote(kind, key, manifest, "has a damaged manifest", "carried up")
+                manifest = None
             if manifest is None:
                 self._upload(kind, key, artifact)
             return artifact
@@ -250,7 +253,7 @@ class RemoteStore(Store):
         # Times of change are of this machine's files, not of those that were hashed first.
         (folder / MANIFEST).write_text(json.dumps(sealed({**manifest, "stamps": {}}), indent=1), encoding="utf-8")
 
-    def _set_aside_remote(self, kind: str, key: str, data: bytes, why: str) -> None:
+    def _set_aside_remote(self, kind: str, key: str, data: bytes, why: str, then: str = "built") -> None:
         """Move the manifest first: without it nothing stands; then the files it names, for who wants to look."""
         target = f"{kind}-{key}-{time.time_ns()}"
         self._metas.pop(key, None)
@@ -258,7 +261,7 @@ class RemoteStore(Store):
         with contextlib.suppress(Damaged):
             for name in manifest_of(data, kind, key)["files"]:
                 self.remote.move((kind, key, *Path(name).parts), ("corrupted", target, *Path(name).parts))
-        print(f"store: {self}/{kind}/{key} {why}; moved to {self}/corrupted/{target} and built again")
+        print(f"store: {self}/{kind}/{key} {why}; moved to {self}/corrupted/{target} and {then} again")
 
 
 def open_store(place: str) -> Store:
