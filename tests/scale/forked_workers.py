@@ -28,7 +28,7 @@ class Worker(Fork):
 
 
 def _work(line: list[str]) -> int:
-    sys.argv = line[2:]
+    sys.argv = line[line.index("-m") + 1 :]
     return workers.main()
 
 

@@ -92,6 +92,12 @@ def told(word: str) -> Given:
 PATIENCE = 20.0
 
 
+def command(given: Given, overrides: list[str]) -> list[str]:
+    """A worker's command line. Its own modules come from ``PYTHONPATH`` alone, not from the working folder (-P)."""
+    recipe = str(given) if isinstance(given, Path) else json.dumps(given)
+    return [sys.executable, "-P", "-m", "w2s_pref.launch.workers", recipe, *overrides]
+
+
 def build_together(given: Given, overrides: list[str], number: int, display: StageDisplay) -> None:
     """Build what the store lacks with ``number`` processes, and show what they do.
 
@@ -101,9 +107,7 @@ def build_together(given: Given, overrides: list[str], number: int, display: Sta
         W2SError: the sentences of the first worker that could not go on, or no worker came to the end.
     """
     inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
-    recipe = str(given) if isinstance(given, Path) else json.dumps(given)
-    line = [sys.executable, "-m", "w2s_pref.launch.workers", recipe, *overrides]
-    with _started(line, environments(number)) as workers:
+    with _started(command(given, overrides), environments(number)) as workers:
         for index, worker in enumerate(workers):
             threading.Thread(target=_listen, args=(index, worker, inbox), daemon=True).start()
         running = set(range(number))
@@ -112,10 +116,12 @@ def build_together(given: Given, overrides: list[str], number: int, display: Sta
             if text is None:
                 running.remove(index)
                 _ended(index, workers[index].wait(), display)
-            elif text.startswith(MARK):
-                _show(json.loads(text[len(MARK) :]), f"worker {index + 1}", display)
             else:
-                print(text, end="", file=sys.stderr)
+                printed, mark, message = text.partition(MARK)  # a bar of a library leaves its line open
+                if printed:
+                    print(printed, end="\n" if mark else "", file=sys.stderr)
+                if mark:
+                    _show(json.loads(message), f"worker {index + 1}", display)
     if all(worker.returncode for worker in workers):
         raise W2SError(f"--workers {number}: no worker came to the end; the same command continues what they left")
 
@@ -124,7 +130,7 @@ def environments(number: int) -> list[dict[str, str]]:
     """Each worker's environment: one GPU each in turn, where there are any, and its share of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
-    base["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+    base["PYTHONPATH"] = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
     gpus = _gpus()
     own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {} for index in range(number)]
     return [{**base, **extra} for extra in own]
