@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from fault_helpers import succeeded
+from fault_helpers import succeeded, w2s
 
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.studies.shipped import shipped
@@ -50,3 +50,22 @@ def test_what_is_no_path_of_the_recipe_stays(tmp_path: Path) -> None:
     """The command in a comment is typed in the checkout's root, wherever the recipe lies."""
     succeeded("init", tmp_path, "--from", "generalization/chess_local")
     assert "--games ../shared/data/chess" in (tmp_path / "chess_local.yaml").read_text(encoding="utf-8")
+
+
+def test_recipes_that_extend_each_other_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("extends: two.yaml\n")
+    (tmp_path / "two.yaml").write_text("extends: one.yaml\n")
+    done = w2s("init", tmp_path / "copy", "--from", tmp_path / "one.yaml")
+    assert done.code == 1
+    assert "extends itself, through one.yaml → two.yaml" in done.err
+    assert not (tmp_path / "copy").exists()
+
+
+def test_two_files_of_one_name_are_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text("name: base\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "study.yaml").write_text("extends: ../study.yaml\nname: mine\n")
+    done = w2s("init", tmp_path / "copy", "--from", tmp_path / "mine" / "study.yaml")
+    assert done.code == 1
+    assert "files of one name, study.yaml, which cannot lie in one folder" in done.err
+    assert not (tmp_path / "copy").exists()
