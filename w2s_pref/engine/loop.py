@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import digest
 from w2s_pref.engine.locks import Held, Lease, LeaseLost
 from w2s_pref.engine.stage import Builder, Stage
 
@@ -65,8 +66,9 @@ class Loop:
         """Until every stage stands.
 
         Raises:
-            W2SError: a stage failed, or the store.
+            W2SError: a stage failed, or the store, or the processes of this launch opened different things.
         """
+        self._agree()
         while self.left:
             choice = self.world.broadcast(self.world.on_main(self._choose))
             assert choice is not None
@@ -84,6 +86,16 @@ class Loop:
             self.last = number
             built = what == "build" or stage.key in self.builder.made
             self.display.stage(number, self.total, stage, "done" if built else "hit", seconds)
+
+    def _agree(self) -> None:
+        """Every process has the same stages: two machines may have other copies of data, code or this package."""
+        everyone = self.world.gather(digest(*(stage.key for stage in self.left.values())))
+        other = [rank for rank, keys in enumerate(everyone) if keys != everyone[0]]
+        if other:
+            raise W2SError(
+                f"process {other[0]} of this launch has other stages than process 0: its recipe, data, code or version "
+                "of this package is another; give every machine the same, then run the same command again"
+            )
 
     def _choose(self) -> Choice:
         """The next stage that stands, or that is ready and free. From the last one on: its model is still in memory."""
