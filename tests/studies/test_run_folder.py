@@ -103,3 +103,15 @@ def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:
     said("run", "flips.yaml")
     here = json.loads((toy / "runs" / "flips" / "environment.json").read_text())
     assert set(here) == {"versions", "machine", "world_size"}
+
+
+def test_a_run_folder_that_is_a_link_is_written_where_it_leads_to(tmp_path: Path) -> None:
+    """To a larger disk, say. A folder cannot be renamed over a link: that was seen when all had been computed."""
+    (tmp_path / "disk" / "flips").mkdir(parents=True)
+    (tmp_path / "disk" / "flips" / "results.json").write_text("old")
+    (tmp_path / "flips").symlink_to("disk/flips")
+    with fresh_folder(tmp_path / "flips") as fresh:
+        (fresh / "results.json").write_text("{}")
+    assert (tmp_path / "flips").is_symlink()
+    assert (tmp_path / "disk" / "flips" / "results.json").read_text() == "{}"
+    assert hidden(tmp_path) == hidden(tmp_path / "disk") == []

@@ -87,8 +87,10 @@ def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
 def fresh_folder(folder: Path) -> Iterator[Path]:
     """A hidden folder beside ``folder``, put in its place at the end, so that no reader meets half a run.
 
-    Its name says whose it is. What runs that were killed left beside it is removed.
+    Its name says whose it is. What runs that were killed left beside it is removed. Where ``folder`` is a link, all
+    this happens where it leads to: a folder cannot be renamed over a link.
     """
+    folder = folder.resolve()
     fresh = folder.with_name(f".{folder.name}-{myself().tag}")
     try:
         shutil.rmtree(fresh, ignore_errors=True)
