@@ -139,6 +139,18 @@ def test_what_stands_in_an_artifacts_place_is_named(tmp_path: Path, stand: Calla
         assert f"remove it (rm {tmp_path}/model/k)" in str(caught.value)
 
 
+@pytest.mark.parametrize("part", ["model", "tmp"])
+def test_a_part_of_the_store_that_lies_elsewhere_is_refused_before_anything_is_built(tmp_path: Path, part: str) -> None:
+    """Nothing can be renamed from one file system into another: that was seen when it had been trained."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / part).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(W2SError, match=f"{part} is a link out of the store, to .*elsewhere; a store moves as a whole"):
+        Store(tmp_path / "store").has("model", "k")
+    (tmp_path / "whole").symlink_to(tmp_path / "elsewhere")
+    assert put(Store(tmp_path / "whole")).is_dir()
+
+
 def test_a_stage_that_wrote_nothing_is_no_artifact(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with store.writing("model", "k") as folder, pytest.raises(W2SError, match="wrote no file"):

@@ -95,6 +95,7 @@ class Store:
             W2SError: something else stands there: a file, or a link that leads nowhere or out of the store.
         """
         place = self.place(kind, key)
+        self._refuse_links_out(place.parent, self.root / "tmp")
         try:
             mode = place.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
@@ -115,6 +116,15 @@ class Store:
             f"store: {place} {what}, and the folder of an artifact should stand there; remove it (rm {place}) and run "
             "the same command again: what is missing is built"
         )
+
+    def _refuse_links_out(self, *folders: Path) -> None:
+        """An artifact is renamed from ``tmp`` into its place, and read from the store alone; links break both."""
+        for folder in folders:
+            if os.path.islink(folder) and not folder.resolve().is_relative_to(self.root.resolve()):
+                raise W2SError(
+                    f"store: {folder} is a link out of the store, to {folder.resolve()}; a store moves as a whole: "
+                    f"bring that folder back to {folder}, or give a store with more room (store=FOLDER)"
+                )
 
     def get(self, kind: str, key: str) -> Artifact | None:
         """The artifact, every file checked against its hash, or None where there is none.
