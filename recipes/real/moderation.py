@@ -1,6 +1,6 @@
-"""OpenAI's moderation evaluation set as a task: does a text fall under any category of the policy that it was labelled by?
+"""OpenAI's moderation evaluation set as a task: does a text fall under any category that it was labelled by?
 
-Markov et al. 2022 (arXiv:2208.03274): 1,680 texts, of which 522 carry a category; as many without one stay after balancing.
+Markov et al. 2022 (arXiv:2208.03274): 1,680 texts, 522 under some category; balancing keeps as many others.
 """
 
 from collections.abc import Iterator

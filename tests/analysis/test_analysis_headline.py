@@ -41,7 +41,11 @@ def student(
 ) -> Any:  # fmt: skip
     """A student whose verdict is given; its p is the adjusted one."""
     entry = SimpleNamespace(
-        verdict_code=code, tax=tax, p_adjusted=p, gates=found, sensitivity=Sensitivity(rho_80=rho, curve=[]),
+        verdict_code=code,
+        tax=tax,
+        p_adjusted=p,
+        gates=found,
+        sensitivity=Sensitivity(rho_80=rho, curve=[]),
         verdict=f"Undefined: {why}.",
     )
     return SimpleNamespace(
