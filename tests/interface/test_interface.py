@@ -245,9 +245,9 @@ def test_workers_are_told_the_recipe_and_where_to_import_from(
     assert again.verdict == run.verdict
     assert len(told) == 2
     for line, environment in told:
-        assert line[1:3] == ["-m", "w2s_pref.launch.workers"]
-        assert workers.told(line[3]) == given_recipe(recipe)
-        assert line[4:] == ['output="runs"']
+        assert line[1:4] == ["-P", "-m", "w2s_pref.launch.workers"]
+        assert workers.told(line[4]) == given_recipe(recipe)
+        assert line[5:] == ['output="runs"']
         assert environment["PYTHONPATH"].startswith(str(folder / "code"))
     assert workers.told("tiny.yaml") == Path("tiny.yaml")
     w2s.run("tiny.yaml", workers=2, output="runs", **SMALL)
