@@ -27,9 +27,12 @@ def test_files_of_the_working_folder_hide_no_module(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     line = workers.command(Path("missing.yaml"), [])
     place = ENVIRONMENT | workers.environments(1)[0]
-    done = subprocess.run(line, env=place, stdin=subprocess.PIPE, capture_output=True, text=True, check=False)
-    assert "the file of the working folder" not in done.stderr
-    assert "recipe missing.yaml: cannot be read" in done.stdout
+    into, out = subprocess.PIPE, subprocess.PIPE  # a worker ends when its standard input does
+    with subprocess.Popen(line, env=place, stdin=into, stdout=out, stderr=subprocess.STDOUT, text=True) as worker:
+        assert worker.stdout is not None
+        said = worker.stdout.read()
+    assert "the file of the working folder" not in said
+    assert "recipe missing.yaml: cannot be read" in said
 
 
 def test_who_imports_from_the_working_folder_has_workers_that_do(
