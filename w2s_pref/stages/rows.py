@@ -61,7 +61,7 @@ class Rows:
         pairs = sorted(zip(self.frame["id"], self.frame["group"], strict=True))
         return digest(*(f"{identity}:{group}" for identity, group in pairs))
 
-    @property
+    @cached_property
     def order(self) -> dict[str, str]:
         """For payloads of trainings, whose batches follow the order of the pairs: nothing in that of data.seed 0."""
         ids = self.frame["id"].tolist()

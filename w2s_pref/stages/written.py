@@ -185,7 +185,7 @@ class Written(Rows):
         read = "text" if self.control is not None else "control tokens"
         return digest(str(FORM), self.source.key, read, *sorted(map(digest, ids, prompts)))
 
-    @property
+    @cached_property
     def order(self) -> dict[str, str]:
         """That of the prompts' ids, whatever data.seed is."""
         return {}
