@@ -3,6 +3,7 @@
     python benchmarks/gpu.py --budget-minutes 9 --out FOLDER       # gpu.json, gpu.md, gpu.log
     python benchmarks/gpu.py --only tests rows=speed               # some parts, or some of a part
     python benchmarks/gpu.py --only profile --budget-minutes 3     # where the time of a step goes
+    python benchmarks/gpu.py --only studies --budget-minutes 20    # real models, real pairs (gpu_studies.py)
     python benchmarks/gpu.py --tiny --device cpu                   # a rehearsal: the figures mean nothing
 
 Parts, in order of importance: ``training`` (``training.py``: reward model and DPO steps beside stock TRL, models of
@@ -13,7 +14,8 @@ verdicts). ``training=reward-1.5B,dpo-0.5B``, ``profile=NAME,NAME``, ``tests=WOR
 it) and ``rows=speed`` name some of a part; ``--ends`` gives the shares of the budget by which the parts have ended.
 Every command is a process of its own that is ended when its part's share of the budget is used up; time that a part
 leaves is the next one's. Results are written after each command, with the end of what it printed where it failed. Real
-weights would come in through ``training.py --model FOLDER``; none are needed here.
+weights come in by ``studies`` alone, from ``runs/models`` (``scripts/get_models.sh``), which runs only where it is
+named: the quick parts need none.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from gpu_tables import tables, verdicts_of
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 #: Parts and the share of the budget by which each has to have ended.
-ENDS = {"training": 0.4, "profile": 0.55, "tests": 0.68, "rows": 0.82, "recipes": 1.0}
+ENDS = {"training": 0.4, "profile": 0.55, "tests": 0.68, "rows": 0.82, "recipes": 1.0, "studies": 1.0}
 #: Of the training part: what is measured, and the share of the part's time for each.
 TRAININGS = (("reward", "1.5B", 0.3), ("dpo", "1.5B", 0.3), ("reward", "0.5B", 0.2), ("dpo", "0.5B", 0.2))
 #: Pairs at a time of stock TRL, the most that 80 GB should hold and half of it (measured first).
@@ -218,8 +220,17 @@ def _quickstart(session: Session, device: str) -> list[Call]:
     return [Call(f"quickstart {device}", words, output / "quickstart" / "results.json", environment)]
 
 
+def studies(session: Session, end: float) -> None:
+    """The recipes of real models, side by side until the time is used up; they stay in ``runs/gpu``."""
+    found, seconds = session.work / "studies.json", max(30.0, session.left(end))
+    words = [sys.executable, str(HERE / "gpu_studies.py"), "--json", str(found), "--output", str(ROOT / "runs" / "gpu")]
+    words += ["--seconds", str(max(10.0, seconds - 2 * START)), *["--tiny"] * session.options.tiny]
+    words += ["--only", *session.options.only["studies"].split(",")] if session.options.only["studies"] else []
+    session.run(Call("studies", words, found), seconds=seconds)
+
+
 PARTS: dict[str, Callable[[Session, float], None]] = {
-    "training": training, "profile": profiled, "tests": tests, "rows": rows, "recipes": recipes
+    "training": training, "profile": profiled, "tests": tests, "rows": rows, "recipes": recipes, "studies": studies
 }  # fmt: skip
 
 
@@ -227,7 +238,8 @@ def main() -> None:
     """Run the parts, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget-minutes", type=float, default=9.0)
-    parser.add_argument("--only", nargs="+", default=list(PARTS), help=f"of {', '.join(PARTS)}; PART=SOME of a part")
+    parser.add_argument("--only", nargs="+", default=list(PARTS)[:-1],
+                        help=f"of {', '.join(PARTS)}; PART=SOME of a part")  # fmt: skip
     parser.add_argument("--ends", type=float, nargs="+", help="shares of the budget by which those parts have ended")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="tiny shapes: the figures mean nothing")

@@ -26,6 +26,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
             yield from _profile(results)
         elif name == "rows":
             yield from _rows(results)
+        elif name == "studies":
+            yield from _studies(results)
         elif name.startswith("quickstart"):
             verdicts[name] = results
             yield f"{len(results)} verdicts"
@@ -116,6 +118,12 @@ def _rows(results: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield from _table(speeds)
     yield from ["", *others]
+
+
+def _studies(results: dict[str, Any]) -> Iterator[str]:
+    lines = [["study", "ended after, s", "failed", "command"]]
+    lines += [[name, str(each["finished_s"]), str(each["failed"]), each["command"]] for name, each in results.items()]
+    yield from _table(lines)
 
 
 def _table(lines: list[list[str]]) -> Iterator[str]:
