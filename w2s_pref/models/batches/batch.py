@@ -10,8 +10,16 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from w2s_pref.data.chat import same_start
+
+#: A packed sequence on a GPU is filled up to a multiple of this. At a new length kernels are chosen and memory is cut
+#: anew, which takes three times as long as a step; so there are few lengths.
+FILL = 1024
+
+#: Devices whose packed rows attend in groups, and whose sequences are filled up.
+GROUPED_ON = ("cuda",)
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,7 @@ class RowBatch:
         responses: where the rows say where responses start.
         real: tokens that are no padding.
         sizes: tokens of every row in the packed layout; else empty.
+        grouped: a packed batch for a GPU: its sequence is filled up, and its rows attend in groups.
     """
 
     layout: Layout
@@ -59,6 +68,7 @@ class RowBatch:
     responses: Responses | None
     real: int
     sizes: tuple[int, ...] = ()
+    grouped: bool = False
 
     @property
     def texts(self) -> int:
@@ -66,7 +76,9 @@ class RowBatch:
         return self.last.shape[0]
 
     def to(self, device: torch.device | str) -> RowBatch:
-        """The same batch on another device."""
+        """The same batch on another device, as that takes it best."""
+        if self.layout == "packed" and torch.device(device).type in GROUPED_ON and not self.grouped:
+            return filled(self).to(device)
         moved = _moved(self, device)
         if self.responses is not None:
             moved["responses"] = replace(self.responses, **_moved(self.responses, device))
@@ -76,6 +88,24 @@ class RowBatch:
 def _moved(part: RowBatch | Responses, device: torch.device | str) -> dict[str, Any]:
     values = {each.name: getattr(part, each.name) for each in fields(part)}
     return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+
+
+def filled(batch: RowBatch) -> RowBatch:
+    """A packed batch for a GPU: behind its rows token 0 (nobody reads it), of no row, so no column moves."""
+    assert batch.positions is not None
+    more = (0, -batch.input_ids.shape[1] % FILL)
+    return replace(
+        batch,
+        input_ids=pad(batch.input_ids, more),
+        segments=pad(batch.segments, more, value=batch.texts + 1),
+        positions=pad(batch.positions, more),
+        grouped=True,
+    )
+
+
+def up_to(number: int, multiple: int) -> int:
+    """The next multiple, the number itself where it is one."""
+    return number + -number % multiple
 
 
 def collate(rows: Sequence[Row], pad_id: int, layout: Layout) -> RowBatch:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from w2s_pref.models.batches.alone import check_padded, precision
-from w2s_pref.models.batches.batch import Layout, Row, RowBatch, collate
+from w2s_pref.models.batches.batch import GROUPED_ON, Layout, Row, RowBatch, collate
 from w2s_pref.models.batches.read import forward
 from w2s_pref.models.batches.wrapped import head, inner, untouched
 
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 #: Texts from this length on are worth FlexAttention; in shorter ones attention is a small part of the work.
 FLEX_FROM = 4096
 
-#: Models of this hidden size on are trained on packed rows: at 576 that is a seventh faster. Others stay as they were.
+#: Models of this hidden size on are trained on packed rows: at 576 that is a seventh faster on a CPU. Others stay as
+#: they were: their steps are launches of kernels, of which groups need more.
 PACKED_FROM = 512
 
 
@@ -75,18 +76,20 @@ def layout_of(model: nn.Module, pad_id: int, longest: int | None = None) -> Layo
 
 
 def training_layout(model: nn.Module, pad_id: int, longest: int | None = None) -> Layout:
-    """``layout_of``, or ``packed`` where rows are shared and a CPU's matrix products gain from it.
+    """``layout_of``, or ``packed`` where rows are shared and matrix products gain from it.
 
-    Products of a hundred tokens reach two thirds of the speed of those of three hundred, and every further backward
-    pass adds all gradients again. Small models gain nothing, since attention is then called for each row. Layers that
-    are compiled, or recomputed in the backward pass, when the rows are no longer known, must not be packed.
+    On a CPU products of a hundred tokens reach two thirds of the speed of those of three hundred, and every further
+    backward pass adds all gradients again. On a GPU a quarter and more of what is computed is padding, which packed
+    rows need in attention alone. Small models gain nothing, since attention is then called for each row or group.
+    Layers that are recomputed in the backward pass, when the rows are no longer known, must not be packed; a whole
+    model that is compiled would be compiled in pieces, for attention stays outside.
     """
     layout, own = layout_of(model, pad_id, longest), inner(model)
     config = own.config.get_text_config()
     if (
         layout != "shared"
         or _decided[model].window is not None
-        or next(model.parameters()).device.type != "cpu"
+        or next(model.parameters()).device.type not in ("cpu", *GROUPED_ON)
         or config._attn_implementation != "sdpa"
         or int(config.hidden_size) < PACKED_FROM
     ):

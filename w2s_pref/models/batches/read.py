@@ -14,18 +14,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from torch.nn.functional import cross_entropy
 
 from w2s_pref.models.batches.batch import Responses, RowBatch
+from w2s_pref.models.batches.packed import by_row, visible
 from w2s_pref.models.batches.states import skipping
 from w2s_pref.models.batches.wrapped import head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
 SLICE = 2**25
-
-#: Name of the attention of packed batches among those of transformers.
-BY_ROW = "w2s_by_row"
 
 #: Kernels of FlexAttention that a process may compile. Number and size of heads, precision, widths (two), and whether
 #: gradients and autocast are on each ask for another; behind torch's limit of 8 it computes uncompiled, with the whole
@@ -121,49 +118,10 @@ def _call(model: nn.Module, batch: RowBatch) -> Any:
         return model(input_ids=batch.input_ids, attention_mask=None, use_cache=False)
     own = inner(model)
     if batch.layout == "packed":
-        with _by_row(own, batch):
+        with by_row(own, batch):
             return model(input_ids=batch.input_ids, attention_mask=None, position_ids=batch.positions, use_cache=False)
     mask = attention_mask(batch.segments, own.config._attn_implementation, own.dtype)
     return model(input_ids=batch.input_ids, attention_mask=mask, position_ids=batch.positions, use_cache=False)
-
-
-def visible(segments: Tensor) -> Tensor:
-    """(B, W) segments -> (B, W, W), True where the query (row) sees the key (column).
-
-    A key is seen from its own column on, by its own segment and, where it lies in the prefix (segment 0), by all.
-    Every column sees itself, padding too, so no softmax is over nothing.
-    """
-    width = segments.shape[1]
-    keys, queries = segments[:, None, :], segments[:, :, None]
-    causal = torch.ones(width, width, dtype=torch.bool, device=segments.device).tril()
-    return ((keys == 0) | (keys == queries)) & causal
-
-
-@contextmanager
-def _by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
-    """Within the block the attention of a packed batch is computed row after row, each by SDPA with its own mask."""
-    sizes = list(batch.sizes)
-    masks = [visible(segments) for segments in torch.split(batch.segments, sizes, 1)]
-
-    def attend(
-        _module: nn.Module, query: Tensor, key: Tensor, value: Tensor, _mask: None, dropout: float = 0.0,
-        scaling: float | None = None, **_: Any,
-    ) -> tuple[Tensor, None]:  # fmt: skip
-        grouped = key.shape[1] != query.shape[1]
-        rows = zip(*(torch.split(each, sizes, 2) for each in (query, key, value)), masks, strict=True)
-        read = [
-            scaled_dot_product_attention(*row, dropout_p=dropout, scale=scaling, enable_gqa=grouped)  # type: ignore[misc]
-            for row in rows
-        ]
-        return torch.cat(read, 2).transpose(1, 2), None
-
-    AttentionInterface.register(BY_ROW, attend)
-    config = model.config.get_text_config()
-    before, config._attn_implementation = config._attn_implementation, BY_ROW
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
 
 
 def mask_mod(segments: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
