@@ -3,9 +3,10 @@
     python benchmarks/gpu_profile.py --json FILE [--seconds 100] [--model 1.5B] [--tiny]
 
 One model of random weights trains on the pairs of ``training.py`` (64 a step, HH lengths, bfloat16), as the toolkit
-does it. Every variant runs the same steps; the second ``as it is`` says what the first paid for a process that has not
-loaded its kernels yet. ``WARM`` steps, then ``STEPS`` that are timed, then one under ``torch.profiler``. All others are
-experiments: their losses stand beside the first's, and nothing here makes them a default.
+does it: in packed rows. Every variant runs the same steps; the second ``packed`` says what the first paid for a process
+that has not loaded its kernels yet. ``WARM`` steps, then ``STEPS`` that are timed, then one under ``torch.profiler``.
+All others are experiments, or what packed rows replaced (``shared rows``): their losses stand beside the first's, and
+nothing here makes them a default. ``--tiny`` computes as a GPU would, in groups of rows, whatever the model's size.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ from transformers import TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 from trl import RewardConfig
 
-from w2s_pref.models.batches import budget
+from w2s_pref.models.batches import Layout
+from w2s_pref.models.batches import batch as batches
+from w2s_pref.models.batches import layout as layouts
 from w2s_pref.training.environment import quiet
 from w2s_pref.training.fit import FitJob
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
@@ -57,25 +60,23 @@ class Variant:
 
     Attributes:
         arguments: of the training.
-        overhead: padded tokens that one more micro-batch is worth, over those that the toolkit reckons with.
+        layout: of its rows, where not the one that the toolkit chooses.
         compiled: decoder layers but the last, whose MLP runs on read columns only, go through ``torch.compile``.
-        segments: the allocator's segments grow, instead of new ones for new widths.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
-    overhead: float = 1.0
+    layout: Layout | None = None
     compiled: bool = False
-    segments: bool = False
 
 
+#: The most telling first: the time may be short.
 VARIANTS = {
-    "as it is, first": Variant(),
-    "as it is": Variant(),
-    "a quarter of the overhead": Variant(overhead=0.25),
-    "fused AdamW": Variant({"optim": "adamw_torch_fused"}),
-    "layers compiled": Variant(compiled=True),
-    "growing segments": Variant(segments=True),
-    "all of them": Variant({"optim": "adamw_torch_fused"}, overhead=0.25, segments=True, compiled=True),
+    "packed, first": Variant(),
+    "packed": Variant(),
+    "shared rows": Variant(layout="shared"),
+    "packed, layers compiled, fused AdamW": Variant({"optim": "adamw_torch_fused"}, compiled=True),
+    "packed, layers compiled": Variant(compiled=True),
+    "packed, fused AdamW": Variant({"optim": "adamw_torch_fused"}),
 }
 
 
@@ -149,32 +150,26 @@ def shares(found: list[tuple[str, float, float]], wall: float) -> dict[str, Any]
 def measured(run: Run, model: Any, variant: Variant) -> dict[str, Any]:
     """Seconds of the steps, losses, GiB, MFU, and where the time goes."""
     job = FitJob(run.pairs.a_ids, run.pairs.b_ids, run.columns, Loss(), arguments=run.arguments, seed=0)
-    batch, watch, reckoned = Batch.of({**job.arguments, **variant.arguments}), Watch(), budget.overhead
-    if variant.segments and DEVICE == "cuda":
-        torch.cuda.memory._set_allocator_settings("expandable_segments:True")
+    batch, watch = Batch.of({**job.arguments, **variant.arguments}), Watch()
     if variant.compiled:
         torch._dynamo.config.recompile_limit = 64
         for layer in model.model.layers[:-1]:
             layer.compile(dynamic=True, backend="inductor" if DEVICE == "cuda" else "aot_eager")
-    budget.overhead = lambda own: int(variant.overhead * reckoned(own))
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            config = configuration(RewardConfig, job, batch, Path(folder), save_strategy="no", **batch.whole)
-            rows = training_rows(job.a_ids, job.b_ids, job.columns, batch.size)
-            trainer = SoftRewardTrainer(model=model, rows=rows, args=config, at_once=batch.at_once,
-                                        processing_class=run.tokenizer, callbacks=[watch])  # fmt: skip
-            trainer.remove_callback(PrinterCallback)
-            trainer.train()
-    finally:
-        budget.overhead = reckoned
-        if variant.segments and DEVICE == "cuda":
-            torch.cuda.memory._set_allocator_settings("expandable_segments:False")
+    with tempfile.TemporaryDirectory() as folder:
+        config = configuration(RewardConfig, job, batch, Path(folder), save_strategy="no", **batch.whole)
+        rows = training_rows(job.a_ids, job.b_ids, job.columns, batch.size)
+        trainer = SoftRewardTrainer(model=model, rows=rows, args=config, at_once=batch.at_once,
+                                    processing_class=run.tokenizer, callbacks=[watch])  # fmt: skip
+        trainer._layout = variant.layout or trainer._layout
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
     step = median(watch.seconds)
     mean = sum(watch.seconds) / STEPS
     flops, peak = useful_flops(run, "reward", shared=True), run.options.peak
     return {
         "step_s": mean, "median_s": step, "seconds": watch.seconds, "mfu": flops / mean / (peak * 1e12),
         "gib": torch.cuda.max_memory_allocated() / 2**30 if DEVICE == "cuda" else 0.0,
+        "layout": trainer._layout,
         "positions": trainer.totals()["forward_tokens"] / len(watch.ends),
         "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
         **shares(kernels(watch.profiler), 1000 * watch.wall),
@@ -201,6 +196,8 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true")
     options = parser.parse_args()
     quiet()
+    if options.tiny:
+        layouts.PACKED_FROM, batches.GROUPED_ON = 1, ("cuda", "cpu")
     run, begun = prepared(options), time.monotonic()
     found: dict[str, Any] = {"machine": machine(torch.get_num_threads()), "peak": options.peak, "variants": {}}
     found["parameters"] = body(run.shapes[False])

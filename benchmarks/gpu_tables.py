@@ -8,6 +8,9 @@ from typing import Any
 #: What is asked of the training part: best stock TRL over ours, and model FLOPs utilisation.
 GOALS = "goals: 3 times the best stock TRL, 40 % of the peak"
 
+#: Variants of the profile whose kernels are listed.
+TOPS = ("packed", "shared rows", "packed, layers compiled, fused AdamW")
+
 
 def tables(found: dict[str, Any]) -> str:
     """All parts, in the order in which they ran; what failed with the end of what it printed."""
@@ -68,17 +71,18 @@ def _profile(results: dict[str, Any]) -> Iterator[str]:
         return
     yield f"{results['machine']}; peak {results['peak']} TFLOP/s\n"
     kinds = list(dict.fromkeys(kind for each in variants.values() for kind in each["by_kind"]))
-    head = ["reward step", "mean, s", "median, s", "MFU", "GiB", "positions", "profiled, ms", *kinds]
+    head = ["reward step", "layout", "mean, s", "median, s", "MFU", "GiB", "positions", "profiled, ms", *kinds]
     lines = [head]
     for name, each in variants.items():
         step = [f"{each['step_s']:.3f}", f"{each['median_s']:.3f}", f"{each['mfu']:.1%}", f"{each['gib']:.1f}"]
         spent = [f"{each['by_kind'].get(kind, 0.0) / each['wall_ms']:.1%}" for kind in kinds]
-        lines.append([name, *step, f"{each['positions']:.0f}", f"{each['wall_ms']:.0f}", *spent])
+        whole = [f"{each['positions']:.0f}", f"{each['wall_ms']:.0f}"]
+        lines.append([name, each.get("layout", ""), *step, *whole, *spent])
     yield from _table(lines)
     losses = [[name, " ".join(f"{loss:.4f}" for loss in each["losses"])] for name, each in variants.items()]
     yield ""
     yield from _table([["losses", "of all steps"], *losses])
-    for name in [each for each in ("as it is", "all of them") if each in variants]:
+    for name in [each for each in TOPS if each in variants]:
         top = [[kernel, kind, str(calls), f"{spent:.1f}"] for kernel, kind, calls, spent in variants[name]["top"]]
         yield ""
         yield from _table([[f"kernel ({name})", "kind", "calls", "ms"], *top])

@@ -1,4 +1,4 @@
-"""Shared rows on a GPU: equal to stock padded texts, by SDPA and by FlexAttention, forward and backward."""
+"""Rows on a GPU, shared (by SDPA, by FlexAttention) and packed: equal to stock padded texts, forward and backward."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from gpu_helpers import GPU, PAD, make, pairs
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from w2s_pref.models.batches import Layout, collate, layout_of, read_heads, read_logprobs
-from w2s_pref.models.batches.layout import FLEX_FROM
+from w2s_pref.models.batches import Layout, collate, layout_of, packed, read_heads, read_logprobs, training_layout
+from w2s_pref.models.batches.layout import FLEX_FROM, PACKED_FROM
 
 pytestmark = GPU
 #: Rounding errors of float32 that two ways to one sum of a few hundred products may differ by, relative to the largest
@@ -30,6 +30,7 @@ def policy_loss(model: Any, layout: Layout, longest: int) -> Tensor:
     return softplus(-0.1 * (sums[0] - sums[1])).mean()
 
 
+LAYOUTS: tuple[Layout, ...] = ("shared", "packed", "padded")
 LOSSES: dict[str, Callable[[Any, Layout, int], Tensor]] = {"reward": reward_loss, "policy": policy_loss}
 
 
@@ -55,11 +56,30 @@ def test_a_gpu_shares_prompts(head: str, caplog: pytest.LogCaptureFixture) -> No
     assert [line for line in caplog.messages if "padded" in line] == []
 
 
+@pytest.mark.parametrize("layout", ["shared", "packed"])
 @pytest.mark.parametrize("head", LOSSES)
-def test_shared_rows_equal_padded_texts(head: str, record_property: Any) -> None:
+def test_rows_equal_padded_texts(head: str, layout: Layout, record_property: Any) -> None:
     model = make(head == "policy").to("cuda")
-    shared, padded = (LOSSES[head](model, layout, 200) for layout in ("shared", "padded"))
-    assert_equal(model, shared, padded, record_property)
+    found, padded = (LOSSES[head](model, each, 200) for each in (layout, "padded"))
+    assert_equal(model, found, padded, record_property)
+
+
+def test_trainings_of_large_models_are_packed(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the check holds, under autocast too."""
+    model = make(policy=False, hidden=PACKED_FROM).to("cuda")
+    assert training_layout(model, PAD) == "packed", caplog.messages
+    with torch.autocast("cuda", torch.bfloat16):
+        assert training_layout(model, PAD) == "packed", caplog.messages
+    assert training_layout(make(policy=False).to("cuda"), PAD) == "shared"
+
+
+@pytest.mark.parametrize("head", LOSSES)
+def test_packed_rows_give_the_same_bits_twice(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several groups, each of rows of 64 tokens at most: of longer ones torch's kernel adds up parts in any order."""
+    monkeypatch.setattr(packed, "GROUP_OVERHEAD", 16)
+    model = make(head == "policy").to("cuda")
+    one, other = (gradients(model, LOSSES[head](model, "packed", 40)) for _ in range(2))
+    assert torch.equal(one, other), f"they differ by {(one - other).abs().max():.1e}"
 
 
 @pytest.mark.parametrize("head", LOSSES)
@@ -85,8 +105,8 @@ def test_long_texts_take_flex_attention(caplog: pytest.LogCaptureFixture) -> Non
 
 @pytest.mark.parametrize("head", LOSSES)
 def test_bfloat16_rounds_by_its_own_size(head: str) -> None:
-    """The losses of both layouts under autocast: sums of some 100 numbers of 8 bits, 100 / 2 ** 8 / sqrt(100) of 1."""
+    """The losses of all layouts under autocast: sums of some 100 numbers of 8 bits, 100 / 2 ** 8 / sqrt(100) of 1."""
     model = make(head == "policy").to("cuda")
     with torch.autocast("cuda", torch.bfloat16):
-        shared, padded = (LOSSES[head](model, layout, 200).item() for layout in ("shared", "padded"))
-    assert shared == pytest.approx(padded, rel=0.04)
+        *found, padded = (LOSSES[head](model, layout, 200).item() for layout in LAYOUTS)
+    assert found == pytest.approx([padded] * 2, rel=0.04)

@@ -15,6 +15,7 @@ from float64 import EXACT
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.batches import Row, budget, row_length
+from w2s_pref.models.batches.batch import FILL
 from w2s_pref.training import effective, reward
 from w2s_pref.training.arguments import check, keyed, merged
 from w2s_pref.training.callbacks import seal
@@ -95,10 +96,12 @@ def test_a_cap_on_pairs_changes_nothing(tmp_path: Path, seen: list[tuple[int, in
     assert (whole - capped).abs().max() <= EXACT
 
 
-@pytest.fixture(params=["shared", "packed"])
+@pytest.fixture(params=["shared", "packed", "grouped"])
 def layout(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The layout that the training chooses, by its model's size."""
-    if request.param == "packed":
+    """The layout that the training chooses, by its model's size; ``grouped``: packed as on a GPU."""
+    if request.param == "grouped":
+        monkeypatch.setattr("w2s_pref.models.batches.batch.GROUPED_ON", ("cpu",))
+    if request.param != "shared":
         monkeypatch.setattr("w2s_pref.models.batches.layout.PACKED_FROM", 1)
     return str(request.param)
 
@@ -117,7 +120,8 @@ def test_one_step_worked_by_hand(tmp_path: Path, seen: list[tuple[int, int, bool
     weights, losses, done = train(tmp_path, work, model)
     assert losses == [pytest.approx(loss.item(), abs=EXACT)]
     positions = sum(row_length(Row((a, b)), "shared") for a, b in zip(work.a_ids, work.b_ids, strict=True))
-    assert (sum(computed for _, computed, _ in seen) == positions) == (layout == "packed")
+    computed = sum(computed for _, computed, _ in seen)
+    assert computed == {"packed": positions, "grouped": FILL}[layout] if layout != "shared" else computed > positions
     assert done["history"][0]["grad_norm"] == pytest.approx(flat.norm().item(), rel=EXACT)
     assert (weights - expected).abs().max() <= EXACT
 

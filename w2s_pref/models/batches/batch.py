@@ -19,7 +19,7 @@ from w2s_pref.data.chat import same_start
 FILL = 1024
 
 #: Devices whose packed rows attend in groups, and whose sequences are filled up.
-GROUPED_ON = ("cuda",)
+GROUPED_ON: tuple[str, ...] = ("cuda",)
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ Attend = Callable[[Tensor, Tensor, Tensor, float, float | None], Tensor]
 _attends: ContextVar[Attend] = ContextVar("attends")
 
 
-@torch.compiler.disable
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _attend(
     _module: Any, query: Tensor, key: Tensor, value: Tensor, _mask: None, dropout: float = 0.0,
     scaling: float | None = None, **_: Any,
@@ -121,7 +121,7 @@ class Groups:
 
     def split(self, slots: Tensor) -> list[Tensor]:
         """(size, ...) -> (R, W, ...) of each group."""
-        *parts, _ = slots.split(self.counts)
+        *parts, _ = torch.split(slots, self.counts)
         return [part.view(*shape, *part.shape[1:]) for part, shape in zip(parts, self.shapes, strict=True)]
 
     def join(self, parts: list[Tensor]) -> Tensor:
@@ -154,7 +154,7 @@ def _in_groups(batch: RowBatch) -> Attend:
     """
     groups = groups_of(batch.sizes, batch.input_ids.shape[1])
     slots = torch.from_numpy(groups.slots).to(batch.segments.device)
-    segments = batch.segments.new_full((groups.size,), batch.texts + 1).index_copy(0, slots, batch.segments[0])
+    segments = batch.segments.new_full((groups.size,), batch.texts + 1).index_copy_(0, slots, batch.segments[0])
     seen = [visible(each)[:, None] for each in groups.split(segments)]
     masks: dict[torch.dtype, list[Tensor]] = {}
 
@@ -162,7 +162,7 @@ def _in_groups(batch: RowBatch) -> Attend:
         """(1, G, T, D) -> (R, H, W, D) of each group; heads of keys repeated, for SDPA shares none beside a mask."""
         own = tensor[0].transpose(0, 1).to(dtype)[:, :, None]
         own = own.expand(-1, -1, heads // own.shape[1], -1)
-        padded = own.new_zeros(groups.size, *own.shape[1:]).index_copy(0, slots, own)
+        padded = own.new_zeros(groups.size, *own.shape[1:]).index_copy_(0, slots, own)
         return [each.transpose(1, 2) for each in groups.split(padded.flatten(1, 2))]
 
     def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float, scale: float | None) -> Tensor:
@@ -208,4 +208,4 @@ class Taken(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         """(T, ...) -> (P, ...), 0 at what was not taken."""
         (slots,), (gradient,) = ctx.saved_tensors, gradients
-        return gradient.new_zeros(ctx.size, *gradient.shape[1:]).index_copy(0, slots, gradient), None
+        return gradient.new_zeros(ctx.size, *gradient.shape[1:]).index_copy_(0, slots, gradient), None
