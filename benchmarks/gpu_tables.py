@@ -9,7 +9,7 @@ from typing import Any
 GOALS = "goals: 3 times the best stock TRL, 40 % of the peak"
 
 #: Variants of the profile whose kernels are listed.
-TOPS = ("packed", "shared rows", "packed, layers compiled, fused AdamW")
+TOPS = ("packed", "shared rows", "packed compiled fused")
 
 
 def tables(found: dict[str, Any]) -> str:
