@@ -1,6 +1,6 @@
 """Where a reward step's time goes on one GPU, and what remedies change: part of ``gpu.py``.
 
-    python benchmarks/gpu_profile.py --json FILE [--seconds 100] [--model 1.5B] [--tiny]
+    python benchmarks/gpu_profile.py --json FILE [--seconds 100] [--model 1.5B] [--lengths helpful] [--tiny]
 
 One model of random weights trains on the pairs of ``training.py`` (64 a step, HH lengths, bfloat16), as the toolkit
 does it: in packed rows. Every variant runs the same steps; the second ``packed`` says what the first paid for a process
@@ -26,7 +26,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from pairs import DEVICE, body, drawn_pairs, machine, plain_tokenizer
+from pairs import DEVICE, SHAPES, body, drawn_pairs, machine, plain_tokenizer
 from torch.profiler import ProfilerActivity, profile
 from training_variants import Run, useful_flops
 from transformers import TrainerCallback
@@ -62,11 +62,13 @@ class Variant:
         arguments: of the training.
         layout: of its rows, where not the one that the toolkit chooses.
         compiled: decoder layers but the last, whose MLP runs on read columns only, go through ``torch.compile``.
+        cudnn: SDPA may take cuDNN's kernels, which are planned for every new shape; torch's own choice.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     layout: Layout | None = None
     compiled: bool = False
+    cudnn: bool = True
 
 
 #: The most telling first: the time may be short. No commas, by which ``gpu.py`` tells names apart.
@@ -74,6 +76,7 @@ VARIANTS = {
     "first packed": Variant(),
     "packed": Variant(),
     "shared rows": Variant(layout="shared"),
+    "shared rows without cudnn": Variant(layout="shared", cudnn=False),
     "packed compiled fused": Variant({"optim": "adamw_torch_fused"}, compiled=True),
     "packed compiled": Variant(compiled=True),
     "packed fused": Variant({"optim": "adamw_torch_fused"}),
@@ -155,6 +158,7 @@ def measured(run: Run, model: Any, variant: Variant) -> dict[str, Any]:
         torch._dynamo.config.recompile_limit = 64
         for layer in model.model.layers[:-1]:
             layer.compile(dynamic=True, backend="inductor" if DEVICE == "cuda" else "aot_eager")
+    torch.backends.cuda.enable_cudnn_sdp(variant.cudnn)
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(RewardConfig, job, batch, Path(folder), save_strategy="no", **batch.whole)
         rows = training_rows(job.a_ids, job.b_ids, job.columns, batch.size)
@@ -181,7 +185,7 @@ def prepared(options: argparse.Namespace) -> Run:
     name, batch = ("1M", 4) if options.tiny else (options.model, 64)
     given = argparse.Namespace(model=name, batch=batch, learning_rate=1e-5, bf16=True, attention=None, rounds=1,
                                steps=STEPS, peak=options.peak)  # fmt: skip
-    lengths, vocabulary = ("harmless", 4096) if options.tiny else ("helpful", 151936)
+    lengths, vocabulary = ("harmless", 4096) if options.tiny else (options.lengths, SHAPES[options.model][-1])
     return Run(given, plain_tokenizer(), drawn_pairs(lengths, batch * (WARM + STEPS + 1), vocabulary, 512), WARM)
 
 
@@ -190,6 +194,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--model", default="1.5B")
+    parser.add_argument("--lengths", choices=("helpful", "harmless"), default="helpful", help="of the pairs' texts")
     parser.add_argument("--seconds", type=float, default=100.0)
     parser.add_argument("--peak", type=float, default=989.0, help="teraflops a second")
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))

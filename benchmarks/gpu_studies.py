@@ -4,9 +4,9 @@
     python benchmarks/gpu_studies.py --seconds 1800 --output runs/gpu --json gpu-studies.json [--workers 14] [--tiny]
     python benchmarks/gpu_studies.py --only hh_reward=8 risk=4 …                 # some of them, with so many workers
 
-Each of ``STUDIES`` is one ``w2s run`` on a store that all share. A small model leaves a GPU idle between its kernels, so
-several processes share it. When a study has ended, its workers help the first one that has not; when the time is used
-up, all are told to stop, and the same command goes on from there. One that fails is started again, three times.
+Each of ``STUDIES`` is one ``w2s run`` on a store that all share. A small model leaves a GPU idle between its kernels,
+so several processes share it. When a study has ended, its workers help the first one that has not; when the time is
+used up, all are told to stop, and the same command goes on from there. One that fails is started again, three times.
 Matrix products in float32, which is what scores are computed in, are TF32 (``--float32``: as they are).
 """
 
@@ -131,8 +131,8 @@ def _environment(tf32: bool) -> dict[str, str]:
 
 
 def _study(name: str, share: int, output: Path, tiny: bool) -> Study:
-    words = [sys.executable, "-m", "w2s_pref", "run", f"recipes/real/{name}.yaml", *STUDIES[name][1], f"output={output}"]
-    return Study(name, words + (TINY + TINY_OF.get(name, []) if tiny else []), share)
+    words = [sys.executable, "-m", "w2s_pref", "run", f"recipes/real/{name}.yaml", *STUDIES[name][1]]
+    return Study(name, [*words, *(TINY + TINY_OF.get(name, []) if tiny else []), f"output={output}"], share)
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 SHAPES: dict[str, tuple[Any, int, int, int, int, int, int]] = {
     "1M": (LlamaConfig, 128, 352, 3, 4, 4, 4096),
     "5M": (LlamaConfig, 256, 704, 6, 8, 8, 4096),
+    "135M": (LlamaConfig, 576, 1536, 30, 9, 3, 49152),
     "0.5B": (Qwen2Config, 896, 4864, 24, 14, 2, 151936),
     "1.5B": (Qwen2Config, 1536, 8960, 28, 12, 2, 151936),
 }
