@@ -28,6 +28,7 @@ def set_environment() -> None:
 def quiet() -> None:
     """Before models are loaded: libraries' own chatter off, nobody told of the run, their imports left in peace."""
     set_environment()
+    torch.backends.cuda.enable_cudnn_sdp(False)  # its kernels are planned anew for every width, and widths vary
     collector.spare_imports()
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
