@@ -20,6 +20,17 @@ if [ "$#" -eq 0 ]; then
 fi
 status=0
 python -m pytest -n "${W2S_TEST_WORKERS:-2}" --dist loadscope --no-loadscope-reorder "$@" || status=$?
+# Beside the environment, not in it: once it is installed, every start of a process imports it, for two seconds.
+quantized="$venv/quantized"
+if [ "$#" -eq 0 ]; then
+  [ -d "$quantized/bitsandbytes" ] ||
+    python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$quantized" \
+      bitsandbytes==0.50.2 2> >(grep -v "is ignored: it is" >&2) ||
+    echo "bitsandbytes could not be installed; the tests of models in 4 bits are left out"
+  if [ -d "$quantized/bitsandbytes" ]; then
+    PYTHONPATH="$quantized${PYTHONPATH:+:$PYTHONPATH}" python -m pytest tests/scale/test_scale_launch_quantized.py || status=$?
+  fi
+fi
 if [ -n "$types" ]; then
   wait "$types" || status=$?
   cat "$said"

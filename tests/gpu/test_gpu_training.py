@@ -119,9 +119,10 @@ def test_four_bits_under_an_adapter(tmp_path: Path) -> None:
     from w2s_pref.models.policies import load_policy
     from w2s_pref.models.spec import ModelSpec
 
-    spec = ModelSpec(path=str(save_tiny(tmp_path / "base", hidden=128)), quantization={"load_in_4bit": True})
-    model, _ = load_policy(spec, tmp_path, 0)
-    job = policy_job(8, lora={"r": 8, "target_modules": ["q_proj"]}, num_train_epochs=20, optim="adamw_torch")
+    lora = {"r": 8, "target_modules": ["q_proj"]}
+    base = str(save_tiny(tmp_path / "base", hidden=128))
+    model, _ = load_policy(ModelSpec(path=base, lora=lora, quantization={"load_in_4bit": True}), tmp_path, 0)
+    job = policy_job(8, lora=lora, num_train_epochs=20, optim="adamw_torch", bf16=True)
     _, losses, _ = train(tmp_path, job, model)
     assert losses[-1] < losses[0]
 

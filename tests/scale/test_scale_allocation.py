@@ -49,16 +49,20 @@ def chains(number: int, length: int) -> list[Stage]:
 @pytest.mark.parametrize(
     ("stages", "there", "size", "memory", "gpus", "workers", "threads", "why"),
     [
-        (chains(9, 4), 0, 4, 64 * GB, 0, 4, 1, "the cores"),
-        (chains(2, 20), 0, 4, 64 * GB, 0, 2, 1, "what can be built at the same time"),
-        (chains(1, 40), 0, 4, 64 * GB, 0, 1, 1, "what can be built at the same time"),
-        (chains(9, 4), 30, 4, 64 * GB, 0, 1, 1, "what can be built at the same time"),  # six are left
-        (chains(9, 4), 0, 4, int(2.5 * EMPTY_WORKER / FILLED), 0, 2, 1, "the free memory"),
-        (chains(9, 4), 0, 16, 64 * GB, 2, 2, 8, "the GPUs"),
+        (chains(9, 4), 0, 4, 64 * GB, [], 4, 1, "the cores"),
+        (chains(2, 20), 0, 4, 64 * GB, [], 2, 1, "what can be built at the same time"),
+        (chains(1, 40), 0, 4, 64 * GB, [], 1, 1, "what can be built at the same time"),
+        (chains(9, 4), 30, 4, 64 * GB, [], 1, 1, "what can be built at the same time"),  # six are left
+        (chains(9, 4), 0, 4, int(2.5 * EMPTY_WORKER / FILLED), [], 2, 1, "the free memory"),
+        (chains(9, 4), 0, 16, 64 * GB, [2 * GB, 2 * GB], 2, 8, "the GPUs"),  # too small for two workers each
+        (chains(9, 8), 0, 16, 64 * GB, [80 * GB], 9, 1, "what can be built at the same time"),
+        (chains(9, 8), 0, 4, 64 * GB, [80 * GB], 4, 1, "the cores"),
+        (chains(9, 8), 0, 16, 9 * GB, [80 * GB], 2, 8, "the free memory"),
+        (chains(9, 8), 0, 1, 1 * GB, [80 * GB, 80 * GB], 2, 1, "the cores"),  # a GPU is never left alone
     ],
 )
 def test_what_bounds_the_workers(
-    stages: list[Stage], there: int, size: int, memory: int, gpus: int, workers: int, threads: int, why: str
+    stages: list[Stage], there: int, size: int, memory: int, gpus: list[int], workers: int, threads: int, why: str
 ) -> None:
     found = allocate(study(*stages, there=there), size, memory, gpus)
     assert (found.workers, found.threads, found.why) == (workers, threads, f"bound by {why}")
@@ -66,9 +70,17 @@ def test_what_bounds_the_workers(
 
 def test_large_models_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allocation, "training_memory", lambda stage: 5 * GB)
-    found = allocate(study(*chains(9, 4)), 8, 18 * GB, 0)
+    found = allocate(study(*chains(9, 4)), 8, 18 * GB)
     assert (found.workers, found.threads) == (2, 4)  # 12.6 GB may be filled, a worker needs 5.9
     assert str(found) == "2 processes of 4 threads (bound by the free memory; --workers N sets another number)"
+
+
+@pytest.mark.parametrize(("need", "workers"), [(7, 7), (9, 1)])  # 56 of 80 GB, 8 a worker; above, a GPU is busy
+def test_small_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch, need: int, workers: int) -> None:
+    monkeypatch.setattr(allocation, "training_memory", lambda stage: need * GB)
+    found = allocate(study(*chains(9, 8)), 16, 128 * GB, [80 * GB])
+    assert found.workers == workers
+    assert found.why == "bound by the GPUs"
 
 
 def test_cores_follow_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,5 +96,5 @@ def test_nobody_is_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
     assert here(study(*chains(9, 4))) is None
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert here(study(*chains(9, 4), there=36)) is None
-    monkeypatch.setattr(allocation, "_gpus", lambda: 0)
+    monkeypatch.setattr(allocation, "_gpus", lambda: [])
     assert here(study(*chains(9, 4))) is not None

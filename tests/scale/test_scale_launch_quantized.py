@@ -100,6 +100,32 @@ def test_a_reward_model_trains_in_4_bits(tmp_path: Path, spec: ModelSpec) -> Non
     assert (after["score_a"] - before["score_a"]).abs().max() > 1e-3
 
 
+def test_layers_that_were_read_pass_gradients_on(tmp_path: Path, spec: ModelSpec) -> None:
+    """Read without gradients first, as the check of layouts does; below the last layer adapters learn all the same."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    model, _ = load_policy(spec, Path(), 0)
+    adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **LORA))
+    ids = torch.arange(12)[None]
+    with torch.no_grad():
+        adapted.eval()(ids)
+    adapted.train()(ids, labels=ids).loss.backward()
+    gradients = [weight.grad for name, weight in adapted.named_parameters() if "lora_B" in name]
+    assert len(gradients) == 2
+    assert all(float(each.abs().max()) > 0 for each in gradients)
+
+
+def test_no_layer_packs_itself() -> None:
+    """The attribute of bitsandbytes' layers that says whether they may."""
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[1].support_avx512bf16_for_cpu = True
+    assert quantized.trainable(model)[1].support_avx512bf16_for_cpu is False
+    assert not hasattr(model[0], "support_avx512bf16_for_cpu")
+
+
 def test_a_policy_is_loaded_in_4_bits_again(tmp_path: Path, spec: ModelSpec) -> None:
     """Its log-probabilities are those of the quantized base, not of the whole one."""
     import torch

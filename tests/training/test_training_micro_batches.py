@@ -278,3 +278,13 @@ def test_the_split_is_in_no_key_and_is_checked() -> None:
     batch = Batch.of({"batch_size": 8, "per_device_train_batch_size": 3, "micro_batch_tokens": 100})
     assert (batch.at_once, batch.arguments) == (AtOnce(100, 3), {})
     assert batch.whole == {"per_device_train_batch_size": 8, "gradient_accumulation_steps": 1}
+
+
+def test_a_model_of_two_precisions_trains(tmp_path: Path) -> None:
+    """As an adapter of bfloat16 with its head, over a quantized base: outside of autocast it cannot be read."""
+    model = make_model()
+    model.score.to(torch.bfloat16)
+    before = model.score.weight.detach().clone()
+    _, losses, _ = train(tmp_path, job(8, bf16=True), model)
+    assert len(losses) == 1
+    assert not torch.equal(model.score.weight, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -16,10 +17,17 @@ from w2s_pref.studies.kind import AnyOpened
 WORTH_A_WORKER = 6
 #: Bytes of a worker before it trains: Python, torch, transformers, TRL and the data.
 EMPTY_WORKER = 900_000_000
+#: Main memory of one that trains on a GPU: 41 GB for 15 of them, measured with SmolLM2-135M and MiniLM.
+WORKER_BESIDE_GPU = 3_000_000_000
 #: Share of the free memory that the workers may fill.
 FILLED = 0.7
 #: Bytes of weights and training state below which one thread is as fast as two: the quickstart's models, measured.
 ONE_THREAD = 200_000_000
+#: Bytes of weights and training state up to which several workers share a GPU. It waits for Python four fifths of the
+#: time with 135 million weights, and a sixteenth with 1.5 billion (``benchmarks/gpu_profile.py``, an H200).
+SHARED_GPU = 8_000_000_000
+#: Bytes of a GPU's memory that a process takes before it holds anything: kernels and the allocator's first blocks.
+EMPTY_ON_GPU = 1_000_000_000
 #: Control group's quota of processor time, in microseconds, and its period.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -39,12 +47,15 @@ class Allocation:
         return f"{many} of {each} ({self.why}; --workers N sets another number)"
 
 
-def allocate(opened: AnyOpened, cores: int, memory: int, gpus: int = 0) -> Allocation:
-    """As many workers as have work at the same time, fit the memory, and have a core (a GPU, where there are any).
+def allocate(opened: AnyOpened, cores: int, memory: int, gpus: Sequence[int] = ()) -> Allocation:
+    """As many workers as have work at the same time, fit the memory, and have a core.
+
+    Where there are GPUs, one worker each, or as many as its memory holds of small models, which leave it idle.
 
     Args:
         cores: that this process may use.
         memory: free bytes.
+        gpus: bytes of memory of each GPU.
     """
     missing = [stage for stage in opened.stages if not opened.store.has(stage.kind, stage.key)]
     need = max((training_memory(stage) or 0 for stage in missing), default=0)
@@ -54,11 +65,18 @@ def allocate(opened: AnyOpened, cores: int, memory: int, gpus: int = 0) -> Alloc
         "the free memory": int(memory * FILLED / (EMPTY_WORKER + need)),
     }
     if gpus:
-        bounds = {"the GPUs": gpus, "what can be built at the same time": _width(missing)}
+        bounds["the cores"] = max(cores, len(gpus))
+        bounds["the free memory"] = max(len(gpus), int(memory * FILLED / WORKER_BESIDE_GPU))
+        bounds["the GPUs"] = sum(_on_gpu(gpu, need) for gpu in gpus)
     limit = min(bounds, key=lambda name: bounds[name])
     workers = max(1, bounds[limit])
     small = not gpus and need <= ONE_THREAD
     return Allocation(workers, 1 if small else max(1, cores // workers), f"bound by {limit}")
+
+
+def _on_gpu(memory: int, need: int) -> int:
+    """Workers that share a GPU of so many bytes."""
+    return max(1, int(memory * FILLED / (EMPTY_ON_GPU + need))) if need <= SHARED_GPU else 1
 
 
 def _width(missing: list[Stage]) -> int:
@@ -88,9 +106,10 @@ def here(opened: AnyOpened) -> Allocation | None:
     return allocate(opened, cores(), psutil.virtual_memory().available, _gpus())
 
 
-def _gpus() -> int:
+def _gpus() -> list[int]:
+    """Bytes of memory of each GPU that this process sees."""
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not os.environ.get("CUDA_VISIBLE_DEVICES"):
-        return 0  # without importing torch
+        return []  # without importing torch
     import torch
 
-    return torch.cuda.device_count()
+    return [torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count())]

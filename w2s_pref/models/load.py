@@ -110,7 +110,7 @@ def _weights(spec: ModelSpec, path: str, auto: Any, options: dict[str, Any]) -> 
 
     def read(path: str | Path) -> tuple[PreTrainedModel, set[str]]:
         model, info = auto.from_pretrained(path, dtype=dtype, output_loading_info=True, use_safetensors=True, **options)
-        return model, set(info["missing_keys"])
+        return quantized.trainable(model), set(info["missing_keys"])
 
     if not is_adapter(Path(path)):
         return read(path)
@@ -250,6 +250,7 @@ def _under(
     layers = layers_of(folder)[:-1]
     base, _ = read_layers(layers, lambda at: (read(at), set()), lambda model, at: grow(model, len(_tokenizer(at))))
     fit(base, tokenizer)
+    quantized.trainable(base)
     adapted: PreTrainedModel = PeftModel.from_pretrained(base, folder, is_trainable=trainable)
     check_held(adapted, folder)
     return adapted

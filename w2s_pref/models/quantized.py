@@ -70,6 +70,19 @@ def loading(quantization: dict[str, Any] | None, device: str) -> dict[str, Any]:
         raise W2SError(f"quantization: {error}") from error
 
 
+def trainable(model: PreTrainedModel) -> PreTrainedModel:
+    """The same model, whose layers of 4 bits pass gradients on however often it was only read before.
+
+    On a processor with bfloat16 instructions bitsandbytes packs a layer's weights anew when it is first read without
+    gradients, as our check of layouts does. Packed, it passes no gradient to what lies below: an adapter would learn
+    nothing, without a word.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    return model
+
+
 def of_model(model: PreTrainedModel) -> dict[str, Any] | None:
     """The ``quantization`` that a model was loaded with; None for an ordinary one."""
     config = getattr(model.config, "quantization_config", None)

@@ -64,7 +64,10 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         self._pad_id = self.processing_class.pad_token_id
         again = self.args.activation_checkpointing or self.args.torch_compile
         plain = not (again or self.is_fsdp_enabled or self.is_deepspeed_enabled)
-        self._layout = (training_layout if plain else layout_of)(self.model, self._pad_id, rows.longest)
+        # adapters of quantized models are bfloat16 over float32: such a model can be read under autocast alone
+        mixed = len({weight.dtype for weight in self.model.parameters() if weight.is_floating_point()}) > 1
+        with self.accelerator.autocast() if mixed else nullcontext():
+            self._layout = (training_layout if plain else layout_of)(self.model, self._pad_id, rows.longest)
         self.counted = TokenCount()
         self.add_callback(self.counted)
         self._raven = raven
