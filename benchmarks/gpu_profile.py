@@ -36,6 +36,7 @@ from trl import RewardConfig
 from w2s_pref.models.batches import Layout
 from w2s_pref.models.batches import batch as batches
 from w2s_pref.models.batches import layout as layouts
+from w2s_pref.training.compiled import Compiler, compiled
 from w2s_pref.training.environment import quiet
 from w2s_pref.training.fit import FitJob
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
@@ -61,7 +62,7 @@ class Variant:
     Attributes:
         arguments: of the training.
         layout: of its rows, where not the one that the toolkit chooses.
-        compiled: decoder layers but the last, whose MLP runs on read columns only, go through ``torch.compile``.
+        compiled: decoder layers go through ``torch.compile`` one by one, as ``torch_compile: true`` has it.
         cudnn: SDPA may take cuDNN's kernels, which are planned for every new shape; torch's own choice.
     """
 
@@ -154,10 +155,7 @@ def measured(run: Run, model: Any, variant: Variant) -> dict[str, Any]:
     """Seconds of the steps, losses, GiB, MFU, and where the time goes."""
     job = FitJob(run.pairs.a_ids, run.pairs.b_ids, run.columns, Loss(), arguments=run.arguments, seed=0)
     batch, watch = Batch.of({**job.arguments, **variant.arguments}), Watch()
-    if variant.compiled:
-        torch._dynamo.config.recompile_limit = 64
-        for layer in model.model.layers[:-1]:
-            layer.compile(dynamic=True, backend="inductor" if DEVICE == "cuda" else "aot_eager")
+    compiler = Compiler("inductor" if DEVICE == "cuda" else "aot_eager") if variant.compiled else None
     torch.backends.cuda.enable_cudnn_sdp(variant.cudnn)
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(RewardConfig, job, batch, Path(folder), save_strategy="no", **batch.whole)
@@ -166,7 +164,8 @@ def measured(run: Run, model: Any, variant: Variant) -> dict[str, Any]:
                                     processing_class=run.tokenizer, callbacks=[watch])  # fmt: skip
         trainer._layout = variant.layout or trainer._layout
         trainer.remove_callback(PrinterCallback)
-        trainer.train()
+        with compiled(model, compiler):
+            trainer.train()
     step = median(watch.seconds)
     mean = sum(watch.seconds) / STEPS
     flops, peak = useful_flops(run, "reward", shared=True), run.options.peak

@@ -150,26 +150,20 @@ def test_large_models_are_packed_under_autocast_too(monkeypatch: pytest.MonkeyPa
     assert packed == pytest.approx(padded, rel=0.02)
 
 
-def compiled(model: Any, backend: Callable[..., Any]) -> Any:
-    """As the profile compiles: every layer but the last, whose MLP has hooks."""
-    torch._dynamo.reset()
-    for layer in model.model.layers[:-1]:
-        layer.compile(dynamic=True, backend=backend)
-    return model
-
-
 def test_layers_may_be_compiled() -> None:
     """Attention stays outside of the graphs, so none is made for one batch only: two or so a mode, not two a batch."""
     from torch._dynamo.testing import CompileCounter
 
+    torch._dynamo.reset()
     counter = CompileCounter()
-    plain, model = make("Qwen2", "reward").train(), compiled(make("Qwen2", "reward").train(), counter)
+    plain, model = make("Qwen2", "reward").train(), make("Qwen2", "reward").train()
     made = []
-    for n in (9, 40, 80, 30):
-        rows = pairs(n, n)
-        expected, found = (loss_of(each, grouped(rows), "reward") for each in (plain, model))
-        made.append(counter.frame_count)
-        assert found.item() == pytest.approx(expected.item(), rel=1e-5)
-        assert (gradients(model, found) - gradients(plain, expected)).abs().max() <= 1e-5
+    with compiled(model, Compiler(counter)):
+        for n in (9, 40, 80, 30):
+            rows = pairs(n, n)
+            expected, found = (loss_of(each, grouped(rows), "reward") for each in (plain, model))
+            made.append(counter.frame_count)
+            assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+            assert (gradients(model, found) - gradients(plain, expected)).abs().max() <= 1e-5
     assert made[0] > 0
     assert made[-1] == made[1], made

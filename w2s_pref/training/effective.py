@@ -62,6 +62,7 @@ class EffectiveBatch(Base):  # type: ignore[misc]
         super().__init__(*args, train_dataset=rows.dataset, data_collator=rows.collate, **kwargs)
         self._at_once = at_once or AtOnce()
         self._pad_id = self.processing_class.pad_token_id
+        # torch_compile: the whole model (a trainer that compiles layers one by one is not told so)
         again = self.args.activation_checkpointing or self.args.torch_compile
         plain = not (again or self.is_fsdp_enabled or self.is_deepspeed_enabled)
         # adapters of quantized models are bfloat16 over float32: such a model can be read under autocast alone

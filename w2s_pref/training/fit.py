@@ -44,7 +44,7 @@ def fit(
     Raises:
         W2SError: the loss became NaN or infinite.
     """
-    batch = Batch.of(job.arguments)
+    batch = Batch.of(job.arguments, by_layer=True)
     trainer = make_trainer(
         SoftRewardTrainer,
         job,

@@ -138,7 +138,7 @@ def fit_policy(
         raise W2SError(f"margin {job.objective.name!r} reads reference log-probabilities, but there are none")
     if job.objective.by_token and not len(job.a_values):
         raise W2SError(f"{job.objective.name} reads rewards of single tokens, but there are none")
-    batch = Batch.of(job.arguments)
+    batch = Batch.of(job.arguments, by_layer=True)
     lists = {f"{side}_{name}": getattr(job, f"{side}_{name}") for side in "ab" for name in ("ids", "starts", "values")}
     trainer = make_trainer(
         PolicyTrainer,

@@ -19,6 +19,7 @@ from w2s_pref.models.load import clean_saved_folder
 from w2s_pref.training import sharding
 from w2s_pref.training.arguments import micro_batches
 from w2s_pref.training.callbacks import Progress, Report, SealCheckpoints, StopOnNaN, agreed_on, continued
+from w2s_pref.training.compiled import Compiler, compiled, take
 from w2s_pref.training.effective import AtOnce, EffectiveBatch
 from w2s_pref.training.environment import set_environment
 from w2s_pref.training.raven import SupervisorWeights
@@ -77,6 +78,7 @@ class Batch:
     Attributes:
         per_device, accumulation: the split of trainers that make their own micro-batches (RLOO, GRPO).
         at_once: what limits ours.
+        compiler: what the model's layers are compiled with while it trains, None for nothing.
     """
 
     size: int
@@ -85,6 +87,7 @@ class Batch:
     world: int
     at_once: AtOnce
     arguments: dict[str, Any]
+    compiler: Compiler | None = None
 
     @property
     def whole(self) -> dict[str, Any]:
@@ -92,9 +95,14 @@ class Batch:
         return {"per_device_train_batch_size": self.size // self.world, "gradient_accumulation_steps": 1}
 
     @classmethod
-    def of(cls, arguments: dict[str, Any]) -> Batch:
-        """Split ``batch_size`` over the processes of this launch."""
+    def of(cls, arguments: dict[str, Any], by_layer: bool = False) -> Batch:
+        """Split ``batch_size`` over the processes of this launch.
+
+        Args:
+            by_layer: where ``torch_compile`` is asked for, layers are compiled; else the trainer does what it means.
+        """
         left = dict(arguments)
+        compiler = take(left) if by_layer else None
         size = int(left.pop("batch_size"))
         world = int(os.environ.get("WORLD_SIZE", "1"))
         at_once = AtOnce(left.pop("micro_batch_tokens", None), left.pop("per_device_train_batch_size", None))
@@ -102,7 +110,7 @@ class Batch:
             per_device, accumulation = micro_batches(size, at_once.rows, world)
         except ValueError as error:
             raise W2SError(f"training: {error}") from error
-        return cls(size, per_device, accumulation, world, at_once, left)
+        return cls(size, per_device, accumulation, world, at_once, left, compiler)
 
 
 def configuration(
@@ -168,7 +176,8 @@ def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: B
         job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
-    continued(trainer, agreed_on(Path(trainer.args.output_dir)))
+    with compiled(trainer.model, batch.compiler):
+        continued(trainer, agreed_on(Path(trainer.args.output_dir)))
     save(trainer, tokenizer, save_to, job.base_path)
     # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
     trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)

@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from w2s_pref.models.batches.batch import Responses, RowBatch
 from w2s_pref.models.batches.packed import by_row, visible
 from w2s_pref.models.batches.states import skipping
-from w2s_pref.models.batches.wrapped import head, inner
+from w2s_pref.models.batches.wrapped import decoder_layers, head, inner
 
 #: Logits of one slice of the log-softmax (128 MiB in float32).
 SLICE = 2**25
@@ -192,8 +192,7 @@ def only_read(model: nn.Module, shape: tuple[int, int], columns: Tensor) -> Iter
 
 def last_mlp(model: nn.Module) -> nn.Module | None:
     """The MLP of the last decoder layer, by the names of transformers; None where nothing is so called."""
-    base = inner(model).base_model
-    layers = next((found for name in ("layers", "h") if (found := getattr(base, name, None))), None)
+    layers = decoder_layers(model)
     if layers is None or _recomputed(layers[-1]):
         return None
     mlp: nn.Module | None = getattr(layers[-1], "mlp", None)

@@ -1,4 +1,4 @@
-"""What a model is inside its wrappers (DDP, FSDP, DeepSpeed, torch.compile, PEFT): itself, its head, its kind."""
+"""What a model is inside its wrappers (DDP, FSDP, DeepSpeed, torch.compile, PEFT): itself, its head, its layers, its kind."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ def inner(model: nn.Module) -> PreTrainedModel:
 def head(model: nn.Module) -> nn.Module | None:
     """The classification head of a transformers model, None where it has none by a known name."""
     return next((each for name in ("score", "classifier") if (each := getattr(inner(model), name, None))), None)
+
+
+def decoder_layers(model: nn.Module) -> nn.ModuleList | None:
+    """The decoder layers of a transformers model, by its usual names; None where nothing is so called."""
+    base = inner(model).base_model
+    return next((found for name in ("layers", "h") if (found := getattr(base, name, None))), None)
 
 
 def is_encoder(config: PretrainedConfig) -> bool:
