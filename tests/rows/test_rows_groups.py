@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,6 +18,7 @@ from w2s_pref.models.batches import packed as packed_room
 from w2s_pref.models.batches.batch import FILL, filled
 from w2s_pref.models.batches.packed import Attend, Taken, groups_of
 from w2s_pref.models.batches.read import counting
+from w2s_pref.training.compiled import Compiler, compiled
 
 #: "1 2 3" then "4 5" or "6"; and "7" then "8" or "9 9".
 TWO = [Row(([1, 2, 3, 4, 5], [1, 2, 3, 6]), (3, 3)), Row(([7, 8], [7, 9, 9]), (1, 1))]

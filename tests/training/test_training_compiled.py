@@ -201,14 +201,21 @@ def broken(*_: Any, **__: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("backend", "reason"), [("inducter", "Invalid backend: 'inducter'"), (broken, "no C\\+\\+ compiler here")]
+    ("compiler", "reason"),
+    [
+        (Compiler("inducter"), "Invalid backend: 'inducter'"),
+        (Compiler(mode="fastest"), "Unrecognized mode=fastest"),
+        (Compiler(broken), "no C\\+\\+ compiler here"),
+    ],
 )
-def test_what_cannot_be_compiled_is_a_sentence(backend: Any, reason: str) -> None:
+def test_what_cannot_be_compiled_is_a_sentence(compiler: Compiler, reason: str) -> None:
     model = llama()
-    with (
-        pytest.raises(W2SError, match=f"training.torch_compile: .*{reason}.*; leave it out"),
-        compiled(model, Compiler(backend)),
-    ):
-        assert torch._dynamo.config.recompile_limit >= GRAPHS
-        model(input_ids=torch.tensor([[1, 2, 3]]))
+
+    def call() -> None:
+        with compiled(model, compiler):
+            assert torch._dynamo.config.recompile_limit >= GRAPHS
+            model(input_ids=torch.tensor([[1, 2, 3]]))
+
+    with pytest.raises(W2SError, match=f"training.torch_compile: .*{reason}.*; leave it out"):
+        call()
     assert compiled_layers(model) == []

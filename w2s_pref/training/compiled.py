@@ -16,7 +16,7 @@ from typing import Any
 
 import torch._dynamo
 from torch import nn
-from torch._dynamo.exc import BackendCompilerFailed, InvalidBackend
+from torch._dynamo.exc import BackendCompilerFailed
 
 from w2s_pref.core.errors import W2SError, shortened
 from w2s_pref.models.batches.wrapped import decoder_layers, inner
@@ -56,23 +56,31 @@ def compiled(model: nn.Module, compiler: Compiler | None) -> Iterator[None]:
     """Within the block the model's trained layers are compiled, in place: names of weights stay. None: nothing happens.
 
     Raises:
-        W2SError: torch does not know the backend, or cannot compile with it here.
+        W2SError: torch does not know the backend or the mode, or cannot compile with it here.
     """
-    layers = [] if compiler is None else compilable(model)
-    before = torch._dynamo.config.recompile_limit
-    try:
-        for layer in layers:
-            assert compiler is not None
-            layer.compile(dynamic=True, backend=compiler.backend, mode=compiler.mode)
-        torch._dynamo.config.recompile_limit = max(before, GRAPHS)
+    if compiler is None:
         yield
-    except (InvalidBackend, BackendCompilerFailed) as error:
-        reason = shortened(" ".join(str(error).split()))
-        raise W2SError(f"training.torch_compile: {reason}; leave it out, or take another backend") from error
+        return
+    layers, limit = compilable(model), max(torch._dynamo.config.recompile_limit, GRAPHS)
+    try:
+        with _told(RuntimeError):
+            for layer in layers:
+                layer.compile(dynamic=True, backend=compiler.backend, mode=compiler.mode)
+        with _told(BackendCompilerFailed), torch._dynamo.config.patch(recompile_limit=limit):
+            yield
     finally:
-        torch._dynamo.config.recompile_limit = before
         for layer in layers:
             layer.__dict__.pop("_compiled_call_impl", None)
+
+
+@contextmanager
+def _told(kind: type[RuntimeError]) -> Iterator[None]:
+    """What torch says of a backend or mode that it does not know or cannot use here, as a sentence."""
+    try:
+        yield
+    except kind as error:
+        reason = shortened(" ".join(str(error).split()))
+        raise W2SError(f"training.torch_compile: {reason}; leave it out, or take another backend or mode") from error
 
 
 def compilable(model: nn.Module) -> Sequence[nn.Module]:

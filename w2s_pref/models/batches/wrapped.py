@@ -1,4 +1,4 @@
-"""What a model is inside its wrappers (DDP, FSDP, DeepSpeed, torch.compile, PEFT): itself, its head, its layers, its kind."""
+"""What a model is inside its wrappers (DDP, FSDP, DeepSpeed, torch.compile, PEFT): itself, head, layers, kind."""
 
 from __future__ import annotations
 
