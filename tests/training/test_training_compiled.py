@@ -86,7 +86,7 @@ def test_policies_are_trained_the_same(tmp_path: Path) -> None:
 
 
 def test_few_graphs_serve_all_shapes_and_the_next_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two graphs a layer at most, before and after attention, whatever the rows; and the layers share them."""
+    """Before and after attention, of the first layer and of those that get its outputs; no shape asks for one more."""
     monkeypatch.setattr("w2s_pref.models.batches.layout.PACKED_FROM", 1)
     torch._dynamo.reset()
     counter, made = CompileCounterWithBackend("eager"), []
