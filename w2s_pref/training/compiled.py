@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch._dynamo
@@ -91,10 +92,16 @@ def compilable(model: nn.Module) -> Sequence[nn.Module]:
     """
     name, layers = type(inner(model)).__name__, decoder_layers(model)
     if layers is None:
-        log.warning("%s: training.torch_compile compiles nothing: it has no decoder layers by a known name", name)
+        _say(f"{name}: training.torch_compile compiles nothing: it has no decoder layers by a known name")
         return []
     trained = [at for at, layer in enumerate(layers) if any(weight.requires_grad for weight in layer.parameters())]
     found = list(layers)[trained[0] : -1] if trained else []
     if not found:
-        log.warning("%s: training.torch_compile compiles nothing: no layer but the last is trained", name)
+        _say(f"{name}: training.torch_compile compiles nothing: no layer but the last is trained")
     return found
+
+
+@cache
+def _say(line: str) -> None:
+    """Once a process, not for every student of a study."""
+    log.warning(line)
