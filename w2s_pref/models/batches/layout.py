@@ -83,7 +83,7 @@ def training_layout(model: nn.Module, pad_id: int, longest: int | None = None) -
     rows need in attention alone. Small models gain nothing, since attention is then called for each row or group.
     Layers that are recomputed in the backward pass, when the rows are no longer known, must not be packed; a whole
     model that is compiled would be compiled in pieces, for attention stays outside. Layers that are compiled one by one
-    may be: each is two graphs, before and after its attention, for rows of any length.
+    may be: their graphs lie before and after attention, and take rows of any length.
     """
     layout, own = layout_of(model, pad_id, longest), inner(model)
     config = own.config.get_text_config()
