@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 import transformers
@@ -34,3 +37,21 @@ def quiet() -> None:
     transformers.utils.logging.disable_progress_bar()
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
+
+
+@contextmanager
+def rounding_kept() -> Iterator[None]:
+    """After a training, products in float32 round as before it.
+
+    transformers sets ``tf32``, and TF32 for ``torch_compile``, for the whole process; a score would depend on what the
+    process trained before it. Its setting is torch's since 2.9; before, it is the one of cuBLAS and of cuDNN.
+    """
+    places: list[tuple[Any, str]] = [(torch.backends, "fp32_precision")]
+    if not hasattr(torch.backends, "fp32_precision"):
+        places = [(torch.backends.cuda.matmul, "allow_tf32"), (torch.backends.cudnn, "allow_tf32")]
+    before = [getattr(place, name) for place, name in places]
+    try:
+        yield
+    finally:
+        for (place, name), value in zip(places, before, strict=True):
+            setattr(place, name, value)

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import RewardConfig
 
 from w2s_pref.models.frozen import adapted_above
+from w2s_pref.training.environment import rounding_kept
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 from w2s_pref.training.trainer import Batch, Job, adapter, configuration, make_trainer, run
 
@@ -30,6 +31,7 @@ class FitJob(Job):
     loss: Loss
 
 
+@rounding_kept()
 def fit(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: FitJob, work: Path, save_to: Path
 ) -> dict[str, Any]:

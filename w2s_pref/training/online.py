@@ -29,6 +29,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.models.boundaries import answer_texts, eos_ids, fit_prompts, prompt_room
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
+from w2s_pref.training.environment import rounding_kept
 from w2s_pref.training.rewards import RewardFunction, checked
 from w2s_pref.training.trainer import Batch, Job, adapter, configuration, make_trainer, run
 
@@ -109,6 +110,7 @@ class _GRPO(_ExactPrompts, GRPOTrainer):  # type: ignore[misc]
 _TRAINERS: dict[Algorithm, tuple[Any, Any]] = {"rloo": (_RLOO, RLOOConfig), "grpo": (_GRPO, GRPOConfig)}
 
 
+@rounding_kept()
 def fit_online(
     algorithm: Algorithm,
     start_folder: Path,

@@ -22,6 +22,7 @@ from w2s_pref.models.batches import RowBatch, read_logprobs, read_token_logprobs
 from w2s_pref.models.batches.wrapped import inner
 from w2s_pref.models.frozen import adapted_above
 from w2s_pref.training.effective import EffectiveBatch, TrainingSet
+from w2s_pref.training.environment import rounding_kept
 from w2s_pref.training.methods import SUPERVISOR
 from w2s_pref.training.trainer import Batch, Job, adapter, configuration, make_trainer, run
 
@@ -124,6 +125,7 @@ class PolicyJob(Job):
     b_values: Sequence[np.ndarray] = field(default=(), kw_only=True)
 
 
+@rounding_kept()
 def fit_policy(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, job: PolicyJob, work: Path, save_to: Path
 ) -> dict[str, Any]:

@@ -102,5 +102,18 @@ def precision(device: str, dtype: torch.dtype) -> float:
     """The rounding error of what the layers compute in: the dtype of the weights, or of autocast, or TF32."""
     if torch.is_autocast_enabled(device):
         dtype = torch.get_autocast_dtype(device)
-    tf32 = device == "cuda" and torch.backends.cuda.matmul.allow_tf32
-    return max(torch.finfo(dtype).eps, 2**-10 if tf32 else 0)
+    return max(torch.finfo(dtype).eps, 2**-10 if device == "cuda" and _tf32() else 0)
+
+
+def _tf32() -> bool:
+    """Whether products in float32 round to TF32 on a GPU: by torch's new setting (2.9), or else by its old one.
+
+    The old one cannot be read where the new one was set, as transformers does for ``training.tf32``.
+    """
+    products = torch.backends.cuda.matmul
+    if getattr(products, "fp32_precision", None) == "tf32":
+        return True
+    try:
+        return bool(products.allow_tf32)
+    except RuntimeError:
+        return False
