@@ -124,3 +124,15 @@ def test_two_prompts_are_refused(tmp_path: Path) -> None:
     ):
         chat(tmp_path, [other], [USER, ANSWER], [USER, OTHER])
     assert "no assistant turn" in complaint(write(tmp_path / "y.jsonl", [{"chosen": [USER], "rejected": [other]}]))
+
+
+@pytest.mark.parametrize("shared", [[], [{"role": "system", "content": "be brief"}], [USER, ANSWER]])
+def test_answers_to_two_questions_are_no_pair(tmp_path: Path, shared: list[dict[str, str]]) -> None:
+    """Without a prompt column: the prompt was empty, or what came before, and each answer began with its question."""
+    one, two = ({"role": "user", "content": text} for text in ("how deep?", "how far?"))
+    rows = [{"chosen": [*shared, one, ANSWER], "rejected": [*shared, two, OTHER]}]
+    said = complaint(write(tmp_path / "x.jsonl", rows))
+    assert "row 1: the two conversations part at the user's turn: 'how deep?' and 'how far?'" in said
+    assert "fix: chosen and rejected are two answers to one question" in said
+    path = write(tmp_path / "y.jsonl", [{"chosen": [ANSWER, one, ANSWER], "rejected": [OTHER, two, ANSWER]}])
+    assert len(load(Source(source=str(path), objective="o"), version=2).frame) == 1  # they part at an answer

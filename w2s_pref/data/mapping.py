@@ -125,6 +125,9 @@ def _pair(
         first, second = _without(lead, first), _without(lead, second)
     for name, answer in (("chosen", first), ("rejected", second)):
         _check_answer(name, answer)
+    if version > 1 and first[0]["role"] == second[0]["role"] == "user":
+        asked = [short(answer[0]["content"]) for answer in (first, second)]
+        raise _BadRowError("other_questions", f"the two conversations part at the user's turn: {' and '.join(asked)}")
     if [turn["content"].strip() for turn in first] == [turn["content"].strip() for turn in second]:
         raise _BadRowError("identical_responses", "chosen and rejected say the same")
     texts = [canonical(messages) for messages in (lead, first, second)]

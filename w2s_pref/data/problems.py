@@ -23,6 +23,8 @@ FIXES = {
     "begins with [{",
     "two_prompts": "give the prompt once: the turns that both responses share hold it, or leave the column out by "
     "columns: {prompt: null}",
+    "other_questions": "chosen and rejected are two answers to one question: pair answers that share what came before "
+    "them, or remove the row",
     "missing_id": "give every row an id, or write columns: {id: null} to use content ids",
     "missing_group": "give every row a group, or write columns: {group: null} to group by prompt",
 }
