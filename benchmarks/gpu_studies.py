@@ -74,7 +74,8 @@ class Study:
 
     def said(self, folder: Path, begun: float) -> dict[str, Any]:
         """What is known of it."""
-        log = (folder / f"{self.name}.log").read_text(errors="replace") if self.running or self.ended else ""
+        file = folder / f"{self.name}.log"
+        log = file.read_text(errors="replace") if file.is_file() else ""
         seconds = None if self.ended is None else round(self.ended - begun, 1)
         return {"command": shlex.join(self.words), "finished_s": seconds, "failed": self.failed, "printed": log[-3000:]}
 

@@ -21,9 +21,9 @@ fi
 status=0
 python -m pytest -n "${W2S_TEST_WORKERS:-2}" --dist loadscope --no-loadscope-reorder "$@" || status=$?
 # Beside the environment, not in it: once it is installed, every start of a process imports it, for two seconds.
-quantized="$venv/quantized"
+quantized="$(dirname "$(dirname "$(command -v python)")")/quantized"  # of the environment that was entered
 if [ "$#" -eq 0 ]; then
-  [ -d "$quantized/bitsandbytes" ] ||
+  [ -d "$quantized/bitsandbytes-0.50.2.dist-info" ] ||
     python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: --target "$quantized" \
       bitsandbytes==0.50.2 2> >(grep -v "is ignored: it is" >&2) ||
     echo "bitsandbytes could not be installed; the tests of models in 4 bits are left out"

@@ -134,5 +134,16 @@ def test_answers_to_two_questions_are_no_pair(tmp_path: Path, shared: list[dict[
     said = complaint(write(tmp_path / "x.jsonl", rows))
     assert "row 1: the two conversations part at the user's turn: 'how deep?' and 'how far?'" in said
     assert "fix: chosen and rejected are two answers to one question" in said
+    systems = [{"role": "system", "content": text} for text in ("be brief", "be long")]
+    rows = [{"chosen": [systems[0], one, ANSWER], "rejected": [systems[1], two, OTHER]}]
+    assert "part at the user's turn" in complaint(write(tmp_path / "z.jsonl", rows))
     path = write(tmp_path / "y.jsonl", [{"chosen": [ANSWER, one, ANSWER], "rejected": [OTHER, two, ANSWER]}])
     assert len(load(Source(source=str(path), objective="o"), version=2).frame) == 1  # they part at an answer
+
+
+@pytest.mark.parametrize("lead", [[{"role": "system", "content": "be brief"}], [USER, ANSWER]])
+def test_one_question_behind_a_prompt_is_one_question(tmp_path: Path, lead: list[dict[str, str]]) -> None:
+    """A prompt that ends before the user's turn, which both answers repeat; a blank more is no other question."""
+    for blank in ("", " "):
+        one, two = ({"role": "user", "content": f"how deep?{more}"} for more in ("", blank))
+        assert chat(tmp_path, lead, [one, ANSWER], [two, OTHER]) == (lead, [one, ANSWER], [two, OTHER])

@@ -52,14 +52,23 @@ def gradients(model: Any, loss: Tensor) -> Tensor:
 def test_the_fill_by_hand() -> None:
     """No column moves; the rest belongs to no row, counts as computed and not as real."""
     batch, plain = filled(collate(TWO, 50, "packed")), collate(TWO, 50, "packed")
-    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 9] + [0] * (FILL - 10)]
-    assert batch.segments.tolist() == [[0, 0, 0, 1, 1, 2, 0, 1, 2, 2] + [3] * (FILL - 10)]
+    assert batch.input_ids.tolist() == [[1, 2, 3, 4, 5, 6, 7, 8, 9, 9] + [0] * 6]
+    assert batch.segments.tolist() == [[0, 0, 0, 1, 1, 2, 0, 1, 2, 2] + [3] * 6]
     assert batch.positions is not None
-    assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 3, 0, 1, 1, 2] + [0] * (FILL - 10)]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 3, 0, 1, 1, 2] + [0] * 6]
     assert (batch.real, batch.sizes, batch.last.tolist()) == (10, (6, 4), plain.last.tolist())
     with counting() as seen:
         read_heads(make("Llama", "reward"), batch)
-    assert (seen.positions, seen.real) == (FILL, 10)
+    assert (seen.positions, seen.real) == (16, 10)
+
+
+@pytest.mark.parametrize(("columns", "filled_up"), [(2, 2), (3, 4), (700, 1024), (1024, 1024), (1025, 2048)])
+def test_lengths_are_few(columns: int, filled_up: int) -> None:
+    """Powers of two, and from 1,024 on multiples of it: a batch of few tokens is not computed as one of many."""
+    batch = collate([Row(([1] * (columns - 1), [1] * (columns - 2) + [2]))], 50, "packed") if columns > 2 else None
+    batch = batch or collate([Row(([1], [2]))], 50, "packed")
+    assert batch.input_ids.shape[1] == columns
+    assert filled(batch).input_ids.shape[1] == filled_up
 
 
 def test_only_packed_rows_on_their_way_to_a_gpu_are_filled_and_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +76,7 @@ def test_only_packed_rows_on_their_way_to_a_gpu_are_filled_and_once(monkeypatch:
     monkeypatch.setattr(batch_room, "GROUPED_ON", ("cpu",))
     batch = collate(TWO, PAD, "packed").to("cpu")
     assert batch.grouped
-    assert batch.to("cpu").input_ids.shape == batch.input_ids.shape == (1, FILL)
+    assert batch.to("cpu").input_ids.shape == batch.input_ids.shape == (1, 16)
     assert not collate(TWO, PAD, "shared").to("cpu").grouped
 
 
@@ -167,3 +176,18 @@ def test_layers_may_be_compiled() -> None:
             assert (gradients(model, found) - gradients(plain, expected)).abs().max() <= 1e-5
     assert made[0] > 0
     assert made[-1] == made[1], made
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_model_stays_as_it_was_where_masks_find_no_memory(grouped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the check of layouts would leave a model that attends as packed rows do, and shares none."""
+
+    def no_memory(_segments: Tensor) -> Tensor:
+        raise RuntimeError("out of memory")
+
+    model, batch = make("Llama", "reward"), collate(TWO, PAD, "packed")
+    before = model.config._attn_implementation
+    monkeypatch.setattr(packed_room, "visible", no_memory)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        read_heads(model, filled(batch) if grouped else batch)
+    assert model.config._attn_implementation == before

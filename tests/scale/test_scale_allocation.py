@@ -8,10 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from conftest import make_model
 
+from w2s_pref.core.gpus import GPU_SHARE, gpu_share
 from w2s_pref.engine.stage import Stage
-from w2s_pref.launch import allocation
+from w2s_pref.launch import allocation, workers
 from w2s_pref.launch.allocation import EMPTY_WORKER, FILLED, allocate, cores, here
+from w2s_pref.models.batches import budget
 
 GB = 10**9
 
@@ -31,9 +35,9 @@ class Step(Stage):
         return {"name": self.name}
 
 
-def study(*stages: Stage, there: int = 0) -> Any:
+def study(*stages: Stage, there: int = 0, models: dict[str, Any] | None = None) -> Any:
     store = SimpleNamespace(has=lambda kind, key: key in {stage.key for stage in stages[:there]})
-    return SimpleNamespace(stages=list(stages), store=store)
+    return SimpleNamespace(stages=list(stages), store=store, study=SimpleNamespace(models=models or {}))
 
 
 def chains(number: int, length: int) -> list[Stage]:
@@ -81,6 +85,46 @@ def test_small_models_share_a_gpu(monkeypatch: pytest.MonkeyPatch, need: int, wo
     found = allocate(study(*chains(9, 8)), 16, 128 * GB, [80 * GB])
     assert found.workers == workers
     assert found.why == "bound by the GPUs"
+
+
+def test_unlike_gpus_and_models_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """GPUs are given out in turn, so the smallest bounds them all; models that are only read take memory too."""
+    monkeypatch.setattr(allocation, "training_memory", lambda stage: 7 * GB)
+    stages = chains(9, 8)
+    assert allocate(study(*stages), 16, 128 * GB, [80 * GB, 16 * GB]).workers == 2
+    shapes = {"unknown": None, "small": SimpleNamespace(parameters=GB), "large": SimpleNamespace(parameters=3 * GB)}
+    monkeypatch.setattr(allocation, "shape", lambda facts: shapes[facts.name])
+    for name, number in (("unknown", 1), ("small", 7), ("large", 1)):
+        facts = SimpleNamespace(name=name, spec=SimpleNamespace(dtype="float32"))
+        assert allocate(study(*stages, models={"a": facts}), 16, 128 * GB, [80 * GB]).workers == number
+
+
+def test_workers_are_told_how_many_share_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_gpus", lambda: ["0", "1"])
+    told = [(each["CUDA_VISIBLE_DEVICES"], each[GPU_SHARE]) for each in workers.environments(5)]
+    assert told == [("0", "3"), ("1", "3"), ("0", "3"), ("1", "3"), ("0", "3")]
+    monkeypatch.setattr(workers, "_gpus", lambda: [])
+    assert all(GPU_SHARE not in each for each in workers.environments(5))
+    assert gpu_share() == 1
+
+
+def test_a_share_of_a_gpu_is_the_same_whatever_others_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make_model()
+    monkeypatch.setattr(budget, "GPU_TOKENS", 10**9)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: GB)
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2 * GB)
+    weights = SimpleNamespace(device=SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(budget, "to_come", lambda model, optimizer: 0)
+    monkeypatch.setattr(budget, "token_bytes", lambda model, packed: 1000)
+    found = {}
+    for free in (76, 12):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device, free=free: (free * GB, 80 * GB))
+        for share in ("1", "4"):
+            monkeypatch.setenv(GPU_SHARE, share)
+            monkeypatch.setattr(model, "parameters", lambda: iter([weights]))
+            found[free, share] = budget.tokens_at_once(model)
+    assert found[76, "4"] == found[12, "4"] == int(0.7 * 18 * GB / 1000) // 1024 * 1024
+    assert found[76, "1"] > found[12, "1"]
 
 
 def test_cores_follow_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

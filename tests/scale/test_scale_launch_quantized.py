@@ -100,12 +100,18 @@ def test_a_reward_model_trains_in_4_bits(tmp_path: Path, spec: ModelSpec) -> Non
     assert (after["score_a"] - before["score_a"]).abs().max() > 1e-3
 
 
+def is_four_bits(module: object) -> bool:
+    return type(module).__name__ == "Linear4bit"
+
+
 def test_layers_that_were_read_pass_gradients_on(tmp_path: Path, spec: ModelSpec) -> None:
     """Read without gradients first, as the check of layouts does; below the last layer adapters learn all the same."""
     import torch
     from peft import LoraConfig, get_peft_model
 
     model, _ = load_policy(spec, Path(), 0)
+    packing = [vars(module).get("support_avx512bf16_for_cpu") for module in model.modules() if is_four_bits(module)]
+    assert set(packing) == {False}  # where the processor has no such instructions, it is all that can be seen
     adapted = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **LORA))
     ids = torch.arange(12)[None]
     with torch.no_grad():

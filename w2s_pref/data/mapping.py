@@ -125,13 +125,20 @@ def _pair(
         first, second = _without(lead, first), _without(lead, second)
     for name, answer in (("chosen", first), ("rejected", second)):
         _check_answer(name, answer)
-    if version > 1 and first[0]["role"] == second[0]["role"] == "user":
-        asked = [short(answer[0]["content"]) for answer in (first, second)]
-        raise _BadRowError("other_questions", f"the two conversations part at the user's turn: {' and '.join(asked)}")
+    questions = [_asks(answer) for answer in (first, second)]
+    if version > 1 and None not in questions and questions[0] != questions[1]:
+        said = " and ".join(short(question) for question in questions)
+        raise _BadRowError("other_questions", f"the two conversations part at the user's turn: {said}")
     if [turn["content"].strip() for turn in first] == [turn["content"].strip() for turn in second]:
         raise _BadRowError("identical_responses", "chosen and rejected say the same")
     texts = [canonical(messages) for messages in (lead, first, second)]
     return "chat", texts[0], texts[1], texts[2], () if lead else (texts[1], texts[2])
+
+
+def _asks(answer: list[dict[str, str]]) -> str | None:
+    """The question that an answer begins with, behind turns of the system; None where it begins as answers do."""
+    turn = next((turn for turn in answer if turn["role"] != "system"), None)
+    return turn["content"].strip() if turn is not None and turn["role"] == "user" else None
 
 
 def _asked(prompt: str, shared: list[dict[str, str]]) -> list[dict[str, str]]:

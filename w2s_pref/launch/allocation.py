@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
+from w2s_pref.core.gpus import EMPTY_ON_GPU
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
+from w2s_pref.planning.cost.shapes import BYTES, shape
 from w2s_pref.studies.kind import AnyOpened
 
 #: Missing stages for which another worker is worth its start, five seconds of imports.
@@ -24,10 +26,8 @@ FILLED = 0.7
 #: Bytes of weights and training state below which one thread is as fast as two: the quickstart's models, measured.
 ONE_THREAD = 200_000_000
 #: Bytes of weights and training state up to which several workers share a GPU. It waits for Python four fifths of the
-#: time with 135 million weights, and a sixteenth with 1.5 billion (``benchmarks/gpu_profile.py``, an H200).
+#: time with 135 million weights, and an eighteenth with 1.5 billion (``benchmarks/gpu_profile.py``, an H200).
 SHARED_GPU = 8_000_000_000
-#: Bytes of a GPU's memory that a process takes before it holds anything: kernels and the allocator's first blocks.
-EMPTY_ON_GPU = 1_000_000_000
 #: Control group's quota of processor time, in microseconds, and its period.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -67,16 +67,26 @@ def allocate(opened: AnyOpened, cores: int, memory: int, gpus: Sequence[int] = (
     if gpus:
         bounds["the cores"] = max(cores, len(gpus))
         bounds["the free memory"] = max(len(gpus), int(memory * FILLED / WORKER_BESIDE_GPU))
-        bounds["the GPUs"] = sum(_on_gpu(gpu, need) for gpu in gpus)
+        bounds["the GPUs"] = len(gpus) * _on_gpu(min(gpus), _on_gpus(opened, need))  # they are given out in turn
     limit = min(bounds, key=lambda name: bounds[name])
     workers = max(1, bounds[limit])
     small = not gpus and need <= ONE_THREAD
     return Allocation(workers, 1 if small else max(1, cores // workers), f"bound by {limit}")
 
 
-def _on_gpu(memory: int, need: int) -> int:
-    """Workers that share a GPU of so many bytes."""
-    return max(1, int(memory * FILLED / (EMPTY_ON_GPU + need))) if need <= SHARED_GPU else 1
+def _on_gpu(memory: int, need: int | None) -> int:
+    """Workers that share a GPU of so many bytes; one where nobody knows what they need."""
+    if need is None or need > SHARED_GPU:
+        return 1
+    return max(1, int(memory * FILLED / (EMPTY_ON_GPU + need)))
+
+
+def _on_gpus(opened: AnyOpened, need: int) -> int | None:
+    """Bytes of the largest training, or of the largest model that is only read; None: a shape is not known."""
+    shapes = [(shape(facts), BYTES.get(facts.spec.dtype, 4)) for facts in opened.study.models.values()]
+    if any(known is None for known, _ in shapes):
+        return None
+    return max([need, *(known.parameters * size for known, size in shapes if known is not None)])
 
 
 def _width(missing: list[Stage]) -> int:

@@ -13,11 +13,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.gpus import GPU_SHARE
 from w2s_pref.launch.display import StageDisplay
 
 if TYPE_CHECKING:
@@ -127,12 +129,13 @@ def build_together(given: Given, overrides: list[str], number: int, display: Sta
 
 
 def environments(number: int) -> list[dict[str, str]]:
-    """Each worker's environment: one GPU each in turn, where there are any, and its share of the cores."""
+    """Each worker's environment: a GPU in turn, where there are any, how many share it, and its part of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
     base["PYTHONPATH"] = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
     gpus = _gpus()
-    own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {} for index in range(number)]
+    share = {GPU_SHARE: str(ceil(number / len(gpus)))} if gpus else {}
+    own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)], **share} if gpus else {} for index in range(number)]
     return [{**base, **extra} for extra in own]
 
 

@@ -135,7 +135,9 @@ class EffectiveBatch(Base):  # type: ignore[misc]
 
     def _split(self, rows: list[int], lengths: list[int]) -> list[list[int]]:
         if self._at_once.tokens is None:  # asked for once: free memory is another number in the middle of a step
-            self._at_once = AtOnce(budget.tokens_at_once(self.model, self.optimizer), self._at_once.rows)
+            self._at_once = AtOnce(
+                budget.tokens_at_once(self.model, self.optimizer, self._layout == "packed"), self._at_once.rows
+            )
         assert self._at_once.tokens is not None
         sizes, overhead = [lengths[row] for row in rows], budget.overhead(self.model)
         groups = budget.split(sizes, self._at_once.tokens, overhead, padded=self._layout != "packed")

@@ -14,8 +14,8 @@ from torch.nn.functional import pad
 
 from w2s_pref.data.chat import same_start
 
-#: A packed sequence on a GPU is filled up to a multiple of this. At a new length kernels are chosen and memory is cut
-#: anew, which takes three times as long as a step; so there are few lengths.
+#: A packed sequence on a GPU is filled up to a multiple of this, a shorter one to a power of two. At a new length
+#: kernels are chosen and memory is cut anew, which takes three times as long as a step; so there are few lengths.
 FILL = 1024
 
 #: Devices whose packed rows attend in groups, and whose sequences are filled up.
@@ -93,7 +93,8 @@ def _moved(part: RowBatch | Responses, device: torch.device | str) -> dict[str, 
 def filled(batch: RowBatch) -> RowBatch:
     """A packed batch for a GPU: behind its rows token 0 (nobody reads it), of no row, so no column moves."""
     assert batch.positions is not None
-    more = (0, -batch.input_ids.shape[1] % FILL)
+    columns = batch.input_ids.shape[1]
+    more = (0, -columns % min(FILL, 1 << (columns - 1).bit_length()))
     return replace(
         batch,
         input_ids=pad(batch.input_ids, more),

@@ -59,15 +59,16 @@ AttentionInterface.register(BY_ROW, _attend)
 def by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
     """Within the block every row of a packed batch attends to itself alone."""
     kernels: AbstractContextManager[Any] = sdpa_kernel(KERNELS) if batch.grouped else nullcontext()
+    attend = _in_groups(batch) if batch.grouped else _row_after_row(batch)  # before anything is set: it takes memory
     config = model.config.get_text_config()
-    before, config._attn_implementation = config._attn_implementation, BY_ROW
-    attends = _attends.set(_in_groups(batch) if batch.grouped else _row_after_row(batch))
+    before, attends = config._attn_implementation, _attends.set(attend)
     try:
+        config._attn_implementation = BY_ROW
         with kernels:
             yield
     finally:
-        _attends.reset(attends)
         config._attn_implementation = before
+        _attends.reset(attends)
 
 
 def visible(segments: Tensor) -> Tensor:
