@@ -9,6 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console, RenderableType
 
 from w2s_pref.report.compare import compare
+from w2s_pref.report.draw.blocks import plain_table
+from w2s_pref.report.draw.terminal import Grid
 from w2s_pref.report.terminal import show
 from w2s_pref.results.preferences import Results
 
@@ -97,3 +99,13 @@ def test_comparison_fits_80_columns() -> None:
     text = printed(compare([build(), build(seeds=1), build(base=False)]), 80)
     assert all(cell_len(line) <= 80 for line in text.splitlines())
     assert "0.741 [0.721, 0.765]" in text
+
+
+def test_names_are_never_squeezed_into_single_letters() -> None:
+    """Where names, and numbers above their intervals, have no room beside each other, there are two tables."""
+    heads = ("rho with BSD", "raw", "95 %", "p (Holm)", "calibrated", "95 %", "p (Holm)", "verdict")
+    row = ("Var strong", "0.60", "-0.47 to 1.00", "0.71", "0.76", "0.53 to 1.00", "0.32", "not resolved")
+    text = printed([Grid(plain_table("", heads, [row]))], 80)
+    assert [line.split("  ")[0] for line in text.splitlines() if "0.7" in line] == ["Var strong"] * 2
+    assert "not resolved" in text
+    assert printed([Grid(plain_table("", heads, [row]))], 120).count("Var strong") == 1

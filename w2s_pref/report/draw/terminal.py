@@ -149,6 +149,12 @@ class Grid:
             for row in rows if group else ():
                 row[0] = Text("  ") + row[0]
         layout = Layout.fitting(columns, [row for _, rows in groups for row in rows], width)
+        if layout.squeezed and len(columns) > 2:  # even so: two tables, names in both
+            half = (len(columns) + 1) // 2
+            yield from self._one(title, columns[:half], width)
+            yield Text("")
+            yield from self._one(title, [columns[0], *columns[half:]], width)
+            return
         if not title:
             yield layout.table([row for _, rows in groups for row in rows], None)
             return
@@ -165,12 +171,16 @@ class Grid:
 
 @dataclass(frozen=True)
 class Layout:
-    """Headings and widths that several tables share. ``split``: intervals stand beneath their numbers."""
+    """Headings and widths that several tables share.
+
+    ``split``: intervals stand beneath their numbers; ``squeezed``: even then names have no room.
+    """
 
     heads: Sequence[str]
     wraps: Sequence[bool]
     widths: Sequence[int]
     split: bool
+    squeezed: bool = False
 
     @classmethod
     def fitting(cls, columns: Sequence[Column[Any]], rows: Sequence[Sequence[Text]], most: int) -> Layout:
@@ -182,7 +192,8 @@ class Layout:
         if whole.widths[0] >= min(LEAST, wanted[0]):
             return whole
         wanted = [_longest(heads, rows, place, True) for place in range(len(heads))]
-        return cls(heads, wraps, _narrowed(wanted, wraps, most), True)
+        widths = _narrowed(wanted, wraps, most)
+        return cls(heads, wraps, widths, True, widths[0] < min(LEAST, wanted[0]))
 
     def table(self, rows: Sequence[Sequence[Text]], look: box.Box | None, show_header: bool = True) -> RichTable:
         """Rows in these columns."""
