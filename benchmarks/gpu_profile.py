@@ -42,7 +42,7 @@ from w2s_pref.training.fit import FitJob
 from w2s_pref.training.reward import Loss, SoftRewardTrainer, training_rows
 from w2s_pref.training.trainer import Batch, configuration
 
-WARM, STEPS, TOP = 3, 5, 25
+WARM, STEPS, TOP = 3, 10, 25
 #: Kinds of kernels by words in their names, the first that fits.
 KINDS = {
     "optimizer, clipping": r"adam|multi_tensor|lpnorm|foreach",
@@ -64,21 +64,25 @@ class Variant:
         layout: of its rows, where not the one that the toolkit chooses.
         compiled: decoder layers go through ``torch.compile`` one by one, as ``torch_compile: true`` has it.
         cudnn: SDPA may take cuDNN's kernels, which are planned for every new shape; torch's own choice.
+        kernel: packed rows attend by torch's kernel for sequences of any length, or else in padded groups.
     """
 
     arguments: dict[str, Any] = field(default_factory=dict)
     layout: Layout | None = None
     compiled: bool = False
     cudnn: bool = True
+    kernel: bool = True
 
 
 #: The most telling first: the time may be short. No commas, by which ``gpu.py`` tells names apart.
 VARIANTS = {
     "first packed": Variant(),
     "packed": Variant(),
+    "packed compiled fused": Variant({"optim": "adamw_torch_fused"}, compiled=True),
+    "packed in groups": Variant(kernel=False),
+    "packed in groups compiled fused": Variant({"optim": "adamw_torch_fused"}, compiled=True, kernel=False),
     "shared rows": Variant(layout="shared"),
     "shared rows without cudnn": Variant(layout="shared", cudnn=False),
-    "packed compiled fused": Variant({"optim": "adamw_torch_fused"}, compiled=True),
     "packed compiled": Variant(compiled=True),
     "packed fused": Variant({"optim": "adamw_torch_fused"}),
 }
@@ -157,6 +161,7 @@ def measured(run: Run, model: Any, variant: Variant) -> dict[str, Any]:
     batch, watch = Batch.of({**job.arguments, **variant.arguments}), Watch()
     compiler = Compiler("inductor" if DEVICE == "cuda" else "aot_eager") if variant.compiled else None
     torch.backends.cuda.enable_cudnn_sdp(variant.cudnn)
+    torch.backends.cuda.enable_flash_sdp(variant.kernel)
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(RewardConfig, job, batch, Path(folder), save_strategy="no", **batch.whole)
         rows = training_rows(job.a_ids, job.b_ids, job.columns, batch.size)

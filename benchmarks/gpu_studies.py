@@ -27,13 +27,13 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 #: Recipe of ``recipes/real``, share of the workers, and what is changed: what one GPU does in the time of a coffee.
 STUDIES: dict[str, tuple[int, list[str]]] = {
-    "hh_reward": (6, []),
-    "risk": (3, ["data.splits.test=1500"]),
+    "hh_reward": (9, []),
     "hh_policies": (
         5,
-        ["seeds=[0, 1]", "data.splits.gt=2000", "data.splits.w2s=1500", "data.splits.test=1500",
-         "methods.ppo.training.total_episodes=1024"],
+        ["students=[reward, ppo]", "methods.dpo=null", "methods.simpo=null", "data.splits.gt=2000",
+         "data.splits.w2s=1500", "data.splits.test=1500", "methods.ppo.training.total_episodes=512"],
     ),
+    "risk": (0, ["data.splits.test=1500"]),
     "ethics_reward": (0, []),
 }  # fmt: skip
 #: A rehearsal: one seed, and models of no size.

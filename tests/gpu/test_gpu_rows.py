@@ -11,7 +11,17 @@ from gpu_helpers import GPU, PAD, make, pairs
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from w2s_pref.models.batches import Layout, collate, layout_of, packed, read_heads, read_logprobs, training_layout
+from w2s_pref.models.batches import (
+    Layout,
+    collate,
+    layout_of,
+    packed,
+    read_heads,
+    read_logprobs,
+    training_layout,
+    varlen,
+)
+from w2s_pref.models.batches.batch import filled
 from w2s_pref.models.batches.layout import FLEX_FROM, PACKED_FROM
 
 pytestmark = GPU
@@ -110,3 +120,33 @@ def test_bfloat16_rounds_by_its_own_size(head: str) -> None:
     with torch.autocast("cuda", torch.bfloat16):
         *found, padded = (LOSSES[head](model, layout, 200).item() for layout in LAYOUTS)
     assert found == pytest.approx([padded] * 2, rel=0.04)
+
+
+def test_half_precision_needs_no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch has the kernel here, and a model under autocast reads its rows by it alone."""
+    monkeypatch.setattr(packed, "_in_groups", lambda _batch: pytest.fail("rows in groups"))
+    with torch.autocast("cuda", torch.bfloat16):
+        gradients(make(policy=False).to("cuda"), reward_loss(make(policy=False).to("cuda"), "packed", 200))
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_kernel_for_sequences_is_attention_in_groups(size: int, record_property: Any) -> None:
+    """6 heads on 2 of keys in bfloat16, of 8 bits, against groups in 32: outputs and gradients of query, key, value."""
+    batch = filled(collate(pairs(24, 300), PAD, "packed")).to("cuda")
+    real, columns = sum(batch.sizes), batch.input_ids.shape[1]
+    torch.manual_seed(0)
+    values = [torch.randn(1, heads, columns, size, device="cuda").bfloat16() for heads in (6, 2, 2)]
+    weights = torch.randn(1, real, 6, size, device="cuda")
+    found, expected = [], []
+    for kept, attend, dtype in (
+        (found, lambda *three: varlen.attended(*three, batch.sequences, None), torch.bfloat16),
+        (expected, lambda *three: packed._in_groups(batch)(*three, 0.0, None), torch.float32),
+    ):
+        leaves = [each.to(dtype).requires_grad_() for each in values]
+        output = attend(*leaves)[:, :real]
+        (output.float() * weights).sum().backward()
+        kept += [output.detach().float(), *(each.grad[:, :, :real].float() for each in leaves)]
+    apart = [float((one - other).norm() / other.norm()) for one, other in zip(found, expected, strict=True)]
+    record_property("apart", apart)
+    assert max(apart) < 0.01
+    assert all(each.isfinite().all() for each in found)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from w2s_pref.data.chat import same_start
+from w2s_pref.models.batches.varlen import Sequences, sequences_of
 
 #: A packed sequence on a GPU is filled up to a multiple of this, a shorter one to a power of two. At a new length
 #: kernels are chosen and memory is cut anew, which takes three times as long as a step; so there are few lengths.
@@ -57,7 +58,7 @@ class RowBatch:
         responses: where the rows say where responses start.
         real: tokens that are no padding.
         sizes: tokens of every row in the packed layout; else empty.
-        grouped: a packed batch for a GPU: its sequence is filled up, and its rows attend in groups.
+        sequences: of a packed batch for a GPU, whose rows attend side by side; its one sequence is filled up.
     """
 
     layout: Layout
@@ -68,12 +69,17 @@ class RowBatch:
     responses: Responses | None
     real: int
     sizes: tuple[int, ...] = ()
-    grouped: bool = False
+    sequences: Sequences | None = None
 
     @property
     def texts(self) -> int:
         """Texts of every row, K."""
         return self.last.shape[0]
+
+    @property
+    def grouped(self) -> bool:
+        """Whether it is laid out for a GPU."""
+        return self.sequences is not None
 
     def to(self, device: torch.device | str) -> RowBatch:
         """The same batch on another device, as that takes it best."""
@@ -82,6 +88,8 @@ class RowBatch:
         moved = _moved(self, device)
         if self.responses is not None:
             moved["responses"] = replace(self.responses, **_moved(self.responses, device))
+        if self.sequences is not None:
+            moved["sequences"] = self.sequences.to(device)
         return replace(self, **moved)
 
 
@@ -95,12 +103,13 @@ def filled(batch: RowBatch) -> RowBatch:
     assert batch.positions is not None
     columns = batch.input_ids.shape[1]
     more = (0, -columns % min(FILL, 1 << (columns - 1).bit_length()))
+    segments = pad(batch.segments, more, value=batch.texts + 1)
     return replace(
         batch,
         input_ids=pad(batch.input_ids, more),
-        segments=pad(batch.segments, more, value=batch.texts + 1),
+        segments=segments,
         positions=pad(batch.positions, more),
-        grouped=True,
+        sequences=sequences_of(segments[0].numpy(), batch.sizes),
     )
 
 

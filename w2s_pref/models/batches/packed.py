@@ -1,7 +1,8 @@
-"""Attention of packed rows, each to itself alone: row after row on a CPU, in padded groups of like length on a GPU.
+"""Attention of packed rows, each to itself alone: row after row on a CPU, in one kernel or in padded groups on a GPU.
 
-All else in a decoder computes token by token and needs no padding. A GPU would wait for the launches of a kernel a row,
-so there the rows are put side by side for attention only, and taken apart again.
+All else in a decoder computes token by token and needs no padding. A GPU would wait for the launches of a kernel a row.
+In half precision it has a kernel for all (``varlen``); in others rows of like length are put side by side for attention
+only, and taken apart again.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, PreTrainedModel
 
-from w2s_pref.models.batches import budget
+from w2s_pref.models.batches import budget, varlen
 from w2s_pref.models.batches.batch import FILL, RowBatch, up_to
 
 #: Name of the attention of packed batches among those of transformers.
@@ -59,7 +61,7 @@ AttentionInterface.register(BY_ROW, _attend)
 def by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
     """Within the block every row of a packed batch attends to itself alone."""
     kernels: AbstractContextManager[Any] = sdpa_kernel(KERNELS) if batch.grouped else nullcontext()
-    attend = _in_groups(batch) if batch.grouped else _row_after_row(batch)  # before anything is set: it takes memory
+    attend = _at_once(batch) if batch.grouped else _row_after_row(batch)  # before anything is set: it takes memory
     config = model.config.get_text_config()
     before, attends = config._attn_implementation, _attends.set(attend)
     try:
@@ -146,6 +148,20 @@ def groups_of(sizes: tuple[int, ...], columns: int) -> Groups:
     end = begin + columns - int(starts[-1])
     slots[starts[-1] :] = np.arange(begin, end)
     return Groups(slots, shapes, up_to(end, FILL))
+
+
+def _at_once(batch: RowBatch) -> Attend:
+    """All rows by torch's kernel for sequences of any length where there is one, or in groups, made when first used."""
+    sequences, groups = batch.sequences, cache(lambda: _in_groups(batch))
+    assert sequences is not None
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float, scale: float | None) -> Tensor:
+        dtype = _computed(query)
+        if not varlen.usable(query, dtype, dropout):
+            return groups()(query, key, value, dropout, scale)
+        return varlen.attended(query.to(dtype), key.to(dtype), value.to(dtype), sequences, scale)
+
+    return attend
 
 
 def _in_groups(batch: RowBatch) -> Attend:
