@@ -125,8 +125,9 @@ def test_bfloat16_rounds_by_its_own_size(head: str) -> None:
 def test_half_precision_needs_no_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Torch has the kernel here, and a model under autocast reads its rows by it alone."""
     monkeypatch.setattr(packed, "_in_groups", lambda _batch: pytest.fail("rows in groups"))
+    model = make(policy=False).to("cuda")
     with torch.autocast("cuda", torch.bfloat16):
-        gradients(make(policy=False).to("cuda"), reward_loss(make(policy=False).to("cuda"), "packed", 200))
+        assert gradients(model, reward_loss(model, "packed", 200)).isfinite().all()
 
 
 @pytest.mark.parametrize("size", [64, 128])
@@ -142,7 +143,7 @@ def test_the_kernel_for_sequences_is_attention_in_groups(size: int, record_prope
         (found, lambda *three: varlen.attended(*three, batch.sequences, None), torch.bfloat16),
         (expected, lambda *three: packed._in_groups(batch)(*three, 0.0, None), torch.float32),
     ):
-        leaves = [each.to(dtype).requires_grad_() for each in values]
+        leaves = [each.detach().clone().to(dtype).requires_grad_() for each in values]
         output = attend(*leaves)[:, :real]
         (output.float() * weights).sum().backward()
         kept += [output.detach().float(), *(each.grad[:, :, :real].float() for each in leaves)]

@@ -61,7 +61,7 @@ AttentionInterface.register(BY_ROW, _attend)
 def by_row(model: PreTrainedModel, batch: RowBatch) -> Iterator[None]:
     """Within the block every row of a packed batch attends to itself alone."""
     kernels: AbstractContextManager[Any] = sdpa_kernel(KERNELS) if batch.grouped else nullcontext()
-    attend = _at_once(batch) if batch.grouped else _row_after_row(batch)  # before anything is set: it takes memory
+    attend = _at_once(batch) if batch.grouped else _row_after_row(batch)  # before anything is set: masks take memory
     config = model.config.get_text_config()
     before, attends = config._attn_implementation, _attends.set(attend)
     try:
@@ -154,10 +154,11 @@ def _at_once(batch: RowBatch) -> Attend:
     """All rows by torch's kernel for sequences of any length where there is one, or in groups, made when first used."""
     sequences, groups = batch.sequences, cache(lambda: _in_groups(batch))
     assert sequences is not None
+    allowed = torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]  # before ``KERNELS`` forbid it
 
     def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float, scale: float | None) -> Tensor:
         dtype = _computed(query)
-        if not varlen.usable(query, dtype, dropout):
+        if not (allowed and varlen.usable(query, dtype, dropout)):
             return groups()(query, key, value, dropout, scale)
         return varlen.attended(query.to(dtype), key.to(dtype), value.to(dtype), sequences, scale)
 

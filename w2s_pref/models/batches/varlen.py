@@ -124,7 +124,6 @@ def usable(query: Tensor, dtype: torch.dtype, dropout: float) -> bool:
         and not dropout
         and size % HEAD == 0
         and size <= LARGEST_HEAD
-        and torch.backends.cuda.flash_sdp_enabled()  # type: ignore[no-untyped-call]
         and kernel() is not None
         and torch.cuda.get_device_capability(query.device) >= (8, 0)
     )
