@@ -19,6 +19,7 @@ from w2s_pref.core.errors import W2SError, masked
 from w2s_pref.core.registry import only_here
 from w2s_pref.launch import allocation
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.launch.prepared import Prepared, prepared
 from w2s_pref.launch.workers import build_together
 from w2s_pref.parallel import heartbeat
 from w2s_pref.parallel.world import World
@@ -64,14 +65,24 @@ def build_here(
 
     Arguments and errors: see ``launch``; ``command`` goes into the provenance.
     """
-    from w2s_pref.studies.run import open_recipe, run
-
     size = World().size
     if workers and workers > 1 and size > 1:
         raise W2SError(
             f"--workers {workers}: this is a launch of {size} processes that train one stage together; "
             "use either, or start several such launches on one store"
         )
+    by_itself = workers is None and alone and size == 1
+    with prepared(given, overrides, allocation.cores() if by_itself else 1) as ready:
+        return _built(given, overrides, display, command, workers, by_itself, ready)
+
+
+def _built(
+    given: Given, overrides: list[str], display: StageDisplay, command: str, workers: int | None, by_itself: bool,
+    ready: Prepared | None,
+) -> Path:  # fmt: skip
+    """``build_here``; ``by_itself`` it says how many workers there are, and those of one thread come from ``ready``."""
+    from w2s_pref.studies.run import open_recipe, run
+
     opened = open_recipe(given, overrides)
     for note in opened.notes + opened.prepared.notes:
         display.line(note)
@@ -81,13 +92,14 @@ def build_here(
             f"{workers} workers: {', '.join(own)} is registered in this process, and workers would not know it; write "
             f"it into a file and name it in the recipe (mine.py:{own[0]}), or build with one worker"
         )
-    found = allocation.here(opened) if workers is None and alone and size == 1 and not own else None
+    found = allocation.here(opened) if by_itself and not own else None
     if found is not None:
         display.line(str(found))
     with _threads(found):
         number = found.workers if found is not None else workers or 1
         if number > 1:
-            build_together(given, overrides, number, display)
+            forked = found is not None and found.threads == 1
+            build_together(given, overrides, number, display, ready if forked else None)
         _, folder = run(given, overrides, display, command, opened)
     return folder
 

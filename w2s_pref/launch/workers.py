@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from w2s_pref.launch.display import StageDisplay
 
 if TYPE_CHECKING:
     from w2s_pref.engine.stage import Stage
+    from w2s_pref.launch.prepared import Forked, Prepared
     from w2s_pref.studies.run import Given
 
 #: Begins every line that is not something a library printed (RFC 7464's record separator).
@@ -100,16 +101,18 @@ def command(given: Given, overrides: list[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "w2s_pref.launch.workers", recipe, *overrides]
 
 
-def build_together(given: Given, overrides: list[str], number: int, display: StageDisplay) -> None:
+def build_together(
+    given: Given, overrides: list[str], number: int, display: StageDisplay, prepared: Prepared | None = None
+) -> None:
     """Build what the store lacks with ``number`` processes, and show what they do.
 
-    They are told a recipe's keys as JSON, and import from where this process does.
+    They are told a recipe's keys as JSON, and import from where this process does; ``prepared`` has done so for them.
 
     Raises:
         W2SError: the sentences of the first worker that could not go on, or no worker came to the end.
     """
     inbox: queue.Queue[tuple[int, str | None]] = queue.Queue()
-    with _started(command(given, overrides), environments(number)) as workers:
+    with _started(command(given, overrides), environments(number), prepared) as workers:
         for index, worker in enumerate(workers):
             threading.Thread(target=_listen, args=(index, worker, inbox), daemon=True).start()
         running = set(range(number))
@@ -149,11 +152,15 @@ def _gpus() -> list[str]:
 
 
 @contextlib.contextmanager
-def _started(line: list[str], places: list[dict[str, str]]) -> Iterator[list[subprocess.Popen[str]]]:
+def _started(
+    line: list[str], places: list[dict[str, str]], prepared: Prepared | None
+) -> Iterator[Sequence[subprocess.Popen[str] | Forked]]:
     """The workers, in sessions of their own: they end when their standard input closes, however this process ends."""
-    workers: list[subprocess.Popen[str]] = []
+    workers: list[subprocess.Popen[str] | Forked] = []
     try:
-        for place in places:
+        if prepared is not None:
+            workers += prepared.workers(line, places)
+        for place in places[len(workers) :]:
             workers.append(
                 subprocess.Popen(
                     line, env=place, text=True, start_new_session=True, encoding="utf-8", errors="replace",
@@ -173,7 +180,7 @@ def _started(line: list[str], places: list[dict[str, str]]) -> Iterator[list[sub
                 worker.wait()
 
 
-def _listen(index: int, worker: subprocess.Popen[str], inbox: queue.Queue[tuple[int, str | None]]) -> None:
+def _listen(index: int, worker: subprocess.Popen[str] | Forked, inbox: queue.Queue[tuple[int, str | None]]) -> None:
     assert worker.stdout is not None
     for text in worker.stdout:
         inbox.put((index, text))
