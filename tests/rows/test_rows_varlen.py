@@ -134,4 +134,31 @@ def test_torch_says_so_where_its_kernel_is_called_otherwise() -> None:
     assert found.keywords.items() <= {"window_size": (-1, 0), "is_causal": True, "enable_gqa": True}.items()  # type: ignore[attr-defined]
     assert found.keywords.keys() & {"window_size", "is_causal"}  # type: ignore[attr-defined]
     assert {"scale", *found.keywords} <= inspect.signature(found.func).parameters.keys()  # type: ignore[attr-defined]
-    assert not varlen.usable(torch.zeros(1, 2, 3, 8), torch.bfloat16, 0.0)
+    assert not varlen.usable(torch.zeros(1, 2, 3, 8), torch.zeros(1, 2, 3, 8), torch.bfloat16, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("size", "values", "dtype", "dropout", "cuda", "taken"),
+    [
+        (64, 64, torch.bfloat16, 0.0, True, True),
+        (64, 32, torch.bfloat16, 0.0, True, False),
+        (12, 12, torch.float16, 0.0, True, False),
+        (512, 512, torch.float16, 0.0, True, False),
+        (64, 64, torch.float32, 0.0, True, False),
+        (64, 64, torch.float16, 0.1, True, False),
+        (64, 64, torch.float16, 0.0, False, False),
+    ],
+)
+def test_what_the_kernel_takes(
+    size: int, values: int, dtype: torch.dtype, dropout: float, cuda: bool, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Values narrower than queries (DeepSeek), other heads and precisions, and dropout go to groups of rows."""
+
+    class Heads:
+        def __init__(self, width: int) -> None:
+            self.shape, self.is_cuda, self.device = (1, 2, 3, width), cuda, "cuda"
+
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (9, 0))
+    assert varlen.usable(Heads(size), Heads(values), dtype, dropout) is taken  # type: ignore[arg-type]
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _device: (7, 5))
+    assert not varlen.usable(Heads(size), Heads(values), dtype, dropout)  # type: ignore[arg-type]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import time
@@ -82,17 +81,42 @@ def test_a_killed_worker_costs_its_last_steps_only(
     )
 
 
-def test_one_that_cannot_import_has_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own end is that of all of them; nothing waits for ever."""
-    process = Prepared()
-    try:
-        process.process.kill()
-        process.process.wait()
-        workers = process.workers(command(tmp_path / "no.yaml", []), [dict(os.environ)] * 2)
-        assert [worker.wait(30) for worker in workers] == [-signal.SIGKILL] * 2
-        assert [worker.stdout.read() for worker in workers] == ["", ""]
-    finally:
-        process.stop()
+@pytest.fixture
+def process() -> Iterator[Prepared]:
+    made = Prepared()
+    yield made
+    made.stop()
+
+
+def test_one_that_has_ended_has_no_workers(process: Prepared, tmp_path: Path) -> None:
+    """So others are started one by one."""
+    process.process.kill()
+    process.process.wait()
+    assert process.workers(command(tmp_path / "no.yaml", []), [process.environment] * 2) == []
+
+
+def test_an_environment_that_changed_since_is_not_theirs(process: Prepared, tmp_path: Path) -> None:
+    """Libraries have read it while they were imported: an offline hub is the gravest, and unlike GPUs."""
+    line = command(tmp_path / "no.yaml", [])
+    assert process.workers(line, [{**process.environment, "HF_HUB_OFFLINE": "changed"}] * 2) == []
+    gpus = [{**process.environment, "CUDA_VISIBLE_DEVICES": number} for number in "01"]
+    assert process.workers(line, gpus) == []
+
+
+def test_one_that_is_killed_ends_its_workers(process: Prepared, tmp_path: Path) -> None:
+    """Nobody would know how they end; nothing waits for ever. There are never more than its message can carry."""
+    workers = process.workers(command(tmp_path / "no.yaml", []), [process.environment] * 130)
+    assert len(workers) == room.FILES // 2
+    workers[0].kill()  # it imports still, and has no workers: it ends itself
+    assert {worker.wait(60) for worker in workers} == {-signal.SIGKILL}
+    assert {worker.stdout.read() for worker in workers} == {""}
+
+
+def test_half_a_message_ends_it(process: Prepared) -> None:
+    """The process that started it was killed."""
+    process.words.sendall(b"{")
+    process.words.close()
+    assert process.process.wait(120) == 0
 
 
 @pytest.fixture

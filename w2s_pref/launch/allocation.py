@@ -34,11 +34,12 @@ QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 @dataclass(frozen=True)
 class Allocation:
-    """Processes that build stages at once, the threads of each, and why."""
+    """Processes that build stages at once, the threads of each, and why; ``small``: for models that need one thread."""
 
     workers: int
     threads: int
     why: str
+    small: bool = False
 
     def __str__(self) -> str:
         """What a user is told."""
@@ -71,7 +72,7 @@ def allocate(opened: AnyOpened, cores: int, memory: int, gpus: Sequence[int] = (
     limit = min(bounds, key=lambda name: bounds[name])
     workers = max(1, bounds[limit])
     small = not gpus and need <= ONE_THREAD
-    return Allocation(workers, 1 if small else max(1, cores // workers), f"bound by {limit}")
+    return Allocation(workers, 1 if small else max(1, cores // workers), f"bound by {limit}", small)
 
 
 def _on_gpu(memory: int, need: int | None) -> int:

@@ -80,7 +80,7 @@ def _built(
     given: Given, overrides: list[str], display: StageDisplay, command: str, workers: int | None, by_itself: bool,
     ready: Prepared | None,
 ) -> Path:  # fmt: skip
-    """``build_here``; ``by_itself`` it says how many workers there are, and those of one thread come from ``ready``."""
+    """``build_here``; ``by_itself`` it says how many workers there are. Those of small models come from ``ready``."""
     from w2s_pref.studies.run import open_recipe, run
 
     opened = open_recipe(given, overrides)
@@ -97,9 +97,11 @@ def _built(
         display.line(str(found))
     with _threads(found):
         number = found.workers if found is not None else workers or 1
+        if ready is not None and (found is None or number == 1 or not found.small):
+            ready.stop()  # it would hold half a gigabyte to the end
+            ready = None
         if number > 1:
-            forked = found is not None and found.threads == 1
-            build_together(given, overrides, number, display, ready if forked else None)
+            build_together(given, overrides, number, display, ready)
         _, folder = run(given, overrides, display, command, opened)
     return folder
 

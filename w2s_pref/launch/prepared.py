@@ -9,6 +9,7 @@ or where nobody may fork, workers are started one by one (``workers``), and this
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -22,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from w2s_pref.core import collector
-from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 
 if TYPE_CHECKING:
@@ -43,12 +43,15 @@ IMPORTED = (
 )  # fmt: skip
 #: Bytes of one message, and the files that may come with it: two a worker.
 MESSAGE, FILES = 2**20, 250
+#: prctl(2): the signal that a process gets when the one that forked it ends.
+PR_SET_PDEATHSIG = 1
 
 
 class Forked:
     """One worker: what ``workers`` asks of a ``subprocess.Popen``."""
 
-    def __init__(self, stdin: int, stdout: int) -> None:
+    def __init__(self, stdin: int, stdout: int, starter: int) -> None:
+        self.starter = starter
         self.stdin = os.fdopen(stdin, "w")
         self.stdout = os.fdopen(stdout, encoding="utf-8", errors="replace")
         self.pid: int | None = None
@@ -64,9 +67,9 @@ class Forked:
 
     def kill(self) -> None:
         """End it at once."""
-        if self.pid is not None and not self.over.is_set():
+        if not self.over.is_set():
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid or self.starter, signal.SIGKILL)  # one that still imports has no workers yet
 
     def ended(self, status: int) -> None:
         """Its exit status is known."""
@@ -79,9 +82,9 @@ class Prepared:
 
     def __init__(self) -> None:
         self.words, there = socket.socketpair()
-        path = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+        path = os.pathsep.join(str(place) or str(Path.cwd()) for place in sys.path)
         line = [sys.executable, "-P", "-m", "w2s_pref.launch.prepared"]
-        own = {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+        own = self.environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
         with there:
             self.process = subprocess.Popen(
                 line, stdin=there.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own,
@@ -90,10 +93,12 @@ class Prepared:
 
     def workers(self, line: list[str], places: list[dict[str, str]]) -> list[Forked]:
         """One worker for each environment, which are all alike; ``line`` is what ``workers.command`` says."""
+        if self.process.poll() is not None or any({**place, **ENVIRONMENT} != self.environment for place in places):
+            return []
         found, files = [], []
-        for _ in places:
+        for _ in places[: FILES // 2]:
             (stdin, to), (out, stdout) = os.pipe(), os.pipe()
-            found.append(Forked(to, out))
+            found.append(Forked(to, out, self.process.pid))
             files += [stdin, stdout]
         message = json.dumps({"line": line, "place": places[0]}).encode() + b"\n"
         try:
@@ -148,7 +153,7 @@ def _stands(given: Given, overrides: list[str]) -> bool:
     """Whether there is a run of that name, which lacks little then; or the recipe is wrong, which is said elsewhere."""
     from w2s_pref.studies.shipped import find_recipe
 
-    with contextlib.suppress(W2SError, TypeError):
+    with contextlib.suppress(Exception):
         raw = with_overrides(load_yaml(find_recipe(given)) if isinstance(given, Path) else dict(given), overrides)
         return Path(str(raw.get("output", "runs")), str(raw.get("name", ""))).exists()
     return True
@@ -161,16 +166,18 @@ def main() -> int:
     words = socket.socket(fileno=os.dup(0))
     message, files, *_ = socket.recv_fds(words, MESSAGE, FILES)
     while message and not message.endswith(b"\n"):
-        message += words.recv(MESSAGE)
+        more = words.recv(MESSAGE)
+        message = message + more if more else b""
     if not message:
         return 0
     told = json.loads(message)
     children: dict[int, int] = {}
+    parent = os.getpid()
     for number in range(len(files) // 2):
         pid = os.fork()
         if pid == 0:
             words.close()
-            return _work(told["line"], told["place"], files, number)
+            return _work(told["line"], told["place"], files, number, parent)
         children[pid] = number
         _say(words, worker=number, pid=pid)
     for file in files:
@@ -184,24 +191,29 @@ def main() -> int:
 def _import() -> None:
     """What stages import when they are built first, most of it a training's."""
     for name in IMPORTED:
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(Exception):  # a worker imports it again, and says why not
             importlib.import_module(name)
     from w2s_pref.training.environment import quiet
 
     quiet()
 
 
-def _work(line: list[str], place: dict[str, str], files: list[int], number: int) -> int:
+def _work(line: list[str], place: dict[str, str], files: list[int], number: int, parent: int) -> int:
     """In a fork: what a process of its own would be, in a session of its own."""
     from w2s_pref.launch import workers
 
     os.setsid()
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody else would know how it ended
+    if os.getppid() != parent:
+        return 1
     os.dup2(files[2 * number], 0)
     for standard in (1, 2):
         os.dup2(files[2 * number + 1], standard)
     for file in files:
         os.close(file)
+    os.environ.clear()
     os.environ.update(place)
+    collector.spare_imports.cache_clear()  # ``begin`` comes again, so must what ends it
     sys.argv = line[line.index("-m") + 1 :]
     return workers.main()
 

@@ -135,7 +135,7 @@ def environments(number: int) -> list[dict[str, str]]:
     """Each worker's environment: a GPU in turn, where there are any, how many share it, and its part of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
-    base["PYTHONPATH"] = os.pathsep.join(place or str(Path.cwd()) for place in sys.path)
+    base["PYTHONPATH"] = os.pathsep.join(str(place) or str(Path.cwd()) for place in sys.path)
     gpus = _gpus()
     share = {GPU_SHARE: str(ceil(number / len(gpus)))} if gpus else {}
     own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)], **share} if gpus else {} for index in range(number)]

@@ -158,7 +158,7 @@ def _at_once(batch: RowBatch) -> Attend:
 
     def attend(query: Tensor, key: Tensor, value: Tensor, dropout: float, scale: float | None) -> Tensor:
         dtype = _computed(query)
-        if not (allowed and varlen.usable(query, dtype, dropout)):
+        if not (allowed and varlen.usable(query, value, dtype, dropout)):
             return groups()(query, key, value, dropout, scale)
         return varlen.attended(query.to(dtype), key.to(dtype), value.to(dtype), sequences, scale)
 

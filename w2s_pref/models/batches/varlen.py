@@ -115,11 +115,12 @@ class Gathered(torch.autograd.Function):
         return found, None
 
 
-def usable(query: Tensor, dtype: torch.dtype, dropout: float) -> bool:
-    """The kernel is here and takes such heads: half precision, on a GPU that has it, without dropout."""
+def usable(query: Tensor, value: Tensor, dtype: torch.dtype, dropout: float) -> bool:
+    """The kernel is here and takes such heads: half precision, of one size, on a GPU that has it, without dropout."""
     size = query.shape[-1]
     return (
         query.is_cuda
+        and value.shape[-1] == size
         and dtype in (torch.bfloat16, torch.float16)
         and not dropout
         and size % HEAD == 0
