@@ -2,8 +2,9 @@
 
 Imports take a worker six seconds and more, as long as four trainings of a small model. The process that imports starts
 while the recipe is still read; when it is known how many workers there will be, it becomes their parent. It computes
-nothing and has no threads of its own, as a process that is forked must. Where models are large, where there is a GPU,
-or where nobody may fork, workers are started one by one (``workers``), and this process is told to end.
+nothing, so no thread of its own holds anything that a fork would wait for. Where models are large, where there is a
+GPU, where the environment has changed meanwhile, or where nobody may fork, workers are started one by one
+(``workers``), and this process is told to end.
 """
 
 from __future__ import annotations
