@@ -201,8 +201,6 @@ def _import() -> None:
 
 def _work(line: list[str], place: dict[str, str], files: list[int], number: int, parent: int) -> int:
     """In a fork: what a process of its own would be, in a session of its own."""
-    from w2s_pref.launch import workers
-
     os.setsid()
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody else would know how it ended
     if os.getppid() != parent:
@@ -216,7 +214,8 @@ def _work(line: list[str], place: dict[str, str], files: list[int], number: int,
     os.environ.update(place)
     collector.spare_imports.cache_clear()  # ``begin`` comes again, so must what ends it
     sys.argv = line[line.index("-m") + 1 :]
-    return workers.main()
+    status: int = importlib.import_module(sys.argv[0]).main()
+    return status
 
 
 def _say(words: socket.socket, **message: Any) -> None:
