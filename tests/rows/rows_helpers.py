@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 import transformers as t
+from torch import Tensor
+from torch.nn.functional import softplus
 
-from w2s_pref.models.batches import Row
+from w2s_pref.models.batches import Row, RowBatch, read_heads, read_logprobs
 
 PAD, EOS = 100, 101
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 104}
@@ -60,3 +62,16 @@ def pairs(n: int, seed: int = 0) -> list[Row]:
     alike = [*words(3, 3), 7, 8, 9]
     rows.append(Row(([*alike, 11, EOS], [*alike, 12, 13, EOS]), (3, 3)))
     return [*rows, Row(([1, 2, 3], [1, 2, 3]), (1, 2))]
+
+
+def loss_of(model: Any, batch: RowBatch, head: str) -> Tensor:
+    """Of pairs, by what the head reads: rewards, or summed log-probabilities."""
+    values = read_heads(model, batch)[..., 0] if head == "reward" else read_logprobs(model, batch)[0]
+    return softplus(values[1] - values[0]).mean()
+
+
+def gradients(model: Any, loss: Tensor) -> Tensor:
+    """Of all weights, one behind the other."""
+    model.zero_grad()
+    loss.backward()
+    return torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])

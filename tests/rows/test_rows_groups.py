@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from float64 import EXACT
-from rows_helpers import CONFIGS, PAD, make, pairs
+from rows_helpers import CONFIGS, PAD, gradients, loss_of, make, pairs
 from torch import Tensor
-from torch.nn.functional import softplus
 
-from w2s_pref.models.batches import Row, RowBatch, collate, read_heads, read_logprobs, training_layout
+from w2s_pref.models.batches import Row, RowBatch, collate, read_heads, training_layout
 from w2s_pref.models.batches import batch as batch_room
 from w2s_pref.models.batches import layout as layout_room
 from w2s_pref.models.batches import packed as packed_room
@@ -36,17 +33,6 @@ def grouped(rows: list[Row]) -> RowBatch:
     batch = filled(collate(rows, PAD, "packed"))
     assert len(rows) == 2 or len(groups_of(batch.sizes, batch.input_ids.shape[1]).shapes) > 2
     return batch
-
-
-def loss_of(model: Any, batch: RowBatch, head: str) -> Tensor:
-    values = read_heads(model, batch)[..., 0] if head == "reward" else read_logprobs(model, batch)[0]
-    return softplus(values[1] - values[0]).mean()
-
-
-def gradients(model: Any, loss: Tensor) -> Tensor:
-    model.zero_grad()
-    loss.backward()
-    return torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])
 
 
 def test_the_fill_by_hand() -> None:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import torch
 from float64 import EXACT
-from rows_helpers import CONFIGS, PAD, make, pairs
+from rows_helpers import CONFIGS, PAD, gradients, loss_of, make, pairs
 from torch import Tensor
-from torch.nn.functional import scaled_dot_product_attention, softplus
+from torch.nn.functional import scaled_dot_product_attention
 
-from w2s_pref.models.batches import Row, RowBatch, collate, read_heads, read_logprobs, varlen
+from w2s_pref.models.batches import Row, collate, varlen
 from w2s_pref.models.batches import batch as batch_room
 from w2s_pref.models.batches.batch import filled
 from w2s_pref.models.batches.varlen import Gathered, sequences_of
@@ -87,17 +86,6 @@ def test_a_prefix_gets_the_gradients_of_all_texts() -> None:
     assert batch.sequences is not None
     values = torch.randn(batch.input_ids.shape[1], 2, requires_grad=True)
     assert torch.autograd.gradcheck(lambda each: Gathered.apply(each, batch.sequences), values)  # type: ignore[no-untyped-call]
-
-
-def loss_of(model: Any, batch: RowBatch, head: str) -> Tensor:
-    values = read_heads(model, batch)[..., 0] if head == "reward" else read_logprobs(model, batch)[0]
-    return softplus(values[1] - values[0]).mean()
-
-
-def gradients(model: Any, loss: Tensor) -> Tensor:
-    model.zero_grad()
-    loss.backward()
-    return torch.cat([each.grad.flatten() for each in model.parameters() if each.grad is not None])
 
 
 @pytest.mark.usefixtures("float64", "with_kernel")

@@ -83,9 +83,8 @@ class Prepared:
 
     def __init__(self) -> None:
         self.words, there = socket.socketpair()
-        path = os.pathsep.join(str(place) or str(Path.cwd()) for place in sys.path)
         line = [sys.executable, "-P", "-m", "w2s_pref.launch.prepared"]
-        own = self.environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": path}
+        own = self.environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": import_path()}
         with there:
             self.process = subprocess.Popen(
                 line, stdin=there.fileno(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=own,
@@ -142,6 +141,11 @@ def prepared(given: Given, overrides: list[str], cores: int) -> Iterator[Prepare
     finally:
         if process is not None:
             process.stop()
+
+
+def import_path() -> str:
+    """Where this process imports from, for others: ``PYTHONPATH``."""
+    return os.pathsep.join(str(place) or str(Path.cwd()) for place in sys.path)
 
 
 def _may_fork() -> bool:

@@ -21,6 +21,7 @@ from w2s_pref.core import collector
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.gpus import GPU_SHARE
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.launch.prepared import import_path
 
 if TYPE_CHECKING:
     from w2s_pref.engine.stage import Stage
@@ -135,7 +136,7 @@ def environments(number: int) -> list[dict[str, str]]:
     """Each worker's environment: a GPU in turn, where there are any, how many share it, and its part of the cores."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
-    base["PYTHONPATH"] = os.pathsep.join(str(place) or str(Path.cwd()) for place in sys.path)
+    base["PYTHONPATH"] = import_path()
     gpus = _gpus()
     share = {GPU_SHARE: str(ceil(number / len(gpus)))} if gpus else {}
     own = [{"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)], **share} if gpus else {} for index in range(number)]
