@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 from analysis_helpers import study_design, study_tables
 
 from w2s_pref.analysis.preferences.design import ArmDesign
+from w2s_pref.analysis.preferences.disagreement import last_labelled
 from w2s_pref.analysis.preferences.parts import by_column, described
 from w2s_pref.analysis.preferences.study import prepare
 from w2s_pref.core.errors import W2SError
@@ -90,3 +93,14 @@ def test_the_section_has_a_group_a_part(tables):
         "a (40 test pairs; gt has 40, w2s 0)",
     ]
     assert section(SimpleNamespace(parts=[])) is None
+
+
+def test_last_hop_that_several_supervisors_label() -> None:
+    """By number, not by text: hop 10 comes after hop 9. Hop 11 has one supervisor, so no spread."""
+    arm = ArmDesign("boot", tuple(f"m{i}" for i in range(12)))
+    names = [f"boot/hop{k}" for k in range(1, 12)] + ["other/hop12"]
+    labels = pd.DataFrame({"name": names, "spread": [0.1] * 10 + [np.nan, 0.1], "id": list("abcdefghijkl")})
+    number, rows = last_labelled(arm, labels)
+    assert (number, rows["id"].tolist()) == (10, ["j"])
+    assert last_labelled(arm, labels[labels["spread"].isna()])[1].empty
+    assert last_labelled(arm, labels[:0])[1].empty

@@ -17,8 +17,10 @@ from w2s_pref.data.readers import Request, read
 
 def hh_rlhf(
     subset: str = "harmless-base", split: str = "train", single_turn: bool = True, revision: str | None = None
-) -> list[dict[str, str]]:
+) -> list[dict[str, Any]]:
     """Rows ``prompt, chosen, rejected`` of one subset; prompts end in "\\n\\nAssistant:", answers in nothing.
+
+    Dialogues that part before the last answer are bad rows (``on_bad_row``). Those of more turns are not read.
 
     Args:
         subset: data folder on the hub, such as harmless-base or helpful-base.
@@ -29,15 +31,16 @@ def hh_rlhf(
     """
     rows = hub_rows("Anthropic/hh-rlhf", subset, data_dir=subset, split=split, revision=revision)
     pairs = [split_dialogue(row["chosen"], row["rejected"]) for row in rows]
-    return [pair for pair in pairs if pair and not (single_turn and pair["prompt"].count(USER_MARK) > 1)]
+    return [pair for pair in pairs if not (single_turn and pair["prompt"].count(USER_MARK) > 1)]
 
 
-def split_dialogue(chosen: str, rejected: str) -> dict[str, str] | None:
-    """Two full dialogues → prompt and two last answers, or None where they part before the last answer."""
+def split_dialogue(chosen: str, rejected: str) -> dict[str, Any]:
+    """Two full dialogues → prompt and two last answers; no answers where they part before the last one."""
     prompt, found, answer = chosen.rpartition(ANSWER_MARK)
     other_prompt, _, other = rejected.rpartition(ANSWER_MARK)
     if not found or prompt != other_prompt or re.search(USER_MARK, answer + other):
-        return None
+        bad = MissingResponse("other_questions", "the two dialogues part before the last answer")
+        return {"prompt": prompt + found, "chosen": bad, "rejected": bad}
     return {"prompt": prompt + ANSWER_MARK, "chosen": answer, "rejected": other}
 
 

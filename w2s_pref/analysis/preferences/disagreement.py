@@ -46,17 +46,15 @@ def _arm(
     context: Context, arm: ArmDesign, scores: pd.DataFrame, labels: pd.DataFrame
 ) -> list[results.SupervisorSpread]:
     spread = _on_tests(context, arm, scores)
-    own = labels[labels["name"].isin([f"{arm.name}/hop{k}" for k in range(1, len(arm.chain))])]
-    own = own[own["spread"].notna()]
+    last, own = last_labelled(arm, labels)
     if spread is None or own.empty:
         return []
-    own = own[own["name"] == own["name"].max()]  # the last hop that several supervisors label
     accuracies = by_third(own, context.design.resamples, context.design.seed)
     place = thirds(spread)
     return [
         results.SupervisorSpread(
             arm=arm.name,
-            supervisors=arm.chain[int(own["name"].iloc[0].rpartition("hop")[2]) - 1],
+            supervisors=arm.chain[last - 1],
             third=third,
             spread=float(spread[place == number].mean()),
             label_accuracy=estimate(accuracies[number]),
@@ -64,6 +62,14 @@ def _arm(
         )
         for number, third in enumerate(THIRDS)
     ]
+
+
+def last_labelled(arm: ArmDesign, labels: pd.DataFrame) -> tuple[int, pd.DataFrame]:
+    """The last hop that several supervisors label, from 1 (0 where there is none), and its rows of the label table."""
+    numbers = {f"{arm.name}/hop{k}": k for k in range(1, len(arm.chain))}
+    hops = labels["name"].map(numbers).where(labels["spread"].notna()).fillna(0)
+    last = int(max(hops, default=0))
+    return last, labels[(hops == last) & (last > 0)]
 
 
 def _on_tests(context: Context, arm: ArmDesign, scores: pd.DataFrame) -> Floats | None:
