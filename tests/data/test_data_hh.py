@@ -28,8 +28,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def loaded(drop: bool = True, **options: Any) -> Loaded:
-    how = "drop" if drop else "error"
-    return load(Source(source="hh-rlhf", objective="harmless", options=options, on_bad_row=how))
+    return load(Source(source="hh-rlhf", objective="harmless", options=options, on_bad_row="drop" if drop else "error"))
 
 
 def test_dialogues_that_part_are_counted() -> None:
