@@ -81,6 +81,20 @@ def test_a_killed_worker_costs_its_last_steps_only(
     )
 
 
+def test_without_the_one_that_imported_the_run_ends_and_says_so(
+    running: tuple[Running, psutil.Process, list[psutil.Process]],
+) -> None:
+    """Nobody would know how its workers end, so they end with it; the same command goes on."""
+    process, parent, children = running
+    parent.kill()
+    done = process.ended()
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --workers 2: no worker came to the end; the same command continues"), (
+        done.stderr
+    )
+    assert psutil.wait_procs(children, timeout=60)[1] == []
+
+
 @pytest.fixture
 def process() -> Iterator[Prepared]:
     made = Prepared()
