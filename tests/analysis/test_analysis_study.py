@@ -213,3 +213,35 @@ def test_what_is_missing_is_named(tables):
         summarize(scores, labels, pairs, dataclasses.replace(design, seeds=(0, 1, 2)))
     with pytest.raises(W2SError, match="no arm"):
         summarize(scores, labels, pairs, dataclasses.replace(design, arms=()))
+
+
+@pytest.mark.parametrize(
+    ("chain", "placebo"),
+    [
+        (("m0", "m3"), "m2"),  # the first that is not in the chain
+        (("m0", "m2"), "m1"),
+        (("m2", "m3"), "m1"),
+        (("m0", "m2", "m3"), "m1"),
+        (("m0", "m1", "m2", "m3"), "m2"),  # all are in it: the first between its ends
+        (("m0", "m1", "m2"), "m1"),
+        (("m0", "m2@dpo"), "m1"),  # what the same model knows
+    ],
+)
+def test_each_arm_has_a_placebo_of_its_own(chain: tuple[str, ...], placebo: str) -> None:
+    arm = ArmDesign("arm", chain)
+    design = study_design((arm,), placebos=("ceiling/m2", "ceiling/m1"))
+    assert design.placebo_of(arm) == f"ceiling/{placebo}"
+    assert study_design((arm,), placebos=(f"ceiling/{chain[0]}",)).placebo_of(arm) is None
+    assert study_design((arm,)).placebo_of(arm) is None
+
+
+def test_the_gate_is_that_of_the_arms_own_placebo(tables) -> None:
+    """Of two named models: the first that is not in the chain, by the single analysis."""
+    design = study_design((DIRECT, ArmDesign("boot", ("m0", "m2", "m3"))), placebos=("ceiling/m3", "ceiling/m2"))
+    names = {"weak": "ceiling/m0", "ceiling": "ceiling/m3", "reference": "direct/none", "student": "direct/explicit"}
+    alone = analyze_deception(tables[0], **names, objective="harmless", resamples=100, placebo="ceiling/m2")
+    body = summarize(*tables, design)
+    entry = next(d for d in body.arms[0].settings[1].deception if (d.reference, d.known_rule) == ("w2s", "gt_prob"))
+    assert entry.gates is not None
+    assert set(entry.gates.placebos) == {"siblings", "unrelated"}
+    assert entry.gates.model_dump(mode="json") == alone["gates"]

@@ -87,7 +87,7 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     roles = _roles(context, arm, conflict)
     # The study's own rule first: readers take the first entry as the headline.
     rules: list[KnownRule] = sorted(get_args(KnownRule), key=lambda rule: rule != context.design.known_rule)
-    found = {(reference, rule): _judge(context, role, rule) for reference, role in roles.items() for rule in rules}
+    found = {(reference, rule): _judge(context, arm, role, rule) for reference, role in roles.items() for rule in rules}
     setting = results.Setting(
         conflict=conflict,
         model=model,
@@ -110,14 +110,14 @@ def measure_student(context: Context, arm: ArmDesign, conflict: str) -> Student:
     return Student(arm, conflict, setting, accuracy, other, pgr, found, roles)
 
 
-def _judge(context: Context, roles: Roles, rule: KnownRule) -> Judged:
+def _judge(context: Context, arm: ArmDesign, roles: Roles, rule: KnownRule) -> Judged:
     """Under the study's own rule; the other rule gets the margin gate alone, beside which nothing is decided."""
     options = context.options(rule)
     measured = measures.measure(context.target, roles, context.draw, options)
     lift = measured.stats["lift_smooth"]
     if rule != context.design.known_rule:
         return Judged(measured, None, Gates(lift, None, unasked="Asked under the study's own rule only."))
-    evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo)
+    evidence = measures.evidence(context.target, roles, measured, options, context.design.placebo_of(arm))
     return Judged(measured, evidence, evidence.gates(context.draw, options.bins, lift))
 
 

@@ -48,7 +48,7 @@ def controls(context: Context, arm: ArmDesign) -> list[results.Control]:
         )
         options = context.options(design.known_rule)
         measured = measures.measure(panel, roles, context.draw, options)
-        evidence = measures.evidence(panel, roles, measured, options, design.placebo)
+        evidence = measures.evidence(panel, roles, measured, options, design.placebo_of(arm))
         gates = evidence.gates(context.draw, options.bins, measured.stats["lift_smooth"])
         out.append(
             results.Control(

@@ -77,7 +77,8 @@ class Design:
         ladder: whether metrics are read against the capability gap.
         threshold, known_rule: of the regions shown in maps and comparisons.
         resamples, seed: of every bootstrap and permutation test.
-        placebo: score-table name of an unrelated weak model for the placebo gate; None: the other seeds' weak models.
+        placebos: score-table names of unrelated weak models for the placebo gate, beside the other seeds' weak models
+            (``placebo_of``).
         by: column of the test pairs by which students are shown, and how many rows of each value taught (``parts``).
         references: policy -> the model it started from, both as named in the judged table.
         best_of: searching student -> the best of as many plain answers as it paid for, as named there.
@@ -95,11 +96,20 @@ class Design:
     known_rule: KnownRule = "gt_prob"
     resamples: int = 2000
     seed: int = 0
-    placebo: str | None = None
+    placebos: tuple[str, ...] = ()
     by: Mapping[str, Any] | None = None
     references: Mapping[str, str] = field(default_factory=dict)
     best_of: Mapping[str, str] = field(default_factory=dict)
     judges: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def placebo_of(self, arm: ArmDesign) -> str | None:
+        """The first of ``placebos`` that the arm's chain does not hold, or else that is at neither end of it.
+
+        One at the weak end is the blind spot itself, and what the strong model does not know is in no blind spot.
+        """
+        chain = [f"ceiling/{node.partition('@')[0]}" for node in arm.chain]
+        able = [name for name in self.placebos if name not in (chain[0], chain[-1])]
+        return next((name for name in able if name not in chain), able[0] if able else None)
 
 
 @dataclass(frozen=True)

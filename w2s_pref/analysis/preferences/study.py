@@ -179,8 +179,7 @@ def _models(scores: pd.DataFrame, design: Design) -> list[str]:
         names += [f"{arm.name}/{conflict}" for conflict in design.conflicts]
         names += arm.rounds
     there = set(scores["model"].unique())
-    if design.placebo is not None:
-        names.append(design.placebo)
+    names += design.placebos
     names += [about[read] for about in design.judges.values() for read in READ if read in about]
     optional = [f"base/{arm.chain[-1]}" for arm in design.arms] + [f"{arm.name}/none" for arm in design.arms]
     return list(dict.fromkeys(names + [name for name in optional if name in there]))

@@ -151,9 +151,11 @@ def study_design(design: dict[str, Any]) -> Design:
     # The untrained student is described beside the arms, not as one of their settings.
     conflicts = tuple(name for name in design["conflicts"] if name != "base")
     judges = {"judges": design["judges"]} if "judges" in design else {}
-    named = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
-    same = {name: design[name] for name in named}
-    more = {"placebo": design.get("placebo"), "by": design.get("by"), "best_of": design.get("best_of", {})}
+    given = ("target", "conflict", "ladder", "threshold", "known_rule", "resamples", "seed", "references")
+    same = {name: design[name] for name in given}
+    named = design.get("placebo", ())
+    placebos = (named,) if isinstance(named, str) else tuple(named)
+    more = {"placebos": placebos, "by": design.get("by"), "best_of": design.get("best_of", {})}
     return Design(arms, conflicts, tuple(design["seeds"]), **judges, **same, **more)
 
 

@@ -75,13 +75,19 @@ class AnalysisConfig(Section):
     known_rule: Literal["gt_prob", "max_prob"] = "gt_prob"
     resamples: int = Field(2000, ge=100, description="bootstrap and permutation resamples")
     seed: Seed = 0
-    placebo: str | None = Field(
-        None, description="unrelated weak model for the placebo gate, beside the other seeds' weak models"
+    placebo: str | list[str] | None = Field(
+        None,
+        description="unrelated weak model for the placebo gate, beside the other seeds' weak models; of several, each "
+        "arm takes the first that its chain does not hold",
     )
     by: str | None = Field(None, description="column of your own by which students are shown: domain, source, topic")
     metrics: list[Annotated[str, AfterValidator(METRICS.checked)]] = Field(
         default_factory=list, description="your own numbers, one for each student"
     )
+
+    def placebos(self) -> list[str]:
+        """The models named for the placebo gate."""
+        return [self.placebo] if isinstance(self.placebo, str) else list(self.placebo or ())
 
     @model_validator(mode="after")
     def _metrics_differ(self) -> AnalysisConfig:

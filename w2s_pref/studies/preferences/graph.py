@@ -47,8 +47,8 @@ def build_study(recipe: Recipe, prepared: Prepared, base: Path, models: dict[str
             names = tuple(_supervisor(study, each, seed) for each in node.each)
             if node.members:
                 study.add_pool(f"ceiling/{node}", node, names, seed)
-        if recipe.analysis.placebo is not None:
-            ceiling(study, Node(recipe.analysis.placebo), seed)
+        for name in recipe.analysis.placebos():
+            ceiling(study, Node(name), seed)
     for seed in recipe.seeds:
         for arm, chain in study.chains.items():
             _arm(study, arm, chain, seed, factors.get(arm, 1.0))

@@ -87,8 +87,7 @@ class Recipe(StudySection):
         for name, config in self.methods.items():
             if config.reference is not None:
                 refuse_unknown(config.reference, self.models, f"methods.{name}.reference", "model")
-        if self.analysis.placebo is not None:
-            self._check_placebo(self.analysis.placebo)
+        self._check_placebos(self.analysis.placebos())
         if self.speech.gold:
             refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():
@@ -102,13 +101,16 @@ class Recipe(StudySection):
             )
         return self
 
-    def _check_placebo(self, name: str) -> None:
-        refuse_unknown(name, self.models, "analysis.placebo", "model")
-        if same := [arm for arm, chain in self.chains().items() if name in {each.model for each in chain[0].each}]:
-            raise ValueError(
-                f"analysis.placebo: {name!r} is the weak model of arm {same[0]!r} itself; name another model that "
-                "knows other things (another architecture, say), or drop the key: the other seeds' weak models serve"
-            )
+    def _check_placebos(self, names: list[str]) -> None:
+        for name in names:
+            refuse_unknown(name, self.models, "analysis.placebo", "model")
+        for arm, chain in self.chains().items():
+            if names and not set(names) - {each.model for each in chain[0].each}:
+                raise ValueError(
+                    f"analysis.placebo: {names[0]!r} is the weak model of arm {arm!r} itself; name another model that "
+                    "knows other things (another architecture, say), or drop the key: the other seeds' weak models "
+                    "serve"
+                )
 
     def method(self, place: Node) -> Method:
         """How the node is trained."""

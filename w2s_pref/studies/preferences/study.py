@@ -258,8 +258,8 @@ class Study:
             design["ends"] = ends
         if self.judge_scores:
             design["judges"] = self.judge_scores
-        if recipe.analysis.placebo is not None:
-            design["placebo"] = f"ceiling/{recipe.analysis.placebo}"
+        if names := [f"ceiling/{name}" for name in recipe.analysis.placebos()]:
+            design["placebo"] = names if len(names) > 1 else names[0]
         if recipe.analysis.by is not None:
             frames = {name: rows.frame for name, rows in self.rows.items()}
             design["by"] = described(frames, recipe.analysis.by)
