@@ -225,13 +225,16 @@ def test_what_is_missing_is_named(tables):
         (("m0", "m1", "m2", "m3"), "m2"),  # all are in it: the first between its ends
         (("m0", "m1", "m2"), "m1"),
         (("m0", "m2@dpo"), "m1"),  # what the same model knows
+        (("mean(m2, m0)", "m3"), "m1"),  # a member of what supervises
+        (("calibrated mean(m0@sft, m2)", "m3@ppo"), "m1"),
     ],
 )
 def test_each_arm_has_a_placebo_of_its_own(chain: tuple[str, ...], placebo: str) -> None:
     arm = ArmDesign("arm", chain)
     design = study_design((arm,), placebos=("ceiling/m2", "ceiling/m1"))
     assert design.placebo_of(arm) == f"ceiling/{placebo}"
-    assert study_design((arm,), placebos=(f"ceiling/{chain[0]}",)).placebo_of(arm) is None
+    weak = "m2" if chain[0] == "m2" else "m0"
+    assert study_design((arm,), placebos=(f"ceiling/{weak}",)).placebo_of(arm) is None
     assert study_design((arm,)).placebo_of(arm) is None
 
 

@@ -136,3 +136,11 @@ def test_match_compute_is_refused_for_methods_of_unknown_cost(tmp_path: Path) ->
     mutual = ("arms={a: [weak@dpo, strong@macpo]}", "conflict.settings=[none]")
     assert "the cost of macpo is not known beforehand" in problem(tmp_path, *mutual, "bootstrap.match_compute=true")
     assert "labels.two_stage: macpo does not learn from labels" in problem(tmp_path, *mutual, "labels.two_stage=true")
+    assert "macpo answers every prompt" in problem(tmp_path, *mutual, "labels.filter=high_confidence")
+    assert "macpo learns from what two policies write" in problem(tmp_path, *mutual, "loss.name=aux_confidence")
+
+
+@pytest.mark.parametrize("where", ["training", "models.middle.training", "methods.dpo.training"])
+def test_match_compute_lengthens_epochs(tmp_path: Path, where: str) -> None:
+    asked = ("students=[dpo]", "bootstrap.match_compute=true", f"{where}.max_steps=5")
+    assert "max_steps stands above them" in problem(tmp_path, *asked)

@@ -22,14 +22,19 @@ def test_auto_is_what_was_measured_wherever_trainer_arguments_stand():
     raw = {
         "training": {"bf16": "auto", "batch_size": 4},
         "models": {"weak": {"path": "auto", "training": {"bf16": "auto"}}, "strong": {"training": {"bf16": False}}},
-        "methods": {"dpo": {"sft": {"bf16": "auto"}, "options": {"bf16": "auto"}}},
+        "methods": {
+            "dpo": {"sft": {"bf16": "auto"}, "options": {"bf16": "auto"}},
+            "macpo": {"negative": {"bf16": "auto"}},
+        },
+        "ladder": [{"training": {"bf16": "auto"}}, "auto"],
         "seeds": [0],
     }
     found, notes = resolved(raw, lambda: FAST)
     assert found == {
         "training": {"bf16": True, "batch_size": 4},
         "models": {"weak": {"path": "auto", "training": {"bf16": True}}, "strong": {"training": {"bf16": False}}},
-        "methods": {"dpo": {"sft": {"bf16": True}, "options": {"bf16": "auto"}}},
+        "methods": {"dpo": {"sft": {"bf16": True}, "options": {"bf16": "auto"}}, "macpo": {"negative": {"bf16": True}}},
+        "ladder": [{"training": {"bf16": True}}, "auto"],
         "seeds": [0],
     }
     assert "auto is true on here" in notes[0]

@@ -66,6 +66,8 @@ class ModelSpec(Section):
             raise ValueError("lora and from_config: an adapter does not hold the random weights under it; drop one")
         if self.lora is not None and self.freeze_backbone:
             raise ValueError("lora and freeze_backbone: an adapter changes the backbone; drop one")
+        if self.from_config is not None and self.freeze_backbone:
+            raise ValueError("freeze_backbone and from_config: the frozen backbone would stay random; drop one")
         if self.freeze_layers is not None and self.freeze_backbone:
             raise ValueError("freeze_layers and freeze_backbone: the second freezes all layers; drop one")
         if self.freeze_layers is not None and self.from_config is not None:

@@ -155,9 +155,13 @@ class Deception(Model):
 
 
 class Churn(Model):
-    """Deception score and lift between two no-conflict students that differ only by seed: what noise alone gives."""
+    """Deception score and lift between two no-conflict students that differ only by seed: what noise alone gives.
+
+    ``null_share`` is the score's null; null in older files.
+    """
 
     score: Estimate
+    null_share: Estimate | None = None
     lift: Estimate
     lift_smooth: Estimate | None = None
     tax: int

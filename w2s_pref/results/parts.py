@@ -11,12 +11,16 @@ from w2s_pref.results.estimates import Estimate, Model
 
 
 class StudentNumbers(Model):
-    """One student on one set of items. ``tax`` and what follows null where the student is itself the reference."""
+    """One student on one set of items. ``tax`` and what follows null where the student is itself the reference.
+
+    ``null_share`` is the null of ``deception_score``; null in older files.
+    """
 
     accuracy: Estimate
     pgr: Estimate
     tax: int | None = None
     deception_score: Estimate | None = None
+    null_share: Estimate | None = None
     lift: Estimate | None = None
     lift_smooth: Estimate | None = None
 

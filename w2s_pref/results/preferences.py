@@ -120,7 +120,10 @@ class Comparison(Model):
 
 
 class LadderPoint(Model):
-    """One (weak, strong) pair of a ladder under one conflict: metrics against the capability gap."""
+    """One (weak, strong) pair of a ladder under one conflict: metrics against the capability gap.
+
+    ``null_share`` is the null of ``deception_score``; null in older files.
+    """
 
     weak: str
     strong: str
@@ -129,6 +132,7 @@ class LadderPoint(Model):
     gap: float
     pgr: float | None
     deception_score: float | None
+    null_share: float | None = None
     lift: float | None = None
     lift_smooth: float | None = None
 
@@ -180,7 +184,8 @@ class Family(Model):
 class Control(Model):
     """A made-up student on the study's own test items, whose truth is known: what a detection looks like here.
 
-    ``rho`` is the extra probability with which the planted deceiver fails in the blind spot.
+    ``rho`` is the extra probability with which the planted deceiver fails in the blind spot. ``null_share`` is the null
+    of ``score``; null in older files.
     """
 
     name: Literal["honest", "blind", "deceiver"]
@@ -188,6 +193,7 @@ class Control(Model):
     rho: float | None = None
     tax: int
     score: Estimate
+    null_share: Estimate | None = None
     lift_smooth: Estimate
     gates: Gates
     verdict_code: VerdictCode

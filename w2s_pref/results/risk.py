@@ -58,7 +58,8 @@ class RiskNumbers(Model):
     """Moments, bounds and blind-spot deception of a weak and a strong model; pairs chosen-first, rows items x seeds.
 
     ``bias_*`` is signed, the mean minus the target 1: never above 0 (files of schema 1, which held its negative, are
-    turned when they are read).
+    turned when they are read). ``elsewhere``: confident errors where the weak model is sure, ``excess``: ``bsd_cond``
+    less that, on which the verdict rests; null in older files.
     ``random_*``: with pairs in random order. ``errors``: confident strong errors, split by the weak model in
     ``inheritance``: confidently wrong, uncertain, confidently right.
     """
@@ -75,6 +76,8 @@ class RiskNumbers(Model):
     bsd: Estimate
     bsd_cond: Estimate
     bsd_soft: Estimate
+    elsewhere: Estimate | None = None
+    excess: Estimate | None = None
     random_var_strong: Estimate
     random_cov: Estimate
     parts_weak: RiskParts

@@ -21,7 +21,7 @@ ROUNDS: Final = 7
 #: conversions; less would buy rounding for nothing.
 FASTER: Final = 1.5
 #: Keys of a recipe that hold arguments of a trainer.
-HOLDERS: Final = ("training", "sft")
+HOLDERS: Final = ("training", "sft", "negative")
 
 
 class Timings(NamedTuple):
@@ -63,26 +63,27 @@ def resolved(raw: Mapping[str, Any], probe: Callable[[], Timings] | None = None)
     if int(os.environ.get("WORLD_SIZE", "1")) > int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
         raise W2SError("bf16: auto is not for a launch over several machines, which may differ; write true or false")
     measured = (probe or remembered)()
-    return _with(raw, measured.bf16), [str(measured)]
+    return dict(_with(raw, measured.bf16)), [str(measured)]
 
 
 def _asking(value: Any, inside: bool = False) -> list[Mapping[str, Any]]:
     """Every mapping of trainer arguments that says ``bf16: auto``."""
+    if isinstance(value, list):
+        return [each for part in value for each in _asking(part)]
     if not isinstance(value, Mapping):
         return []
     found = [value] if inside and value.get("bf16") == "auto" else []
     return found + [each for key, part in value.items() for each in _asking(part, key in HOLDERS)]
 
 
-def _with(value: Mapping[str, Any], bf16: bool, inside: bool = False) -> dict[str, Any]:
-    return {
-        key: _with(part, bf16, key in HOLDERS)
-        if isinstance(part, Mapping)
-        else bf16
-        if inside and key == "bf16" and part == "auto"
-        else part
-        for key, part in value.items()
-    }
+def _with(value: Any, bf16: bool, inside: bool = False) -> Any:
+    if isinstance(value, list):
+        return [_with(part, bf16) for part in value]
+    if not isinstance(value, Mapping):
+        return value
+    asked = inside and value.get("bf16") == "auto"
+    found = {key: _with(part, bf16, key in HOLDERS) for key, part in value.items()}
+    return found | {"bf16": bf16} if asked else found
 
 
 def remembered() -> Timings:

@@ -173,7 +173,7 @@ def _check_options(threshold: float, known_rule: str, resamples: int, bins: int)
 def _churn(measured: Measured | None) -> dict[str, Any] | None:
     if measured is None:
         return None
-    names = ("score", "lift", "lift_smooth")
+    names = ("score", "null_share", "lift", "lift_smooth")
     return {
         "tax": measured.tax,
         **{name: number(measured.stats[name].value) for name in names},

@@ -127,10 +127,10 @@ def _power(
 
 
 def _passes(gates: Gates, moved: Floats) -> Bools:
-    """(DRAWS,) whether all gates that exist are passed where the seeds' pseudo-values lie elsewhere, by ``moved``."""
+    """(DRAWS,) whether all gates that can tell are passed where the seeds' pseudo-values move by ``moved``."""
     found = (_low(gates.margin, moved) > 0) & (_low(gates.adjusted, moved) > 0)
     for contrast in gates.contrasts:
-        if contrast.ratio is not None:
+        if contrast.ratio is not None and contrast.defined:
             shared = 2 * (contrast.overlap or 0.0) / (1 + (contrast.overlap or 0.0))
             found &= _low(contrast.ratio, moved * (1 - shared)) > 0
     return np.asarray(found, dtype=np.bool_)
@@ -146,8 +146,8 @@ def _found(gates: Gates) -> bool:
 
 
 def asked(gates: Gates) -> list[str]:
-    """All gates, but a placebo that does not exist: then the question is what "suspicious" could have seen."""
-    return [name for name, stat in gates.stats.items() if stat is not None]
+    """All gates, but a placebo that cannot tell: then the question is what "suspicious" could have seen."""
+    return [name for name, stat in gates.stats.items() if stat is not None and (name != "placebo" or stat.defined)]
 
 
 def crossing(curve: list[PowerPoint]) -> float:

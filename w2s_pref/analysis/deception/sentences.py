@@ -9,6 +9,7 @@ from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.results.deception import Sensitivity
 
 NO_TAX = "No conflict tax: the deception score is undefined."
+NEVER_RIGHT = "Undefined: the reference is never right."
 
 
 def verdict(measured: Measured, gates: Gates, found: Sensitivity | None = None) -> str:

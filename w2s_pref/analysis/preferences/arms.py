@@ -15,7 +15,7 @@ from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Evidence, Measured, Roles
 from w2s_pref.analysis.deception.regions import region_counts
 from w2s_pref.analysis.deception.sensitivity import sensitivity
-from w2s_pref.analysis.deception.sentences import NO_TAX
+from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
@@ -142,7 +142,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
         tax=measured.tax,
         cells=region_counts(measured.parts),
         score=estimate(stats["score"], NO_TAX),
-        null_share=estimate(stats["null_share"], "Undefined: the reference is never right."),
+        null_share=estimate(stats["null_share"], NEVER_RIGHT),
         risk_ratio=estimate(stats["risk_ratio"], "Undefined: nothing flips outside the cell, or a part is empty."),
         lift=estimate(stats["lift"], "Undefined: no flips are expected of the cell."),
         lift_dropped=measured.dropped,
@@ -168,6 +168,7 @@ def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
         return None
     return results.Churn(
         score=estimate(measured.stats["score"], NO_TAX),
+        null_share=estimate(measured.stats["null_share"], NEVER_RIGHT),
         lift=estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell."),
         lift_smooth=estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),
         tax=measured.tax,

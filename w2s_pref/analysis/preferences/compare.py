@@ -153,7 +153,7 @@ def _kind(design: Design, arm: ArmDesign) -> str:
 
 def _point(design: Design, student: Student) -> results.LadderPoint:
     values = {}
-    for metric in LADDER_METRICS:
+    for metric in (*LADDER_METRICS, "null_share"):
         stat, why = metric_stat(student, metric, design)
         values[metric] = None if stat is None or why else number(stat.value)
     return results.LadderPoint(

@@ -15,7 +15,7 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import code, gate_numbers
 from w2s_pref.analysis.deception.measures import Roles
 from w2s_pref.analysis.deception.regions import known
-from w2s_pref.analysis.deception.sentences import NO_TAX
+from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.stats.estimates import estimate
@@ -57,6 +57,7 @@ def controls(context: Context, arm: ArmDesign) -> list[results.Control]:
                 rho=RHO if name == "deceiver" else None,
                 tax=measured.tax,
                 score=estimate(measured.stats["score"], NO_TAX),
+                null_share=estimate(measured.stats["null_share"], NEVER_RIGHT),
                 lift_smooth=estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected."),
                 gates=gate_numbers(gates),
                 verdict_code=code(measured, gates),

@@ -107,9 +107,9 @@ class Design:
 
         One at the weak end is the blind spot itself, and what the strong model does not know is in no blind spot.
         """
-        chain = [f"ceiling/{node.partition('@')[0]}" for node in arm.chain]
-        able = [name for name in self.placebos if name not in (chain[0], chain[-1])]
-        return next((name for name in able if name not in chain), able[0] if able else None)
+        places = [{f"ceiling/{model}" for model in _models(node)} for node in arm.chain]
+        able = [name for name in self.placebos if name not in places[0] | places[-1]]
+        return next((name for name in able if name not in set().union(*places)), able[0] if able else None)
 
 
 @dataclass(frozen=True)
@@ -165,3 +165,9 @@ class Context:
                 self.target.p(model), self.target.delta[model], self.draw, sure=self.sure
             )
         return self._calibration[model]
+
+
+def _models(node: str) -> list[str]:
+    """The models of one place in a chain, without their methods: of ``mean(a, b@dpo)`` both."""
+    inside = node[node.index("(") + 1 : -1] if node.endswith(")") else node
+    return [each.partition("@")[0] for each in inside.split(", ")]

@@ -33,7 +33,8 @@ def correct(design: Design, students: Students) -> results.Family:
     for at, p, q in zip(members, raw, adjusted, strict=True):
         entry = students[at].setting.deception[0]
         entry.p, entry.p_adjusted = p, q
-    kept = sum(q is not None and q <= LEVEL for q in adjusted)
+    entries = [students[at].setting.deception[0] for at in members]
+    kept = sum(each.verdict_code == "selective" and (each.p_adjusted or 0.0) <= LEVEL for each in entries)
     moderated = any(found is not None for found in shrunk.values())
     return results.Family(name="selective students", members=len(members), resolved=kept, moderated=moderated)
 

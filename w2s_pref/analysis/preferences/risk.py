@@ -29,8 +29,11 @@ from w2s_pref.core.arrays import Floats
 LEAST_SETTINGS = 4
 _UNDEFINED: dict[str, str] = {
     "bsd_cond": "Undefined: the weak model is never uncertain.",
+    "elsewhere": "Undefined: the weak model is always uncertain.",
+    "excess": "Undefined: the weak model is never uncertain, or always.",
     **dict.fromkeys(OWNERS, "Undefined: no confident strong error."),
 }
+_BLIND = ("bsd", "bsd_cond", "bsd_soft", "elsewhere", "excess")
 _SHARED = (
     "The settings of one study share their test items and ceilings, so fewer of them are independent than are counted "
     "here; and the confident-error rate contains BSD by construction."
@@ -131,7 +134,7 @@ def _numbers(pair: WeakAndStrong, moment: dict[str, Stat], blind: dict[str, Stat
         for name, bound in found.bounds().items()
     }
     own = {name: estimate(moment[name]) for name in moment if name in results.RiskNumbers.model_fields}
-    own |= {name: estimate(blind[name], _UNDEFINED.get(name, "")) for name in ("bsd", "bsd_cond", "bsd_soft")}
+    own |= {name: estimate(blind[name], _UNDEFINED.get(name, "")) for name in _BLIND}
     return results.RiskNumbers(
         **own,
         parts_weak=_parts(found.bias_weak, found.var_weak, found.var_strong, found),

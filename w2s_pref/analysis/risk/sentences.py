@@ -33,7 +33,9 @@ def deception_verdict(blind: dict[str, Stat]) -> str:
         why = "the blind spot is empty" if empty else "every item is in the blind spot"
         return f"BSD {reading(blind['bsd'])}; {'BSD_cond' if empty else 'a comparison'} is undefined: {why}."
     head = f"BSD {reading(blind['bsd'])}. Confident strong errors are "
-    numbers = f"{blind['bsd_cond'].value:.3f} inside the blind spot, {blind['elsewhere'].value:.3f} outside"
+    numbers = (
+        f"{blind['bsd_cond'].value:.3f} inside, {blind['elsewhere'].value:.3f} outside, difference {reading(excess)}"
+    )
     way, here = side(excess.interval()), side(excess.in_seeds())
     if not way and here:
         more = "more" if here > 0 else "less"
@@ -76,7 +78,10 @@ def calibration_verdict(raw: Stat, calibrated: Stat | None, temperature: float |
     if calibrated is None or temperature is None:
         return "Calibrated BSD is undefined: a single group leaves no other half to fit a temperature on."
     change = calibrated - raw
-    numbers = f"{raw.value:.3f} raw, {calibrated.value:.3f} calibrated, strong temperature {temperature:.2f}"
+    numbers = (
+        f"{raw.value:.3f} raw, {calibrated.value:.3f} calibrated, difference {reading(change)}; strong temperature "
+        f"{temperature:.2f}"
+    )
     if not side(change.interval()):
         return f"Calibration does not change BSD distinguishably ({numbers})."
     way = "lowers" if change.value < 0 else "raises"
@@ -118,7 +123,7 @@ def _size(data: Panel) -> list[str]:
     if data.size < FEW_ITEMS:
         found.append(f"Only {data.size} items: intervals mean little below {FEW_ITEMS}.")
     if groups == 1:
-        found.append("All items are of one group: nothing can be resampled, so the intervals have no width.")
+        found.append("All items are of one group: nothing can be resampled, so there are no intervals.")
     return found
 
 

@@ -17,7 +17,8 @@ def estimate(stat: Stat, undefined: str = "", note: str | None = None) -> Estima
     if value is None:
         why = undefined or "Undefined on these items."
     elif interval is None:
-        why = "No interval: undefined in more than a tenth of the resamples."
+        seldom = "undefined in more than a tenth of the resamples"
+        why = f"No interval: {seldom if stat.n_groups > 1 else 'all items are of one group'}."
     return Estimate(
         estimate=value,
         interval=interval,

@@ -32,6 +32,8 @@ _MEASURES = {
     "residual": "residual E(s-w)(s-1)",
     "bsd": "BSD",
     "bsd_cond": "BSD_cond",
+    "elsewhere": "confident errors elsewhere",
+    "excess": "BSD_cond - elsewhere",
     "bsd_soft": "BSD, soft",
     "confident_errors": "confident strong errors",
     "blind_spot_share": "share of the blind spot",

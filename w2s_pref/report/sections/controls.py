@@ -30,6 +30,7 @@ def section(results: Results) -> Section | None:
         Column("Tax", lambda one: count(one.tax), part=GATES),
         *gates,
         Column("DS", lambda one: one.score, part=VERDICTS, where="page"),
+        Column("Null share", lambda one: one.null_share, part=VERDICTS, where="page"),
         Column("Made how", lambda one: one.about, words=True, part=VERDICTS),
         Column("Verdict", _verdict, words=True, part=VERDICTS),
     ]

@@ -137,7 +137,7 @@ def regression(tested: Sequence[tuple[Student, Deception]]) -> Table[Fitted] | N
     rows: list[Fitted] = [
         (
             f"{one.arm}, {one.conflict}",
-            {c.name: Estimate(estimate=c.estimate, interval=c.interval) for c in entry.regression},
+            {c.name: Estimate(**c.model_dump(exclude={"name"})) for c in entry.regression},
         )
         for one, entry in tested
         if entry.regression
@@ -165,13 +165,14 @@ Compared = tuple[str, Churn | Deception]
 CHURN: Final[tuple[Column[Compared], ...]] = (
     Column("Compared", lambda row: row[0] if isinstance(row[1], Deception) else Value(row[0], tone="emphasis")),
     Column("Deception score", lambda row: row[1].score, axis="score"),
+    Column("Null share", lambda row: row[1].null_share, axis="score"),
     Column("Lift", lambda row: Value(row[1].lift_smooth), 2, axis="lift", neutral=1.0),
     Column("Binned lift", lambda row: row[1].lift, 2, axis="lift", neutral=1.0, where="page"),
     Column("Tax", lambda row: count(row[1].tax)),
 )
 CHURN_GUIDE: Final = Guide(
     "The first row of an arm compares two no-conflict students of different seeds; whatever stands there is noise.",
-    "Churn has a small tax and a lift around 1. A conflict setting that looks like its churn row shows nothing.",
+    "Churn has a small tax and a lift at or below 1. A conflict setting that looks like its churn row shows nothing.",
 )
 
 

@@ -93,6 +93,7 @@ POINTS: Final[tuple[Column[LadderPoint], ...]] = (
     Column("Gap", lambda point: number(point.gap)),
     Column("PGR", lambda point: number(point.pgr, 2)),
     Column("DS", lambda point: number(point.deception_score)),
+    Column("Null", lambda point: number(point.null_share)),
 )
 
 

@@ -44,6 +44,7 @@ COLUMNS: Final[tuple[Column[LengthRow], ...]] = (
     _matched("Accuracy", 3, lambda numbers: numbers.accuracy),
     _matched("PGR", 2, lambda numbers: numbers.pgr),
     _matched("Deception score", 3, lambda numbers: numbers.deception_score),
+    _matched("Null share", 3, lambda numbers: numbers.null_share),
     Column("Lift, all", lambda row: Value(row.raw.lift_smooth, absent="n/a"), 2, where="terminal"),
     _matched("Lift", 2, lambda numbers: numbers.lift_smooth),
     _matched("Binned lift", 2, lambda numbers: numbers.lift),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.losses.spec import LossSpec
@@ -42,6 +42,11 @@ class Chained(Protocol):
     @property
     def loss(self) -> LossSpec:
         """Of students whose method names none."""
+        ...
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Training arguments of all models."""
         ...
 
     @property
@@ -129,10 +134,14 @@ def _check_training(recipe: Chained, chain: list[Node], place: Node) -> None:
         )
     if (found.online or found.decoding or found.mutual) and recipe.bootstrap.match_compute:
         raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
+    if recipe.bootstrap.match_compute and "max_steps" in recipe.training | model.training | found.config.training:
+        raise ValueError("bootstrap.match_compute lengthens epochs, and max_steps stands above them; drop one of them")
     if found.decoding:
         _check_decoding(recipe, chain, place)
-    if found.online and recipe.loss.name != "soft_bce" and place is chain[-1] and len(recipe.students) == 1:
-        raise ValueError(f"loss.name {recipe.loss.name}: {found.algorithm} learns from rewards, not from labels")
+    unread = (found.online or found.mutual) and recipe.loss.name != "soft_bce"
+    if unread and place is chain[-1] and len(recipe.students) == 1:
+        what = "rewards" if found.online else "what two policies write"
+        raise ValueError(f"loss.name {recipe.loss.name}: {found.algorithm} learns from {what}, not from labels")
 
 
 def _check_supervisor(recipe: Chained, before: Node, place: Node) -> None:
@@ -150,6 +159,8 @@ def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
     found, config = recipe.method(place.each[0]), recipe.label_config(place)
     if (found.online or found.decoding or found.mutual) and config.two_stage:
         raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
+    if found.mutual and config.filter != "none":
+        raise ValueError(f"labels.filter: {found.algorithm} answers every prompt and reads no labels; take it out")
     if config.refine is not None:
         refuse_unknown(config.refine.by, recipe.models, "labels.refine.by", "model")
         if found.online or found.decoding or found.mutual:

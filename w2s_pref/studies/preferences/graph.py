@@ -24,7 +24,7 @@ from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.rounds import ROUND
 from w2s_pref.studies.preferences.study import TESTS, Study
-from w2s_pref.studies.preferences.task import Task
+from w2s_pref.studies.preferences.task import Task, passes
 from w2s_pref.training.methods import Node
 
 
@@ -127,24 +127,35 @@ def _labelled(study: Study, name: str, node: Node, rows: Rows, supervisor: str, 
 def _compute_factors(study: Study) -> dict[str, float]:
     """How much longer each arm's last training must be so that all arms between the same two models cost the same.
 
-    Cost of a hop = parameters outside the embedding table x pairs; tokens per pair cancel out.
+    Cost of a hop = parameters outside the embedding table x pairs x how often they are read; tokens per pair cancel
+    out. What comes before the last training counts, but is not lengthened.
     """
     costs: dict[str, list[float]] = {}
+    last: dict[str, float] = {}
     for arm, chain in study.chains.items():
         hops = len(chain) - 1
-        size = [[backbone_parameters(study.models[each.model]) for each in node.each] for node in chain[1:]]
-        if not all(all(each) for each in size):
-            raise W2SError("bootstrap.match_compute needs the size of every model; one is not available here")
         costs[arm] = []
-        for hop, each in enumerate(size, 1):
-            trainings = 2 if study.recipe.label_config(chain[hop]).two_stage else 1
-            costs[arm] += trainings * [sum(filter(None, each)) * len(_hop_rows(study, hop, hops))]
+        for hop, place in enumerate(chain[1:], 1):
+            trainings = 2 if study.recipe.label_config(place).two_stage else 1
+            pairs = len(_hop_rows(study, hop, hops))
+            own, before = (sum(part) * pairs for part in zip(*(_work(study, each) for each in place.each), strict=True))
+            costs[arm] += trainings * [own + before]
+            last[arm] = own
     factors = {}
     ends = {arm: study.recipe.ends(arm) for arm in study.chains}
     for arm in study.chains:
         rivals = [sum(costs[other]) for other in study.chains if ends[other] == ends[arm]]
-        factors[arm] = 1 + (max(rivals) - sum(costs[arm])) / costs[arm][-1]
+        factors[arm] = 1 + (max(rivals) - sum(costs[arm])) / last[arm]
     return factors
+
+
+def _work(study: Study, node: Node) -> tuple[float, float]:
+    """Parameters outside the embedding table x how often a pair is read: by the training, and by what precedes it."""
+    size = backbone_parameters(study.models[node.model])
+    if not size:
+        raise W2SError("bootstrap.match_compute needs the size of every model; one is not available here")
+    own, before = passes(study.recipe, node)
+    return size * own, size * before
 
 
 def base_scores(study: Study, node: Node, task: Task, seed: int) -> None:

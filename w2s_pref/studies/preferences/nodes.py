@@ -23,9 +23,17 @@ from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.rounds import add_rounds
 from w2s_pref.studies.preferences.starts import hardened, start_of, texts_first
 from w2s_pref.studies.preferences.study import Study
-from w2s_pref.studies.preferences.task import Task, conflict_parts, loss_terms, pair_arguments, reference_of, scaled
+from w2s_pref.studies.preferences.task import (
+    Task,
+    conflict_parts,
+    loss_terms,
+    pair_arguments,
+    reference_of,
+    reward_arguments,
+    scaled,
+)
 from w2s_pref.studies.preferences.watch import watch_of
-from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, merged, only
+from w2s_pref.training.arguments import DEFAULTS, ONLINE_DEFAULTS, keyed, only
 from w2s_pref.training.fields import Kind
 from w2s_pref.training.methods import Method, Node
 
@@ -66,8 +74,7 @@ def gold_conflict(study: Study, model: str, seed: int) -> str:
 def reward_model(study: Study, name: str, node: Node, task: Task, seed: int) -> TrainStage:
     """The training of a reward model; it is not entered into the study."""
     recipe, model, found = study.recipe, node.model, study.recipe.method(node)
-    layers = (recipe.training, recipe.models[model].training, found.config.training)
-    arguments = scaled(merged(*(only(layer, "reward") for layer in layers)), task)
+    arguments = scaled(reward_arguments(recipe, node), task)
     parts = () if task.conflict == "base" else conflict_parts(study, task, seed)
     return TrainStage(
         f"{name} · seed {seed}",
@@ -148,7 +155,7 @@ def _pairs(study: Study, name: str, node: Node, task: Task, seed: int, found: Me
     read = tuple(study.logprobs(other or start, part.rows, where, seed, found.by_token) for part in parts)
     references = read if needs else ()
     rewards = _token_rewards(study, node, task, seed, parts, references) if found.by_token else None
-    arguments = pair_arguments(study, node, found.config.training, task)
+    arguments = scaled(pair_arguments(study.recipe, node, found.config.training), task)
     watch = watch_of(study, name, node, seed, other or start)
     title = f"{name} · seed {seed}"
     return PairPolicyStage(

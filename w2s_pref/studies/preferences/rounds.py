@@ -130,7 +130,7 @@ class _Trainings:
         objective: dict[str, Any] = {"name": "dpo", "beta": self.found.beta, "gamma": 0.0}
         if config.sft_weight:
             objective["sft_weight"] = config.sft_weight
-        arguments = pair_arguments(study, own.node, MACPO_DEFAULTS["training"] | config.training, self.task)
+        arguments = pair_arguments(study.recipe, own.node, MACPO_DEFAULTS["training"] | config.training)
         return PairPolicyStage(
             self._title(title), own.positive, own.reference, self.seed, arguments, keyed(arguments), study.tokens,
             (Part(pairs, chosen),), (reference,), objective, match_updates=study.recipe.conflict.match_updates,
@@ -143,7 +143,7 @@ class _Trainings:
         given: Mapping[str, Any] = MACPO_DEFAULTS["sft"] | self.found.config.sft
         if which == "negative":
             given = {**given, **MACPO_DEFAULTS["negative"], **self.found.config.negative}
-        arguments = pair_arguments(self.study, node, dict(given), self.task)
+        arguments = pair_arguments(self.study.recipe, node, dict(given))
         return PairPolicyStage(
             self._title(title), start, None, self.seed, arguments, keyed(arguments), self.study.tokens, (part,), (),
             {"name": "sft"}, match_updates=self.study.recipe.conflict.match_updates,

@@ -24,7 +24,7 @@ def start_of(study: Study, name: str, node: Node, task: Task, seed: int, found: 
         return base
     part = Part(task.target.rows, hardened(task.target.labels))
     # The method's own ``training`` is not for this stage: it is another training, of pairs and with another loss.
-    arguments = pair_arguments(study, node, found.config.sft, task)
+    arguments = pair_arguments(study.recipe, node, found.config.sft)
     return PairPolicyStage(
         f"sft before {name} · seed {seed}", base, None, seed, arguments, keyed(arguments), study.tokens, (part,), (),
         {"name": "sft"}, match_updates=study.recipe.conflict.match_updates,
@@ -48,7 +48,7 @@ def texts_first(study: Study, name: str, node: Node, task: Task, seed: int) -> P
     one. A coin says which answer comes in which half; every answer comes once an epoch.
     """
     check_texts_first(study.models[node.model], f"methods.{node.method}.pre_stage")
-    arguments = pair_arguments(study, node, study.recipe.method(node).config.sft, task)
+    arguments = pair_arguments(study.recipe, node, study.recipe.method(node).config.sft)
     halves = tuple(Part(task.target.rows, "random", reversed=turned) for turned in (False, True))
     start = StartStage(f"{node.model} as it is", study.models[node.model], seed)
     return PairPolicyStage(

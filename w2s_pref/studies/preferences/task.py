@@ -11,6 +11,7 @@ from w2s_pref.losses import conflict
 from w2s_pref.stages.labels import ConflictStage, Part
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.studies.preferences.check import check_vocabulary
+from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import merged, only
 from w2s_pref.training.methods import Method, Node
@@ -92,8 +93,21 @@ def reference_of(study: Study, node: Node, seed: int, found: Method) -> StartSta
     return StartStage(f"{name} as it is", study.models[name], seed)
 
 
-def pair_arguments(study: Study, node: Node, own: dict[str, Any], task: Task) -> dict[str, Any]:
+def pair_arguments(recipe: Recipe, node: Node, own: dict[str, Any]) -> dict[str, Any]:
     """Arguments of a training on pairs of answers: the recipe's, the model's, and ``own`` over both."""
-    recipe = study.recipe
     layers = [only(layer, "dpo") for layer in (recipe.training, recipe.models[node.model].training)]
-    return scaled(merged(*layers, own), task)
+    return merged(*layers, own)
+
+
+def reward_arguments(recipe: Recipe, node: Node) -> dict[str, Any]:
+    """Arguments of a reward model's training: the recipe's, the model's, the method's."""
+    layers = (recipe.training, recipe.models[node.model].training, recipe.method(node).config.training)
+    return merged(*(only(layer, "reward") for layer in layers))
+
+
+def passes(recipe: Recipe, node: Node) -> tuple[float, float]:
+    """How often a training reads its pairs, and what comes before it does: of a policy's, one answer of the two."""
+    found = recipe.method(node)
+    own = pair_arguments(recipe, node, found.config.training) if found.policy else reward_arguments(recipe, node)
+    before = pair_arguments(recipe, node, found.config.sft)["num_train_epochs"] if found.pre_stage else 0.0
+    return float(own["num_train_epochs"]), float(before / 2 if found.policy else before)
