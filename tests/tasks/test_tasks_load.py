@@ -15,7 +15,7 @@ from task_fixtures_choice import CASES
 from test_tasks_recipes import BINARY
 
 from w2s_pref.core.errors import Unreachable, W2SError
-from w2s_pref.data.tasks.load import load, load_task
+from w2s_pref.data.tasks.load import _part, load, load_task
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Item, Question, task
 
 OWN = {"task": "mine", "path": "mine.csv", "kind": "binary", "text": "Review: {review}", "label": "y", "group": "who"}
@@ -110,6 +110,26 @@ def test_files_say_their_part_by_name_and_one_part_alone_is_for_training(tmp_pat
     turned = {"train": "cola_validation.csv", "test": ["cola_train.csv"]}
     frame = load_task({"task": "cola", "path": turned}, tmp_path)
     assert set(frame.loc[frame["part"] == "test", "prompt"].str[:3]) == {"ran"}
+
+
+def test_files_are_what_the_task_makes_of_the_hubs_splits(tmp_path: Path) -> None:
+    """MC-TACO trains on its test set and has no training set; the files of ETHICS say test where the hub does not."""
+    taco = {"question": "How long?", "category": 0}
+    for name, word in (("test", "ran"), ("dev", "sat")):
+        records = [
+            taco | {"sentence": f"He {word} {at} miles.", "answer": f"{answer} hours", "label": answer}
+            for at in range(4)
+            for answer in (0, 1)
+        ]
+        (tmp_path / f"{name}_9442.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    frame = load_task({"task": "mc-taco", "path": "*_9442.jsonl"}, tmp_path)
+    parts = frame.groupby("part")["prompt"].apply(lambda texts: {text.split()[1] for text in texts}).to_dict()
+    assert parts == {"train": {"ran"}, "test": {"sat"}}
+    for name in CASES:
+        splits = TASKS.find(name, tmp_path).hub.splits
+        assert _part("x_train.csv", splits) == "train"
+        assert _part("x_test.csv", splits) == ("train" if name == "mc-taco" else "test")
+        assert _part("x_dev.csv", splits) == splits.get("validation", "train")
 
 
 def test_units_keep_as_many_right_as_wrong(tmp_path: Path) -> None:

@@ -177,12 +177,15 @@ def _read(paths: str | list[str], base: Path) -> Iterator[Part]:
 
 
 def _part(label: str, splits: Mapping[str, str]) -> str:
-    """train or test, by the split that a file's name gives: ``justice_test.parquet``, ``dev.csv``."""
+    """train or test, by the split that a file's name gives: ``justice_test.parquet``, ``dev.csv``.
+
+    What the task makes of a split of this name on the hub is made of it here; of others, test is for testing.
+    """
     match = _SPLIT.search(Path(label).stem.lower())
     if match is None:
         return "train"
     split = "validation" if match[1] in ("valid", "val", "dev") else match[1]
-    return split if split in ("train", "test") else splits.get(split, "train")
+    return splits.get(split, "test" if split == "test" else "train")
 
 
 def _hub(task: Task) -> list[tuple[str, Part]]:
