@@ -66,16 +66,26 @@ def load(config: str | TaskConfig | Mapping[str, Any], base: Path = Path()) -> L
     counts.update(dropped)
     _two_classes(frame, chosen.task)
     frame = _apart(frame, chosen.overlap or ("drop" if builtin else "error"), chosen.task, counts)
-    before = len(frame)
-    if chosen.size is not None:
-        parts = [first_groups(part, chosen.size, chosen.seed) for _, part in frame.groupby("part")]
-        frame = pd.concat(parts).sort_index()
-        counts["over_size"] = before - len(frame)
-    even = balanced(frame, chosen.seed).reset_index(drop=True)
-    counts["balanced_away"] = len(frame) - len(even)
+    even = _even(frame, chosen, counts).reset_index(drop=True)
     _two_classes(even, chosen.task)
     log.info("%s: %s", chosen.task, ", ".join(f"{key} {count:,}" for key, count in counts.items() if count))
     return LoadedTask(even, {key: count for key, count in counts.items() if count} | {"rows": len(even)})
+
+
+def _even(frame: pd.DataFrame, config: TaskConfig, counts: Counter[str]) -> pd.DataFrame:
+    """Balanced items, at most ``size`` of each part.
+
+    Balanced before the cut, or an uneven source would keep far fewer; and after it, since groups are whole.
+    """
+    even = balanced(frame, config.seed)
+    counts["balanced_away"] = len(frame) - len(even)
+    if config.size is None or even.empty:
+        return even
+    cut = pd.concat([first_groups(part, config.size, config.seed) for _, part in even.groupby("part")]).sort_index()
+    counts["over_size"] = len(even) - len(cut)
+    even = balanced(cut, config.seed)
+    counts["balanced_away"] += len(cut) - len(even)
+    return even
 
 
 def as_config(config: str | TaskConfig | Mapping[str, Any]) -> TaskConfig:
