@@ -11,6 +11,7 @@ from conftest import ROOT
 from recipe_helpers import load_recipe
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.planning.plan import open_for_plan
 from w2s_pref.studies.preferences.recipe import Recipe
 
@@ -42,6 +43,13 @@ def test_a_pipeline_of_the_risk_study_is_what_its_name_says(path: Path) -> None:
     assert recipe.methods["rlhf"].algorithm == recipe.methods["rlaif"].algorithm == "dpo"
     sources = {"hh": "hh-rlhf", "pku": "pku-saferlhf"}
     assert recipe.data.target.source == recipe.data.conflict.source == sources[path.stem.partition("_")[0]]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("**/*.yaml")), ids=lambda path: path.stem)
+def test_what_reads_hh_rlhf_can_leave_its_empty_responses_out(path: Path) -> None:
+    data = load_yaml(path).get("data", {})
+    sources = [data[side] for side in ("target", "conflict") if data.get(side, {}).get("source") == "hh-rlhf"]
+    assert all(source.get("on_bad_row") == "drop" for source in sources)
 
 
 @pytest.mark.parametrize("name", ["local", "local_hh"])

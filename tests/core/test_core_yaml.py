@@ -122,6 +122,29 @@ def test_overrides_are_read_as_recipes_are(tmp_path: Path) -> None:
         load_yaml(recipe)
 
 
+@pytest.mark.parametrize("parent", ["{id: uid, prompt: q}", "{prompt: q}", "null"])
+def test_below_columns_null_is_a_value(parent: str, tmp_path: Path) -> None:
+    """It leaves a column out, in a recipe that extends another and on the command line."""
+    (tmp_path / "parent.yaml").write_text(f"data: {{target: {{columns: {parent}, config: big}}}}")
+    (tmp_path / "child.yaml").write_text(
+        "extends: parent.yaml\ndata: {target: {columns: {id: null, prompt: q}, config: null}}"
+    )
+    left_out = {"data": {"target": {"columns": {"id": None, "prompt": "q"}}}}
+    assert load_yaml(tmp_path / "child.yaml") == left_out
+    words = ["data.target.columns.id=null", "data.target.columns.prompt=q", "data.target.config=null"]
+    assert with_overrides(load_yaml(tmp_path / "parent.yaml"), words) == left_out
+    assert with_overrides(left_out, ["data.target.columns=null"]) == {"data": {"target": {}}}
+
+
+def test_answers_cannot_be_left_out_so_null_takes_their_names_away(tmp_path: Path) -> None:
+    """A recipe with ``answers`` over one that maps chosen and rejected."""
+    (tmp_path / "parent.yaml").write_text("columns: {chosen: better, rejected: worse, id: uid}")
+    (tmp_path / "child.yaml").write_text("extends: parent.yaml\ncolumns: {chosen: null, rejected: null}")
+    assert load_yaml(tmp_path / "child.yaml") == {"columns": {"id": "uid"}}
+    words = ["columns.chosen=null", "columns.rejected=null"]
+    assert with_overrides(load_yaml(tmp_path / "parent.yaml"), words) == {"columns": {"id": "uid"}}
+
+
 def test_a_long_value_makes_no_long_message() -> None:
     assert len(str(W2SError("x" * 10_000))) < SENTENCE + 100
     many = W2SError([f"problem {number}" for number in range(3_000)])

@@ -44,3 +44,28 @@ def test_dialogues_that_part_are_counted() -> None:
 def test_or_refused_by_a_sentence() -> None:
     with pytest.raises(W2SError, match=r"hh-rlhf, row 2: .*part before the last answer(?s:.*)share what came before"):
         loaded(drop=False)
+
+
+@pytest.mark.parametrize(
+    ("objective", "options", "folder"),
+    [
+        ("harmless", {}, "harmless-base"),
+        ("helpful", {}, "helpful-base"),
+        ("helpful", {"subset": None}, "helpful-base"),
+        ("helpful", {"subset": "helpful-online"}, "helpful-online"),
+        ("pleasant", {"subset": "harmless-base"}, "harmless-base"),
+        ("pleasant", {"objective": "helpful"}, "helpful-base"),
+    ],
+)
+def test_the_objective_says_which_pairs(
+    objective: str, options: dict[str, Any], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(hub_sets, "hub_rows", lambda *names, **where: asked.append((names, where["data_dir"])) or ROWS)
+    load(Source(source="hh-rlhf", objective=objective, options=options, on_bad_row="drop"))
+    assert asked == [(("Anthropic/hh-rlhf", folder), folder)]
+
+
+def test_another_objective_names_its_pairs() -> None:
+    with pytest.raises(W2SError, match=r"hh-rlhf: no objective 'pleasant'; .*options: \{subset: helpful-base\}"):
+        load(Source(source="hh-rlhf", objective="pleasant", on_bad_row="drop"))

@@ -182,6 +182,21 @@ def test_votes_of_one_id_are_on_one_pair(tmp_path: Path) -> None:
     assert "rows of id '1' hold different texts" in complaint(path, repeated="votes")
 
 
+def test_votes_with_an_id_each_are_not_votes_on_one_pair(tmp_path: Path) -> None:
+    """They stayed rows of their own, two of them contradicting the third."""
+    (pair,) = rows(1)
+    other = {**pair, "chosen": pair["rejected"], "rejected": pair["chosen"]}
+    path = write(tmp_path / "x.jsonl", [{"id": at, **each} for at, each in enumerate((pair, pair, other))])
+    said = complaint(path, repeated="votes")
+    assert "x.jsonl: repeated: votes: no id stands twice" in said
+    assert "columns: {id: null}" in said
+    counted = loaded(path, repeated="votes", columns={"id": None})
+    assert counted.counts == {"read": 3, "votes": 3, "rows": 1, "soft": 1}
+    items = [{"id": at, **each} for at, each in zip("aab", (pair, other, pair), strict=True)]
+    shared = write(tmp_path / "y.jsonl", items)
+    assert loaded(shared, repeated="votes").counts == {"read": 3, "votes": 3, "rows": 2, "ties": 1}
+
+
 def test_whole_numbers_with_gaps_stay_whole(tmp_path: Path) -> None:
     numbers = [2**60, 2**60 + 1, None]
     frame = pd.DataFrame(rows(3)).assign(

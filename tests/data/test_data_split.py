@@ -207,6 +207,33 @@ def test_prepare_testbed_makes_enough_rows() -> None:
     assert done.hashes != other.hashes
 
 
+def test_a_function_of_one_split_is_told_how_many_rows_to_make() -> None:
+    """Without sizes each split had 64 rows, whatever was meant."""
+    target: dict[str, Any] = {
+        name: {"source": "testbed", "objective": "harmless", "options": {"seed": at}}
+        for at, name in enumerate(("gt", "w2s", "test"))
+    }
+    conflict: dict[str, Any] = {"source": "testbed", "objective": "helpful", "options": {"seed": 3}}
+    parts = {"target": target, "conflict": {"conflict": conflict}}
+    with pytest.raises(W2SError) as caught:
+        prepare(DataConfig.model_validate(parts | {"splits": {"gt": 100}}))
+    assert [text.partition(": ")[0] for text in caught.value.problems] == [
+        "data.target.w2s",
+        "data.target.test",
+        "data.conflict.conflict",
+    ]
+    assert "write data.splits: {w2s: 1000}, or options: {rows: 1000}" in str(caught.value)
+    for source, n in zip([*target.values(), conflict], (200, 150, 120, 90), strict=True):
+        source["options"]["rows"] = n
+    done = prepare(DataConfig.model_validate(parts | {"overlap": "drop"}))
+    assert [done.counts[f"{key}.read"] for key in ("target.gt", "target.w2s", "target.test")] == [200, 150, 120]
+    sized = {"gt": 100, "w2s": 90, "test": 80, "conflict": 70}
+    for source in [*target.values(), conflict]:
+        del source["options"]["rows"]
+    done = prepare(DataConfig.model_validate(parts | {"overlap": "drop", "splits": sized}))
+    assert {name: len(frame) for name, frame in done.splits.items()} == sized
+
+
 def hh(**target: Any) -> Prepared:
     """The real HH pairs: harmless against helpful."""
     (helpful,) = real("hh/helpful.parquet")

@@ -52,6 +52,10 @@ def test_the_score_table_holds_both_scores_and_the_columns_of_the_pairs(place: P
     assert both["level"].notna().all()
     assert len(set(both["level"])) == 40
     refused(place, "score", model, "pairs.csv", "--out", "t.csv", "--by", "topic", said="no such column; theirs are")
+    own = "is scored by its own subsets; leave by (--by) out"
+    named = ("--benchmark", "reward-bench", "--by", "subset")
+    refused(place, "score", model, "pairs.csv", "--out", "t.csv", *named, said=f"by 'subset': reward-bench {own}")
+    refused(place, "score", model, "reward-bench-2", "--out", "t.csv", "--by", "x", said=f"reward-bench-2 {own}")
 
 
 def test_pairs_that_a_model_cannot_read(place: Path, model: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -15,7 +15,9 @@ from task_fixtures_choice import CASES
 from test_tasks_recipes import BINARY
 
 from w2s_pref.core.errors import Unreachable, W2SError
-from w2s_pref.data.tasks.load import load, load_task
+from w2s_pref.core.tables import first_groups
+from w2s_pref.data.tasks.load import _part, load, load_task
+from w2s_pref.data.tasks.table import balanced
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Item, Question, task
 
 OWN = {"task": "mine", "path": "mine.csv", "kind": "binary", "text": "Review: {review}", "label": "y", "group": "who"}
@@ -112,6 +114,26 @@ def test_files_say_their_part_by_name_and_one_part_alone_is_for_training(tmp_pat
     assert set(frame.loc[frame["part"] == "test", "prompt"].str[:3]) == {"ran"}
 
 
+def test_files_are_what_the_task_makes_of_the_hubs_splits(tmp_path: Path) -> None:
+    """MC-TACO trains on its test set and has no training set; the files of ETHICS say test where the hub does not."""
+    taco = {"question": "How long?", "category": 0}
+    for name, word in (("test", "ran"), ("dev", "sat")):
+        records = [
+            taco | {"sentence": f"He {word} {at} miles.", "answer": f"{answer} hours", "label": answer}
+            for at in range(4)
+            for answer in (0, 1)
+        ]
+        (tmp_path / f"{name}_9442.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    frame = load_task({"task": "mc-taco", "path": "*_9442.jsonl"}, tmp_path)
+    parts = frame.groupby("part")["prompt"].apply(lambda texts: {text.split()[1] for text in texts}).to_dict()
+    assert parts == {"train": {"ran"}, "test": {"sat"}}
+    for name in CASES:
+        splits = TASKS.find(name, tmp_path).hub.splits
+        assert _part("x_train.csv", splits) == "train"
+        assert _part("x_test.csv", splits) == ("train" if name == "mc-taco" else "test")
+        assert _part("x_dev.csv", splits) == splits.get("validation", "train")
+
+
 def test_units_keep_as_many_right_as_wrong(tmp_path: Path) -> None:
     virtue = [
         {"label": int(t == 0), "scenario": f"Person {p} acts. [SEP] trait {t}"} for p in range(5) for t in range(4)
@@ -137,6 +159,38 @@ def test_size_takes_whole_groups(tmp_path: Path) -> None:
     assert len(found.frame) == 10
     assert set(found.frame.groupby("group").size()) == {2}
     assert load_task(QUIZ | {"size": 10}, tmp_path).equals(found.frame)
+
+
+def test_size_is_reached_where_one_label_is_rare(tmp_path: Path) -> None:
+    """Cut first and balanced then, 200 items of which one in ten is positive left about 40."""
+    rows = pd.DataFrame(
+        {"sentence": [f"text {at}" for at in range(3000)], "label": [at % 10 == 0 for at in range(3000)]}
+    )
+    rows.astype({"label": int}).to_csv(tmp_path / "c.csv", index=False)
+    found = load({"task": "cola", "path": "c.csv", "size": 200}, tmp_path)
+    assert 160 <= len(found.frame) <= 200
+    assert found.frame["truth"].mean() == 0.5
+    assert found.counts["over_size"] == 400
+    assert sum(found.counts[key] for key in ("rows", "over_size", "balanced_away")) == found.counts["records"]
+
+
+def test_of_a_balanced_source_size_keeps_what_it_kept(tmp_path: Path) -> None:
+    """Stored runs of such tasks stay hits: the first groups by hash, then as many right as wrong."""
+    rows = pd.DataFrame([{"sentence": f"text {at}", "label": at % 2} for at in range(600)])
+    rows.to_csv(tmp_path / "c.csv", index=False)
+    every = load_task({"task": "cola", "path": "c.csv"}, tmp_path)
+    expected = balanced(first_groups(every, 200, 0), 0)
+    found = load_task({"task": "cola", "path": "c.csv", "size": 200}, tmp_path)
+    assert found["id"].tolist() == expected["id"].tolist()
+
+
+@pytest.mark.parametrize("size", [None, 10])
+def test_no_item_left_is_a_sentence(size: int | None, tmp_path: Path) -> None:
+    """Every question of one kind of answer alone goes."""
+    rows = [{"label": label, "scenario": f"Person {label} acts. [SEP] trait {t}"} for label in (0, 1) for t in range(3)]
+    (tmp_path / "v.jsonl").write_text("".join(json.dumps(record) + "\n" for record in rows))
+    said = refused({"task": "ethics-virtue", "path": "v.jsonl", "size": size}, tmp_path)
+    assert said == "task 'ethics-virtue': no item is left; bring rows of both classes"
 
 
 # --- tasks of one's own ---

@@ -49,23 +49,33 @@ def yaml_file(path: Path, what: str, advice: str = "") -> Any:
         raise W2SError(f"{what} {path}, {error}") from error
 
 
-def merge(low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
-    """``high`` over ``low``: mappings are merged, null takes a key away, everything else is replaced."""
+def merge(low: dict[str, Any], high: dict[str, Any], of: str = "") -> dict[str, Any]:
+    """``high`` over ``low``: mappings are merged, null takes a key away, everything else is replaced.
+
+    Args:
+        of: the key whose values these are; below ``columns`` null is a value, and replaces as others do.
+    """
     result = dict(low)
     for key, value in high.items():
-        if value is None:
+        if value is None and not _null_is_a_value(of, key):
             result.pop(key, None)
         elif isinstance(value, dict) and isinstance(result.get(key), dict):
-            result[key] = merge(result[key], value)
+            result[key] = merge(result[key], value, key)
         else:
             result[key] = value
     return result
 
 
+def _null_is_a_value(of: str, key: str) -> bool:
+    """``columns: {id: null}`` leaves a column out; the two answers cannot be, and null gives them back their names."""
+    return of == "columns" and key not in ("chosen", "rejected")
+
+
 def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, Any]:
     """A copy of the recipe with ``a.b.c=value`` set; the value is read as YAML and replaces what stood there.
 
-    ``null`` takes a key away that is there, as it does in a recipe that extends another.
+    ``null`` takes a key away that is there, as it does in a recipe that extends another (below ``columns`` it is a
+    value).
 
     Raises:
         W2SError: no ``=``, or a path that leads through something that is not a mapping.
@@ -87,12 +97,12 @@ def with_overrides(recipe: dict[str, Any], overrides: list[str]) -> dict[str, An
     return recipe
 
 
-def _set(tree: dict[str, Any], path: list[str], value: Any, text: str) -> dict[str, Any]:
+def _set(tree: dict[str, Any], path: list[str], value: Any, text: str, of: str = "") -> dict[str, Any]:
     first, *rest = path
     if not rest:
-        gone = value is None and tree.get(first) is not None
+        gone = value is None and tree.get(first) is not None and not _null_is_a_value(of, first)
         return {key: each for key, each in tree.items() if key != first} if gone else {**tree, first: value}
     below = tree.get(first) if tree.get(first) is not None else {}
     if not isinstance(below, dict):
         raise W2SError(f"override {shown(text)}: {shortened(first)} is not a mapping but {shown(below)}")
-    return {**tree, first: _set(below, rest, value, text)}
+    return {**tree, first: _set(below, rest, value, text, first)}

@@ -164,6 +164,8 @@ def prepare(config: DataConfig, base: Path = Path(), equal: Equal | None = None)
     Raises:
         W2SError: a source, a row, a size or an overlap that cannot be used; see ``load`` and ``split``.
     """
+    if unsized := _unsized(config, base):
+        raise W2SError(unsized)
     total = sum(config.splits.given().values())
     counts: dict[str, int] = {}
     notes: list[str] = []
@@ -244,16 +246,28 @@ def _filled(source: Source, config: DataConfig, total: int, base: Path) -> Sourc
 
     Under version 2 ``rows`` is a power of two: a split of a slightly other size is cut from the same pairs.
     """
-    names = [name for name in source.names() if is_function(name, base)]
-    functions = [DATASETS.find(name, base) for name in names]
     enough = total + total // 10 + 50
     defaults = {"rows": enough if config.version == 1 else 1 << (enough - 1).bit_length(), "seed": config.seed}
-    options = {
-        key: value
-        for key, value in defaults.items()
-        if functions and key not in source.options and all(accepts(function, key) for function in functions)
-    }
+    options = {key: value for key, value in defaults.items() if _open(source, key, base)}
     return source.model_copy(update={"options": {**source.options, **options}}) if options else source
+
+
+def _open(source: Source, key: str, base: Path) -> bool:
+    """Whether functions make these pairs that all take the option ``key``, which the recipe leaves open."""
+    functions = [DATASETS.find(name, base) for name in source.names() if is_function(name, base)]
+    return bool(functions) and key not in source.options and all(accepts(function, key) for function in functions)
+
+
+def _unsized(config: DataConfig, base: Path) -> list[str]:
+    """Sentences on splits that have a function of their own and nothing that says how many rows it should make."""
+    sides = {"target": _sources(config.target), "conflict": _sources(config.conflict)}
+    return [
+        f"data.{side}.{name}: {', '.join(source.names())} makes as many rows as it is asked for, and nothing says how "
+        f"many; write data.splits: {{{name}: 1000}}, or options: {{rows: 1000}} at this source, with your own number"
+        for side, sources in sides.items()
+        for name, source in sources.items()
+        if name and name not in config.splits.given() and _open(source, "rows", base)
+    ]
 
 
 def _check_ids(splits: dict[str, pd.DataFrame]) -> None:

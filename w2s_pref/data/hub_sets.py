@@ -14,24 +14,43 @@ from w2s_pref.data.chat import ANSWER_MARK, USER_MARK
 from w2s_pref.data.problems import MissingResponse, short
 from w2s_pref.data.readers import Request, read
 
+#: Objective -> the data folder of HH-RLHF whose pairs are about it.
+SUBSETS = {"harmless": "harmless-base", "helpful": "helpful-base"}
+
 
 def hh_rlhf(
-    subset: str = "harmless-base", split: str = "train", single_turn: bool = True, revision: str | None = None
+    subset: str | None = None,
+    split: str = "train",
+    single_turn: bool = True,
+    revision: str | None = None,
+    objective: str = "harmless",
 ) -> list[dict[str, Any]]:
     """Rows ``prompt, chosen, rejected`` of one subset; prompts end in "\\n\\nAssistant:", answers in nothing.
 
     Dialogues that part before the last answer are bad rows (``on_bad_row``). Those of more turns are not read.
 
     Args:
-        subset: data folder on the hub, such as harmless-base or helpful-base.
+        subset: data folder on the hub, such as helpful-online; by default the base folder of the objective.
         single_turn: keep only dialogues with one human turn, like the paper.
+        objective: harmless or helpful; any other where ``subset`` is named.
 
     Raises:
+        W2SError: another objective, and no subset.
         Unreachable: the hub cannot be asked and the data set is not in its local cache.
     """
+    subset = subset or _subset(objective)
     rows = hub_rows("Anthropic/hh-rlhf", subset, data_dir=subset, split=split, revision=revision)
     pairs = [split_dialogue(row["chosen"], row["rejected"]) for row in rows]
     return [pair for pair in pairs if not (single_turn and pair["prompt"].count(USER_MARK) > 1)]
+
+
+def _subset(objective: str) -> str:
+    if objective not in SUBSETS:
+        raise W2SError(
+            f"hh-rlhf: no objective {objective!r}; write objective: helpful ({SUBSETS['helpful']}) or harmless "
+            f"({SUBSETS['harmless']}), or keep yours and name the pairs: options: {{subset: {SUBSETS['helpful']}}}"
+        )
+    return SUBSETS[objective]
 
 
 def split_dialogue(chosen: str, rejected: str) -> dict[str, Any]:

@@ -153,6 +153,8 @@ def load(
 
 def _counted(source: Source, frame: pd.DataFrame, counts: dict[str, int], own_ids: bool) -> Loaded:
     if source.repeated == "votes":
+        if own_ids and len(frame) and frame["id"].is_unique:
+            raise W2SError(_no_votes(source))
         frame, copies = one_of_votes(frame)
         counts = counts | copies
     elif not own_ids:
@@ -165,6 +167,13 @@ def _counted(source: Source, frame: pd.DataFrame, counts: dict[str, int], own_id
         log.warning("%s: %s", ", ".join(source.names()), _note(counts))
     frame, soft = _truths(frame)
     return Loaded(frame, counts | soft)
+
+
+def _no_votes(source: Source) -> str:
+    return (
+        f"{', '.join(source.names())}: repeated: votes: no id stands twice, so no pair has two votes; give all votes "
+        "on a pair its id, write columns: {id: null} to pool rows that hold the same pair, or leave repeated out"
+    )
 
 
 def _truths(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:

@@ -77,7 +77,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
         ``by``, or the score of the benchmark.
 
     Raises:
-        W2SError: bad model, bad pairs, pairs that the model cannot read, no column ``by``.
+        W2SError: bad model, bad pairs, pairs that the model cannot read, no column ``by``, ``by`` beside a benchmark.
     """
     from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
     from w2s_pref.models.scoring import score_pairs
@@ -86,6 +86,11 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     if not isinstance(scoring.model, tuple):
         saved_model(scoring.model)  # before pairs are read and anything heavy is imported
     benchmark = benchmark_of(scoring)
+    if benchmark is not None and by is not None:
+        raise W2SError(
+            f"by {by!r}: {benchmark} is scored by its own subsets; leave by (--by) out, or score its rows as a file of "
+            "pairs without naming the benchmark"
+        )
     pairs = load_pairs(scoring).frame
     own = own_columns(pairs, OURS)
     column = _asked(by, [str(each) for each in pairs.columns if each not in PAIR_COLUMNS])

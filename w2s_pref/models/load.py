@@ -77,11 +77,8 @@ def load_spec(
     Raises:
         W2SError: it cannot be found or read.
     """
-    folder = _folder(spec, base)
-    path = str(folder or spec.path)
-    hub: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
-    if folder is None:
-        hub["revision"] = spec.revision
+    folder = _folder(spec, base, weights=spec.from_config is None)
+    path, hub = str(folder or spec.path), _hub_options(spec, folder)
     tokenizer = load_tokenizer(path, spec.pad_token, **hub)
     set_seed(seed)
     try:
@@ -92,9 +89,25 @@ def load_spec(
     return model, tokenizer, missing
 
 
-def _folder(spec: ModelSpec, base: Path) -> Path | None:
+def spec_tokenizer(spec: ModelSpec, base: Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model as a recipe names it: what ``load_spec`` returns, without the weights.
+
+    Raises:
+        W2SError: it cannot be found or read.
+    """
+    folder = _folder(spec, base, weights=False)
+    return load_tokenizer(str(folder or spec.path), spec.pad_token, **_hub_options(spec, folder))
+
+
+def _hub_options(spec: ModelSpec, folder: Path | None) -> dict[str, Any]:
+    """What ``from_pretrained`` is told of a model's source; a folder has no revision."""
+    trusted: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
+    return trusted if folder is not None else {**trusted, "revision": spec.revision}
+
+
+def _folder(spec: ModelSpec, base: Path, weights: bool) -> Path | None:
     """A model's folder; None for a hub model, which transformers looks up by itself, unless it is an adapter."""
-    folder = resolve(spec.path, base, weights=spec.from_config is None)
+    folder = resolve(spec.path, base, weights)
     cached = hub_snapshot(spec.path, spec.revision) if folder is None else None
     return cached if is_adapter(cached) else folder
 

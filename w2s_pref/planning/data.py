@@ -32,8 +32,7 @@ def show_data(
         W2SError: no such split or model, or everything that is wrong with recipe and data.
     """
     from w2s_pref.data.inspect import render_counts, show, show_items
-    from w2s_pref.models.load import load_tokenizer
-    from w2s_pref.models.spec import resolve
+    from w2s_pref.models.load import spec_tokenizer
     from w2s_pref.studies.run import open_recipe
 
     opened = open_recipe(recipe_path, overrides)
@@ -43,8 +42,7 @@ def show_data(
     name = model or next(iter(study.models), "")
     if name not in study.models:
         raise W2SError(f"--model {name!r}: {nearest(name, list(study.models))}")
-    spec = study.models[name].spec
-    tokenizer = load_tokenizer(resolve(spec.path, opened.base) or spec.path, spec.pad_token)
+    tokenizer = spec_tokenizer(study.models[name].spec, opened.base)
     tokens, frame = study.tokens, study.rows[split].frame
     console.print(render_counts(opened.prepared.splits, opened.prepared.counts))
     title = f"{split} as {name} sees it"

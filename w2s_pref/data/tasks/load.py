@@ -66,16 +66,26 @@ def load(config: str | TaskConfig | Mapping[str, Any], base: Path = Path()) -> L
     counts.update(dropped)
     _two_classes(frame, chosen.task)
     frame = _apart(frame, chosen.overlap or ("drop" if builtin else "error"), chosen.task, counts)
-    before = len(frame)
-    if chosen.size is not None:
-        parts = [first_groups(part, chosen.size, chosen.seed) for _, part in frame.groupby("part")]
-        frame = pd.concat(parts).sort_index()
-        counts["over_size"] = before - len(frame)
-    even = balanced(frame, chosen.seed).reset_index(drop=True)
-    counts["balanced_away"] = len(frame) - len(even)
+    even = _even(frame, chosen, counts).reset_index(drop=True)
     _two_classes(even, chosen.task)
     log.info("%s: %s", chosen.task, ", ".join(f"{key} {count:,}" for key, count in counts.items() if count))
     return LoadedTask(even, {key: count for key, count in counts.items() if count} | {"rows": len(even)})
+
+
+def _even(frame: pd.DataFrame, config: TaskConfig, counts: Counter[str]) -> pd.DataFrame:
+    """Balanced items, at most ``size`` of each part.
+
+    Balanced before the cut, or an uneven source would keep far fewer; and after it, since groups are whole.
+    """
+    even = balanced(frame, config.seed)
+    counts["balanced_away"] = len(frame) - len(even)
+    if config.size is None or even.empty:
+        return even
+    cut = pd.concat([first_groups(part, config.size, config.seed) for _, part in even.groupby("part")]).sort_index()
+    counts["over_size"] = len(even) - len(cut)
+    even = balanced(cut, config.seed)
+    counts["balanced_away"] += len(cut) - len(even)
+    return even
 
 
 def as_config(config: str | TaskConfig | Mapping[str, Any]) -> TaskConfig:
@@ -177,12 +187,15 @@ def _read(paths: str | list[str], base: Path) -> Iterator[Part]:
 
 
 def _part(label: str, splits: Mapping[str, str]) -> str:
-    """train or test, by the split that a file's name gives: ``justice_test.parquet``, ``dev.csv``."""
+    """train or test, by the split that a file's name gives: ``justice_test.parquet``, ``dev.csv``.
+
+    What the task makes of a split of this name on the hub is made of it here; of others, test is for testing.
+    """
     match = _SPLIT.search(Path(label).stem.lower())
     if match is None:
         return "train"
     split = "validation" if match[1] in ("valid", "val", "dev") else match[1]
-    return split if split in ("train", "test") else splits.get(split, "train")
+    return splits.get(split, "test" if split == "test" else "train")
 
 
 def _hub(task: Task) -> list[tuple[str, Part]]:
