@@ -81,10 +81,12 @@ def _built(
     ready: Prepared | None,
 ) -> Path:  # fmt: skip
     """``build_here``; ``by_itself`` it says how many workers there are. Those of small models come from ``ready``."""
+    from w2s_pref.studies.folder import replaced
     from w2s_pref.studies.run import open_recipe, run
 
     opened = open_recipe(given, overrides)
-    for note in opened.notes + opened.prepared.notes:
+    old = replaced(opened)
+    for note in opened.notes + opened.prepared.notes + ([old] if old is not None else []):
         display.line(note)
     own = _only_here(opened)
     if own and workers and workers > 1:
