@@ -69,8 +69,8 @@ def replaced(opened: AnyOpened) -> str | None:
         return None
     more = f" and {len(differing) - 3:,} more" if len(differing) > 3 else ""
     return (
-        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it at "
-        "its end: to keep it, give another name or output"
+        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it "
+        "at its end: to keep it, give another name or output"
     )
 
 
