@@ -12,6 +12,7 @@ import math
 import re
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain
@@ -254,6 +255,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     add("--seed", type=int, default=0)
     add("--bf16", action=argparse.BooleanOptionalAction, default=True, help="mixed precision")
     options = parser.parse_args(argv)
+    stems = Counter(Path(text.partition("=")[0]).stem for text in options.text)
+    if twice := [stem for stem, files in stems.items() if files > 1]:
+        parser.error(f"--text: {stems[twice[0]]} files are called {twice[0]}, which names a corpus; rename all but one")
     shares = {file: float(share or 1) for file, _, share in (text.partition("=") for text in options.text)}
     options.text = {file: share / sum(shares.values()) for file, share in shares.items()}
     sizes = {name: shape or SIZES.get(name, "") for name, _, shape in (size.partition("=") for size in options.sizes)}

@@ -157,3 +157,7 @@ def test_mistakes_are_named(script: ModuleType, tmp_path: Path, capsys: pytest.C
     with pytest.raises(SystemExit):
         script.arguments(["--text", "f", "--out", "o", "--sizes", "huge"])
     assert "--sizes huge: choose among tiny, small, large" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        script.arguments(["--text", "a/train.parquet=2", "c/prose.parquet", "b/train.parquet", "--out", "o"])
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--text: 2 files are called train, which names a corpus; rename all but one" in said

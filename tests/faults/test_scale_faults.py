@@ -25,9 +25,10 @@ from w2s_pref.engine import store as store_module
 from w2s_pref.engine.identity import Identity, myself
 from w2s_pref.engine.lease_folder import LeaseFolder
 from w2s_pref.engine.locks import Held, Lease, Locks
+from w2s_pref.planning.plan import rows_of
 from w2s_pref.studies.kind import all_stages
 from w2s_pref.studies.run import open_recipe
-from w2s_pref.training import callbacks
+from w2s_pref.training import callbacks, sharding
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +169,30 @@ def test_status_names_who_builds(study: Path) -> None:
     text = said(succeeded("status", "tiny.yaml", *ONE).out)
     assert "process 7 on far, since" in text  # the table wraps
     assert "0 hit, 1 building, 0 partial, 11 miss" in text
+
+
+def test_plan_and_status_see_checkpoints_of_divided_trainings(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They fit only the same division, which is said; other folders of a training hold no checkpoints of it."""
+    first, second, third = all_stages(open_recipe(study / "tiny.yaml", ONE).study)[:3]
+    store = study / "runs" / "store"
+    works = [store / "partial" / f"{stage.kind}-{stage.key}" for stage in (first, second, third)]
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("ACCELERATE_DEEPSPEED_ZERO_STAGE", "3")
+    for division in ("DEEPSPEED", "FSDP"):
+        with monkeypatch.context() as launch:
+            launch.setenv(f"ACCELERATE_USE_{division}", "true")
+            for step in (3, 12):
+                (sharding.checkpoints(works[0]) / f"checkpoint-{step}").mkdir(parents=True)
+    (works[0] / "checkpoint-6").mkdir()
+    (works[1] / "fsdp-1" / "checkpoint-3").mkdir(parents=True)
+    (works[2] / "selection-1" / "checkpoint-3").mkdir(parents=True)
+    monkeypatch.delenv("WORLD_SIZE")
+    notes = {row.key: (row.state, row.note) for row in rows_of(open_recipe(study / "tiny.yaml", ONE))}
+    every = "continues after step 6 or after step 12 (deepspeed3, 2 processes) or after step 12 (fsdp, 2 processes)"
+    assert notes[first.key] == ("partial", every)
+    assert notes[second.key] == ("partial", "continues after step 3 (fsdp, 1 process)")
+    assert notes[third.key] == ("miss", "")
+    assert "0 hit, 2 partial, 10 miss" in said(succeeded("status", "tiny.yaml", *ONE).out)
 
 
 @pytest.fixture

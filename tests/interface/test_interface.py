@@ -6,13 +6,14 @@ import json
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from benchmark_helpers import row, written
-from conftest import copy_tiny
+from conftest import ROOT, copy_tiny
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -20,11 +21,15 @@ import w2s_pref as w2s
 from w2s_pref.cli.main import app
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import only_here
+from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.interface.page import card
 from w2s_pref.interface.recipes import command, given_recipe, overrides
 from w2s_pref.launch import workers
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.launch.here import _only_here, _said
+from w2s_pref.losses.margins import MARGINS
 from w2s_pref.losses.spec import LOSSES
+from w2s_pref.studies.preferences.recipe import Recipe
 
 #: Four trainings of the tiny study.
 SMALL: dict[str, Any] = {
@@ -259,15 +264,35 @@ def test_what_this_process_alone_knows_is_built_in_it(
     run: w2s.Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A name that a notebook registered: one process by itself, and a sentence where workers are asked for."""
-    monkeypatch.setattr(LOSSES, "_known", {"harmless_loss": lambda margin, p: margin, "direct": lambda margin, p: p})
+    monkeypatch.setattr(LOSSES, "_known", {"careful": lambda margin, p: -p * margin, "direct": lambda margin, p: p})
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert {"direct", "harmless_loss"} <= set(only_here())
-    with pytest.raises(W2SError, match=r"2 workers: direct is registered in this process.*mine\.py:direct"):
-        w2s.run(folder / "tiny.yaml", workers=2, output=folder / "runs", **SMALL)
+    assert {"direct", "careful"} <= set(only_here())
+    keys = {**SMALL, "loss.name": "careful", "name": "careful"}
+    with pytest.raises(W2SError, match=r"2 workers: careful is registered in this process.*mine\.py:careful"):
+        w2s.run(folder / "tiny.yaml", workers=2, output=folder / "runs", **keys)
     monkeypatch.setattr("w2s_pref.launch.here.build_together", None)  # and is not called
-    w2s.run(folder / "tiny.yaml", output=folder / "runs", **SMALL)
+    w2s.run(folder / "tiny.yaml", output=folder / "runs", **keys)
     with pytest.raises(W2SError, match="workers=0: give a number of processes"):
         w2s.run(folder / "tiny.yaml", workers=0)
+
+
+def test_what_only_looks_like_a_name_of_this_process_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts of words, the recipe's own name, models, arms and fields, and what stands in a file."""
+    names = ("strong", "middle", "direct", "quickstart", "runs", "loss", "bce", "own")
+    monkeypatch.setattr(LOSSES, "_known", dict.fromkeys(names, lambda margin, p: p))
+    monkeypatch.setattr(MARGINS, "_known", {"tilted": lambda batch: batch.ratio_a})
+    named = {
+        "processes=1": [],
+        "loss.name=strong": ["strong"],
+        "loss.name=mine.py:own": [],
+        "methods={mine: {algorithm: tilted}}": ["tilted"],
+        "methods={tilted: {beta: 1.0}}": ["tilted"],  # whose algorithm is its name
+    }
+    raw = load_yaml(ROOT / "recipes" / "quickstart.yaml")
+    for change, expected in named.items():
+        recipe = Recipe.model_validate(with_overrides(raw, [change]))
+        assert _only_here(SimpleNamespace(recipe=recipe)) == expected, change  # type: ignore[arg-type]
+    assert set(_said({"arms": {"direct": ["weak", ["middle", "strong@tilted"]]}})) == {"arms", "tilted"}
 
 
 def test_wrong_names_are_sentences_that_list_what_there_is(run: w2s.Run, tmp_path: Path) -> None:

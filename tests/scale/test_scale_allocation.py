@@ -135,6 +135,57 @@ def test_cores_follow_the_quota_of_a_container(tmp_path: Path, monkeypatch: pyte
         assert cores() == expected
 
 
+def test_workers_share_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (tmp_path / "cpu.max").write_text("800000 100000\n")
+    monkeypatch.setattr(allocation, "QUOTA", tmp_path / "cpu.max")
+    assert {place["OMP_NUM_THREADS"] for place in workers.environments(4)} == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "used", "stat", "free"),
+    [
+        (16 * GB, 4 * GB, "anon 4000000000\ninactive_file 0\nactive_file 0\n", 12 * GB),
+        (16 * GB, 15 * GB, "inactive_file 6000000000\nactive_file 5000000000\n", 12 * GB),  # weights that were read
+        (
+            16 * GB,
+            15 * GB,
+            "inactive_file 1\nactive_file 1\ntotal_inactive_file 5000000000\ntotal_active_file 0\n",
+            6 * GB,
+        ),
+        (16 * GB, 17 * GB, "inactive_file 0\n", 0),
+        (2**63 - 4096, 4 * GB, "inactive_file 0\n", 64 * GB),  # version 1 without a limit
+        ("max", 4 * GB, "", 64 * GB),
+        (500 * GB, 4 * GB, "", 64 * GB),
+        (None, None, "", 64 * GB),
+    ],
+)
+@pytest.mark.parametrize("version", [1, 2])
+def test_memory_follows_the_limit_of_a_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    version: int, limit: int | str | None, used: int | None, stat: str, free: int,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+    names = dict(zip((2, 1), allocation.MEMORY.values(), strict=True))
+    monkeypatch.setattr(allocation, "MEMORY", {tmp_path / str(each): names[each] for each in (2, 1)})
+    (tmp_path / str(version)).mkdir()
+    for name, value in zip((*names[version], "memory.stat"), (limit, used, stat), strict=True):
+        if limit is not None:
+            (tmp_path / str(version) / name).write_text(f"{value}\n")
+    assert allocation.memory() == free
+
+
+def test_a_run_is_told_of_the_limit_of_its_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(allocation, "cores", lambda: 8)
+    monkeypatch.setattr(allocation, "_gpus", list)
+    monkeypatch.setattr(allocation, "memory", lambda: int(2.5 * EMPTY_WORKER / FILLED))
+    found = here(study(*chains(9, 4)))
+    assert found is not None
+    assert (found.workers, found.why) == (2, "bound by the free memory")
+
+
 def test_nobody_is_overruled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert here(study(*chains(9, 4))) is None

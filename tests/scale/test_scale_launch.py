@@ -84,10 +84,15 @@ def test_two_machines_equal_one_process(original: Path, tmp_path: Path, one: pd.
 @pytest.fixture
 def fsdp(monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment that accelerate makes of fsdp2.yaml."""
+    launched(monkeypatch, CONFIGS / "fsdp2.yaml")
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, config: Path, *options: str) -> None:
+    """The environment that accelerate makes of a configuration of FSDP."""
     from accelerate.commands.launch import _validate_launch_command, launch_command_parser
     from accelerate.utils.launch import prepare_multi_gpu_env
 
-    words = ["--config_file", str(CONFIGS / "fsdp2.yaml"), "recipes/run.py"]
+    words = ["--config_file", str(config), *options, "recipes/run.py"]
     args, _, _ = _validate_launch_command(launch_command_parser().parse_args(words))
     for name, value in prepare_multi_gpu_env(args).items():
         if name.startswith(("FSDP_", "ACCELERATE_")):
@@ -113,6 +118,41 @@ def test_fsdp_on_cpus_is_refused(fsdp: None, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("FSDP_CPU_RAM_EFFICIENT_LOADING", "true")
     with pytest.raises(W2SError, match="set it to false"):
         World().form()
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "said"),
+    [
+        (2, None, "SHARDED_STATE_DICT, accelerate's default for fsdp_version 2, would save pieces"),
+        (
+            2,
+            "SHARDED_STATE_DICT",
+            "SHARDED_STATE_DICT would save pieces instead of a model; write fsdp_state_dict_type: ",
+        ),
+        (1, "LOCAL_STATE_DICT", "LOCAL_STATE_DICT would save pieces"),
+        (1, 3, "fsdp_state_dict_type 3 would save pieces"),
+        (1, None, None),
+        (2, "full_state_dict", None),
+        (2, 1, None),
+    ],
+)
+def test_fsdp_saves_whole_models_or_nothing_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int, kind: str | int | None, said: str | None
+) -> None:
+    """Under what accelerate's own plugin makes of the same environment."""
+    from accelerate import FullyShardedDataParallelPlugin
+
+    config = yaml.safe_load((CONFIGS / "fsdp2.yaml").read_text())
+    own = {name: value for name, value in config["fsdp_config"].items() if name != "fsdp_state_dict_type"}
+    own |= {"fsdp_version": version} | ({} if kind is None else {"fsdp_state_dict_type": kind})
+    own |= {"fsdp_reshard_after_forward": version == 2 or "FULL_SHARD", "fsdp_sync_module_states": False}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config | {"fsdp_config": own}))
+    launched(monkeypatch, tmp_path / "mine.yaml")
+    whole = FullyShardedDataParallelPlugin().state_dict_type.name == "FULL_STATE_DICT"
+    assert whole == (said is None)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    with pytest.raises(W2SError, match=said) if said else nullcontext():
+        World().form()  # alone in its launch: forms no group
 
 
 def test_every_configuration_leaves_the_precision_to_the_recipe() -> None:

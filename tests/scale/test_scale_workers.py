@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -17,7 +21,9 @@ import psutil
 import pytest
 from conftest import copy_tiny
 from processes import ENVIRONMENT, Running, run, started
+from typer.testing import CliRunner
 
+from w2s_pref.cli.main import app
 from w2s_pref.launch import workers
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none, explicit]", "training.save_steps=100"]
@@ -180,3 +186,32 @@ def test_mistakes_are_said_before_anything_is_submitted(study: Path, text: str, 
     with pytest.raises(W2SError, match="nonsense"):
         submit(study / "jobs.yaml", study / "tiny.yaml", ["nonsense=1"], 1)
     assert not list(study.glob("jobs/*"))
+
+
+class NoCluster:
+    """Takes jobs and starts none."""
+
+    def __init__(self, **options: Any) -> None:
+        self.update_parameters = options.update
+        self.batch = contextlib.nullcontext
+
+    def submit(self, job: object) -> Any:
+        return SimpleNamespace(job_id="7")
+
+
+def test_submitting_says_what_plan_warns_of_and_how_to_look(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest.importorskip("submitit"), "AutoExecutor", NoCluster)
+    (study / "jobs.yaml").write_text(JOBS)
+    (study / "runs" / "tiny").mkdir(parents=True)
+    shutil.copy(study / "tiny.yaml", study / "runs" / "tiny" / "recipe.yaml")
+    (study / "runs" / "tiny" / "results.json").write_text("{}")
+    words = ["run", "tiny.yaml", *ONE, "models.weak.path=owner/elsewhere", "--submit", "jobs.yaml"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    *warnings, submitted, look = done.output.splitlines()
+    assert submitted == "submitted 2 jobs: 7, 7; logs in jobs"
+    prefix, command = look.split(": ", 1)
+    assert prefix == "how far they are"
+    assert shlex.split(command) == ["w2s", "status", "tiny.yaml", *ONE, "models.weak.path=owner/elsewhere"]
+    assert any(line.startswith("not checked: ") and "owner/elsewhere" in line for line in warnings)
+    assert any("holds the run of another recipe" in line for line in warnings)

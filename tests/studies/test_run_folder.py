@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from kind_helpers import said, write_toy
+from kind_helpers import said, w2s, write_toy
 from processes import run
+from rich.console import Console
 
+import w2s_pref
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.identity import myself
+from w2s_pref.launch.display import StageDisplay
 from w2s_pref.studies.folder import fresh_folder
 
 #: Runs the recipe, and ends like kill -9 as soon as the file of that name has been written.
@@ -97,6 +100,25 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(W2SError, match="no numbers"):
         half()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_says_before_it_builds_that_it_replaces_another(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the command line and from Python, in the main process of a launch; not where nothing is replaced."""
+    sentence = "holds the run of another recipe (other coin.throws); a run replaces it at its end: to keep it, give"
+    assert "replaces" not in said("run", "flips.yaml")
+    assert "replaces" not in said("run", "flips.yaml", "store=elsewhere")
+    first, *others = said("run", "flips.yaml", "coin.throws=60").splitlines()
+    assert sentence in first
+    assert any(line.startswith("[1/3]") for line in others)
+    capsys.readouterr()
+    w2s_pref.run("flips.yaml", workers=1)
+    assert sentence in capsys.readouterr().out
+    StageDisplay(Console(), main=False).line(sentence)
+    assert capsys.readouterr().out == ""
+    (toy / "runs" / "flips" / "results.json").unlink()  # no run any more: refused, and so not replaced
+    code, out, err = w2s("run", "flips.yaml", "coin.throws=60")
+    assert (code, "replaces" in out) == (1, False)
+    assert "is not a run folder" in err
 
 
 def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:

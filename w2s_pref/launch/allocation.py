@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -30,6 +31,11 @@ ONE_THREAD = 200_000_000
 SHARED_GPU = 8_000_000_000
 #: Control group's quota of processor time, in microseconds, and its period.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+#: Folders of the control group, version 2 and 1, and their files: the limit of memory in bytes, what counts towards it.
+MEMORY = {
+    Path("/sys/fs/cgroup"): ("memory.max", "memory.current"),
+    Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.usage_in_bytes"),
+}
 
 
 @dataclass(frozen=True)
@@ -108,13 +114,29 @@ def cores() -> int:
         return here
 
 
-def here(opened: AnyOpened) -> Allocation | None:
-    """What a run gets of this machine now; None: nothing is missing, or OMP_NUM_THREADS says how it is divided."""
+def memory() -> int:
+    """Free bytes that this process may use: of the machine, and of the limit of its container."""
     import psutil
 
+    free: int = psutil.virtual_memory().available
+    for folder, (limit, used) in MEMORY.items():
+        with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
+            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()) + _files(folder))
+    return max(0, free)
+
+
+def _files(folder: Path) -> int:
+    """Bytes of files in a control group's memory, which make room where it is wanted; they count towards its limit."""
+    lines = (folder / "memory.stat").read_text().splitlines()
+    said = {name: value for name, _, value in (line.partition(" ") for line in lines)}
+    return sum(int(said.get(f"total_{name}", said.get(name, 0))) for name in ("inactive_file", "active_file"))
+
+
+def here(opened: AnyOpened) -> Allocation | None:
+    """What a run gets of this machine now; None: nothing is missing, or OMP_NUM_THREADS says how it is divided."""
     if os.environ.get("OMP_NUM_THREADS") or all(opened.store.has(s.kind, s.key) for s in opened.stages):
         return None
-    return allocate(opened, cores(), psutil.virtual_memory().available, _gpus())
+    return allocate(opened, cores(), memory(), _gpus())
 
 
 def _gpus() -> list[int]:

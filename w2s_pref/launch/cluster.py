@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from pydantic import Field
 
-from w2s_pref.core.errors import W2SError
+from w2s_pref.core.errors import W2SError, masked
 from w2s_pref.core.paths import PathText
 from w2s_pref.core.strict import Section, read_section
 from w2s_pref.core.yaml_io import load_yaml
@@ -54,19 +55,19 @@ class ClusterJob:
 
 
 def submit(file: Path, recipe: Path, overrides: list[str], workers: int | None) -> list[str]:
-    """Submit the jobs; returns what to tell the user.
+    """Submit the jobs; returns what to tell the user, what ``w2s plan`` warns of first.
 
     Raises:
         W2SError: submitit is not installed, or something in the file or the recipe is wrong.
     """
-    from w2s_pref.planning.plan import open_for_plan
+    from w2s_pref.planning.plan import open_for_plan, warnings_of
 
     try:
         import submitit
     except ImportError as error:
         raise W2SError("--submit needs submitit: pip install 'w2s-pref[cluster]'") from error
     config = read_section(ClusterConfig, load_yaml(file), str(file))
-    open_for_plan(recipe, overrides)  # every mistake is said here, not in a job's log
+    warnings = warnings_of(open_for_plan(recipe, overrides))  # every mistake is said here, not in a job's log
     try:
         executor = submitit.AutoExecutor(folder=config.folder, cluster=config.cluster)
         executor.update_parameters(**{"name": f"w2s-{recipe.stem}", **config.parameters})
@@ -76,4 +77,6 @@ def submit(file: Path, recipe: Path, overrides: list[str], workers: int | None) 
     except (NameError, AssertionError, ValueError, RuntimeError) as error:
         raise W2SError(f"{file}: submitit says: {' '.join(str(error).split())}") from error
     names = ", ".join(found.job_id for found in jobs)
-    return [f"submitted {len(jobs)} jobs: {names}; logs in {config.folder}", f"how far they are: w2s status {recipe}"]
+    status = masked(shlex.join(["w2s", "status", str(recipe), *overrides]))
+    submitted = f"submitted {len(jobs)} jobs: {names}; logs in {config.folder}"
+    return [*warnings, submitted, f"how far they are: {status}"]

@@ -117,14 +117,15 @@ class StageDisplay:
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
+        if not self.main:
+            return
         if self.ticker is not None:
             self.ticker.heard()
         self.console.print(escape(text), highlight=False, soft_wrap=True)
 
     def wait(self, sentence: str) -> None:
         """There is nothing to do until another run has finished."""
-        if self.main:
-            self.line(sentence)
+        self.line(sentence)
 
     def signal(self, step: int, signals: dict[str, float]) -> None:
         """The monitor looked at a model in training."""

@@ -8,10 +8,11 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
 from rich.console import Console
 
 from w2s_pref.core import collector
@@ -81,10 +82,12 @@ def _built(
     ready: Prepared | None,
 ) -> Path:  # fmt: skip
     """``build_here``; ``by_itself`` it says how many workers there are. Those of small models come from ``ready``."""
+    from w2s_pref.studies.folder import replaced
     from w2s_pref.studies.run import open_recipe, run
 
     opened = open_recipe(given, overrides)
-    for note in opened.notes + opened.prepared.notes:
+    old = replaced(opened)
+    for note in opened.notes + opened.prepared.notes + ([old] if old is not None else []):
         display.line(note)
     own = _only_here(opened)
     if own and workers and workers > 1:
@@ -106,11 +109,31 @@ def _built(
     return folder
 
 
+#: Keys of a recipe in which its own models and arms are named; of those, only a method may be registered.
+_OWN = frozenset({"models", "arms", "ladder", "chains", "placebo"})
+
+
 def _only_here(opened: AnyOpened) -> list[str]:
     """What the recipe may name that only this process knows, such as a loss of a notebook."""
     names = only_here()
-    text = opened.recipe.model_dump_json() if names else ""
-    return [name for name in names if name in text]
+    said = set(_said(opened.recipe.model_copy(update={"name": "", "output": ""}))) if names else set()
+    return [name for name in names if name in said]
+
+
+def _said(value: object, own: bool = False) -> Iterator[str]:
+    """Words of a recipe that may name something registered: values, keys that are no fields; of ``model@method`` both.
+
+    Of ``own`` names the method only. ``file.py:name`` names what workers find as well.
+    """
+    if isinstance(value, str):
+        yield from value.split("@")[own:]
+    elif isinstance(value, BaseModel | Mapping):
+        for key, each in dict(value).items():
+            yield from () if isinstance(value, BaseModel) else _said(key, own)
+            yield from _said(each, own or key in _OWN)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _said(each, own)
 
 
 @contextlib.contextmanager

@@ -134,8 +134,9 @@ def build_together(
 
 def environments(number: int) -> list[dict[str, str]]:
     """Each worker's environment: a GPU in turn, where there are any, how many share it, and its part of the cores."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    base = {"OMP_NUM_THREADS": str(max(1, cores // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
+    from w2s_pref.launch.allocation import cores
+
+    base = {"OMP_NUM_THREADS": str(max(1, cores() // number)), **os.environ, "PYTHONUNBUFFERED": "1"}
     base["PYTHONPATH"] = import_path()
     gpus = _gpus()
     share = {GPU_SHARE: str(ceil(number / len(gpus)))} if gpus else {}

@@ -29,11 +29,12 @@ def refuse_impossible() -> None:
     """Say before any work what this machine, or this launch, cannot do.
 
     Raises:
-        W2SError: FSDP without an accelerator (accelerate 1.15 would train data parallel and say nothing), or with
-            models that only the first process loads.
+        W2SError: FSDP without an accelerator (accelerate 1.15 would train data parallel and say nothing), with models
+            that only the first process loads, or with pieces of models in the place of models.
     """
     if division() != "fsdp":
         return
+    _refuse_pieces()
     import torch
 
     if _flag("FSDP_CPU_RAM_EFFICIENT_LOADING"):
@@ -45,6 +46,19 @@ def refuse_impossible() -> None:
         raise W2SError(
             "FSDP needs a GPU in every process: on CPUs accelerate would silently train plain data parallel; launch "
             "with accelerate_configs/ddp.yaml, zero2.yaml or zero3.yaml instead"
+        )
+
+
+def _refuse_pieces() -> None:
+    """Only under FULL_STATE_DICT, which has the number 1, does transformers save a model that can be loaded again."""
+    version = os.environ.get("FSDP_VERSION", "1")
+    default = "FULL_STATE_DICT" if version == "1" else "SHARDED_STATE_DICT"  # accelerate's
+    kind = os.environ.get("FSDP_STATE_DICT_TYPE", default)
+    if kind.upper() not in {"FULL_STATE_DICT", "1"}:
+        whose = "" if "FSDP_STATE_DICT_TYPE" in os.environ else f", accelerate's default for fsdp_version {version},"
+        raise W2SError(
+            f"fsdp_state_dict_type {kind}{whose} would save pieces instead of a model; write fsdp_state_dict_type: "
+            "FULL_STATE_DICT under fsdp_config in the launch's configuration, as accelerate_configs/fsdp2.yaml does"
         )
 
 

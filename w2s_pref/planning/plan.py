@@ -21,6 +21,7 @@ from w2s_pref.results.read import list_runs
 from w2s_pref.studies.folder import check_places, replaced
 from w2s_pref.studies.kind import AnyOpened
 from w2s_pref.studies.run import Given, open_recipe
+from w2s_pref.training.sharding import reached
 
 #: Most lines of the summary, on a terminal of 80 columns.
 LINES: Final = 20
@@ -52,12 +53,10 @@ def _row(opened: AnyOpened, stage: Stage) -> PlannedStage:
     store = opened.store
     state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
     if state == "miss":
-        named = [
-            path.name.removeprefix("checkpoint-") for path in store.partial(stage.kind, stage.key).glob("checkpoint-*")
-        ]
-        steps = [int(step) for step in named if step.isdecimal()]
+        steps = reached(store.partial(stage.kind, stage.key))
         if steps:
-            state, note = "partial", f"continues after step {max(steps)}"
+            each = [f"after step {step}" + (f" ({how})" if how else "") for how, step in sorted(steps.items())]
+            state, note = "partial", f"continues {' or '.join(each)}"
         holder = store.holder(stage.kind, stage.key)
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"

@@ -55,22 +55,22 @@ _WHERE = ("output", "store", "processes")
 def replaced(opened: AnyOpened) -> str | None:
     """A sentence where the run folder holds the run of another recipe, which a run would put away; else None."""
     file = opened.folder / "recipe.yaml"
-    if not file.is_file():
+    if not (file.is_file() and (opened.folder / "results.json").is_file()):  # no run, or nothing to say what it was
         return None
     try:
         before = load_yaml(file)
         before.pop("kind", None)
         old = dict(_leaves(type(opened.recipe).model_validate(before).model_dump(mode="json")))
     except (W2SError, ValueError):  # of another version, or edited
-        return f"{opened.folder} holds a run of a recipe that this version cannot read; a run replaces it"
+        return f"{opened.folder} holds a run of a recipe that this version cannot read; a run replaces it at its end"
     new = dict(_leaves(opened.recipe.model_dump(mode="json")))
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key) and key.split(".")[0] not in _WHERE]
     if not differing:
         return None
     more = f" and {len(differing) - 3:,} more" if len(differing) > 3 else ""
     return (
-        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it: "
-        "to keep it, give another name or output"
+        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it "
+        "at its end: to keep it, give another name or output"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from w2s_pref.parallel.world import division
 
 if TYPE_CHECKING:
     from transformers import Trainer
+
+
+#: Folders of ``checkpoints``: what divided the model, and among how many processes.
+_DIVIDED = re.compile(r"(deepspeed\d?|fsdp)-(\d+)")
 
 
 def device_arguments(accelerator_here: bool) -> dict[str, Any]:
@@ -30,6 +35,21 @@ def checkpoints(work: Path) -> Path:
         return work
     stage = os.environ.get("ACCELERATE_DEEPSPEED_ZERO_STAGE", "") if division() == "deepspeed" else ""
     return work / f"{division()}{stage}-{os.environ.get('WORLD_SIZE', '1')}"
+
+
+def reached(work: Path) -> dict[str, int]:
+    """Step of the newest checkpoint by what divided the model: "" undivided, else such as "deepspeed3, 2 processes"."""
+    folders = {"": work}
+    for folder in work.glob("*-*"):
+        if divided := _DIVIDED.fullmatch(folder.name):
+            folders[f"{divided[1]}, {divided[2]} process{'es' * (divided[2] != '1')}"] = folder
+    steps = {how: _steps(folder) for how, folder in folders.items()}
+    return {how: max(each) for how, each in steps.items() if each}
+
+
+def _steps(folder: Path) -> list[int]:
+    named = [path.name.removeprefix("checkpoint-") for path in folder.glob("checkpoint-*")]
+    return [int(step) for step in named if step.isdecimal()]
 
 
 def check(trainer: Trainer) -> None:
