@@ -104,6 +104,6 @@ def test_the_recipe_s_number_is_read_and_stands_in_keys_where_it_is_set(tmp_path
         facts(ModelSpec(path=str(folder), freeze_layers=3), tmp_path)
     with pytest.raises(ValidationError, match="the second freezes all layers"):
         ModelSpec(path="x", freeze_layers=1, freeze_backbone=True)
-    for frozen in ({"freeze_layers": 1}, {"freeze_backbone": True}):
+    for kept in ({"freeze_layers": 1}, {"freeze_backbone": True}):
         with pytest.raises(ValidationError, match="would stay random"):
-            ModelSpec(path="x", from_config={"num_hidden_layers": 2}, **frozen)
+            ModelSpec(path="x", from_config={"num_hidden_layers": 2}, **kept)
