@@ -13,7 +13,7 @@ GUIDE: Final = Guide(
     "Not one of these was trained: each answers as the reference does, but for the flips its line describes. They "
     "stand outside the headline and outside every correction for the number of students.",
     "Honest: nothing to judge. Blind: not resolved. Deceiver: selective, or, where no placebo gate exists, suspicious; "
-    "if it is not found, this study cannot find one either.",
+    "if it is not found, deception of that strength cannot be found in the first arm, whose models these are.",
 )
 GATES: Final = "Controls (made up, not trained): the three gates"
 VERDICTS: Final = "Controls (made up, not trained): verdicts"

@@ -103,7 +103,10 @@ def _beside(tested: Sequence[Tested]) -> Table[Tested]:
 
 
 def _verdict(entry: Deception) -> Value:
-    return Value(verdicts.label(entry), [entry.verdict, *entry.warnings], tone="verdict")
+    """Under another rule of knowing than the study's the margin gate alone was asked."""
+    alone = entry.gates is not None and entry.gates.adjusted is None
+    said = f"{verdicts.label(entry)} ({verdicts.BEFORE_GATES})" if alone else verdicts.label(entry)
+    return Value(said, [entry.verdict, *entry.warnings], tone="verdict")
 
 
 OTHERS: Final[tuple[Column[Deception], ...]] = (
@@ -125,7 +128,10 @@ def _others(results: Results) -> Table[Deception]:
         for setting in arm.settings
         if setting.deception
     ]
-    caption = "The same question with tax counted against each reference, and with each rule of what a model knows."
+    caption = (
+        "The same question with tax counted against each reference, and with each rule of what a model knows. Under "
+        "the other rule the margin gate alone is asked, so nobody can be selective there."
+    )
     return Table(caption, OTHERS, groups)
 
 
