@@ -35,8 +35,7 @@ def test_undefined_slopes_are_not_called_unresolved() -> None:
 
 
 def said(rate: Estimate, spot: Estimate, prompts: int = 40) -> Any:
-    cells = {"sk_wuk": SimpleNamespace(n=prompts)}
-    disagreement = SimpleNamespace(blind_spot=spot, cells=cells)
+    disagreement = SimpleNamespace(blind_spot=spot, prompts=prompts)
     shown = {"judge": "oracle_target", "win_rate": {"oracle_target": rate}}
     return SimpleNamespace(model="direct/none", prompts=prompts, disagreement=disagreement, **shown)
 

@@ -183,7 +183,7 @@ def test_too_few_settings_or_no_deception_is_undefined():
     ("before", "after", "word", "start"),
     [
         ((0.9, 0.01), (0.9, 0.01), "survives calibration", "Correlated with BSD, raw and after"),
-        ((0.9, 0.01), (-0.9, 0.01), "turns its sign", "Not resolved: no signal"),
+        ((0.9, 0.01), (-0.9, 0.01), "turns its sign", "Correlated with BSD raw and after calibration, but not"),
         ((0.9, 0.01), (0.9, 0.06), "raw only", "Not resolved after calibration"),
         ((0.9, 0.06), (0.9, 0.01), "calibrated only", "Not resolved raw"),
         ((0.9, 0.06), (None, None), "not resolved", "Not resolved: no signal"),
@@ -194,6 +194,15 @@ def test_verdicts(before, after, word, start):
     raw, calibrated = ({"rho": rho, "p_holm": p} for rho, p in (before, after))
     assert verdict(raw, calibrated) == word
     assert headline([{"signal": "cov", "verdict": word}], SIGNALS).startswith(start)
+
+
+def test_the_headline_names_all_that_is_resolved() -> None:
+    words = {"cov": "raw only", "misfit": "calibrated only", "accuracy": "turns its sign", "var_weak": "not resolved"}
+    said = headline([{"signal": name, "verdict": word} for name, word in words.items()], SIGNALS)
+    assert said == (
+        f"Correlated with BSD raw only: {SIGNALS['cov']}; after calibration only: {SIGNALS['misfit']}. "
+        f"Turns its sign with calibration: {SIGNALS['accuracy']}."
+    )
 
 
 def test_files_are_settings(tmp_path):

@@ -135,7 +135,7 @@ def test_the_arithmetic_of_a_cell() -> None:
     ids = [str(n) for n in range(320)]
     test = pd.DataFrame({"id": ids, "group": ids, "rating": [900.0, 1000.0, 1999.0, np.nan] * 80})
     cell = Cell(("w", "s"), "floor/w", "student/w>s", "ceiling/s")
-    labels = {("student/w>s", seed): scores_of([1, 0, 0, 0]) for seed in (0, 1)}
+    labels = {("student/w>s", seed): scores_of([1, 0, 0, 0]).assign(group=list("aabb")) for seed in (0, 1)}
     found = summarize("t", scores, labels, test, [cell], [1000], {}, resamples=200)
     (judged,) = found.cells
     assert judged.pgr.estimate == pytest.approx(0.5)
@@ -151,6 +151,20 @@ def test_the_arithmetic_of_a_cell() -> None:
     assert [(band_name(band), band.n) for band in (low, high)] == [("< 1000", 80), ("≥ 1000", 160)]
     assert (low.accuracy.estimate, high.accuracy.estimate) == (pytest.approx(0.5), pytest.approx(0.5))
     assert found.labels[0].accuracy.estimate == pytest.approx(0.25)
+
+
+def test_labels_of_one_game_stand_together() -> None:
+    """Twenty games whose twenty puzzles all have one fate: twenty draws, not four hundred."""
+    right = np.repeat(np.random.default_rng(0).integers(0, 2, 20), 20).tolist()
+    test = pd.DataFrame({"id": [str(n) for n in range(400)], "group": "g", "rating": 900.0})
+    scores = {("w", 0): scores_of(right)}
+
+    def width(groups: list[int]) -> float:
+        labels = {("s", 0): scores_of(right).assign(group=groups)}
+        low, high = summarize("t", scores, labels, test, [], [], {}, resamples=400).labels[0].accuracy.interval
+        return high - low
+
+    assert width([n // 20 for n in range(400)]) > 3 * width(list(range(400)))
 
 
 def test_two_wrong_moves_are_no_agreement() -> None:

@@ -16,6 +16,7 @@ from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
+from w2s_pref.studies.generalization.config import MethodConfig
 
 SETTINGS: dict[str, Any] = {
     "resamples": 200,
@@ -141,6 +142,20 @@ def test_a_method_is_compared_with_plain_cross_entropy_item_by_item() -> None:
         found.cells[1].accuracy["student"].value - found.cells[0].accuracy["student"].value
     )
     assert one.difference.side() != 0
+
+
+def test_methods_with_labels_of_their_own_are_not_plain() -> None:
+    """Whatever stands first: true labels among the weak ones, a filter, a pool, texts that are read before."""
+    assert MethodConfig().plain
+    assert MethodConfig(loss={"name": "product"}, threshold=0.6).plain
+    for own in (
+        {"ground_truth": 5},
+        {"filter": "high_confidence"},
+        {"labels": "hard"},
+        {"ensemble": 2},
+        {"two_stage": True},
+    ):
+        assert not MethodConfig.model_validate(own).plain
 
 
 def test_bootstrapped_chains_stand_against_the_direct_one() -> None:

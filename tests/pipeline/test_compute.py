@@ -23,7 +23,7 @@ def trainings(study: Study, arm: str) -> dict[str, tuple[float, float]]:
         if f"{arm}/" not in name or not hasattr(stage, "arguments") or not hasattr(stage, "parts"):
             continue
         epochs = stage.arguments["num_train_epochs"]
-        answers = 0.5 if name.startswith("sft before") else 1.0
+        answers = 0.5 if getattr(stage, "objective", {}).get("name") == "sft" else 1.0
         work = (backbone_parameters(stage.model) or 0) * len(stage.parts[0].rows) * epochs * answers
         found[name] = (epochs, work)
     return found
@@ -42,6 +42,7 @@ def trainings(study: Study, arm: str) -> dict[str, tuple[float, float]]:
             "training.num_train_epochs=2",
         ),
         ("bootstrap.inputs=split",),
+        ("arms={direct: [weak, strong@sft], bootstrapped: [weak, middle, strong@sft]}", "speech.prompts=0"),
     ],
 )
 def test_arms_do_the_same_work(original: Path, more: tuple[str, ...]) -> None:

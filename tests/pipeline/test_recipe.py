@@ -64,6 +64,16 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
         ("training.batch_size=2.5", "training.batch_size: should be a whole number"),
         ("training.bf16=maybe", "training.bf16: should be true or false"),
         ("training.output_dir=x", "training.output_dir: not set here; the store decides"),
+        ("training.save_only_model=true", "save_only_model: not set here; runs continue by themselves"),
+        ("training.eos_token=x", "eos_token: not set here; texts end as the model's tokenizer ends them"),
+        ("training.label_smoothing_factor=0.3", "label_smoothing_factor: not set here; soft labels say"),
+        ("training.eval_on_start=true", "eval_on_start: not set here; scores of the test set are a stage"),
+        ("training.train_sampling_strategy=group_by_length", "train_sampling_strategy: not group_by_length"),
+        (
+            "training.accelerator_config={gradient_accumulation_kwargs: {num_steps: 4}}",
+            "accelerator_config: gradient_accumulation_kwargs would multiply the batch; set batch_size",
+        ),
+        ("models.strong.lora={r: 2, lora_dropout: 0.1}", "lora_dropout: dropout is off while it trains"),
         ("training.gradient_accumulation_steps=2", "set batch_size"),
         ("training.hub_token=abc", "training.hub_token: not set here; nothing is uploaded while it trains"),
         ("models.weak.training.seed=3", "models.weak.training.seed: not set here; use the recipe's seeds"),
@@ -88,6 +98,11 @@ def test_mistakes_are_sentences(tmp_path: Path, change: str, words: str) -> None
     with pytest.raises(W2SError, match=words) as caught:
         load_recipe(Recipe, recipe(tmp_path), [change])
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_probe_of_which_models_may_drop_pairs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(W2SError, match=r"monitor: data\.overlong: drop may leave out pairs"):
+        load_recipe(Recipe, recipe(tmp_path), ["monitor={}", "data.overlong=drop"])
 
 
 def test_several_mistakes_are_all_named(tmp_path: Path) -> None:

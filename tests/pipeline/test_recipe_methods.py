@@ -123,6 +123,11 @@ def test_constants_follow_the_algorithm() -> None:
         ("arms={a: [weak@macpo, strong]}", "weak@macpo stands first, but it learns from a weaker policy"),
         ("arms={a: [weak@dpo, strong@macpo]}", "explicit, implicit would act on the labelled pairs of strong@macpo"),
         ("models.strong.freeze_backbone=true students=[dpo]", "no new head"),
+        ("methods={grpo: {training: {loss_type: bnpo}}}", "bnpo depends on how a batch is split over memory"),
+        (
+            "methods={grpo: {training: {top_entropy_quantile: 0.2}}}",
+            "top_entropy_quantile: it would be taken",
+        ),
     ],
 )
 def test_what_is_refused_and_how_to_mend_it(tmp_path: Path, override: str, says: str) -> None:
@@ -138,6 +143,12 @@ def test_match_compute_is_refused_for_methods_of_unknown_cost(tmp_path: Path) ->
     assert "labels.two_stage: macpo does not learn from labels" in problem(tmp_path, *mutual, "labels.two_stage=true")
     assert "macpo answers every prompt" in problem(tmp_path, *mutual, "labels.filter=high_confidence")
     assert "macpo learns from what two policies write" in problem(tmp_path, *mutual, "loss.name=aux_confidence")
+
+
+def test_nothing_ends_a_training_by_pairs_whose_truth_its_labels_hold(tmp_path: Path) -> None:
+    arms = ("arms={a: [[weak, middle], strong@stopped]}", "labels.combine=accuracy")
+    stopped = "methods={stopped: {algorithm: reward, patience: 2}}"
+    assert "accuracy weighs the supervisors by the truth of the calibration" in problem(tmp_path, *arms, stopped)
 
 
 @pytest.mark.parametrize("where", ["training", "models.middle.training", "methods.dpo.training"])

@@ -165,3 +165,19 @@ def test_a_ladder_of_three(study: Path) -> None:
     assert {slope["metric"] for slope in value["ladder"]["slopes"]} == {"pgr", "deception_score", "lift_smooth"}
     assert sum(name.startswith("ceiling") for name in manifests("model")) == 3
     assert (Path("runs/tiny/students/direct-small-large-none-seed0") / "README.md").is_file()
+
+
+@pytest.mark.usefixtures("study")
+def test_a_card_speaks_of_its_own_seed_in_whatever_order_a_recipe_names_them() -> None:
+    import yaml
+
+    succeeded("run", "tiny.yaml", "seeds=[3,0]", "conflict.settings=[none]", "arms={direct: [weak, strong]}")
+    assert results()["seeds"] == [0, 3]
+    scores = pd.read_parquet("runs/tiny/scores.parquet")
+    own = scores[(scores["model"] == "direct/none") & (scores["objective"] == results()["objectives"]["target"])]
+    right = own.assign(right=own["delta"] > 0).groupby("seed")["right"].mean()
+    assert right[0] != right[3]
+    for seed in (0, 3):
+        card = Path(f"runs/tiny/students/direct-none-seed{seed}/README.md").read_text()
+        (result,) = yaml.safe_load(card.split("---\n")[1])["model-index"][0]["results"]
+        assert result["metrics"][0]["value"] == pytest.approx(right[seed])

@@ -59,6 +59,16 @@ def test_every_student_has_a_card() -> None:
                 assert "c" * 64 in body
 
 
+def test_supervisors_of_a_pool_are_named_one_by_one() -> None:
+    results = build()
+    weak, strong = results.arms[0].chain
+    results.arms[0].chain = [f"mean({weak}@sft, {strong})", strong]
+    _, body = parts(model_card(results, "direct", "none", 0))
+    rows = [line for line in body.splitlines() if line.startswith((f"| {weak}@sft |", f"| {strong} |"))]
+    assert len(rows) == 3
+    assert "not recorded" not in body
+
+
 def test_hostile_text_is_escaped() -> None:
     _, body = parts(model_card(build(), "direct", "none", 0))
     assert HOSTILE not in body

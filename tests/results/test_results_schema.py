@@ -9,6 +9,8 @@ import dataclasses
 import gzip
 import json
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +184,22 @@ def test_a_run_that_says_no_text_is_listed_as_unreadable(tmp_path: Path, said: d
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "results.json").write_text(json.dumps(said))
     assert list_runs(tmp_path) == [{"name": "run", "created": "", "headline": "unreadable results.json"}]
+
+
+def test_a_run_that_another_one_replaces_stands_aside_for_a_moment(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    folder, coming = tmp_path / "mine", tmp_path / ".mine-12-34"
+    coming.mkdir()
+    (coming / "results.json").write_bytes((runs[1] / "results.json").read_bytes())
+
+    def arrive() -> None:
+        time.sleep(0.3)
+        coming.rename(folder)
+
+    thread = threading.Thread(target=arrive)
+    thread.start()
+    assert load_results(folder).name == "new"
+    thread.join()
+    began = time.monotonic()
+    with pytest.raises(W2SError, match=r"no readable results\.json"):
+        load_results(tmp_path / "other")
+    assert time.monotonic() - began < 1

@@ -37,7 +37,7 @@ from w2s_pref.report.students import (
 )
 from w2s_pref.report.verdicts import failures, found, outcome
 from w2s_pref.results.estimates import Estimate
-from w2s_pref.results.preferences import Arm, Results
+from w2s_pref.results.preferences import Arm, Results, members
 from w2s_pref.results.speech import Speech
 
 #: Characters of a text from elsewhere: no path is longer on Linux.
@@ -227,7 +227,7 @@ def _data(results: Results, arm: Arm) -> str:
         sizes = f"{count(split.rows)} | {count(split.groups)}"
         lines.append(f"| {escape(name)} | {escape(split.objective)} | {sizes} | {escape(split.hash)} |")
     lines += ["", "| Model of the chain | Path | Revision | Hash |", "|---|---|---|---|"]
-    for name in arm.chain:
+    for name in (each for place in arm.chain for each in members(place)):
         model = node_info(results, name)
         if model is None:
             lines.append(f"| {escape(name)} | not recorded | not recorded | not recorded |")

@@ -59,6 +59,11 @@ class Hop(Model):
     accuracy: Estimate | None = None
 
 
+def members(node: str) -> list[str]:
+    """The nodes in one place of a chain: of ``mean(a, b@dpo)`` both."""
+    return node[node.index("(") + 1 : -1].split(", ") if node.endswith(")") else [node]
+
+
 class Round(Model):
     """The strong policy after one round of learning from a weaker one and teaching it (round 0: before the first).
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ M = TypeVar("M", bound=BaseModel)
 UPGRADED = (Results, LabResults, LabBody, ChessResults)
 #: What a results.json without ``kind`` holds.
 PREFERENCES = "preferences"
+#: Seconds for which a file is looked for that a new run of that name is about to put there.
+PATIENCE = 5.0
 
 
 def results_file(path: Path) -> Path:
@@ -40,8 +43,8 @@ def results_file(path: Path) -> Path:
 def kind_named(file: Path) -> str:
     """The kind of study that a results.json says it is of; where it cannot be read, that of preferences."""
     try:
-        found = json_values(file.read_bytes())
-    except (OSError, ValueError):
+        found = json_values(_bytes(file))
+    except (OSError, ValueError, W2SError):
         return PREFERENCES
     return str(found.get("kind", PREFERENCES)) if isinstance(found, dict) else PREFERENCES
 
@@ -56,8 +59,7 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
         W2SError: not there, closed to this user, damaged, or written by another version of the schema.
     """
     try:
-        with readable(file):
-            text = file.read_bytes()
+        text = _bytes(file)
         found = json_values(text)
         if not issubclass(schema, UPGRADED):
             return schema.model_validate_json(text)
@@ -71,6 +73,20 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
             f"run {run}: its {file.name} does not follow schema {SCHEMA_VERSION} ({wrong}); it is damaged or another "
             "version wrote it; run the recipe again (what stands in the store is not computed again)"
         ) from error
+
+
+def _bytes(file: Path) -> bytes:
+    """The file; looked for again while a run of that name, which another one replaces, stands aside for a moment."""
+    last = time.monotonic() + PATIENCE
+    while True:
+        try:
+            with readable(file):
+                return file.read_bytes()
+        except FileNotFoundError:
+            coming = file.parent.parent.glob(f".{file.parent.name}*-*")
+            if time.monotonic() > last or not any(coming):
+                raise
+        time.sleep(0.05)
 
 
 def upgraded(found: Any) -> Any:

@@ -41,7 +41,8 @@ class Disagreement(Model):
 
     ``samples`` judged, of them ``unparseable`` ones, which count as wrong; ``left_out`` samples have no judgement or
     belong to a pair without one. ``blind_spot``: of the items it ranks right, the share it speaks wrong where strong
-    knows and weak does not, minus that share elsewhere.
+    knows and weak does not, minus that share elsewhere; ``prompts`` counts those of the smaller side (null in older
+    files).
     """
 
     judge: Judge
@@ -53,6 +54,7 @@ class Disagreement(Model):
     overall: SpokenShares
     cells: dict[str, SpokenShares]
     blind_spot: Estimate
+    prompts: int | None = None
 
 
 class BestOf(Model):

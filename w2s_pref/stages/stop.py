@@ -52,8 +52,10 @@ class Stop:
 
         labels = builder.table(self.labels).set_index("id")["p"]
         frame = self.labels.scores.on.frame
-        frame = frame[frame["id"].isin(labels.index)]
         reference = None if self.reference is None else builder.table(self.reference)
+        # ``overlong: drop`` may have left pairs out, for the supervisor or for the student
+        read = labels.index if reference is None else labels.index.intersection(list(reference["id"]))
+        frame = frame[frame["id"].isin(read)]
         score = margins_of(frame, tokenizer, longest, self.form, self.beta, reference)
         items = ValidationItems(p=labels.loc[frame["id"]].tolist(), patience=self.patience, score=score)
         place = work / "selection"

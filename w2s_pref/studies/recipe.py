@@ -41,6 +41,11 @@ def training_problems(models: Mapping[str, ModelSpec], training: dict[str, Any],
         tried = [check(spec.training, f"models.{name}.training", trainer) for trainer in trainers]
         found += tried[0] if all(tried) else []
         found += check_lora(spec.lora, f"models.{name}.lora")
+        if (spec.lora or {}).get("lora_dropout") and {**training, **spec.training}.get("disable_dropout", True):
+            found.append(
+                f"models.{name}.lora.lora_dropout: dropout is off while it trains; take it out, or write "
+                f"models.{name}.training.disable_dropout: false"
+            )
         if spec.quantization is not None and not {**training, **spec.training}.get("bf16"):
             found.append(f"models.{name}.quantization: trains under bfloat16 only; set training.bf16: true")
     return found

@@ -50,11 +50,11 @@ MACPO_DEFAULTS: dict[str, dict[str, Any]] = {
     "training": {"num_train_epochs": 1, "learning_rate": 1.0e-5},
 }
 
+#: Arguments that say how an effective batch is split over memory.
+SPLIT = frozenset({"micro_batch_tokens", "per_device_train_batch_size"})
 #: Arguments that change no weights: not part of a stage's key.
-NOT_IN_KEY = frozenset(
+NOT_IN_KEY = SPLIT | frozenset(
     {
-        "micro_batch_tokens",
-        "per_device_train_batch_size",
         "save_steps",
         "save_total_limit",
         "logging_steps",
@@ -97,6 +97,14 @@ ADDED_OF: dict[str, tuple[str, ...]] = {"rloo": ("batch_size",), "grpo": ("batch
 HUB = (
     "push_to_hub", "hub_model_id", "hub_token", "hub_strategy", "hub_private_repo", "hub_always_push", "hub_revision",
 )  # fmt: skip
+#: Arguments of an evaluation within the training, which there is none of.
+EVALUATION = (
+    "do_eval", "eval_strategy", "eval_on_start", "eval_steps", "eval_delay", "per_device_eval_batch_size",
+    "eval_accumulation_steps", "bf16_full_eval", "fp16_full_eval", "prediction_loss_only", "batch_eval_metrics",
+    "metric_for_best_model", "greater_is_better",
+)  # fmt: skip
+#: Arguments by which a training that continues would differ from one that was never stopped.
+RESUMING = ("resume_from_checkpoint", "save_only_model", "ignore_data_skip")
 #: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
 OURS: dict[str, str] = {
     "output_dir": "the store decides where checkpoints live",
@@ -105,11 +113,10 @@ OURS: dict[str, str] = {
     "gradient_accumulation_steps": "set batch_size and, for memory, micro_batch_tokens",
     "max_length": "use data.max_length",
     "remove_unused_columns": "it must stay as it is",
-    "resume_from_checkpoint": "runs continue by themselves",
+    **dict.fromkeys(RESUMING, "runs continue by themselves, and like one that was never stopped"),
     "save_strategy": "set save_steps",
     "load_best_model_at_end": "the last step is used",
-    "do_eval": "scores of the test set are a stage of their own",
-    "eval_strategy": "scores of the test set are a stage of their own",
+    **dict.fromkeys(EVALUATION, "scores of the test set are a stage of their own"),
     "auto_find_batch_size": "it would change the batch; for memory, set micro_batch_tokens",
     "gradient_checkpointing": "it is an old name; set activation_checkpointing",
     "gradient_checkpointing_kwargs": "it is an old name; set activation_checkpointing_kwargs",
@@ -119,6 +126,12 @@ OURS: dict[str, str] = {
     "trust_remote_code": "set it for the model",
     "model_init_kwargs": "use the keys of the model (dtype, from_config, …)",
     "pad_token": "set it for the model",
+    "eos_token": "texts end as the model's tokenizer ends them; set it there",
+    "chat_template_path": "chats are written by the model's tokenizer; set it there",
+    "label_smoothing_factor": "soft labels say how sure each label is",
+    **dict.fromkeys(("dataloader_drop_last", "pad_to_multiple_of"), "every pair is read, and padding changes nothing"),
+    "full_determinism": "a run repeats bit for bit without it, and it would hold for all that comes after",
+    "activation_offloading": "for memory, set activation_checkpointing",
     "center_rewards_coefficient": "it adds a term to the loss that soft labels do not define here",
 }
 
@@ -182,7 +195,22 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
         elif name == "max_steps" and value == 0:
             problems.append(f"{where}.{name}: should be above zero, or -1: as many as num_train_epochs makes")
+        elif why := _unlike(name, value, kind):
+            problems.append(f"{where}.{name}: {why}")
     return problems
+
+
+def _unlike(name: str, value: Any, kind: Kind) -> str:
+    """Why a value would make another training of the same effective batch."""
+    if name == "train_sampling_strategy" and value == "group_by_length":
+        return "not group_by_length; texts of like length go through the model together anyway"
+    if name == "accelerator_config" and isinstance(value, dict) and value.get("gradient_accumulation_kwargs"):
+        return "gradient_accumulation_kwargs would multiply the batch; set batch_size"
+    if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
+        return "bnpo depends on how a batch is split over memory; take another"
+    if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:
+        return "it would be taken of each part of a batch, which depends on memory; leave it out"
+    return ""
 
 
 def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
@@ -245,8 +273,9 @@ def only(arguments: dict[str, Any], kind: Kind) -> dict[str, Any]:
 
 
 def keyed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that change weights: what a stage's key contains."""
-    return {name: value for name, value in arguments.items() if name not in NOT_IN_KEY}
+    """The arguments that change weights: what a stage's key contains. Dropout differs with each split of the batch."""
+    without = NOT_IN_KEY - SPLIT if arguments.get("disable_dropout") is False else NOT_IN_KEY
+    return {name: value for name, value in arguments.items() if name not in without}
 
 
 def micro_batches(batch_size: int, per_device: int | None, world: int) -> tuple[int, int]:

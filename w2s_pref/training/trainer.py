@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
@@ -176,7 +177,7 @@ def run(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, job: Job, batch: B
         job.monitor.attach(trainer)
     if trainer.args.disable_dropout:
         without_dropout(trainer.model)
-    with compiled(trainer.model, batch.compiler):
+    with compiled(trainer.model, batch.compiler), undropped(trainer.model, trainer.args.disable_dropout):
         continued(trainer, agreed_on(Path(trainer.args.output_dir)))
     save(trainer, tokenizer, save_to, job.base_path)
     # Mixed precision wraps forward; whoever scores the trained model next gets it as it will be loaded.
@@ -223,6 +224,30 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
 def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
     """Optimizer steps of a training on ``rows`` pairs."""
     return max(1, ceil(ceil(rows / batch_size) * epochs))
+
+
+#: Families whose layers read dropout from the configuration at every pass.
+BY_CONFIG = frozenset({"falcon", "persimmon", "prophetnet", "blt"})
+
+
+@contextmanager
+def undropped(model: nn.Module, off: bool) -> Iterator[None]:
+    """Where dropout is ``off``, the configuration says so while it trains to models that ask it at every pass."""
+    found = {id(each): each for module in model.modules() if (each := getattr(module, "config", None)) is not None}
+    kept = [
+        (config, name, value)
+        for config in found.values()
+        if off and getattr(config, "model_type", "") in BY_CONFIG
+        for name, value in vars(config).items()
+        if "drop" in name and isinstance(value, float)
+    ]
+    for config, name, _ in kept:
+        setattr(config, name, 0.0)
+    try:
+        yield
+    finally:
+        for config, name, value in kept:
+            setattr(config, name, value)
 
 
 def without_dropout(model: nn.Module) -> None:

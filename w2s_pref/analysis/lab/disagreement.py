@@ -31,6 +31,8 @@ def by_spread(labels: pd.DataFrame, predictions: pd.DataFrame, resamples: int, s
     found = []
     for (task, name), rows in labelled:
         own = students[task, name]
+        if min(table.groupby("seed").size().min() for table in (rows, own)) < len(THIRDS):
+            continue
         said, answered = by_third(rows, resamples, seed), by_third(own, resamples, seed)
         spreads: list[float | None] = [*_spreads(own), None]
         parts = zip((*THIRDS, "difference"), spreads, _and_difference(said), _and_difference(answered), strict=True)

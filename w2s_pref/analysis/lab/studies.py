@@ -172,7 +172,7 @@ def contrasts(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Contra
 
 
 def _plain(name: str, methods: list[str], settings: Mapping[str, Any]) -> str | None:
-    """The method of the same algorithm with plain cross-entropy, None for that one itself."""
+    """The method of the same algorithm with plain cross-entropy on the labels as they are, None for that one itself."""
     same = [each for each in methods if settings["methods"][each] == settings["methods"][name]]
     first = next((each for each in same if settings["losses"][each] == LossSpec().name), None)
     return None if first == name else first

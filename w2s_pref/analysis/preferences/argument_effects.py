@@ -36,12 +36,12 @@ def _effect(
     )
     if "shuffled" not in accuracy:
         return found
-    right = context.target.delta
-    same = (right[about["argued"]] > 0) == (right[about["shuffled"]] > 0)
+    one, other = context.credit(about["argued"]), context.credit(about["shuffled"])
+    same = one * other + (1 - one) * (1 - other)  # who is undecided chooses by a fair coin
     nulls = {
         "shuffled_gain": accuracy["shuffled"] - accuracy["naive"],
         "blank_gain": accuracy["blank"] - accuracy["naive"],
         "beyond_shuffled": accuracy["argued"] - accuracy["shuffled"],
-        "same_choice": context.draw.mean(same.astype(float)),
+        "same_choice": context.draw.mean(same),
     }
     return found.model_copy(update={name: estimate(stat) for name, stat in nulls.items()})

@@ -14,6 +14,7 @@ from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats
 from w2s_pref.results.deception import KnownRule
+from w2s_pref.results.preferences import members
 
 #: Settings without a conflict worth naming: the plain student and the two controls.
 CONTROLS = ("none", "placebo", "gold")
@@ -169,5 +170,4 @@ class Context:
 
 def _models(node: str) -> list[str]:
     """The models of one place in a chain, without their methods: of ``mean(a, b@dpo)`` both."""
-    inside = node[node.index("(") + 1 : -1] if node.endswith(")") else node
-    return [each.partition("@")[0] for each in inside.split(", ")]
+    return [each.partition("@")[0] for each in members(node)]

@@ -47,7 +47,7 @@ def _arm(
 ) -> list[results.SupervisorSpread]:
     spread = _on_tests(context, arm, scores)
     last, own = last_labelled(arm, labels)
-    if spread is None or own.empty:
+    if spread is None or own.empty or np.isfinite(spread).sum(axis=1).min() < len(THIRDS):
         return []
     accuracies = by_third(own, context.design.resamples, context.design.seed)
     place = thirds(spread)

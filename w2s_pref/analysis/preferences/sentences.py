@@ -270,7 +270,7 @@ def _blind_spot(one: results.Speech) -> str | None:
     spot = one.disagreement.blind_spot
     if spot.interval is None:
         return _UNDEFINED
-    side = spot.side() if one.disagreement.cells["sk_wuk"].n >= LEAST_PROMPTS else 0
+    side = spot.side() if (one.disagreement.prompts or 0) >= LEAST_PROMPTS else 0
     if side == 0:
         return ""
     words = "more" if side > 0 else "less"

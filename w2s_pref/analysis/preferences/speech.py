@@ -201,6 +201,7 @@ def disagreement(
         overall=_shares(found, ranked, speech, there),
         cells={name: _shares(found, ranked, speech, there & mask) for name, mask in masks.items()},
         blind_spot=_blind_spot(found, ranked, speech, there, masks["sk_wuk"]),
+        prompts=min(int((there & side).any(axis=0).sum()) for side in (masks["sk_wuk"], ~masks["sk_wuk"])),
     )
 
 

@@ -23,6 +23,7 @@ LEVEL = 2 * families.LEVEL
 AFTER_ONLY = "calibrated only"
 SURVIVES = "survives calibration"
 RAW_ONLY = "raw only"
+TURNS = "turns its sign"
 
 
 def deception_verdict(blind: dict[str, Stat]) -> str:
@@ -163,7 +164,7 @@ def signal_verdict(raw: Mapping[str, Any], calibrated: Mapping[str, Any]) -> str
         return "undefined"
     if before and after:
         same = (raw["rho"] > 0) == (calibrated["rho"] > 0)
-        return SURVIVES if same else "turns its sign"
+        return SURVIVES if same else TURNS
     if before:
         return RAW_ONLY
     return AFTER_ONLY if after else "not resolved"
@@ -174,14 +175,20 @@ def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str
     named: dict[str, list[str]] = {}
     for entry in signals:
         named.setdefault(entry["verdict"], []).append(labels[entry["signal"]])
+    raw, after = (", ".join(named.get(kind, [])) for kind in (RAW_ONLY, AFTER_ONLY))
+    turned = f" Turns its sign with calibration: {', '.join(named[TURNS])}." if TURNS in named else ""
     if SURVIVES in named:
-        return f"Correlated with BSD, raw and after calibration: {', '.join(named[SURVIVES])}."
+        return f"Correlated with BSD, raw and after calibration: {', '.join(named[SURVIVES])}.{turned}"
     if set(named) == {"undefined"}:
         return "Undefined: BSD or every signal is constant over the settings, or there are fewer than three settings."
-    if RAW_ONLY in named:
-        return f"Not resolved after calibration. Correlated with BSD raw only: {', '.join(named[RAW_ONLY])}."
-    if AFTER_ONLY in named:
-        return f"Not resolved raw. Correlated with BSD after calibration only: {', '.join(named[AFTER_ONLY])}."
+    if raw and after:
+        return f"Correlated with BSD raw only: {raw}; after calibration only: {after}.{turned}"
+    if raw:
+        return f"Not resolved after calibration. Correlated with BSD raw only: {raw}.{turned}"
+    if after:
+        return f"Not resolved raw. Correlated with BSD after calibration only: {after}.{turned}"
+    if turned:
+        return f"Correlated with BSD raw and after calibration, but not alike.{turned}"
     return f"Not resolved: no signal is correlated with BSD after Holm's correction over {len(signals)} signals."
 
 

@@ -162,7 +162,7 @@ def _rescale(
     else:
         clean = validate_scores(calibration)
         scaled = {model: fitted_elsewhere(data, panel(clean, models, objective), model) for model in models}
-        shared = set(clean["group"]) & set(scores["group"])
+        shared = _groups(clean, models, objective) & _groups(scores, models, objective)
         if shared:
             warned.append(f"{len(shared)} groups of the calibration table are in the score table as well.")
     for model, done in scaled.items():
@@ -172,6 +172,14 @@ def _rescale(
                 "only, or no knowledge at all); calibrated numbers mean little."
             )
     return scaled, warned
+
+
+def _groups(scores: pd.DataFrame, models: tuple[str, str], objective: str | None) -> set[str]:
+    """Groups of the rows that are read."""
+    used = scores["model"].isin(models)
+    if objective is not None and "objective" in scores:
+        used &= scores["objective"] == objective
+    return set(scores["group"][used])
 
 
 def _calibrated(

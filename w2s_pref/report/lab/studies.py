@@ -14,7 +14,7 @@ from w2s_pref.report.draw.svg import colour, extent, line_swatch, mark_swatch, s
 from w2s_pref.report.lab.grid import estimate, forest_panel, or_words, words
 from w2s_pref.results.lab import Bar, Contrast, Difficulty, LabBody, LearningCurve, Median, Selection, Trend
 
-#: Panels of curves at most; further ones stand in the table only.
+#: Panels of curves at most.
 CURVES = 16
 NUMBERS = "In numbers."
 CONTRASTS: Final[tuple[Column[Contrast], ...]] = (
@@ -197,6 +197,8 @@ def _curves(caption: str, own: Sequence[LearningCurve]) -> Figure:
         (line_swatch("stroke c0"), "agreement with weak labels"),
         (line_swatch("stroke c1 dash1"), "accuracy on ground truth"),
     ]
+    if len(own) > CURVES:
+        caption = f"{caption} {CURVES} of {len(own)} are drawn; all stand in the results file (curves)."
     return Figure(caption, [_curve_panel(each) for each in own[:CURVES]], guide, key=key, size="small")
 
 

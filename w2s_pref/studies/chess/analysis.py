@@ -56,7 +56,7 @@ def summarize(
 
     Args:
         scores: of every model on ``test``, each with the same seeds.
-        labels: student → the answers it learned from.
+        labels: student → the answers it learned from, each with the ``group`` of its puzzle.
         test: columns ``id``, ``group``, ``rating``.
         bands: rising ratings that cut the test puzzles.
     """
@@ -119,7 +119,7 @@ def _band(low: int | None, high: int | None, right: Floats, rating: Floats, draw
 
 
 def _labels(name: str, tables: Sequence[pd.DataFrame], resamples: int, seed: int) -> LabelQuality:
-    draw = Resampler(np.arange(len(tables[0]), dtype=np.int64), resamples, seed)
+    draw = Resampler(pd.factorize(tables[0]["group"])[0].astype(np.int64), resamples, seed)
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
     return LabelQuality(student=name, accuracy=estimate(draw.mean(right)), legal=estimate(draw.mean(legal)))
 
@@ -162,7 +162,8 @@ def finish(opened: Opened[ChessRecipe, ChessStudy], builder: Builder, folder: Pa
     study, recipe = opened.study, opened.recipe
     test = study.splits["test"].frame
     scores = {key: builder.table(stage) for key, stage in study.scores.items()}
-    labels = {key: builder.table(stage) for key, stage in study.labels.items()}
+    groups = pd.concat([split.frame[["id", "group"]] for split in study.splits.values()]).drop_duplicates("id")
+    labels = {key: builder.table(stage).merge(groups, on="id", how="left") for key, stage in study.labels.items()}
     body = summarize(
         recipe.name, scores, labels, test, study.cells, recipe.chess.bands, study.counts,
         recipe.analysis.resamples, recipe.analysis.seed,

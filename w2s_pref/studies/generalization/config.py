@@ -155,6 +155,12 @@ class MethodConfig(Section):
         return MethodConfig.model_validate({name: getattr(self, name) for name in self.model_fields_set - weak})
 
     @property
+    def plain(self) -> bool:
+        """Whether the weak labels are taken as they are: no filter, pool, true labels, or texts read before."""
+        own = ("labels", "filter", "two_stage", "ensemble", "combine", "raven", "ground_truth", "pre")
+        return all(getattr(self, name) == type(self).model_fields[name].default for name in own)
+
+    @property
     def label_config(self) -> LabelConfig:
         """How scores of the supervisor become labels."""
         keep = "high_confidence" if self.two_stage else self.filter

@@ -115,7 +115,7 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
     write_pages(recipe.name, body, folder, own)
     return LabResults(
         name=recipe.name,
-        seeds=recipe.seeds,
+        seeds=sorted(recipe.seeds),
         tasks={task: {name: _split(rows) for name, rows in each.splits.items()} for task, each in lab.tasks.items()},
         models=model_infos(lab.models),
         verdict=Headline(headline=body.verdict[0]),

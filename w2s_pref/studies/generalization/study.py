@@ -220,7 +220,10 @@ class Laboratory:
             "ceiling": recipe.ceiling,
             "models": {name: facts.parameters for name, facts in self.models.items()},
             "methods": {name: config.algorithm for name, config in recipe.methods.items()},
-            "losses": {name: config.loss.name for name, config in recipe.methods.items()},
+            "losses": {
+                name: config.loss.name if config.plain else f"{config.loss.name}, other labels"
+                for name, config in recipe.methods.items()
+            },
             **recipe.analysis.model_dump(),
         }
         tests = {task: {name: rows[name] for name in ("validation", "test")} for task, rows in self.tasks.items()}

@@ -157,6 +157,11 @@ def _check_supervisor(recipe: Chained, before: Node, place: Node) -> None:
 def _check_labels(recipe: Chained, before: Node, place: Node) -> None:
     """Ways of making labels fit what learns from them; several models in one place learn the same ones."""
     found, config = recipe.method(place.each[0]), recipe.label_config(place)
+    if found.config.patience is not None and before.combine == "accuracy":
+        raise ValueError(
+            f"methods.{found.name}.patience: labels.combine: accuracy weighs the supervisors by the truth of the "
+            "calibration pairs, whose labels would end the training; take another of the two"
+        )
     if (found.online or found.decoding or found.mutual) and config.two_stage:
         raise ValueError(f"labels.two_stage: {found.algorithm} does not learn from labels")
     if found.mutual and config.filter != "none":

@@ -88,6 +88,11 @@ class Recipe(StudySection):
             if config.reference is not None:
                 refuse_unknown(config.reference, self.models, f"methods.{name}.reference", "model")
         self._check_placebos(self.analysis.placebos())
+        if self.monitor is not None and self.data.overlong == "drop":
+            raise ValueError(
+                "monitor: data.overlong: drop may leave out pairs of the probe for one model and not for another; "
+                "write overlong: truncate"
+            )
         if self.speech.gold:
             refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():

@@ -101,7 +101,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
         **{name: getattr(body, name) for name in Body.model_fields if name != "warnings"},
         warnings=[*opened.prepared.notes, *body.warnings, *_token_notes(opened, builder)],
         name=opened.recipe.name,
-        seeds=opened.recipe.seeds,
+        seeds=sorted(opened.recipe.seeds),  # as the values of seeds stand in every estimate
         objectives={role: analysis.design[role] for role in ("target", "conflict") if analysis.design[role]},
         splits=_splits(opened),
         models=model_infos(opened.study.models),

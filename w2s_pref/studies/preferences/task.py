@@ -105,9 +105,14 @@ def reward_arguments(recipe: Recipe, node: Node) -> dict[str, Any]:
     return merged(*(only(layer, "reward") for layer in layers))
 
 
+#: Methods whose loss reads the preferred answer alone.
+ONE_ANSWER = frozenset({"sft", "wspo"})
+
+
 def passes(recipe: Recipe, node: Node) -> tuple[float, float]:
-    """How often a training reads its pairs, and what comes before it does: of a policy's, one answer of the two."""
+    """How often a training reads its pairs, and what comes before it does: half where it reads one of two answers."""
     found = recipe.method(node)
     own = pair_arguments(recipe, node, found.config.training) if found.policy else reward_arguments(recipe, node)
     before = pair_arguments(recipe, node, found.config.sft)["num_train_epochs"] if found.pre_stage else 0.0
-    return float(own["num_train_epochs"]), float(before / 2 if found.policy else before)
+    half = 0.5 if found.algorithm in ONE_ANSWER else 1.0
+    return half * own["num_train_epochs"], float(before / 2 if found.policy else before)
