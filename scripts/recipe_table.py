@@ -19,7 +19,7 @@ from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.supervisors import SupervisorConfig
-from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY, OURS
+from w2s_pref.training.arguments import DEFAULTS, NEVER_WHOLE, NOT_IN_KEY, OURS, OURS_OF
 from w2s_pref.training.methods import MethodConfig
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
@@ -127,6 +127,10 @@ def _number(value: Any) -> str:
 
 def _ours() -> str:
     rows = [(f"`{name}`", instead) for name, instead in OURS.items()]
+    for kind, where in (("dpo", "policies on pairs"), ("rloo", "RLOO, GRPO")):
+        rows += [(f"`{name}` ({where})", instead) for name, instead in OURS_OF[kind].items()]
+    never = ", ".join(f"`{word}`" for word in NEVER_WHOLE)
+    rows.append((f"`optim` with {never}", "it updates weights before a whole effective batch"))
     return "### training: arguments that are refused\n\n" + _table(("argument", "why, or what instead"), rows)
 
 
