@@ -20,7 +20,8 @@ PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "obje
 #: A further column of pairs whose ground truth is not known for sure: the probability that ``a`` is preferred.
 #: ``truth`` is then its more probable side (of a tie, ``a``).
 TRUTH_P: Final = "truth_p"
-#: 1 where ``a`` is the answer that the file calls chosen, or first; there where ``truth`` does not say so.
+#: 1 where ``a`` is the answer that the file calls chosen, or first; there where ``truth`` does not say so. Where votes
+#: do not agree on it, that is the answer which most of them prefer, and -1 where they are tied.
 A_FIRST: Final = "a_first"
 
 #: Items of a task: ``form`` is "item", ``truth`` 1 = positive. Beside the columns of every pair table: what right and
