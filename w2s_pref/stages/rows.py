@@ -10,6 +10,7 @@ import pandas as pd
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import TRUTH_P, digest
+from w2s_pref.data.chat import group_key
 from w2s_pref.data.split import shuffled
 from w2s_pref.engine.stage import Builder, Stage
 
@@ -104,6 +105,19 @@ def slices(w2s: Rows, hops: int) -> dict[str, Rows]:
         f"w2s/{hop + 1}": Rows(f"w2s/{hop + 1}", w2s.frame[cut == hop].reset_index(drop=True), w2s.control)
         for hop in range(hops)
     }
+
+
+def one_a_prompt(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first pair of every prompt, whatever groups the user has made of prompts."""
+    columns = zip(*(frame[name].tolist() for name in ("group", "form", "prompt")), strict=True)
+    keys = pd.Series([_prompt_key(*row) for row in columns], index=frame.index, dtype=object)
+    return frame[~keys.duplicated()]
+
+
+def _prompt_key(group: str, form: str, prompt: str) -> str:
+    """What two pairs about one prompt share: without a prompt, or where it is a hash, the group."""
+    asked = prompt != "[]" if form == "chat" else bool(prompt.strip())
+    return group_key(prompt, form) if asked and not _HASH.fullmatch(group) else group
 
 
 def _by_hash(groups: list[str]) -> list[str]:
