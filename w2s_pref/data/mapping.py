@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from w2s_pref.core.tables import canonical
+from w2s_pref.core.tables import canonical, cell_text
 from w2s_pref.data.chat import (
     ANSWER_MARK,
     as_messages,
@@ -79,14 +79,16 @@ def _key(value: Any, role: str) -> str:
         raise _BadRowError(f"missing_{role}", f"the {role} is {short(value)}, not text or a number")
     if value is None or value != value or value == "":
         raise _BadRowError(f"missing_{role}", f"{role} is empty")
-    if isinstance(value, float) and value.is_integer() and abs(value) >= 2**53:
+    key = cell_text(value)
+    pointed = isinstance(value, float) or (isinstance(value, str) and key != value)
+    if pointed and key.lstrip("-").isdigit() and abs(int(key)) >= 2**53:
         raise _BadRowError(f"missing_{role}", f"the {role} {value!r} is a float that lost digits: write it as text")
-    return key_of(value)
+    return key
 
 
 def key_of(value: Any) -> str:
-    """An id or a group as text: ``7`` and ``7.0`` and ``"7"`` are the same key."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    """An id or a group as text: ``7``, ``7.0``, ``"7"`` and ``"7.0"`` are the same key."""
+    return cell_text(value)
 
 
 def _sure(cell: Any) -> float:

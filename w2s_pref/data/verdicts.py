@@ -10,6 +10,7 @@ import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from w2s_pref.core.strict import Section
+from w2s_pref.core.tables import cell_text
 from w2s_pref.data.problems import MissingResponse, Problems, short
 from w2s_pref.data.readers import Part
 
@@ -65,10 +66,8 @@ class Label(Section):
 
 
 def as_text(value: Any) -> str:
-    """A cell as text: ``1``, ``1.0`` and ``"1"`` are the same verdict, and so are ``true`` and ``"True"``."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
+    """A cell as text: ``1``, ``1.0``, ``"1"`` and ``"1.0"`` are one verdict, and so are ``true`` and ``"True"``."""
+    text = cell_text(value.strip() if isinstance(value, str) else value)
     return text.lower() if text.lower() in {"true", "false"} else text
 
 
