@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -96,7 +97,7 @@ def with_verdicts(part: Part, answers: list[str], label: Label | None, p: str | 
     frame = part.frame.drop(columns=asked).assign(
         chosen=first, rejected=second, **{P: pd.Series(found, index=part.frame.index, dtype=object)}
     )
-    return Part(part.label, frame)
+    return replace(part, frame=frame)
 
 
 def _vote(cells: Iterable[Any], label: Label) -> float | MissingResponse:
