@@ -12,6 +12,8 @@ import pandas as pd
 import pytest
 from data_helpers import complaint, loaded, rows, write
 
+from w2s_pref.data.sources import Source, load
+
 SAID = [[{"role": "assistant", "content": text}] for text in ("blue", "it's red")]
 
 
@@ -72,3 +74,62 @@ def test_copies_of_unlike_probability_contradict_each_other(tmp_path: Path) -> N
     for second, counted in (({**pair, "p": 0.6}, "contradictory"), ({**other, "p": 0.3}, "duplicates")):
         path = write(tmp_path / "x.jsonl", [{**pair, "p": 0.7}, second, *rest])
         assert loaded(path, columns={"p": "p"}).counts[counted] == (2 if counted == "contradictory" else 1)
+
+
+TURN = "\n\nHuman: {}\n\nAssistant: {}"
+
+
+def test_dialogues_that_part_at_the_users_turn_are_refused(tmp_path: Path) -> None:
+    """As text: models would be taught that one question is better than another."""
+    hello = TURN.format("Hi", "Hello.")
+    for lead in ("", hello):
+        for begin in (0, 2):
+            said = [(lead + TURN.format(*turn))[begin:] for turn in (("2+2?", "4"), ("France?", "Paris"))]
+            path = write(tmp_path / "x.jsonl", [{"chosen": said[0], "rejected": said[1]}])
+            assert "row 1: the two dialogues part at the user's turn: '2+2?' and 'France?'" in complaint(path)
+            assert len(load(Source(source=str(path), objective="target"), version=1).frame) == 1
+    later = [hello + TURN.format("2+2?", answer) for answer in ("4", "5")]
+    earlier = [TURN.format("Hi", answer) + TURN.format(*turn) for answer, *turn in (("a", "b", "c"), ("d", "e", "f"))]
+    path = write(
+        tmp_path / "y.jsonl", [dict(zip(("chosen", "rejected"), pair, strict=True)) for pair in (later, earlier)]
+    )
+    assert len(loaded(path).frame) == 2
+
+
+def test_conversations_that_part_at_the_users_turn_behind_a_prompt_are_refused(tmp_path: Path) -> None:
+    def whole(asked: str, said: str) -> list[dict[str, str]]:
+        turns = [("user", "Hi"), ("assistant", "Hello."), ("user", asked), ("assistant", said)]
+        return [{"role": role, "content": content} for role, content in turns]
+
+    first, second = whole("2+2?", "4"), whole("France?", "Paris")
+    for number, prompt in enumerate((first[:1], first[:2], "Hi")):
+        path = write(tmp_path / f"{number}.jsonl", [{"prompt": prompt, "chosen": first, "rejected": second}])
+        for columns in ({}, {"prompt": None}):
+            said = complaint(path, columns=columns)
+            assert "the two conversations part at the user's turn: '2+2?' and 'France?'" in said
+    behind = {"prompt": first[:1], "chosen": first[1:], "rejected": second[1:]}
+    assert "the two conversations part at the user's turn" in complaint(write(tmp_path / "y.jsonl", [behind]))
+
+
+@pytest.mark.parametrize("prompt", ["sky?", [{"role": "user", "content": "sky?"}]])
+def test_a_question_behind_the_turn_of_a_system_stands_twice(tmp_path: Path, prompt: Any) -> None:
+    system, asked = ({"role": role, "content": text} for role, text in (("system", "Be nice."), ("user", "sky?")))
+    other = {**system, "content": "Be short."}
+    pair = [[first, asked, *said] for first, said in zip((system, other), SAID, strict=True)]
+    path = write(tmp_path / "x.jsonl", [{"prompt": prompt, "chosen": pair[0], "rejected": pair[1]}])
+    assert "the prompt ends with the user's turn 'sky?', and a response begins with another, 'sky?'" in complaint(path)
+    ruled = [[first, *said] for first, said in zip((system, other), SAID, strict=True)]
+    path = write(tmp_path / "y.jsonl", [{"prompt": prompt, "chosen": ruled[0], "rejected": ruled[1]}])
+    assert len(loaded(path).frame) == 1
+
+
+def test_a_prompt_that_some_rows_lack_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("prompt,chosen,rejected\nWhat is 2+2?,4,5\n,Paris,London\n  ,x,y\n")
+    said = complaint(tmp_path / "x.csv")
+    assert "row 2: the prompt is empty, and those of other rows are not" in said
+    assert "row 3" in said
+    assert "fix: write the missing prompt, or remove the row" in said
+    dropped = loaded(tmp_path / "x.csv", on_bad_row="drop").counts
+    assert dropped == {"read": 3, "dropped.empty_prompt": 2, "rows": 1}
+    (tmp_path / "y.csv").write_text("prompt,chosen,rejected\n,Paris,London\n  ,x,y\n")
+    assert len(loaded(tmp_path / "y.csv").frame) == 2

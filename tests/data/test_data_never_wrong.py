@@ -42,6 +42,35 @@ def test_what_stands_beside_the_prompt_is_said(tmp_path: Path) -> None:
     assert loaded(write(tmp_path / "x.jsonl", rows())).notes == []
 
 
+@pytest.mark.parametrize(
+    ("name", "role"),
+    [("Group", "group"), ("group ", "group"), ("groups", "group"), ("group_id", "group"), ("ID", "id")],
+)
+def test_a_column_called_nearly_as_ours_is_said(tmp_path: Path, name: str, role: str) -> None:
+    """Rows that should stay together would be spread over the splits, and nobody would know."""
+    path = csv(tmp_path, f"prompt,chosen,rejected,{name}\nq,a,b,1\n")
+    (said,) = loaded(path).notes
+    assert f"the column {name!r} is not read as {role}; write columns: {{{role}: " in said
+    for theirs in (name, None):
+        assert loaded(path, columns={role: theirs}).notes == []
+
+
+def test_what_a_folder_holds_and_is_not_read_is_said(tmp_path: Path) -> None:
+    write(tmp_path / "many.jsonl", rows(1))
+    folder = tmp_path / "many"
+    (folder / "sub").mkdir(parents=True)
+    (folder / ".cache").mkdir()
+    write(folder / "sub" / "c.jsonl", rows(1))
+    for name in ("b.jsonl.gz", "c.tsv", "README.md", ".cache/x.jsonl"):
+        (folder / name).write_text("x")
+    said = complaint(folder)
+    assert "holds no data file (not read: b.jsonl.gz, c.tsv, sub); expected one of .csv" in said
+    write(folder / "a.jsonl", rows(2))
+    write(folder / "d.jsonl", rows(4)[2:])
+    (note,) = loaded(folder).notes
+    assert "b.jsonl.gz, c.tsv, sub looks like data and is not read" in note
+
+
 def test_one_cell_more_than_the_header(tmp_path: Path) -> None:
     message = complaint(csv(tmp_path, "prompt,chosen,rejected\n0,why?,a,b\n1,how?,c,d\n"))
     assert (

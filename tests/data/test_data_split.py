@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from data_helpers import real, rows, write
+from data_helpers import loaded, real, rows, write
 from pydantic import ValidationError
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.strict import sentences
 from w2s_pref.data.config import DataConfig, Prepared, content, prepare
-from w2s_pref.data.split import split
+from w2s_pref.data.split import alike, split
 
 SIZES = {"gt": 40, "calibration": 10, "w2s": 30, "test": 20, "conflict": 30, "conflict_test": 10}
 
@@ -171,6 +171,15 @@ def test_what_sources_without_a_prompt_share_is_said(tmp_path: Path) -> None:
     apart = prepared(named=True)
     assert apart.notes == []
     assert not [name for name in apart.counts if ".like." in name]
+
+
+def test_conversations_without_a_prompt_share_none(tmp_path: Path) -> None:
+    said = [
+        {side: [{"role": "assistant", "content": f"{side} {n}"}] for side in ("chosen", "rejected")} for n in range(4)
+    ]
+    frame = loaded(write(tmp_path / "x.jsonl", said)).frame
+    assert alike({"gt": frame[:2], "test": frame[2:]}) == {}
+    assert alike({"gt": frame[:2], "test": frame[1:]}) == {("gt", "test"): 1}
 
 
 def test_prepare_from_files(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.data.sources import Source, load
 from w2s_pref.stages.given import GivenScores, check_covered, covers, read_labels
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.run import open_recipe
@@ -48,6 +49,36 @@ def test_p_is_that_of_the_answer_the_file_calls_chosen(tmp_path: Path) -> None:
     assert scores.key != swapped.key
     sure = read_labels(judge(tmp_path, "id,p\n1,1\n2,0\n"), tmp_path)
     assert np.isfinite(log_odds(GivenScores("judge", Rows("w2s", PAIRS), "x", tmp_path, sure), tmp_path)).all()
+
+
+def of_votes(folder: Path, *chosen: str) -> Rows:
+    """The one pair that votes are on, each for the answer it names."""
+    other = {"GOOD": "BAD", "BAD": "GOOD"}
+    votes = [{"id": 1, "prompt": "q", "chosen": name, "rejected": other[name]} for name in chosen]
+    (folder / "votes.jsonl").write_text("\n".join(map(json.dumps, votes)))
+    source = Source(source=str(folder / "votes.jsonl"), objective="good", repeated="votes")
+    return Rows("w2s", load(source).frame)
+
+
+@pytest.mark.parametrize("votes", [("BAD", "GOOD", "GOOD"), ("GOOD", "GOOD", "BAD"), ("GOOD", "GOOD")])
+def test_p_over_votes_is_that_of_the_answer_they_prefer(tmp_path: Path, votes: tuple[str, ...]) -> None:
+    """The first vote in the file may have preferred the other answer: nobody's p is turned round by it."""
+    rows = of_votes(tmp_path, *votes)
+    labels = read_labels(judge(tmp_path, "id,p\n1,0.8\n"), tmp_path)
+    check_covered("labels:judge.csv", labels, rows)
+    scores = GivenScores("judge", rows, "labels:judge.csv", tmp_path, labels)
+    sign = 1 if rows.frame["a"].iloc[0] == "GOOD" else -1
+    np.testing.assert_allclose(log_odds(scores, tmp_path), [sign * np.log(4)])
+
+
+def test_p_over_tied_votes_means_neither_answer(tmp_path: Path) -> None:
+    rows = of_votes(tmp_path, "BAD", "GOOD")
+    labels = read_labels(judge(tmp_path, "id,p\n1,0.8\n"), tmp_path)
+    with pytest.raises(W2SError, match=r"1 pairs of w2s whose votes are tied, such as id '1'.*write 0\.5 there"):
+        check_covered("labels:judge.csv", labels, rows)
+    even = read_labels(judge(tmp_path, "id,p\n1,0.5\n"), tmp_path)
+    check_covered("labels:judge.csv", even, rows)
+    assert log_odds(GivenScores("judge", rows, "x", tmp_path, even), tmp_path) == [0]
 
 
 def test_the_key_holds_the_labels_of_these_pairs_only(tmp_path: Path) -> None:

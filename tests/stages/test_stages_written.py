@@ -35,6 +35,20 @@ PAIRS = pd.DataFrame(
 PROMPTS = of_prompts("prompts of w2s", Rows("w2s", PAIRS))
 
 
+def test_a_group_of_many_prompts_has_a_pair_of_each() -> None:
+    """Three topics as groups are three units to resample, and not three prompts to learn from."""
+    frame = pd.DataFrame(
+        {"id": [str(n) for n in range(60)], "group": [("maths", "law", "art")[n % 3] for n in range(60)]}
+    )
+    asked = frame.assign(form="text", prompt=[f"question {n // 2}?" for n in range(60)], a="yes", b="no", truth=1)
+    found = of_prompts("prompts", Rows("w2s", asked)).frame
+    assert len(found) == found["prompt"].nunique() == 30
+    assert set(found["group"]) == {"maths", "law", "art"}
+    assert len(of_prompts("prompts", Rows("w2s", asked.assign(prompt=""))).frame) == 3
+    chats = asked.assign(form="chat", prompt="[]")
+    assert len(of_prompts("prompts", Rows("w2s", chats)).frame) == 3
+
+
 @dataclass(frozen=True, eq=False)
 class Said(Stage):
     """Answers that are given."""

@@ -244,6 +244,25 @@ def test_bad_input_of_a_binary_task_is_a_sentence(what: str, tmp_path: Path) -> 
     assert sentence in refused(OWN | config, reviews(tmp_path, **columns))
 
 
+def test_groups_of_files_that_pandas_wrote_are_the_same_in_both(tmp_path: Path) -> None:
+    """A gap makes 7 into 7.0: as two groups, training and test would share what must stay together."""
+    frame = pd.DataFrame({"review": [f"text {n}" for n in range(8)], "y": [0, 1] * 4, "who": [0, 0, 1, 1, 2, 2, 3, 3]})
+    frame.to_csv(tmp_path / "train.csv", index=False)
+    frame.assign(review=frame["review"] + "!", who=frame["who"].astype(float)).to_csv(
+        tmp_path / "test.csv", index=False
+    )
+    said = refused({**OWN, "path": {"train": "train.csv", "test": "test.csv"}}, tmp_path)
+    assert "its train and test files share 4 groups" in said
+
+
+def test_a_missing_number_is_not_shown_as_nan(tmp_path: Path) -> None:
+    reviews(tmp_path).joinpath("mine.csv").unlink()
+    frame = pd.DataFrame({"review": ["a", "b"], "y": [0, 1], "who": [1, 2], "stars": [1.5, None]})
+    frame.to_parquet(tmp_path / "mine.parquet")
+    config = {**OWN, "path": "mine.parquet", "text": "{review} {stars}"}
+    assert "mine.parquet, row 2: column 'stars' is nan" in refused(config, tmp_path)
+
+
 @pytest.mark.parametrize("key", ["path", "text", "label", "group"])
 def test_an_own_task_needs_its_keys(key: str, tmp_path: Path) -> None:
     without = {name: value for name, value in OWN.items() if name != key}

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+
+#: A whole number with the point of a float.
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]*)\.0")
 
 #: Pairs: ``prompt``, ``a``, ``b`` are text, or (``form`` = "chat") a JSON list of {"role", "content"} messages.
 #: ``truth`` is 1 where ``a`` is the preferred answer, else 0. ``group`` is the unit of splitting and resampling.
@@ -20,7 +24,8 @@ PAIR_COLUMNS: Final = ("id", "group", "form", "prompt", "a", "b", "truth", "obje
 #: A further column of pairs whose ground truth is not known for sure: the probability that ``a`` is preferred.
 #: ``truth`` is then its more probable side (of a tie, ``a``).
 TRUTH_P: Final = "truth_p"
-#: 1 where ``a`` is the answer that the file calls chosen, or first; there where ``truth`` does not say so.
+#: 1 where ``a`` is the answer that the file calls chosen, or first; there where ``truth`` does not say so. Where votes
+#: do not agree on it, that is the answer which most of them prefer, and -1 where they are tied.
 A_FIRST: Final = "a_first"
 
 #: Items of a task: ``form`` is "item", ``truth`` 1 = positive. Beside the columns of every pair table: what right and
@@ -56,6 +61,12 @@ def records(rows: list[dict[str, Any]]) -> pd.DataFrame:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     table = {column: pd.Series([row.get(column) for row in rows], dtype=object) for column in columns}
     return pd.DataFrame(table, index=pd.RangeIndex(len(rows)))
+
+
+def cell_text(value: Any) -> str:
+    """A cell as text: 7, 7.0, and "7.0" as pandas writes 7 into a CSV column that has a gap, are "7"."""
+    text = str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    return text[:-2] if _WHOLE.fullmatch(text) else text
 
 
 def truth_of(frame: pd.DataFrame) -> pd.Series[float]:

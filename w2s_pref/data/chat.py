@@ -88,6 +88,17 @@ def cut_answer_start(prompt: str) -> str | None:
     return prompt[: mark + len(ANSWER_MARK)]
 
 
+def parted_questions(first: str, second: str) -> tuple[str, str] | None:
+    """The questions of the user's turn within which two HH dialogues part; None where they part elsewhere."""
+    texts = [f"\n\n{text.lstrip()}" for text in (first, second)]
+    shared = texts[0][: same_start(*texts)]
+    turn = shared.rfind(USER_MARK)
+    if turn < 0 or shared.find(ANSWER_MARK, turn) >= 0:
+        return None
+    (one, mark, _), (other, other_mark, _) = (text[turn + len(USER_MARK) :].partition(ANSWER_MARK) for text in texts)
+    return (one.strip(), other.strip()) if mark and other_mark and one.strip() != other.strip() else None
+
+
 def is_unanswered(text: str) -> bool:
     """True for an HH dialogue that ends where the answer should start."""
     return text.rstrip().endswith(ANSWER_MARK.strip()) and ANSWER_MARK in text

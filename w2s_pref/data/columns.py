@@ -25,6 +25,9 @@ _PROMPTS = {
     *("userprompt", "userinput", "prompttext", "instructiontext"),
 }
 
+#: Columns that look like an id or a group, whatever their case, number and marks.
+_KEYS = {"id": "id", "group": "group", "groupid": "group"}
+
 #: Names that public sets use for the same thing, tried in this order before the most similar spelling.
 _SYNONYMS = {
     "chosen": ("preferred", "better", "winner", "accepted", "response_chosen", "good"),
@@ -74,7 +77,7 @@ def _unread_prompt(
 
 def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | None]) -> list[str]:
     """What of a table is not read, or was read wrongly before it came here, and is no error."""
-    sentences = []
+    sentences = list(part.notes)
     free = [
         name
         for name in part.frame.columns
@@ -91,6 +94,7 @@ def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | No
             f"{part.label}: the column 'p' is not read as ground truth; write columns: {{p: p}} where it is the "
             "probability that chosen is the better answer, and p: null where it is not"
         )
+    sentences += _unread_keys(part.label, free, {*found, *columns})
     answers = [found[role] for role in REQUIRED if role in found]
     if verdict := advice([*answers, *(name for name in free if name.lower() in VERDICTS)], part.frame):
         sentences.append(
@@ -108,6 +112,19 @@ def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | No
             f"{part.label}: {len(set(broken)):,} rows (such as row {broken[0]}) hold '\ufffd', which stands for a "
             "character that was lost where the text was decoded wrongly; save the original again, as UTF-8"
         )
+    return sentences
+
+
+def _unread_keys(label: str, free: list[str], known: Collection[str]) -> list[str]:
+    """Columns that are called nearly as ours are, and are not ours."""
+    sentences = []
+    for name in free:
+        role = _KEYS.get(re.sub(r"[\W_]+", "", name.casefold()).removesuffix("s"))
+        if role is not None and role not in known:
+            sentences.append(
+                f"{label}: the column {name!r} is not read as {role}; write columns: {{{mapping({role: name})}}}, or "
+                f"{role}: null where it is none"
+            )
     return sentences
 
 

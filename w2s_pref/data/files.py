@@ -49,7 +49,14 @@ def _read(path: Path, reader: Callable[[Path], pd.DataFrame]) -> pd.DataFrame:
 
 
 def numbered(frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows from 1, a header not counted. Cells that pandas calls NA are None: NA can be neither compared nor tested."""
+    """Rows from 1, a header not counted. Cells that pandas calls NA are None: NA can be neither compared nor tested.
+
+    What an index of pandas holds under a name is a column.
+
+    Raises:
+        NotTable: an index has the name of a column that holds something else.
+    """
+    frame = _with_index(frame)
     gaps = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.api.extensions.ExtensionDtype)]
     gaps = [name for name in gaps if frame[name].isna().any()]
     if gaps:
@@ -57,6 +64,21 @@ def numbered(frame: pd.DataFrame) -> pd.DataFrame:
             **{str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in gaps}
         )
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis=0)
+
+
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    """The table with its index's named levels as its first columns: where they stood before ``set_index``."""
+    names = [str(column) for column in frame.columns]
+    new: dict[Any, pd.Series[Any]] = {}
+    for level, name in enumerate(frame.index.names):
+        if name is None:
+            continue
+        values = frame.index.get_level_values(level).to_series(index=frame.index)
+        if str(name) not in names:
+            new[name] = values
+        elif not values.equals(frame.iloc[:, names.index(str(name))]):
+            raise NotTable(f"the index and a column are both called {str(name)!r} and differ; rename or remove one")
+    return pd.concat([pd.DataFrame(new), frame], axis=1) if new else frame
 
 
 def as_table(value: Any, label: str) -> pd.DataFrame:
@@ -68,7 +90,10 @@ def as_table(value: Any, label: str) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
         if twice := named_twice([str(column) for column in value.columns]):
             raise W2SError(f"{label}: {twice}")
-        return numbered(value)
+        try:
+            return numbered(value)
+        except NotTable as error:
+            raise W2SError(f"{label}: {error}") from error
     if hasattr(value, "to_pandas") and hasattr(value, "features"):
         return numbered(from_arrow(value.with_format("arrow")[:]))
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):

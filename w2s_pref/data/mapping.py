@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from w2s_pref.core.tables import canonical
+from w2s_pref.core.tables import canonical, cell_text
 from w2s_pref.data.chat import (
     ANSWER_MARK,
     as_messages,
@@ -14,8 +14,10 @@ from w2s_pref.data.chat import (
     cut_answer_start,
     group_key,
     is_unanswered,
+    parted_questions,
     plain,
     prompt_end,
+    same_start,
 )
 from w2s_pref.data.columns import ROLES, SOFT
 from w2s_pref.data.problems import MissingResponse, Problems, short
@@ -49,11 +51,14 @@ def parse(part: Part, found: Mapping[str, str], problems: Problems, version: Lit
     frame = part.frame
     nothing = [None] * len(frame)
     cells = {role: frame[found[role]].tolist() if role in found else nothing for role in (*ROLES, SOFT)}
+    some = any(isinstance(cell, str) and cell.strip() for cell in cells["prompt"])
     rows = []
     numbers = frame.index.tolist()
     for number, chosen, rejected, prompt, own_id, own_group, p in zip(numbers, *cells.values(), strict=True):
         try:
             sure = _sure(p) if SOFT in found else 1.0
+            if some and isinstance(prompt, str) and not prompt.strip():
+                raise _BadRowError("empty_prompt", "the prompt is empty, and those of other rows are not")
             form, prompt_text, first, second, links = _pair(prompt, chosen, rejected, "prompt" in found, version)
             row_id = _key(own_id, "id") if "id" in found else None
             group = _key(own_group, "group") if "group" in found else None
@@ -79,14 +84,16 @@ def _key(value: Any, role: str) -> str:
         raise _BadRowError(f"missing_{role}", f"the {role} is {short(value)}, not text or a number")
     if value is None or value != value or value == "":
         raise _BadRowError(f"missing_{role}", f"{role} is empty")
-    if isinstance(value, float) and value.is_integer() and abs(value) >= 2**53:
+    key = cell_text(value)
+    pointed = isinstance(value, float) or (isinstance(value, str) and key != value)
+    if pointed and key.lstrip("-").isdigit() and abs(int(key)) >= 2**53:
         raise _BadRowError(f"missing_{role}", f"the {role} {value!r} is a float that lost digits: write it as text")
-    return key_of(value)
+    return key
 
 
 def key_of(value: Any) -> str:
-    """An id or a group as text: ``7`` and ``7.0`` and ``"7"`` are the same key."""
-    return str(int(value) if isinstance(value, float) and value.is_integer() else value)
+    """An id or a group as text: ``7``, ``7.0``, ``"7"`` and ``"7.0"`` are the same key."""
+    return cell_text(value)
 
 
 def _sure(cell: Any) -> float:
@@ -125,14 +132,20 @@ def _pair(
         first, second = _without(lead, first), _without(lead, second)
     for name, answer in (("chosen", first), ("rejected", second)):
         _check_answer(name, answer)
-    questions = [_asks(answer) for answer in (first, second)]
-    if version > 1 and None not in questions and questions[0] != questions[1]:
-        said = " and ".join(short(question) for question in questions)
-        raise _BadRowError("other_questions", f"the two conversations part at the user's turn: {said}")
+    if version > 1:
+        apart = same_start(first, second)
+        _one_question("conversations", _asks(first[apart:]), _asks(second[apart:]))
     if [turn["content"].strip() for turn in first] == [turn["content"].strip() for turn in second]:
         raise _BadRowError("identical_responses", "chosen and rejected say the same")
     texts = [canonical(messages) for messages in (lead, first, second)]
     return "chat", texts[0], texts[1], texts[2], () if lead else (texts[1], texts[2])
+
+
+def _one_question(what: str, first: str | None, second: str | None) -> None:
+    """Refuse answers to two questions, where each of them has one behind what they share."""
+    if None not in (first, second) and first != second:
+        said = f"{short(first)} and {short(second)}"
+        raise _BadRowError("other_questions", f"the two {what} part at the user's turn: {said}")
 
 
 def _asks(answer: list[dict[str, str]]) -> str | None:
@@ -164,11 +177,12 @@ def _without(lead: list[dict[str, str]], answer: list[dict[str, str]]) -> list[d
     """A conversation without the prompt at its start, which stands in a column of its own."""
     if answer[: len(lead)] == lead:
         return answer[len(lead) :]
-    if lead[-1]["role"] == answer[0]["role"] == "user":
+    question = _asks(answer)
+    if lead[-1]["role"] == "user" and question is not None:
         raise _BadRowError(
             "two_prompts",
             f"the prompt ends with the user's turn {short(lead[-1]['content'])}, and a response begins with another, "
-            f"{short(answer[0]['content'])}",
+            f"{short(question)}",
         )
     return answer
 
@@ -192,6 +206,8 @@ def _text_pair(
         raise _BadRowError("identical_responses", f"chosen and rejected are the same text {short(chosen)}")
     if prompt is not None:
         return "text", prompt, chosen, rejected, () if prompt.strip() else (chosen, rejected)
+    if version > 1:
+        _one_question("dialogues", *(parted_questions(chosen, rejected) or (None, None)))
     cut = common_prefix(chosen, rejected) if version == 1 else prompt_end(chosen, rejected)
     lead = chosen[:cut]
     links: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ FIXES = {
     "empty_response": "write the missing response, or remove the row",
     "identical_responses": "a pair needs two different responses: remove the row",
     "not_text": "every prompt and response is text, or a list of {role, content} messages",
+    "empty_prompt": "write the missing prompt, or remove the row; pairs that have none stand in a file of their own",
     "no_verdict": "say which of the two responses is preferred, or remove the row",
     "no_assistant_turn": "each response needs a message with role 'assistant' that says something",
     "user_last": "a response ends with what the assistant says: take the user's last turn out, or remove the row",

@@ -40,15 +40,25 @@ dataset = DATASETS.register
 #: File endings that are read as data.
 SUFFIXES = tuple(READERS)
 
+#: Endings of files that may hold data and are not read.
+_OTHER_DATA = {
+    *(".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz"),
+    *(".tsv", ".ndjson", ".arrow", ".feather", ".orc", ".avro", ".xlsx", ".xls"),
+}
+
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 @dataclass(frozen=True)
 class Part:
-    """One raw table. The index of ``frame`` is the row number a person would count: from 1, a header not counted."""
+    """One raw table. The index of ``frame`` is the row number a person would count: from 1, a header not counted.
+
+    ``notes``: sentences on what lies beside it and is not read.
+    """
 
     label: str
     frame: pd.DataFrame
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,9 +128,25 @@ def _nowhere(name: str, base: Path) -> str:
 
 def _folder(path: Path) -> list[Part]:
     files = sorted(item for item in path.iterdir() if item.is_file() and item.suffix.lower() in SUFFIXES)
+    left = sorted(item.name for item in path.iterdir() if _looks_like_data(item))
+    said = f"{', '.join(left[:5])}{' …' if len(left) > 5 else ''}"
     if not files:
-        raise W2SError(f"folder {path} holds no data file; expected one of {', '.join(SUFFIXES)}")
-    return [Part(file.name, read_file(file)) for file in files]
+        beside = f" (not read: {said})" if left else ""
+        raise W2SError(f"folder {path} holds no data file{beside}; expected one of {', '.join(SUFFIXES)}")
+    note = (
+        f"folder {path}: {said} looks like data and is not read; unpack it or save it as one of {', '.join(SUFFIXES)}, "
+        "name what lies in subfolders in source (several are a list), or move it out"
+    )
+    return [Part(file.name, read_file(file), (note,) if left and not at else ()) for at, file in enumerate(files)]
+
+
+def _looks_like_data(item: Path) -> bool:
+    """Whether something in a folder of files seems to hold rows that are not read: packed, of another kind, deeper."""
+    if item.name.startswith((".", "_")):
+        return False
+    if item.is_dir():
+        return any(each.suffix.lower() in SUFFIXES for each in item.rglob("*"))
+    return item.suffix.lower() in _OTHER_DATA
 
 
 def preference_world(objective: str, rows: int = 2000, seed: int = 0, **options: Any) -> pd.DataFrame:

@@ -262,8 +262,16 @@ def one_of_votes(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, int]]:
         odd = frame["id"][texts].iloc[0]
         raise W2SError(f"repeated: votes: rows of id {odd!r} hold different texts; give each pair an id of its own")
     mean = frame.groupby("id")[TRUTH_P].transform("mean")
-    once = frame.assign(truth_p=mean)[~frame["id"].duplicated()].reset_index(drop=True)
+    pooled = frame.assign(**{TRUTH_P: mean, A_FIRST: _first_of_votes(frame, mean)})
+    once = pooled[~frame["id"].duplicated()].reset_index(drop=True)
     return once, {"votes": len(frame)} if len(once) < len(frame) else {}
+
+
+def _first_of_votes(frame: pd.DataFrame, mean: pd.Series[float]) -> pd.Series[int]:
+    """``a_first`` of every vote's pair: where votes call different answers chosen, the order of the file is nothing."""
+    differ = frame.groupby("id")[A_FIRST].transform("nunique") > 1
+    preferred = (mean > 0.5).astype("int64").mask(mean == 0.5, -1)
+    return frame[A_FIRST].mask(differ, preferred)
 
 
 def _note(counts: dict[str, int]) -> str:

@@ -123,7 +123,7 @@ def alike(frames: Frames) -> dict[tuple[str, str], int]:
 def _texts(prompt: str, a: str, b: str) -> list[str]:
     """What two pairs that belong together share one of: the prompt, or a whole text."""
     words = " ".join(prompt.casefold().split())
-    return [*([words] if words else []), prompt + a, prompt + b]
+    return [*([words] if words not in ("", "[]") else []), prompt + a, prompt + b]  # []: a conversation without one
 
 
 def _avoiding(frame: pd.DataFrame, groups: set[str]) -> pd.DataFrame:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
 from w2s_pref.core.strict import Section
+from w2s_pref.core.tables import cell_text
 from w2s_pref.data.problems import MissingResponse, Problems, short
 from w2s_pref.data.readers import Part
 
@@ -65,10 +67,8 @@ class Label(Section):
 
 
 def as_text(value: Any) -> str:
-    """A cell as text: ``1``, ``1.0`` and ``"1"`` are the same verdict, and so are ``true`` and ``"True"``."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value).strip()
+    """A cell as text: ``1``, ``1.0``, ``"1"`` and ``"1.0"`` are one verdict, and so are ``true`` and ``"True"``."""
+    text = cell_text(value.strip() if isinstance(value, str) else value)
     return text.lower() if text.lower() in {"true", "false"} else text
 
 
@@ -97,7 +97,7 @@ def with_verdicts(part: Part, answers: list[str], label: Label | None, p: str | 
     frame = part.frame.drop(columns=asked).assign(
         chosen=first, rejected=second, **{P: pd.Series(found, index=part.frame.index, dtype=object)}
     )
-    return Part(part.label, frame)
+    return replace(part, frame=frame)
 
 
 def _vote(cells: Iterable[Any], label: Label) -> float | MissingResponse:

@@ -91,7 +91,10 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
             f"by {by!r}: {benchmark} is scored by its own subsets; leave by (--by) out, or score its rows as a file of "
             "pairs without naming the benchmark"
         )
-    pairs = load_pairs(scoring).frame
+    loaded = load_pairs(scoring)
+    for note in loaded.notes:
+        log.warning(note)
+    pairs = loaded.frame
     own = own_columns(pairs, OURS)
     column = _asked(by, [str(each) for each in pairs.columns if each not in PAIR_COLUMNS])
     _check_readable(scoring, pairs)
@@ -171,6 +174,11 @@ def load_pairs(scoring: Scoring) -> Loaded:
     from w2s_pref.data.sources import load
 
     name, given, here = benchmark_of(scoring), scoring.pairs, Path.cwd()
+    if scoring.columns.get("p") is not None:
+        raise W2SError(
+            "columns: a score table has one better answer a pair and no place for the probability p; leave p out, and "
+            "give rows whose chosen is the better answer"
+        )
     if name is not None and scoring.columns:
         raise W2SError(f"columns: rows of {name} have the columns of {BENCHMARKS[name].hub}; leave it out")
     if isinstance(given, str | Path):

@@ -1,9 +1,9 @@
 """A supervisor that is no model here: a file (a judge, a crowd, rules) holds its p, or a function gives them.
 
 A chain names it in the weak model's place: ``arms: {direct: [labels:judge.csv, strong]}``. The file has a row a pair:
-``id`` as in the data, and ``p``, the probability that ``chosen`` (or the first of ``answers``) is the better answer. A
-function, ``labels:judge.py:score``, is called with ``pairs`` (id, form, prompt, a, b) and returns the probabilities of
-``a``.
+``id`` as in the data, and ``p``, the probability that ``chosen`` (or the first of ``answers``) is the better answer; of
+votes that call different answers so, the one which most of them prefer. A function, ``labels:judge.py:score``, is
+called with ``pairs`` (id, form, prompt, a, b) and returns the probabilities of ``a``.
 """
 
 from __future__ import annotations
@@ -128,17 +128,31 @@ def covers(labels: pd.Series[float] | None, rows: Rows) -> bool:
 
 
 def check_covered(name: str, labels: pd.Series[float] | None, rows: Rows) -> None:
-    """Refuse labels that lack pairs of a split which needs them.
+    """Refuse labels that lack pairs of a split which needs them, or do not say which answer they mean.
 
     Raises:
         W2SError: how many there are, and one of them.
     """
     if labels is None:
         return
+    _check_sides(name, labels, rows)
     lacking = rows.frame["id"][~rows.frame["id"].isin(labels.index)]
     if len(lacking):
         raise W2SError(
             f"arms: {name} has no p for {len(lacking):,} of {len(rows):,} pairs of {rows.name}, such as id "
             f"{lacking.iloc[0]!r}; label every pair of w2s (students learn them) and of test (regions are cut by "
             "them); ids are those of the data's id column"
+        )
+
+
+def _check_sides(name: str, labels: pd.Series[float], rows: Rows) -> None:
+    if A_FIRST not in rows.frame:
+        return
+    tied = rows.frame["id"][rows.frame[A_FIRST] == -1]
+    unclear = tied[tied.isin(labels.index[labels != 0.5])]
+    if len(unclear):
+        raise W2SError(
+            f"arms: {name} has a p for {len(unclear):,} pairs of {rows.name} whose votes are tied, such as id "
+            f"{unclear.iloc[0]!r}: none of the two answers is chosen, so p means neither; write 0.5 there, or give the "
+            "probabilities of a by a function, labels:FILE.py:FUNCTION"
         )

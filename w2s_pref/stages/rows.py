@@ -8,7 +8,9 @@ from functools import cached_property
 
 import pandas as pd
 
+from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import TRUTH_P, digest
+from w2s_pref.data.chat import group_key
 from w2s_pref.data.split import shuffled
 from w2s_pref.engine.stage import Builder, Stage
 
@@ -81,12 +83,44 @@ class Rows:
         return len(self.frame)
 
 
+#: What groups look like that are hashes already.
+_HASH = re.compile(r"[0-9a-f]{16}")
+
+
 def slices(w2s: Rows, hops: int) -> dict[str, Rows]:
-    """w2s cut by group into one slice per hop, in the order of the groups' hashes."""
-    groups = sorted(w2s.frame["group"].unique())
+    """w2s cut by group into one slice per hop, in the order of the groups' hashes.
+
+    Raises:
+        W2SError: fewer groups than hops.
+    """
+    groups = _by_hash(w2s.frame["group"].unique().tolist())
+    if len(groups) < hops:
+        raise W2SError(
+            f"inputs: split: {w2s.name} has {len(groups):,} groups for {hops} hops, and none may stand in two slices; "
+            "take a finer group column, a larger w2s or shorter chains, or write inputs: same"
+        )
     share = pd.Series({group: number * hops // len(groups) for number, group in enumerate(groups)})
     cut = w2s.frame["group"].map(share)
     return {
         f"w2s/{hop + 1}": Rows(f"w2s/{hop + 1}", w2s.frame[cut == hop].reset_index(drop=True), w2s.control)
         for hop in range(hops)
     }
+
+
+def one_a_prompt(frame: pd.DataFrame) -> pd.DataFrame:
+    """The first pair of every prompt, whatever groups the user has made of prompts."""
+    columns = zip(*(frame[name].tolist() for name in ("group", "form", "prompt")), strict=True)
+    keys = pd.Series([_prompt_key(*row) for row in columns], index=frame.index, dtype=object)
+    return frame[~keys.duplicated()]
+
+
+def _prompt_key(group: str, form: str, prompt: str) -> str:
+    """What two pairs about one prompt share: without a prompt, or where it is a hash, the group."""
+    asked = prompt != "[]" if form == "chat" else bool(prompt.strip())
+    return group_key(prompt, form) if asked and not _HASH.fullmatch(group) else group
+
+
+def _by_hash(groups: list[str]) -> list[str]:
+    """The groups in an order that says nothing of them: names, which may sort easy before hard, are hashed first."""
+    hashed = all(_HASH.fullmatch(group) for group in groups)
+    return sorted(groups, key=None if hashed else digest)

@@ -19,7 +19,7 @@ from w2s_pref.data.chat import as_answer
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.policies import LogProbStage
-from w2s_pref.stages.rows import Rows
+from w2s_pref.stages.rows import Rows, one_a_prompt
 
 #: Raised when pairs are made otherwise of the same answers.
 FORM = 1
@@ -204,7 +204,7 @@ class Written(Rows):
 
 def of_prompts(name: str, rows: Rows) -> Rows:
     """One pair a prompt, the first by id."""
-    frame = rows.frame.sort_values("id").drop_duplicates("group").reset_index(drop=True)
+    frame = one_a_prompt(rows.frame.sort_values("id")).reset_index(drop=True)
     return Rows(name, frame, rows.control)
 
 

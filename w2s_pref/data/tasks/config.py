@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from w2s_pref.core.paths import PathText
 from w2s_pref.core.strict import Section, Seed
+from w2s_pref.core.tables import cell_text
 from w2s_pref.data.tasks.fields import PLACE, cell, fill, label, position, text, texts
 from w2s_pref.data.tasks.task import BadRecord, Item, Kind, Pool, Question, Recipe, Record
 
@@ -101,12 +102,12 @@ def own_recipe(config: TaskConfig) -> Recipe:
 
 def _shown(record: Record, name: str) -> str:
     value = cell(record, name)
-    return str(value) if isinstance(value, int | float) else text(record, name)
+    return str(value) if isinstance(value, int | float) and value == value else text(record, name)
 
 
 def _group(record: Record, column: str) -> str:
     value = cell(record, column)
-    key = "" if value is None or value != value else str(value).strip()
+    key = "" if value is None or value != value else cell_text(value.strip() if isinstance(value, str) else value)
     if not key:
         raise BadRecord(f"group {column!r} is empty; give every row a group, since rows of one must stay together")
     return key

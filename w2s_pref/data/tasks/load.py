@@ -183,6 +183,8 @@ def _read(paths: str | list[str], base: Path) -> Iterator[Part]:
             for raw in read(Request(match, base)):
                 if not len(raw.frame):
                     raise W2SError(f"{raw.label}: no rows; write some, or remove it from the path of the task")
+                for note in raw.notes:
+                    log.warning(note)
                 yield raw
 
 

@@ -17,7 +17,7 @@ from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.policies import PolicyScoreStage, PolicyStage
 from w2s_pref.stages.rewards import TrainStage
-from w2s_pref.stages.rows import Rows, slices
+from w2s_pref.stages.rows import Rows, one_a_prompt, slices
 from w2s_pref.studies.preferences.check import check_oracle, check_room
 from w2s_pref.studies.preferences.judges import add_judge
 from w2s_pref.studies.preferences.nodes import ceiling, gold_conflict, train
@@ -224,7 +224,7 @@ def _prompts(study: Study) -> Rows:
     """Test pairs with different prompts, drawn by their hash: each stands for its prompt."""
     frame = study.rows["test"].frame
     order = frame["id"].map(lambda identity: digest("speech", identity)).sort_values().index
-    drawn = frame.loc[order].drop_duplicates("group").head(study.recipe.speech.prompts)
+    drawn = one_a_prompt(frame.loc[order]).head(study.recipe.speech.prompts)
     return Rows("test prompts", drawn.reset_index(drop=True), study.rows["test"].control)
 
 

@@ -1,0 +1,51 @@
+"""Whole numbers are the same key and verdict however a file writes them: pandas makes 7 into 7.0 beside a gap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_helpers import complaint, loaded, rows, write
+
+from w2s_pref.core.tables import cell_text
+from w2s_pref.data.config import DataConfig, prepare
+
+
+@pytest.mark.parametrize("value", [7, 7.0, "7", "7.0", np.int64(7), np.float32(7)])
+def test_a_whole_number_is_one_key(value: object) -> None:
+    assert cell_text(value) == "7"
+
+
+@pytest.mark.parametrize("text", ["007.0", "7.10", "7.00", "v7.0", "7.5", "1e3", "7.0.0", ".0"])
+def test_other_text_stays_as_it_is(text: str) -> None:
+    assert cell_text(text) == text
+
+
+def test_groups_of_a_file_that_pandas_wrote_are_those_of_another(tmp_path: Path) -> None:
+    """Two names for one group put it into a test set and a training set, and nobody saw it."""
+    for name, other in (("target", float), ("conflict", int)):
+        frame = pd.DataFrame(rows(60)).assign(prompt=[f"{name} {n}?" for n in range(60)])
+        frame.assign(group=[other(n // 3) for n in range(60)]).to_csv(tmp_path / f"{name}.csv", index=False)
+    sides = {name: {"source": f"{name}.csv", "objective": name} for name in ("target", "conflict")}
+    sizes = dict.fromkeys(("gt", "w2s", "test", "conflict", "conflict_test"), 9)
+    splits = prepare(DataConfig.model_validate(sides | {"splits": sizes}), tmp_path).splits
+    groups = [group for frame in splits.values() for group in frame["group"].unique()]
+    assert len(groups) == len(set(groups))
+    assert set(groups) <= {str(n) for n in range(20)}
+
+
+def test_ids_that_have_lost_digits_are_refused_as_text_too(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", [rows(1)[0] | {"id": "9007199254740992.0"}])
+    assert "the id '9007199254740992.0' is a float that lost digits" in complaint(path)
+    path = write(tmp_path / "y.jsonl", [rows(1)[0] | {"id": "9007199254740993"}])
+    assert loaded(path).frame["id"].tolist() == ["9007199254740993"]
+
+
+@pytest.mark.parametrize("first", [1, 1.0, "1", "1.0"])
+def test_votes_of_a_file_that_pandas_wrote(tmp_path: Path, first: object) -> None:
+    votes = pd.DataFrame({"prompt": ["q1", "q2"], "x": ["a", "c"], "y": ["b", "d"], "ann": [1, None], "bo": [1, 2]})
+    votes.to_csv(tmp_path / "x.csv", index=False)
+    label = {"column": ["ann", "bo"], "first": first, "second": 2}
+    assert loaded(tmp_path / "x.csv", answers=["x", "y"], label=label).counts == {"read": 2, "rows": 2}

@@ -1,0 +1,50 @@
+"""What scoring says of the pairs that it is given."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+import w2s_pref as w2s
+from w2s_pref.core.errors import W2SError
+from w2s_pref.interface import scoring
+from w2s_pref.models import scoring as scores_of
+
+MODEL = (SimpleNamespace(), SimpleNamespace(name_or_path="nowhere"))
+
+
+@pytest.fixture(autouse=True)
+def _a_model_that_likes_good_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(model: object, tokenizer: object, pairs: pd.DataFrame, max_length: int) -> pd.DataFrame:
+        sides = {side: pairs[side].str.contains("good").astype(float) for side in ("a", "b")}
+        return pd.DataFrame({"id": pairs["id"], "score_a": sides["a"], "score_b": sides["b"]})
+
+    monkeypatch.setattr(scores_of, "score_pairs", score)
+    monkeypatch.setattr(scoring, "_check_readable", lambda *given: None)
+
+
+def test_what_is_noticed_of_the_pairs_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """The first of two answers is no better one: a perfect model would get one half, and nobody would know why."""
+    kinds = ("good", "bad")
+    rows = [
+        {
+            "prompt": f"q{n}",
+            "output_1": f"{kinds[n % 2]} {n}",
+            "output_2": f"{kinds[1 - n % 2]} {n}",
+            "label": 1 + n % 2,
+        }
+        for n in range(10)
+    ]
+    table = w2s.score(MODEL, rows, columns={"chosen": "output_1", "rejected": "output_2"})
+    assert (table["delta"] > 0).mean() == 0.5
+    assert "'output_1' is read as the better answer of every row, but there are two answers" in caplog.text
+
+
+def test_a_probability_is_refused() -> None:
+    rows = [{"prompt": f"q{n}", "chosen": f"good {n}", "rejected": f"bad {n}", "share": 0.3} for n in range(10)]
+    assert (w2s.score(MODEL, rows)["delta"] > 0).all()
+    assert (w2s.score(MODEL, rows, columns={"p": None})["delta"] > 0).all()
+    with pytest.raises(W2SError, match="a score table has one better answer a pair and no place for the probability p"):
+        w2s.score(MODEL, rows, columns={"p": "share"})
