@@ -172,6 +172,11 @@ def test_gold_where_there_is_no_oracle_and_no_anchors_no_disagreement():
     assert one.judge == "gold_target"
     assert one.disagreement is not None
     assert one.disagreement.judge == "gold_target"
+    assert one.disagreement.overall.spoken_right.estimate == 1.0
+    rows[0]["unparseable"] = 1  # a reward model has a value for wordless answers, too
+    wordless = spoken(rows, [anchor("a", 2.0, 0.0, "gold_target")]).disagreement
+    assert wordless is not None
+    assert wordless.overall.spoken_right.estimate == 0.0
     assert spoken(rows).disagreement is None
     assert spoken(rows, [anchor("a", NAN, NAN, "gold_target")]).disagreement is None
     assert spoken(rows, [anchor("a", 2.0, 0.0)]).disagreement is None

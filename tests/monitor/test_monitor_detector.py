@@ -11,7 +11,9 @@ import pytest
 from w2s_pref.core.errors import W2SError
 from w2s_pref.monitor.alarms import Band, Envelope
 from w2s_pref.monitor.detector import auroc, judge
+from w2s_pref.monitor.finished import table_of
 from w2s_pref.monitor.lead_time import alarm_row, crossings, judge_envelope, reference_level, threshold_alarms
+from w2s_pref.results.trainings import MonitorCurve
 
 FRACTION = np.linspace(0, 1, 11)
 
@@ -165,3 +167,11 @@ def test_bad_curves_are_refused() -> None:
         judge(four().head(0), 0.1)
     with pytest.raises(W2SError, match="no signal 'vra'"):
         judge(four(), 0.1, signals=["vra"])
+
+
+def test_a_training_that_ended_early_keeps_its_own_clock() -> None:
+    """Shares of what was planned, as the live monitor has them; of older files, of what was trained."""
+    about = {"name": "direct/none", "seed": 0, "steps": [0, 10, 30], "signals": {"bsd": [0.0, 0.1, 0.2]}}
+    ended = MonitorCurve(fractions=[0.0, 0.1, 0.3], **about)
+    assert table_of(ended, "a")["fraction"].tolist() == [0.0, 0.1, 0.3]
+    assert table_of(MonitorCurve(**about), "a")["fraction"].tolist() == [0.0, 1 / 3, 1.0]

@@ -74,6 +74,8 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
             "accelerator_config: gradient_accumulation_kwargs would multiply the batch; set batch_size",
         ),
         ("models.strong.lora={r: 2, lora_dropout: 0.1}", "lora_dropout: dropout is off while it trains"),
+        ("models.strong.lora={r: 2, init_lora_weights: pissa_niter_4}", "pissa_niter_4 changes the weights below the"),
+        ("methods={ppo: {training: {kl_target: 6.0, kl_horizon: 3}}}", "kl_target: kl_coef changes by up to 0.2"),
         ("training.gradient_accumulation_steps=2", "set batch_size"),
         ("training.hub_token=abc", "training.hub_token: not set here; nothing is uploaded while it trains"),
         ("models.weak.training.seed=3", "models.weak.training.seed: not set here; use the recipe's seeds"),

@@ -151,6 +151,11 @@ def test_nothing_ends_a_training_by_pairs_whose_truth_its_labels_hold(tmp_path: 
     assert "accuracy weighs the supervisors by the truth of the calibration" in problem(tmp_path, *arms, stopped)
 
 
+def test_a_search_has_something_to_choose_from(tmp_path: Path) -> None:
+    asked = ("arms={a: [weak@dpo, strong@search]}", "conflict.settings=[none]", "speech.temperature=0")
+    assert "at 0 a search has one answer to choose from" in problem(tmp_path, *asked)
+
+
 @pytest.mark.parametrize("where", ["training", "models.middle.training", "methods.dpo.training"])
 def test_match_compute_lengthens_epochs(tmp_path: Path, where: str) -> None:
     asked = ("students=[dpo]", "bootstrap.match_compute=true", f"{where}.max_steps=5")

@@ -110,10 +110,10 @@ def _has_bsd(curve: MonitorCurve) -> bool:
 
 def table_of(curve: MonitorCurve, setting: str) -> pd.DataFrame:
     """One training's curve as a table; ``fraction`` is the share of its steps."""
-    last = max(curve.steps)
+    shares = curve.fractions or [step / max(curve.steps) for step in curve.steps]
     about = {"run": f"{setting}/{curve.seed}", "setting": setting, "seed": curve.seed, "step": curve.steps}
     values = {name: pd.Series(column, dtype=float) for name, column in curve.signals.items()}
-    return pd.DataFrame({**about, "fraction": [step / last for step in curve.steps], **values})
+    return pd.DataFrame({**about, "fraction": shares, **values})
 
 
 def _distinct(parts: dict[str, pd.DataFrame], notes: list[str]) -> list[pd.DataFrame]:

@@ -22,12 +22,15 @@ class MonitorCurve(Model):
     """What the live monitor saw of one training: signals by step (null where undefined), alarms, share of the time.
 
     ``weak``: the weak model that the signals are about; a ceiling has a curve for each that it is compared with.
+    ``fractions``: shares of the planned training at the steps, of one that ended early as well; empty in older files,
+    where the last step stands for the end.
     """
 
     name: str
     seed: int
     steps: list[int]
     signals: dict[str, list[float | None]]
+    fractions: list[float] = Field(default_factory=list)
     weak: str = ""
     alarms: list[MonitorAlarm] = Field(default_factory=list)
     cost: float | None = None

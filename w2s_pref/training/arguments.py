@@ -135,6 +135,8 @@ OURS: dict[str, str] = {
     "center_rewards_coefficient": "it adds a term to the loss that soft labels do not define here",
 }
 
+#: Beginnings of an adapter that rewrite the weights below it.
+CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 #: Optimizers that update weights inside each backward pass, before an effective batch is whole.
 NEVER_WHOLE = ("lomo", "layerwise")
 
@@ -224,6 +226,11 @@ def check_lora(arguments: dict[str, Any] | None, where: str) -> list[str]:
             problems.append(f"{where}.{name}: {problem}")
         elif name == "r" and value is not None and not value > 0:
             problems.append(f"{where}.{name}: should be above zero, but this is {value}")
+        elif name == "init_lora_weights" and isinstance(value, str) and value.startswith(CHANGES_BASE):
+            problems.append(
+                f"{where}.{name}: {value} changes the weights below the adapter, which references and other adapters "
+                "share; take another, or leave it out"
+            )
     return problems
 
 

@@ -209,11 +209,11 @@ def spoken(rows: pd.DataFrame, value: Floats, middle: Floats) -> Floats:
     """(rows,) 1 where a sample is spoken right, 0 where not, NaN where value or midpoint is missing.
 
     Args:
-        value: the judge's value of each sample. NaN is wrong where the sample is unparseable, missing elsewhere.
+        value: the judge's value of each sample. An unparseable one is wrong, whatever a reward model says of it.
         middle: (K, N) midpoints.
     """
     limit = middle[rows["line"].to_numpy(), rows["item"].to_numpy()]
-    worth = np.where(np.isnan(value) & (rows["unparseable"].to_numpy() == 1), -np.inf, value)
+    worth = np.where(rows["unparseable"].to_numpy() == 1, -np.inf, value)
     return np.where(np.isnan(worth) | np.isnan(limit), np.nan, (worth >= limit).astype(np.float64))
 
 

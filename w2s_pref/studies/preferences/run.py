@@ -201,6 +201,7 @@ def _monitors(opened: Preferences, builder: Builder) -> list[MonitorCurve]:
             }
             steps = [int(step) for step in table["step"]]
             about = {"name": name, "seed": seed, "weak": weak, "alarms": alarms, "cost": meta["cost"]}
+            about["fractions"] = [float(share) for share in table["fraction"]]
             curves.append(MonitorCurve(steps=steps, signals=signals, **about))
     return curves
 

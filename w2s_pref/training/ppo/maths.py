@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-#: Furthest that one update's KL counts from its target (Ziegler et al. 2019, section 2.2).
-KL_ERROR_CLIP = 0.2
+from w2s_pref.training.ppo.settings import KL_ERROR_CLIP
+
 #: Added to a variance before its root: constant values stay zero.
 VARIANCE_FLOOR = 1e-8
 

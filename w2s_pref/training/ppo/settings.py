@@ -9,6 +9,9 @@ from pydantic import Field, model_validator
 
 from w2s_pref.core.strict import Section
 
+#: Furthest that one update's KL counts from its target (Ziegler et al. 2019, section 2.2).
+KL_ERROR_CLIP = 0.2
+
 #: Settings that change memory, files or when a run gives up, but no weight: in no stage's key.
 NOT_IN_KEY = frozenset({"per_device_forward_batch_size", "save_steps", "kl_tolerance"})
 
@@ -51,6 +54,11 @@ class PPOSettings(Section):
         if self.batch_size % self.num_mini_batches:
             raise ValueError(
                 f"batch_size {self.batch_size} is no multiple of num_mini_batches {self.num_mini_batches}; make it one"
+            )
+        if self.kl_target is not None and (self.kl_coef == 0 or KL_ERROR_CLIP * self.batch_size >= self.kl_horizon):
+            raise ValueError(
+                f"kl_target: kl_coef changes by up to {KL_ERROR_CLIP:g} * batch_size / kl_horizon of itself at each "
+                "update; start it above 0, and give kl_horizon more rollouts, so that it stays there"
             )
         return self
 
