@@ -152,7 +152,7 @@ def test_nothing_ends_a_training_by_pairs_whose_truth_its_labels_hold(tmp_path: 
 
 
 def test_a_search_has_something_to_choose_from(tmp_path: Path) -> None:
-    asked = ("arms={a: [weak@dpo, strong@search]}", "conflict.settings=[none]", "speech.temperature=0")
+    asked = ("arms={a: [weak@dpo, strong@search]}", "conflict.settings=[none]", "speech={temperature: 0, samples: 1}")
     assert "at 0 a search has one answer to choose from" in problem(tmp_path, *asked)
 
 

@@ -56,7 +56,7 @@ def summarize(
 
     Args:
         scores: of every model on ``test``, each with the same seeds.
-        labels: student → the answers it learned from, each with the ``group`` of its puzzle.
+        labels: student → the answers it learned from, each with the ``group`` of its puzzle, where known.
         test: columns ``id``, ``group``, ``rating``.
         bands: rising ratings that cut the test puzzles.
     """
@@ -119,7 +119,8 @@ def _band(low: int | None, high: int | None, right: Floats, rating: Floats, draw
 
 
 def _labels(name: str, tables: Sequence[pd.DataFrame], resamples: int, seed: int) -> LabelQuality:
-    draw = Resampler(pd.factorize(tables[0]["group"])[0].astype(np.int64), resamples, seed)
+    game = tables[0].get("group", tables[0]["id"])
+    draw = Resampler(pd.factorize(game)[0].astype(np.int64), resamples, seed)
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
     return LabelQuality(student=name, accuracy=estimate(draw.mean(right)), legal=estimate(draw.mean(legal)))
 
