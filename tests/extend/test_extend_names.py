@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from extend_helpers import planned, refused, w2s, write
 
-from w2s_pref.core import registry
+from w2s_pref.core import references, registry
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import source_hash
 from w2s_pref.core.registry import Registry
+from w2s_pref.labels.make import LABELERS
+from w2s_pref.stages.given import GivenScores
+from w2s_pref.stages.rows import Rows
 
 LABELER = """
 import numpy as np
@@ -68,6 +77,9 @@ def test_an_installed_package_offers_a_name(installed: Path, tmp_path: Path, mon
     w2s(monkeypatch, "run", recipe)
     assert set(planned(monkeypatch, recipe).values()) == {"hit"}
     (installed / "plugged_labels.py").write_text(labeler("plugged", value="1 - p"))
+    with pytest.raises(W2SError, match=r"plugged_labels\.py was edited since it was imported"):
+        source_hash("plugged", tmp_path, LABELERS.find("plugged", tmp_path))
+    monkeypatch.setattr(references, "_IMPORTED", {})  # a new process
     after = planned(monkeypatch, recipe)
     assert before.keys() == after.keys()
     labels = next(name for name in after if name.startswith("labels"))
@@ -181,10 +193,49 @@ def test_source_is_that_of_the_file_of_the_definition_and_of_the_name(
     assert len({plain, named, source_hash("outer_part.py:f", tmp_path)}) == 3
     assert plain == source_hash("inner_part.py:f", tmp_path)
     (tmp_path / "inner_part.py").write_text("def f(p): return p + 0\n")
+    for name in ("inner_part:f", "outer_part:f"):  # what was imported would run, under the key of what stands there
+        with pytest.raises(W2SError, match=r"inner_part\.py was edited since it was imported"):
+            source_hash(name, tmp_path)
+    for module in ("inner_part", "outer_part"):  # a new process
+        sys.modules.pop(module)
+    monkeypatch.setattr(references, "_IMPORTED", {})
+    importlib.invalidate_caches()
     assert source_hash("inner_part:f", tmp_path) != plain
     assert source_hash("outer_part:f", tmp_path) != named
     for module in ("inner_part", "outer_part"):
         sys.modules.pop(module)
+
+
+def test_what_no_file_holds_is_known_by_its_code(tmp_path: Path) -> None:
+    """A cell of a notebook, a partial, a function behind ``np.vectorize``."""
+
+    def typed(text: str) -> Callable[..., Any]:
+        place: dict[str, Any] = {"__name__": "a_cell"}
+        exec(compile(text, "<cell>", "exec"), place)
+        made: Callable[..., Any] = place["f"]
+        return made
+
+    one, same, two = (typed(f"def f(p):\n    return p * {k}") for k in (1.0, 1.0, 7.0))
+    nested = [typed(f"def f(p):\n    return sorted(p, key=lambda x: {k} * x)") for k in (1, 1)]
+    known = [source_hash("f", tmp_path, each) for each in (one, same, two, *nested)]
+    assert known[0] == known[1] != known[2]
+    assert known[3] == known[4]
+    partials = [functools.partial(each, k=k) for each, k in ((one, 1), (same, 1), (one, 2), (two, 1))]
+    made = [source_hash("f", tmp_path, each) for each in partials]
+    assert made[0] == made[1]
+    assert len(set(made)) == 3
+    assert source_hash("f", tmp_path, np.vectorize(one)) == known[0]
+
+
+def test_two_functions_of_one_file_give_two_labels(tmp_path: Path) -> None:
+    code = "def first(pairs): return [0.9] * len(pairs)\n\ndef second(pairs): return [0.1] * len(pairs)\n"
+    (tmp_path / "judge.py").write_text(code)
+    pair = {"id": "1", "form": "text", "prompt": "q", "a": "x", "b": "y", "truth": 1, "objective": "o", "group": "q"}
+    rows = Rows("w2s", pd.DataFrame([pair]))
+    sources = [f"labels:judge.py:{name}" for name in ("first", "second")]
+    payloads = [GivenScores("judge", rows, source, tmp_path, None).payload for source in sources]
+    assert [each["function"] for each in payloads] == ["first", "second"]
+    assert payloads[0]["code"] == payloads[1]["code"]
 
 
 @pytest.mark.parametrize("name", ["w2s_pref.testbed.world:generate", "w2s_pref.labels.make:soft"])

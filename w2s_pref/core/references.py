@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -21,6 +22,9 @@ from w2s_pref.core.paths import local_path
 
 #: Module name of a user's file -> its time of change when it was run: a file runs once, and again when it is edited.
 _LOADED: dict[str, int] = {}
+
+#: File of a module -> hash of its text when it was imported or something in it registered: it runs once.
+_IMPORTED: dict[Path, str] = {}
 
 #: How modules of users' files are called.
 USER_MODULES = "w2s_user_"
@@ -75,7 +79,9 @@ def looked_in(base: Path) -> str:
 def _load_module(reference: str, name: str) -> ModuleType:
     """A module. Recipes may go on naming it as keys hold it, where it has another name today: without a warning."""
     try:
-        return importlib.import_module(new_name(name) or name)
+        module = importlib.import_module(new_name(name) or name)
+        imported(module)
+        return module
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise W2SError(
@@ -141,18 +147,69 @@ def source_hash(text: str, base: Path, found: object = None) -> str:
     where = text.rpartition(":")[0] if is_reference(text) else ""
     if where.endswith(".py"):
         path = locate(where, base)
-        return "" if path is None else _hash([path])
-    found = resolve(text, base) if found is None else found
+        return "" if path is None else _joined([_hash(path)])
+    found, given = _unwrapped(resolve(text, base) if found is None else found)
     modules = [where, str(getattr(found, "__module__", None) or "")]
     if any(name.partition(".")[0] == __package__.partition(".")[0] for name in modules):
         return ""
-    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    code = getattr(inspect.unwrap(cast(Any, found)), "__code__", None)
-    files.add(None if code is None else code.co_filename)
-    return _hash(sorted({Path(file).resolve() for file in files if file and Path(file).is_file()}))
+    names = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
+    code = getattr(found, "__code__", None)
+    names.add(None if code is None else code.co_filename)
+    files = sorted({Path(file).resolve() for file in names if file and Path(file).is_file()})
+    for file in files:
+        if _IMPORTED.get(file, _hash(file)) != _hash(file):
+            raise W2SError(
+                f"{text}: {file} was edited since it was imported, and what was imported would run; begin anew (in a "
+                "notebook, restart the kernel), or name the file in the recipe: path/to/file.py:name"
+            )
+    return _joined([*map(_hash, files), *([] if files else [_typed(found)]), *given])
 
 
-def _hash(files: list[Path]) -> str:
-    """Of one file its SHA-256; of several that of theirs."""
-    each = [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
-    return each[0] if len(each) == 1 else hashlib.sha256("".join(each).encode()).hexdigest()
+def imported(module: ModuleType | None, anew: bool = False) -> None:
+    """Remember the text of a module that runs now (``anew``), or did: edited later, it would run as it was.
+
+    Files that recipes name run again when they are edited.
+    """
+    file = getattr(module, "__file__", None)
+    if module is None or not file or module.__name__.startswith(USER_MODULES) or not Path(file).is_file():
+        return
+    path = Path(file).resolve()
+    if anew or path not in _IMPORTED:
+        _IMPORTED[path] = _hash(path)
+
+
+def _unwrapped(found: object) -> tuple[Any, list[str]]:
+    """The function inside wrappers (decorators, partials, ``np.vectorize``), and what partials give to it."""
+    given = []
+    while True:
+        inner = inspect.unwrap(cast(Any, found))
+        if isinstance(inner, functools.partial):
+            given.append(hashlib.sha256(repr((inner.args, sorted(inner.keywords.items()))).encode()).hexdigest())
+            found = inner.func
+        elif callable(getattr(inner, "pyfunc", None)):
+            found = inner.pyfunc
+        else:
+            return inner, given
+
+
+def _typed(found: object) -> str:
+    """Hash of what was typed into a session: its source, else its compiled code."""
+    code = getattr(found, "__code__", None)
+    kind = found if code is not None or inspect.isclass(found) else type(found)
+    try:
+        text = inspect.getsource(cast(Any, kind))
+    except (OSError, TypeError):
+        text = f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
+        if code is not None:
+            constants = [each for each in code.co_consts if not isinstance(each, CodeType)]  # these show addresses
+            text += repr((code.co_code, code.co_names, constants))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _hash(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _joined(hashes: list[str]) -> str:
+    """One as it is; several as the hash of theirs."""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()

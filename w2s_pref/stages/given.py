@@ -17,7 +17,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import is_reference, locate, looked_in, resolve, source_hash
+from w2s_pref.core.references import is_reference, locate, looked_in, resolve, short_name, source_hash
 from w2s_pref.core.tables import A_FIRST, digest
 from w2s_pref.core.user_code import by_name, numbers
 from w2s_pref.data.files import read_file
@@ -93,7 +93,8 @@ class GivenScores(Scored):
     def payload(self) -> dict[str, Any]:
         """The probabilities, or the function's source, and the pairs."""
         if self.labels is None:
-            return {"code": source_hash(self.source.removeprefix(PREFIX), self.base), "rows": self.on.texts}
+            where = self.source.removeprefix(PREFIX)
+            return {"code": source_hash(where, self.base), "function": short_name(where), "rows": self.on.texts}
         given = sorted(f"{row_id}={p!r}" for row_id, p in zip(self._ids, self._given(), strict=True))
         return {"given": digest(*given), "rows": self.on.texts}
 

@@ -268,6 +268,8 @@ def _judged(
     reference: StartStage | PolicyStage,
     gold: dict[str, TrainStage],
 ) -> JudgeStage:
-    code = study.code(study.oracle) if study.oracle else ""
+    from w2s_pref.stages.judging import ORACLES
+
+    code = ORACLES.code(study.oracle, study.base) if study.oracle else ""
     title = f"{name} judged · seed {samples.seed}"
     return JudgeStage(title, samples, reference, gold, study.oracle, study.helpful_first, code)

@@ -12,7 +12,6 @@ import pandas as pd
 from w2s_pref.analysis.preferences.metrics import METRICS, functions
 from w2s_pref.analysis.preferences.parts import described
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import is_reference, source_hash
 from w2s_pref.engine.stage import Stage
 from w2s_pref.labels.make import LabelConfig
 from w2s_pref.labels.supervisors import COMBINATIONS
@@ -224,10 +223,6 @@ class Study:
         stage = LabelStage(title, scores, config, calibration, config.code(self.base), second)
         self.labels[name, seed] = stage
         return stage
-
-    def code(self, reference: str) -> str:
-        """Hash of the source behind a reference, so that an edited function is used anew; else nothing."""
-        return source_hash(reference, self.base) if is_reference(reference) else ""
 
     @property
     def targets(self) -> list[Stage]:
