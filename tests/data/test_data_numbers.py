@@ -38,9 +38,19 @@ def test_groups_of_a_file_that_pandas_wrote_are_those_of_another(tmp_path: Path)
 
 def test_ids_that_have_lost_digits_are_refused_as_text_too(tmp_path: Path) -> None:
     path = write(tmp_path / "x.jsonl", [rows(1)[0] | {"id": "9007199254740992.0"}])
-    assert "the id '9007199254740992.0' is a float that lost digits" in complaint(path)
+    assert "the id 9007199254740992.0 is a float that lost digits" in complaint(path)
     path = write(tmp_path / "y.jsonl", [rows(1)[0] | {"id": "9007199254740993"}])
     assert loaded(path).frame["id"].tolist() == ["9007199254740993"]
+
+
+def test_numbers_of_sections_are_no_whole_numbers(tmp_path: Path) -> None:
+    """Only a column that holds nothing else is what pandas made of whole numbers."""
+    path = write(
+        tmp_path / "x.jsonl", [row | {"id": own} for row, own in zip(rows(3), ["1", "1.0", "1.1"], strict=True)]
+    )
+    assert loaded(path).frame["id"].tolist() == ["1", "1.0", "1.1"]
+    path = write(tmp_path / "y.jsonl", [row | {"id": own} for row, own in zip(rows(2), ["1.0", "2.0"], strict=True)])
+    assert loaded(path).frame["id"].tolist() == ["1", "2"]
 
 
 @pytest.mark.parametrize("first", [1, 1.0, "1", "1.0"])

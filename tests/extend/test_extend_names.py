@@ -79,7 +79,7 @@ def test_an_installed_package_offers_a_name(installed: Path, tmp_path: Path, mon
     (installed / "plugged_labels.py").write_text(labeler("plugged", value="1 - p"))
     with pytest.raises(W2SError, match=r"plugged_labels\.py was edited since it was imported"):
         source_hash("plugged", tmp_path, LABELERS.find("plugged", tmp_path))
-    monkeypatch.setattr(references, "_IMPORTED", {})  # a new process
+    monkeypatch.setattr(references, "_SEEN", {})  # a new process
     after = planned(monkeypatch, recipe)
     assert before.keys() == after.keys()
     labels = next(name for name in after if name.startswith("labels"))
@@ -198,7 +198,7 @@ def test_source_is_that_of_the_file_of_the_definition_and_of_the_name(
             source_hash(name, tmp_path)
     for module in ("inner_part", "outer_part"):  # a new process
         sys.modules.pop(module)
-    monkeypatch.setattr(references, "_IMPORTED", {})
+    monkeypatch.setattr(references, "_SEEN", {})
     importlib.invalidate_caches()
     assert source_hash("inner_part:f", tmp_path) != plain
     assert source_hash("outer_part:f", tmp_path) != named
@@ -225,6 +225,49 @@ def test_what_no_file_holds_is_known_by_its_code(tmp_path: Path) -> None:
     assert made[0] == made[1]
     assert len(set(made)) == 3
     assert source_hash("f", tmp_path, np.vectorize(one)) == known[0]
+    assert (
+        len(
+            {
+                source_hash("f", tmp_path, functools.partial(one, k=value))
+                for value in (np.arange(5000), np.arange(5000) * 2)
+            }
+        )
+        == 2
+    )
+    makers = [typed(f"def make(k):\n    def f(p): return p * k\n    return f\nf = make({k})") for k in (1, 2)]
+    assert source_hash("f", tmp_path, makers[0]) != source_hash("f", tmp_path, makers[1])
+
+
+def test_a_partial_of_the_packages_own_counts_with_the_file_that_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "import functools\nfrom w2s_pref.labels.make import soft\nscore = functools.partial(soft, weight={})\n"
+    monkeypatch.syspath_prepend(tmp_path)
+    known = []
+    for weight in (1, 2):
+        (tmp_path / "partial_part.py").write_text(code.format(weight))
+        importlib.invalidate_caches()
+        known.append(source_hash("partial_part:score", tmp_path))
+        sys.modules.pop("partial_part")
+    assert "" not in known
+    assert known[0] != known[1]
+
+
+def test_a_module_that_was_reloaded_is_what_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "again_part.py").write_text("def f(p): return p\n")
+    before = source_hash("again_part:f", tmp_path)
+    (tmp_path / "again_part.py").write_text("def f(p): return p + 10\n")
+    with pytest.raises(W2SError, match=r"again_part\.py was edited"):
+        source_hash("again_part:f", tmp_path)
+    known = Registry("thing", {})
+    known.register("mine")(sys.modules["again_part"].f)  # the cell again: the import did nothing
+    with pytest.raises(W2SError, match=r"again_part\.py was edited"):
+        known.code("mine", tmp_path)
+    importlib.reload(sys.modules["again_part"])
+    assert source_hash("again_part:f", tmp_path) != before
+    sys.modules.pop("again_part")
 
 
 def test_two_functions_of_one_file_give_two_labels(tmp_path: Path) -> None:

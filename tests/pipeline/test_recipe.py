@@ -71,7 +71,7 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
         ("training.train_sampling_strategy=group_by_length", "train_sampling_strategy: not group_by_length"),
         (
             "training.accelerator_config={gradient_accumulation_kwargs: {num_steps: 4}}",
-            "accelerator_config: gradient_accumulation_kwargs would multiply the batch; set batch_size",
+            "accelerator_config: gradient_accumulation_kwargs.num_steps would multiply the batch; set",
         ),
         ("models.strong.lora={r: 2, lora_dropout: 0.1}", "lora_dropout: dropout is off while it trains"),
         ("models.strong.lora={r: 2, init_lora_weights: pissa_niter_4}", "pissa_niter_4 changes the weights below the"),

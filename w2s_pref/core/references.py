@@ -12,7 +12,7 @@ import re
 import sys
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CellType, CodeType, ModuleType
 from typing import Any, cast
 
 from w2s_pref.core.aliases import new_name
@@ -23,8 +23,8 @@ from w2s_pref.core.paths import local_path
 #: Module name of a user's file -> its time of change when it was run: a file runs once, and again when it is edited.
 _LOADED: dict[str, int] = {}
 
-#: File of a module -> hash of its text when it was imported or something in it registered: it runs once.
-_IMPORTED: dict[Path, str] = {}
+#: File and name of an object -> the object (its code), and the hash of the file's text when it was first seen.
+_SEEN: dict[tuple[str, str], tuple[object, str]] = {}
 
 #: How modules of users' files are called.
 USER_MODULES = "w2s_user_"
@@ -79,9 +79,7 @@ def looked_in(base: Path) -> str:
 def _load_module(reference: str, name: str) -> ModuleType:
     """A module. Recipes may go on naming it as keys hold it, where it has another name today: without a warning."""
     try:
-        module = importlib.import_module(new_name(name) or name)
-        imported(module)
-        return module
+        return importlib.import_module(new_name(name) or name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise W2SError(
@@ -148,34 +146,51 @@ def source_hash(text: str, base: Path, found: object = None) -> str:
     if where.endswith(".py"):
         path = locate(where, base)
         return "" if path is None else _joined([_hash(path)])
-    found, given = _unwrapped(resolve(text, base) if found is None else found)
-    modules = [where, str(getattr(found, "__module__", None) or "")]
-    if any(name.partition(".")[0] == __package__.partition(".")[0] for name in modules):
+    found = resolve(text, base) if found is None else found
+    if any(_ours(name) for name in (where, str(getattr(found, "__module__", None) or ""))):
         return ""
-    names = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    code = getattr(found, "__code__", None)
-    names.add(None if code is None else code.co_filename)
-    files = sorted({Path(file).resolve() for file in names if file and Path(file).is_file()})
-    for file in files:
-        if _IMPORTED.get(file, _hash(file)) != _hash(file):
+    inner, given = _unwrapped(found)
+    noted(inner)
+    own = _files(inner)
+    for file in own:
+        if _SEEN[str(file), _name(inner)][1] != _hash(file):
             raise W2SError(
                 f"{text}: {file} was edited since it was imported, and what was imported would run; begin anew (in a "
                 "notebook, restart the kernel), or name the file in the recipe: path/to/file.py:name"
             )
-    return _joined([*map(_hash, files), *([] if files else [_typed(found)]), *given])
+    named = getattr(sys.modules.get(where), "__file__", None)
+    files = sorted({*own, *([Path(named).resolve()] if named and Path(named).is_file() else [])})
+    return _joined([*map(_hash, files), *([] if files or _ours(inner.__module__) else [_typed(inner)]), *given])
 
 
-def imported(module: ModuleType | None, anew: bool = False) -> None:
-    """Remember the text of a module that runs now (``anew``), or did: edited later, it would run as it was.
+def noted(item: object) -> None:
+    """Remember, when an object is first seen, the text of the files that made it: edited later, it would run as it was.
 
-    Files that recipes name run again when they are edited.
+    What a module that was reloaded holds is another object. Files that recipes name run again when they are edited.
     """
-    file = getattr(module, "__file__", None)
-    if module is None or not file or module.__name__.startswith(USER_MODULES) or not Path(file).is_file():
-        return
-    path = Path(file).resolve()
-    if anew or path not in _IMPORTED:
-        _IMPORTED[path] = _hash(path)
+    inner, _ = _unwrapped(item)
+    made = getattr(inner, "__code__", inner)
+    for file in _files(inner):
+        before = _SEEN.get((str(file), _name(inner)))
+        if before is None or before[0] is not made:
+            _SEEN[str(file), _name(inner)] = (made, _hash(file))
+
+
+def _name(inner: object) -> str:
+    return str(getattr(inner, "__qualname__", type(inner).__qualname__))
+
+
+def _ours(module: str) -> bool:
+    return module.partition(".")[0] == __package__.partition(".")[0]
+
+
+def _files(inner: object) -> list[Path]:
+    """Of the module and of the code of an object that is not the package's own."""
+    module, code = str(getattr(inner, "__module__", None) or ""), getattr(inner, "__code__", None)
+    if _ours(module):
+        return []
+    names = {getattr(sys.modules.get(module), "__file__", None), None if code is None else code.co_filename}
+    return sorted({Path(file).resolve() for file in names if file and Path(file).is_file()})
 
 
 def _unwrapped(found: object) -> tuple[Any, list[str]]:
@@ -184,7 +199,7 @@ def _unwrapped(found: object) -> tuple[Any, list[str]]:
     while True:
         inner = inspect.unwrap(cast(Any, found))
         if isinstance(inner, functools.partial):
-            given.append(hashlib.sha256(repr((inner.args, sorted(inner.keywords.items()))).encode()).hexdigest())
+            given.append(hashlib.sha256(_stable((inner.args, inner.keywords)).encode()).hexdigest())
             found = inner.func
         elif callable(getattr(inner, "pyfunc", None)):
             found = inner.pyfunc
@@ -193,17 +208,44 @@ def _unwrapped(found: object) -> tuple[Any, list[str]]:
 
 
 def _typed(found: object) -> str:
-    """Hash of what was typed into a session: its source, else its compiled code."""
+    """Hash of what was typed into a session: its source, else its compiled code; and what it holds."""
     code = getattr(found, "__code__", None)
     kind = found if code is not None or inspect.isclass(found) else type(found)
     try:
         text = inspect.getsource(cast(Any, kind))
     except (OSError, TypeError):
         text = f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
-        if code is not None:
-            constants = [each for each in code.co_consts if not isinstance(each, CodeType)]  # these show addresses
-            text += repr((code.co_code, code.co_names, constants))
-    return hashlib.sha256(text.encode()).hexdigest()
+        text += "" if code is None else _stable(code)
+    held = [cell.cell_contents for cell in getattr(found, "__closure__", None) or () if _full(cell)]
+    parts = (text, getattr(found, "__defaults__", None), held, {} if kind is found else vars(found))
+    return hashlib.sha256(_stable(parts).encode()).hexdigest()
+
+
+def _full(cell: CellType) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
+
+
+def _stable(value: object) -> str:
+    """A value as text that is the same in every process: of what has no such text, its type."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return repr(value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_stable, value))}]"
+    if isinstance(value, set | frozenset):
+        return f"{{{','.join(sorted(map(_stable, value)))}}}"
+    if isinstance(value, dict):
+        return f"{{{','.join(sorted(f'{_stable(key)}:{_stable(each)}' for key, each in value.items()))}}}"
+    if isinstance(value, CodeType):
+        return f"{value.co_code.hex()}{value.co_names}{_stable(value.co_consts)}"
+    dump = getattr(value, "tobytes", None)  # of arrays
+    if callable(dump):
+        told = (getattr(value, "dtype", ""), getattr(value, "shape", ""), hashlib.sha256(dump()).hexdigest())
+        return " ".join(map(str, told))
+    code = getattr(value, "__code__", None)
+    return f"{type(value).__module__}.{type(value).__qualname__}{'' if code is None else _stable(code)}"
 
 
 def _hash(file: Path) -> str:

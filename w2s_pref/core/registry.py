@@ -6,7 +6,6 @@ Each room owns the registry of what it holds (data sets in ``data``, losses in `
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from w2s_pref.core.errors import W2SError, shown
-from w2s_pref.core.references import USER_MODULES, did_you_mean, imported, is_reference, resolve, source_hash
+from w2s_pref.core.references import USER_MODULES, did_you_mean, is_reference, noted, resolve, source_hash
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,7 +91,7 @@ class Registry:
             if name in self.builtin or (other is not None and not _origin(other) & _origin(item)):
                 raise W2SError(f"a {self.kind} named {name!r} is registered already; choose another name")
             self._known[name] = item
-            imported(sys.modules.get(str(getattr(item, "__module__", ""))), anew=True)
+            noted(item)
             return item
 
         return add

@@ -45,6 +45,8 @@ def hh_rlhf(
 
 
 def _subset(objective: str) -> str:
+    if objective == "target":  # of pairs that are scored, and no objective is said
+        objective = "harmless"
     if objective not in SUBSETS:
         raise W2SError(
             f"hh-rlhf: no objective {objective!r}; write objective: helpful ({SUBSETS['helpful']}) or harmless "

@@ -28,6 +28,10 @@ from w2s_pref.data.verdicts import probability
 _SPELLED = re.compile(r"""\s*\[\s*\{\s*['"](role|content)['"]\s*:.*\}\s*\]\s*""", re.DOTALL)
 
 
+#: A whole number as pandas writes it into a column that has a gap.
+_POINTED = re.compile(r"-?(0|[1-9]\d*)\.0")
+
+
 class PairRow(NamedTuple):
     """One valid pair.
 
@@ -51,6 +55,7 @@ def parse(part: Part, found: Mapping[str, str], problems: Problems, version: Lit
     frame = part.frame
     nothing = [None] * len(frame)
     cells = {role: frame[found[role]].tolist() if role in found else nothing for role in (*ROLES, SOFT)}
+    cells |= {role: as_numbers(cells[role]) for role in ("id", "group")}
     some = any(isinstance(cell, str) and cell.strip() for cell in cells["prompt"])
     rows = []
     numbers = frame.index.tolist()
@@ -84,16 +89,25 @@ def _key(value: Any, role: str) -> str:
         raise _BadRowError(f"missing_{role}", f"the {role} is {short(value)}, not text or a number")
     if value is None or value != value or value == "":
         raise _BadRowError(f"missing_{role}", f"{role} is empty")
-    key = cell_text(value)
-    pointed = isinstance(value, float) or (isinstance(value, str) and key != value)
-    if pointed and key.lstrip("-").isdigit() and abs(int(key)) >= 2**53:
+    if isinstance(value, float) and abs(value) >= 2**53:
         raise _BadRowError(f"missing_{role}", f"the {role} {value!r} is a float that lost digits: write it as text")
-    return key
+    return key_of(value)
 
 
 def key_of(value: Any) -> str:
-    """An id or a group as text: ``7``, ``7.0``, ``"7"`` and ``"7.0"`` are the same key."""
-    return cell_text(value)
+    """An id or a group as text: ``7``, ``7.0`` and ``"7"`` are the same key."""
+    return value if isinstance(value, str) else cell_text(value)
+
+
+def as_numbers(cells: list[Any]) -> list[Any]:
+    """A column of ids or groups; as numbers where it is text such as ``7.0`` throughout.
+
+    So pandas writes whole numbers into a file where the column has a gap. ``1.0`` beside ``1.1`` is no number.
+    """
+    texts = [cell for cell in cells if isinstance(cell, str) and cell.strip()]
+    if not texts or not all(_POINTED.fullmatch(text) for text in texts):
+        return cells
+    return [float(cell) if isinstance(cell, str) and cell.strip() else cell for cell in cells]
 
 
 def _sure(cell: Any) -> float:

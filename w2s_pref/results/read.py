@@ -25,7 +25,7 @@ UPGRADED = (Results, LabResults, LabBody, ChessResults)
 #: What a results.json without ``kind`` holds.
 PREFERENCES = "preferences"
 #: Seconds for which a file is looked for that a new run of that name is about to put there.
-PATIENCE = 5.0
+PATIENCE = 1.0
 
 
 def results_file(path: Path) -> Path:
@@ -77,16 +77,23 @@ def read_file(file: Path, schema: type[M], run: Path) -> M:
 
 def _bytes(file: Path) -> bytes:
     """The file; looked for again while a run of that name, which another one replaces, stands aside for a moment."""
-    last = time.monotonic() + PATIENCE
+    last, folder = time.monotonic() + PATIENCE, file.resolve().parent
     while True:
         try:
             with readable(file):
                 return file.read_bytes()
         except FileNotFoundError:
-            coming = file.parent.parent.glob(f".{file.parent.name}*-*")
-            if time.monotonic() > last or not any(coming):
+            coming = (f".{folder.name}-", f".{folder.name}.old-")
+            if time.monotonic() > last or not any(each.name.startswith(coming) for each in _beside(folder)):
                 raise
         time.sleep(0.05)
+
+
+def _beside(folder: Path) -> list[Path]:
+    try:
+        return list(folder.parent.iterdir())
+    except OSError:
+        return []
 
 
 def upgraded(found: Any) -> Any:

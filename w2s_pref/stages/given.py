@@ -21,7 +21,7 @@ from w2s_pref.core.references import is_reference, locate, looked_in, resolve, s
 from w2s_pref.core.tables import A_FIRST, digest
 from w2s_pref.core.user_code import by_name, numbers
 from w2s_pref.data.files import read_file
-from w2s_pref.data.mapping import key_of
+from w2s_pref.data.mapping import as_numbers, key_of
 from w2s_pref.data.problems import first
 from w2s_pref.data.verdicts import probability
 from w2s_pref.engine.stage import Builder, Stage
@@ -58,7 +58,7 @@ def read_labels(name: str, base: Path) -> pd.Series[float] | None:
     if missing := [column for column in ("id", "p") if column not in frame]:
         columns = ", ".join(map(str, frame.columns))
         raise W2SError(f"{path}: no column {missing[0]!r} (columns: {columns}); labels have id and p, a row a pair")
-    ids = [key_of(cell) for cell in frame["id"]]
+    ids = [key_of(cell) for cell in as_numbers(frame["id"].tolist())]
     cells = [probability(cell) for cell in frame["p"]]
     problems = [
         f"{path}, row {number}: {cell.sentence}"

@@ -206,8 +206,8 @@ def _unlike(name: str, value: Any, kind: Kind) -> str:
     """Why a value would make another training of the same effective batch."""
     if name == "train_sampling_strategy" and value == "group_by_length":
         return "not group_by_length; texts of like length go through the model together anyway"
-    if name == "accelerator_config" and isinstance(value, dict) and value.get("gradient_accumulation_kwargs"):
-        return "gradient_accumulation_kwargs would multiply the batch; set batch_size"
+    if name == "accelerator_config" and "num_steps" in str((value or {}).get("gradient_accumulation_kwargs", "")):
+        return "gradient_accumulation_kwargs.num_steps would multiply the batch; set batch_size"
     if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
         return "bnpo depends on how a batch is split over memory; take another"
     if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:

@@ -134,7 +134,8 @@ def _check_training(recipe: Chained, chain: list[Node], place: Node) -> None:
         )
     if (found.online or found.decoding or found.mutual) and recipe.bootstrap.match_compute:
         raise ValueError(f"bootstrap.match_compute: the cost of {found.algorithm} is not known beforehand")
-    if recipe.bootstrap.match_compute and "max_steps" in recipe.training | model.training | found.config.training:
+    arguments = (recipe.training, model.training, found.config.training, found.config.sft)
+    if recipe.bootstrap.match_compute and any(each.get("max_steps", -1) > 0 for each in arguments):
         raise ValueError("bootstrap.match_compute lengthens epochs, and max_steps stands above them; drop one of them")
     if found.decoding:
         _check_decoding(recipe, chain, place)

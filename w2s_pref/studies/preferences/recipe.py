@@ -193,7 +193,9 @@ class Recipe(StudySection):
 
     def problems(self) -> list[str]:
         """Sentences about training arguments that neither TRL nor transformers knows."""
-        return training_problems(self.models, self.training, "reward", "dpo") + method_problems(self.methods)
+        dropping = any(each.training.get("disable_dropout") is False for each in self.methods.values())
+        training = {**self.training, "disable_dropout": False} if dropping else self.training
+        return training_problems(self.models, training, "reward", "dpo") + method_problems(self.methods)
 
 
 def _ladder_arms(ladder: list[str]) -> dict[str, Chain]:
