@@ -104,6 +104,20 @@ def status(
 
 
 @app.command()
+def prune(
+    recipe: RecipeFile,
+    overrides: Overrides = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove them; else it is only said what that would free")] = False,
+) -> None:
+    """Make room in the store: free the weights of a recipe's models that nothing reads any more. Results stay."""
+    from w2s_pref.planning.plan import open_for_plan
+    from w2s_pref.planning.room import prune as free_weights
+
+    for line in free_weights(open_for_plan(recipe, overrides or []), yes):
+        print(line)
+
+
+@app.command()
 def show(
     run_folder: Annotated[Path, typer.Argument(parser=path, metavar="RUN", help="run folder or results.json")],
 ) -> None:

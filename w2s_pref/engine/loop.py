@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.locks import Held, Lease, LeaseLost
+from w2s_pref.engine.missing import missing
 from w2s_pref.engine.stage import Builder, Stage
 
 
@@ -32,7 +33,7 @@ class Display(Protocol):
 #: Times that a run has found nothing to do before a sentence says whom it waits for.
 PATIENCE = 3
 #: What the main process chose: the number of a stage, and what to do with it.
-Choice = tuple[int, Literal["hit", "build", "wait"]]
+Choice = tuple[int, Literal["hit", "build", "wait", "again"]]
 
 
 class Clock:
@@ -54,7 +55,8 @@ class Loop:
         self.builder, self.display = builder, display
         self.store, self.world = builder.store, builder.world
         self.total = len(stages)
-        self.left = dict(enumerate(stages, 1))
+        self.stages = dict(enumerate(stages, 1))
+        self.left = dict(self.stages)
         self.tried: set[int] = set()
         self.last = 0
         self.held: Held | None = None
@@ -75,7 +77,10 @@ class Loop:
             number, what = choice
             if what == "wait":
                 continue
-            stage, seconds, self.waited = self.left[number], 0.0, 0
+            stage, seconds, self.waited = self.stages[number], 0.0, 0
+            if what == "again":
+                self.left[number] = stage
+                continue
             if what == "build":
                 try:
                     seconds = self._timed(number, stage)
@@ -109,23 +114,42 @@ class Loop:
             self.tried.add(number)
             if self._stands(stage):
                 return number, "hit"
-            if ready and (choice := self._take(number, stage, busy)):
+            if ready and (choice := self._weightless_input(stage) or self._take(number, stage, busy)):
                 return choice
         self._wait(busy)
         return 0, "wait"
 
     @cached_property
-    def _read(self) -> set[str]:
-        """Keys of the stages that will be read: inputs of what is missing, and what no other stage reads."""
-        inputs = {stage.key: {parent.key for parent in stage.inputs.values()} for stage in self.left.values()}
-        missing = [stage.key for stage in self.left.values() if not self.store.has(stage.kind, stage.key)]
-        return set().union(*(inputs[key] for key in missing)) | (inputs.keys() - set().union(*inputs.values()))
+    def _read(self) -> dict[str, bool]:
+        """Keys of the stages that will be read, and whether with their weights.
+
+        They are inputs of what is missing, and what no other stage reads.
+        """
+        stages = list(self.left.values())
+        read = {parent.key for stage in stages for parent in stage.inputs.values()}
+        found = {stage.key: False for stage in stages if stage.key not in read}
+        for stage in missing(stages, self.store):
+            for parent in stage.inputs.values():
+                found[parent.key] = found.get(parent.key, False) or not stage.on_main
+        return found
 
     def _stands(self, stage: Stage) -> bool:
         """Whether it is in the store. What will be read is fetched and checked now, while it can be built again."""
-        if stage.key in self._read:
-            return self.store.get(stage.kind, stage.key) is not None
-        return self.store.stands(stage.kind, stage.key)
+        return self._there(stage) if stage.key in self._read else self.store.stands(stage.kind, stage.key)
+
+    def _there(self, stage: Stage) -> bool:
+        """Whether it can be read: not without freed weights, where a missing stage computes with them."""
+        artifact = self.store.get(stage.kind, stage.key)
+        return artifact is not None and not (artifact.freed and self._read.get(stage.key))
+
+    def _weightless_input(self, stage: Stage) -> Choice | None:
+        """An input whose weights were freed, where this stage turned out to be damaged only now: it is built first."""
+        inputs = set() if stage.on_main else {parent.key for parent in stage.inputs.values()}
+        for number, parent in self.stages.items():
+            if parent.key in inputs and self.store.freed(parent.kind, parent.key):
+                self._read[parent.key] = True
+                return number, "again"
+        return None
 
     def _take(self, number: int, stage: Stage, busy: list[tuple[Stage, Lease]]) -> Choice | None:
         self.held = self.store.take(stage.kind, stage.key)
@@ -133,7 +157,7 @@ class Loop:
             lease = self.store.holder(stage.kind, stage.key)
             busy += [(stage, lease)] if lease is not None else []
             return None
-        if self.store.get(stage.kind, stage.key) is not None:  # finished between the look and the lock
+        if self._there(stage):  # finished between the look and the lock
             self._release()
             return number, "hit"
         return number, "build"

@@ -28,6 +28,8 @@ class Damaged(Exception):
 def manifest_of(data: bytes, kind: str, key: str) -> dict[str, Any]:
     """A manifest that speaks of this artifact: ``kind``, ``key``, ``files`` (name → SHA-256), ``stamps``, ``meta``.
 
+    ``freed``, where it is there, names those of its files that were removed to make room (``Store.free``).
+
     Raises:
         Damaged: no JSON, not of this form, of another artifact, or of no file.
     """
@@ -49,6 +51,8 @@ def manifest_of(data: bytes, kind: str, key: str) -> dict[str, Any]:
         parts = PurePosixPath(name).parts
         if not isinstance(value, str) or not parts or parts[0] == "/" or ".." in parts or "\0" in name:
             raise Damaged(f"has a manifest with a file that it cannot hold: {shown(name)}")
+    if not isinstance(found.get("freed", []), list):
+        raise Damaged("has a manifest whose freed files are no list")
     whole = found["hash"] == _hash(found) if "hash" in found else _UNSEALED.issuperset(found)
     if not whole:
         raise Damaged("has a manifest that did not match its hash")
@@ -67,7 +71,7 @@ def _hash(manifest: dict[str, Any]) -> str:
 
 
 def verified(folder: Path, root: Path, kind: str, key: str) -> dict[str, Any]:
-    """The manifest of an artifact whose files all match it.
+    """The manifest of an artifact whose files all match it, but those that were freed.
 
     Raises:
         Damaged: a file is not there, not as it was written, or a link that leads out of the store.
@@ -76,6 +80,8 @@ def verified(folder: Path, root: Path, kind: str, key: str) -> dict[str, Any]:
     try:
         found = manifest_of(_inside(folder / MANIFEST, root).read_bytes(), kind, key)
         for name, value in found["files"].items():
+            if name in found.get("freed", []):
+                continue
             path = _inside(folder / name, root)
             if stamp(path) != found["stamps"].get(name) and file_hash(path) != value:
                 raise Damaged("did not match its hashes")

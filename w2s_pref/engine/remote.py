@@ -219,6 +219,17 @@ class RemoteStore(Store):
         self._upload(kind, key, artifact)
         return artifact
 
+    def free(self, kind: str, key: str) -> bool:
+        """Refused: what stands at the URL is everybody's.
+
+        Raises:
+            W2SError: always.
+        """
+        raise W2SError(
+            f"store: {self} is everybody's, and nothing is freed there; the cache on this machine, {self.root}, may be "
+            "removed as a whole: what is read again comes down again"
+        )
+
     def _upload(self, kind: str, key: str, artifact: Artifact) -> None:
         if self.has(kind, key):  # another run was first; what stands stays
             return

@@ -24,12 +24,14 @@ from w2s_pref.parallel.world import World
 class Stage:
     """Base: a name for people, inputs, a payload that the key hashes, and how the artifact is written.
 
-    ``on_main``: it computes nothing with a model, so the main process builds it alone.
+    ``on_main``: it computes nothing with a model, so the main process builds it alone. ``weights``: it writes a model,
+    whose ``.safetensors`` only stages read that are not ``on_main``.
     """
 
     kind: ClassVar[str] = ""
     version: ClassVar[int] = 1
     on_main: ClassVar[bool] = False
+    weights: ClassVar[bool] = False
     name: str
 
     def __init_subclass__(cls, **options: Any) -> None:

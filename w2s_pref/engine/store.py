@@ -27,6 +27,8 @@ from w2s_pref.engine.manifest import MANIFEST, Damaged, closed_to_us, manifest_o
 
 #: Bytes above which a file whose size and time of change are as written is not hashed again.
 LARGE = 256_000_000
+#: How the names of files end that hold the weights of a model.
+WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Artifact:
     def meta(self) -> dict[str, Any]:
         """What the stage wrote about itself (rows, steps, seconds, …)."""
         return dict(self.manifest["meta"])
+
+    @property
+    def freed(self) -> frozenset[str]:
+        """Names of its files that were removed to make room: the weights of a model that nothing read any more."""
+        return frozenset(self.manifest.get("freed", ()))
 
 
 class Store:
@@ -80,9 +87,19 @@ class Store:
         """What the stage wrote about itself, or None where there is no artifact. No file is read but the manifest."""
         if key in self._verified:
             return self._verified[key].meta
+        found = self._manifest(kind, key)
+        return None if found is None else dict(found["meta"])
+
+    def freed(self, kind: str, key: str) -> bool:
+        """True where an artifact stands of which files were freed. No file is read but the manifest."""
+        found = None if key in self._verified else self._manifest(kind, key)
+        return bool(found and found.get("freed"))
+
+    def _manifest(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What the artifact says of itself, or None where there is none that can be read."""
         folder = self._folder(kind, key)
         try:
-            return None if folder is None else dict(manifest_of((folder / MANIFEST).read_bytes(), kind, key)["meta"])
+            return None if folder is None else manifest_of((folder / MANIFEST).read_bytes(), kind, key)
         except PermissionError as error:
             raise closed_to_us(self.place(kind, key) / MANIFEST) from error
         except (FileNotFoundError, Damaged):
@@ -129,15 +146,18 @@ class Store:
     def get(self, kind: str, key: str) -> Artifact | None:
         """The artifact, every file checked against its hash, or None where there is none.
 
-        A corrupted artifact is set aside (never served) and None is returned, so it is built again.
+        A corrupted artifact is set aside (never served) and None is returned, so it is built again. One of which files
+        were freed is served without them: ``Artifact.freed``.
         """
         if key in self._verified:
             return self._verified[key]
         while (folder := self._folder(kind, key)) is not None:
             seen = _which(folder)
             try:
-                self._verified[key] = Artifact(folder, verified(folder, self.root.resolve(), kind, key))
-                return self._verified[key]
+                artifact = Artifact(folder, verified(folder, self.root.resolve(), kind, key))
+                if not artifact.freed:  # another run may build it again
+                    self._verified[key] = artifact
+                return artifact
             except Damaged as damage:
                 self._set_aside(folder, seen, str(damage))
         return None
@@ -185,6 +205,7 @@ class Store:
             json.dump(sealed(said), text, indent=1)
             text.flush()
             os.fsync(text.fileno())
+        self._make_way(kind, key, files)
         move_in(temporary, self.place(kind, key))
         shutil.rmtree(self.partial(kind, key), ignore_errors=True)
         artifact = self.get(kind, key)
@@ -192,6 +213,55 @@ class Store:
             place = self.place(kind, key)
             raise W2SError(f"store: {place} could not be read back right after it was written; is the disk sound?")
         return artifact
+
+    def _make_way(self, kind: str, key: str, files: dict[str, str]) -> None:
+        """Remove what stands in the place of an artifact built again because its files were freed, and compare them."""
+        found = self._manifest(kind, key)
+        if found is None or not found.get("freed"):
+            return
+        old = self.temporary(f"freed-{kind}-{key}")
+        with contextlib.suppress(FileNotFoundError):  # another run was first
+            self.place(kind, key).rename(old)
+        shutil.rmtree(old, ignore_errors=True)
+        if any(files.get(name) != found["files"][name] for name in found["freed"]):
+            print(
+                f"store: {self.place(kind, key)} was built again after its weights had been freed, and they are not as "
+                "they were (another processor, or other versions): what was computed with those stays as it is"
+            )
+
+    def weights(self, kind: str, key: str) -> list[Path]:
+        """The ``.safetensors`` of an artifact that are there; none where there is no artifact."""
+        found, place = self._manifest(kind, key), self.place(kind, key)
+        names = sorted(found["files"]) if found is not None else []
+        return [place / name for name in names if name.endswith(WEIGHTS) and (place / name).is_file()]
+
+    def free(self, kind: str, key: str) -> bool:
+        """Remove an artifact's weights, and note in its manifest that they are gone.
+
+        Returns:
+            False where there are none, or where another run is building the artifact.
+        """
+        held = self.take(kind, key)
+        if held is None:
+            return False
+        try:
+            found = self._manifest(kind, key)
+            files = self.weights(kind, key)
+            if found is None or not files:
+                return False
+            names = [name for name in found["files"] if name.endswith(WEIGHTS)]
+            fresh = self.temporary(f"manifest-{kind}-{key}")
+            with self.guard():
+                fresh.parent.mkdir(parents=True, exist_ok=True)
+                fresh.write_text(json.dumps(sealed({**found, "freed": names}), indent=1), encoding="utf-8")
+                _fsync(fresh)
+                fresh.replace(self.place(kind, key) / MANIFEST)  # first: files that are gone without a note are damage
+                self._verified.pop(key, None)
+                for file in files:
+                    file.unlink()
+            return True
+        finally:
+            held.release()
 
     def temporary(self, what: str) -> Path:
         """A name under ``tmp`` that nobody else has: neither a thread, nor a container with the same process number."""

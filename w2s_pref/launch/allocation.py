@@ -11,6 +11,7 @@ from math import ceil
 from pathlib import Path
 
 from w2s_pref.core.gpus import EMPTY_ON_GPU
+from w2s_pref.engine.missing import missing
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.shapes import BYTES, shape
@@ -64,11 +65,11 @@ def allocate(opened: AnyOpened, cores: int, memory: int, gpus: Sequence[int] = (
         memory: free bytes.
         gpus: bytes of memory of each GPU.
     """
-    missing = [stage for stage in opened.stages if not opened.store.has(stage.kind, stage.key)]
-    need = max((training_memory(stage) or 0 for stage in missing), default=0)
+    todo = missing(opened.stages, opened.store)
+    need = max((training_memory(stage) or 0 for stage in todo), default=0)
     bounds = {
         "the cores": cores,
-        "what can be built at the same time": min(_width(missing), ceil(len(missing) / WORTH_A_WORKER)),
+        "what can be built at the same time": min(_width(todo), ceil(len(todo) / WORTH_A_WORKER)),
         "the free memory": int(memory * FILLED / (EMPTY_WORKER + need)),
     }
     if gpus:
@@ -96,10 +97,10 @@ def _on_gpus(opened: AnyOpened, need: int) -> int | None:
     return max([need, *(known.parameters * size for known, size in shapes if known is not None)])
 
 
-def _width(missing: list[Stage]) -> int:
+def _width(stages: list[Stage]) -> int:
     """Most of these stages that wait for nothing but stages built by then, when each takes as long as any other."""
     depth: dict[str, int] = {}
-    for stage in missing:  # inputs come first
+    for stage in stages:  # inputs come first
         depth[stage.key] = 1 + max((depth.get(needed.key, 0) for needed in stage.inputs.values()), default=0)
     return max(Counter(depth.values()).values(), default=1)
 
@@ -134,7 +135,7 @@ def _files(folder: Path) -> int:
 
 def here(opened: AnyOpened) -> Allocation | None:
     """What a run gets of this machine now; None: nothing is missing, or OMP_NUM_THREADS says how it is divided."""
-    if os.environ.get("OMP_NUM_THREADS") or all(opened.store.has(s.kind, s.key) for s in opened.stages):
+    if os.environ.get("OMP_NUM_THREADS") or not missing(opened.stages, opened.store):
         return None
     return allocate(opened, cores(), memory(), _gpus())
 

@@ -30,16 +30,17 @@ def write_standalone(model: Path, place: Path, ends: bool, max_length: int | Non
         if not file.is_file() or file.name in NOT_MODEL or file.suffix == ".parquet":
             continue
         if link and file.suffix == ".safetensors":
-            _link(file, place / file.name)
+            link_or_copy(file, place / file.name)
         else:
             shutil.copyfile(file, place / file.name)
     _tell_tokenizer(place, ends, max_length)
 
 
-def _link(file: Path, place: Path) -> None:
+def link_or_copy(file: Path, place: Path) -> None:
+    """The same file under another name; a copy on another file system, or on one without links."""
     try:
         os.link(file, place)
-    except OSError:  # another file system, or one without links
+    except OSError:
         shutil.copyfile(file, place)
 
 

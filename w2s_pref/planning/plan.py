@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from w2s_pref.core.text_table import TextTable
+from w2s_pref.engine.missing import missing
 from w2s_pref.engine.stage import Stage
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.table import scaled
@@ -46,12 +47,15 @@ class PlannedStage:
 
 def rows_of(opened: AnyOpened) -> list[PlannedStage]:
     """The plan, one row a stage, in building order."""
-    return [_row(opened, stage) for stage in opened.stages]
+    todo = {stage.key for stage in missing(opened.stages, opened.store)}
+    return [_row(opened, stage, stage.key in todo) for stage in opened.stages]
 
 
-def _row(opened: AnyOpened, stage: Stage) -> PlannedStage:
+def _row(opened: AnyOpened, stage: Stage, todo: bool) -> PlannedStage:
     store = opened.store
-    state, note = ("hit", "") if store.has(stage.kind, stage.key) else ("miss", "")
+    state, note = ("miss", "") if todo else ("hit", "")
+    if state == "hit" and stage.weights and store.freed(stage.kind, stage.key):
+        note = "weights freed"
     if state == "miss":
         steps = reached(store.partial(stage.kind, stage.key))
         if steps:

@@ -47,6 +47,7 @@ class PolicyStage(ModelStage, CausalStage):
     """A trained policy. ``start`` is where it started, and its reference where ``other`` names none."""
 
     kind: ClassVar[str] = "policy"
+    weights: ClassVar[bool] = True
     start: StartStage | PolicyStage
     other: StartStage | None
     seed: int

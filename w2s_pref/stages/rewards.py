@@ -44,6 +44,7 @@ class TrainStage(PairTraining):
     """
 
     kind: ClassVar[str] = "model"
+    weights: ClassVar[bool] = True
     version: ClassVar[int] = 2  # dropout is off in every architecture, OPT's too
     model: ModelFacts
     parts: tuple[Part, ...]

@@ -50,6 +50,7 @@ class FinetuneStage(ModelStage, Classified):
     """
 
     kind: ClassVar[str] = "finetune"
+    weights: ClassVar[bool] = True
     head: Head
     loss: dict[str, Any]
     arguments: dict[str, Any]

@@ -89,7 +89,7 @@ def finish(opened: Preferences, builder: Builder, folder: Path, command: str) ->
             shutil.copyfile(tables / name, folder / name)
     pair_table(opened.study).to_parquet(folder / "pairs.parquet", index=False, compression="zstd")
     write_report(results, folder / "report.html", builders(opened.recipe.report.sections, opened.base))
-    write_students(opened.recipe, opened.study, builder, results, folder / "students")
+    write_students(opened.recipe, opened.study, builder, results, folder / "students", opened.folder / "students")
     return summarised(results)
 
 

@@ -7,9 +7,11 @@ import shutil
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.hashes import remembered_hash
 from w2s_pref.core.json_io import read_json
 from w2s_pref.engine.stage import Builder
-from w2s_pref.models.standalone import FACTS, merge_adapter, write_standalone
+from w2s_pref.engine.store import Artifact
+from w2s_pref.models.standalone import FACTS, link_or_copy, merge_adapter, write_standalone
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.read import load_results
 from w2s_pref.stages.policies import PolicyStage
@@ -19,8 +21,18 @@ from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.methods import ALGORITHMS
 
 
-def write_students(recipe: Recipe, study: Study, builder: Builder, results: Results, folder: Path) -> None:
-    """A folder per student, ``ARM-CONFLICT-seedN``; weights are hard links into the store where that is possible."""
+#: Where there is none to copy.
+NONE = "none (give a run folder; where w2s prune freed the weights of its students, they are gone)"
+
+
+def write_students(
+    recipe: Recipe, study: Study, builder: Builder, results: Results, folder: Path, before: Path
+) -> None:
+    """A folder per student, ``ARM-CONFLICT-seedN``; weights are hard links into the store where that is possible.
+
+    Weights that were freed in the store come from ``before``, the students of the run that is replaced; a student whose
+    weights are nowhere has no folder.
+    """
     from w2s_pref.report.cards import model_card
 
     for arm in study.chains:
@@ -31,8 +43,13 @@ def write_students(recipe: Recipe, study: Study, builder: Builder, results: Resu
                     continue
                 place = folder / student_folder(arm, conflict, seed)
                 ends = not isinstance(stage, PolicyStage)
-                model = builder.artifact(stage).folder
-                write_standalone(model, place, ends, recipe.data.max_length, link=True)
+                model = builder.artifact(stage)
+                kept = _weights(model, before / place.name)
+                if kept is None:
+                    continue
+                write_standalone(model.folder, place, ends, recipe.data.max_length, link=True)
+                for file in kept:
+                    link_or_copy(file, place / file.name)
                 adapter = (place / "adapter_config.json").is_file()
                 facts = {
                     "arm": arm,
@@ -42,6 +59,13 @@ def write_students(recipe: Recipe, study: Study, builder: Builder, results: Resu
                 }
                 (place / FACTS).write_text(json.dumps(facts), encoding="utf-8")
                 (place / "README.md").write_text(model_card(results, arm, conflict, seed, adapter), encoding="utf-8")
+
+
+def _weights(model: Artifact, before: Path) -> list[Path] | None:
+    """Files in ``before`` that are the weights which were freed; None where they are not all there."""
+    files = [before / name for name in sorted(model.freed)]
+    as_they_were = all(file.is_file() and remembered_hash(file) == model.manifest["files"][file.name] for file in files)
+    return files if as_they_were else None
 
 
 def check_weights(results: Results, arm: Arm, seed: int) -> None:
@@ -73,7 +97,7 @@ def export(run: Path, student: str, folder: Path) -> None:
     names = sorted(path.name for path in students.iterdir()) if students.is_dir() else []
     if student not in names:
         _check_trained(run, student)
-        raise W2SError(f"{run}: no student {student!r}; there are: {', '.join(names) or 'none (give a run folder)'}")
+        raise W2SError(f"{run}: no student {student!r}; there are: {', '.join(names) or NONE}")
     if folder.exists():
         raise W2SError(f"{folder}: there already; give a folder that is to be made")
     fresh = folder.with_name(f".{folder.name}.new")
