@@ -20,7 +20,6 @@ from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.methods import ALGORITHMS
 
-
 #: Where there is none to copy.
 NONE = "none (give a run folder; where w2s prune freed the weights of its students, they are gone)"
 
