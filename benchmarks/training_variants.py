@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import gc
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -288,4 +289,7 @@ def variants(part: str, options: argparse.Namespace) -> dict[str, Callable[[Run,
     found |= {f"w2s-pref, {tokens:,} tokens at once": partial(ours, tokens=tokens) for tokens in options.tokens}
     found["w2s-pref"] = ours
     wanted = options.variants
-    return {name: found[name] for name in found if not wanted or any(word in name for word in wanted)}
+    picked = {name: found[name] for name in found if not wanted or any(word in name for word in wanted)}
+    if not picked:
+        sys.exit(f"error: --variants {' '.join(wanted)}: no name holds one of these; there are: {', '.join(found)}")
+    return picked
