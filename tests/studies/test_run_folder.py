@@ -16,6 +16,8 @@ import w2s_pref
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.identity import myself
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.planning import plan
+from w2s_pref.studies import notices
 from w2s_pref.studies.folder import fresh_folder
 
 #: Runs the recipe, and ends like kill -9 as soon as the file of that name has been written.
@@ -119,6 +121,30 @@ def test_a_run_says_before_it_builds_that_it_replaces_another(toy: Path, capsys:
     code, out, err = w2s("run", "flips.yaml", "coin.throws=60")
     assert (code, "replaces" in out) == (1, False)
     assert "is not a run folder" in err
+
+
+def test_a_run_of_other_stages_under_the_same_recipe_is_another_run(toy: Path) -> None:
+    """The recipe's text is the same; the stages' keys, which data, models and code decide, are not."""
+    said("run", "flips.yaml")
+    results = toy / "runs" / "flips" / "results.json"
+    assert "flips is finished" in said("status", "flips.yaml")
+    found = json.loads(results.read_text())
+    found["provenance"]["stages"]["throws · seed 0"] = "0" * 64
+    results.write_text(json.dumps(found))
+    sentence = "holds a run of the same recipe on other data, models or code"
+    assert "Every stage of flips stands in the store" in said("status", "flips.yaml")
+    assert sentence in " ".join(said("plan", "flips.yaml").split())
+    assert sentence in said("run", "flips.yaml")
+    assert "flips is finished" in said("status", "flips.yaml")
+    for damaged in ("{}", '{"provenance": {"stages": null}}', "[]"):  # of a kind that names no stages
+        results.write_text(damaged)
+        assert "flips is finished" in said("status", "flips.yaml")
+
+
+def test_a_run_is_told_what_its_plan_says(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan.warnings_of is notices.warnings_of
+    monkeypatch.setattr(notices, "warnings_of", lambda opened: ["look at this"])
+    assert "look at this" in said("run", "flips.yaml")
 
 
 def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:
