@@ -147,6 +147,45 @@ def test_a_run_is_told_what_its_plan_says(toy: Path, monkeypatch: pytest.MonkeyP
     assert "look at this" in said("run", "flips.yaml")
 
 
+#: Put into the toy's stage: its coin is a function of the user's, which somebody edits while seed 1 is built.
+OWN = """
+from w2s_pref.core.references import resolve, source_hash
+
+
+class OwnStage(ThrowStage):
+    @property
+    def payload(self):
+        return {"code": source_hash("mine.py:shift", Path.cwd()), **super().payload}
+
+    def build(self, builder, folder):
+        if self.seed == 1:
+            Path("mine.py").write_text("def shift():\\n    return 'edited'\\n")
+        return super().build(builder, folder) | {"shift": resolve("mine.py:shift", Path.cwd())()}
+"""
+
+
+def test_code_edited_during_a_run_is_not_stored_under_the_key_of_before(toy: Path) -> None:
+    """Nobody ran the file while the recipe was read. Once it has run, the run goes on with that text."""
+    study, package = toy / "toy_kind" / "study.py", toy / "toy_kind" / "__init__.py"
+    study.write_text(study.read_text() + OWN)
+    package.write_text(package.read_text().replace("ThrowStage", "OwnStage"))
+    (toy / "mine.py").write_text("def shift():\n    return 'as it was'\n")
+
+    def built() -> list[str]:
+        found = [json.loads(file.read_text()) for file in (toy / "store").rglob("manifest.json")]
+        return sorted(f"{each['payload']['seed']} {each['meta']['shift']}" for each in found)
+
+    code, _, err = w2s("run", "flips.yaml", "store=store", "seeds=[1, 2]")
+    assert code == 1
+    assert "mine.py was edited while this run was built" in err
+    assert built() == []
+    assert "2 built" in said("run", "flips.yaml", "store=store", "seeds=[1, 2]")
+    assert built() == ["1 edited", "2 edited"]
+    (toy / "mine.py").write_text("def shift():\n    return 'as it was'\n")
+    assert "3 built" in said("run", "flips.yaml", "store=store")
+    assert built() == ["0 as it was", "1 as it was", "1 edited", "2 as it was", "2 edited"]
+
+
 def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:
     said("run", "flips.yaml")
     here = json.loads((toy / "runs" / "flips" / "environment.json").read_text())
