@@ -28,7 +28,7 @@ def write(file: Path, value: int) -> None:
 
 @pytest.mark.parametrize("loaded", [True, False])
 def test_what_is_built_is_the_text_that_the_keys_hold(tmp_path: Path, loaded: bool) -> None:
-    """Edited meanwhile, a file that ran before runs on as it was; one that did not is refused. Anew, the edit counts."""
+    """Edited meanwhile, a file that ran before runs on as it was, and another is refused. Anew, the edit counts."""
     file, texts = tmp_path / "mine.py", dict[Path, str]()
     write(file, 1)
     with keyed_texts(texts):
