@@ -20,9 +20,11 @@ from w2s_pref.planning.cost.speed import line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
 from w2s_pref.planning.cost.work import CLAIM, Lengths, Work, assumed, heard, lengths, said, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
+from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import Argued, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
@@ -35,6 +37,8 @@ from w2s_pref.training.arguments import DEFAULTS
 
 CONFIG = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 32, "n_positions": 16}
 FACTS = ModelFacts(ModelSpec(path="x"), None, 2000, CONFIG, "h", "t", None)
+WIDER = {**CONFIG, "hidden_size": 32, "intermediate_size": 64}
+LARGE = ModelFacts(ModelSpec(path="y"), None, None, WIDER, "large", "t", None)
 BACKBONE = 2 * (4 * 64 + 8 * 64)
 
 
@@ -135,6 +139,41 @@ def test_transcripts_are_read_too() -> None:
     claims = TemplatedArguments("claims", debate, False, 0, False, 0.5)
     told = Argued("test", debate.frame, None, transcript=Transcript(claims, "debate", "own", 0))
     assert said(told) == 2 * CLAIM
+
+
+def test_judges_of_answers_cost_what_their_own_size_asks() -> None:
+    """A gold model four times as wide reads 10 answers of 30 tokens after prompts of 150; so does the reference."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    size, small = assumed(None), shape(FACTS)
+    wide = shape(LARGE)
+    samples = SampleStage("answers", START, rows("test", 10), {"samples": 1, "max_new_tokens": 30}, 0, TOKENS)
+    gold = {"target": replace(stage(40), model=LARGE)}
+    read, context = 10 * (150 + 30), size.context
+    own = work(JudgeStage("judged", samples, START, gold, None), small, size)
+    assert (own.scored, own.flops) == (read, wide.forward_flops(read, context))
+    other = JudgeStage("judged", samples, StartStage("another", LARGE, 1), gold, None)
+    assert work(other, small, size).flops == own.flops + wide.forward_flops(read, context, 10 * 30)
+
+
+def test_rewards_of_answers_cost_what_their_own_size_asks() -> None:
+    from w2s_pref.planning.cost.shapes import shape
+
+    size, small = assumed(None), shape(FACTS)
+    given = {"num_train_epochs": 1, "num_generations": 2, "max_completion_length": 30, "batch_size": 8}
+
+    def flops(source: ScoreStage | str) -> float:
+        rewards = (Reward("target", source),)
+        policy = OnlinePolicyStage("p", START, None, 0, given, given, TOKENS, "grpo", rows("w2s", 10), None, rewards)
+        return work(policy, small, size).flops
+
+    def scores(facts: ModelFacts) -> ScoreStage:
+        return ScoreStage("scores", rows("w2s", 10), replace(stage(40), model=facts), TOKENS)
+
+    read = 20 * (150 + 30)
+    for facts in (FACTS, LARGE):
+        assert flops(scores(facts)) == flops("random") + shape(facts).forward_flops(read, 180)
+    assert flops("folder:saved") == flops(scores(FACTS))
 
 
 def test_lengths_are_assumed_where_nothing_can_be_tokenised() -> None:
