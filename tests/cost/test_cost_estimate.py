@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, totals
 from w2s_pref.planning.cost.memory import Sharding, read_sharding, training_memory
-from w2s_pref.planning.cost.speed import line
+from w2s_pref.planning.cost.speed import Bench, line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
 from w2s_pref.planning.cost.work import CLAIM, Lengths, Work, assumed, heard, lengths, said, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
@@ -316,6 +317,38 @@ def test_models_of_one_path_have_lines_of_their_own_names_whole_in_eighty_column
 def test_a_device_that_is_not_here_is_its_peak_times_its_mfu(study: Path) -> None:
     costs = Estimator(open_for_plan(study / "tiny.yaml", []), device=Device(1e12, 0.5)).costs()
     assert all(cost.seconds == pytest.approx(cost.work.flops / 0.5e12) for cost in costs)
+
+
+def test_a_plan_reads_of_what_stands_its_manifest_alone(study: Path) -> None:
+    """A store at a URL would send every file, and what is damaged would be set aside by a plan."""
+    opened = open_for_plan(study / "tiny.yaml", [])
+    opened.store = SimpleNamespace(meta=lambda kind, key: {"seconds": 2.0} if kind == "model" else None)
+    costs = Estimator(opened).costs()
+    assert {(cost.kind == "model", cost.measured) for cost in costs} == {(True, 2.0), (False, None)}
+
+
+def test_a_calibration_opens_what_it_saved_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the model's own code, where the recipe lets it run."""
+    opened: list[bool] = []
+
+    def saved(folder: Path, trust_remote_code: bool = False) -> tuple[None, None]:
+        opened.append(trust_remote_code)
+        return None, None
+
+    for name in ("load.load_base", "policies.load_policy"):
+        monkeypatch.setattr(f"w2s_pref.models.{name}", lambda *given: (None, None))
+    for name in ("load.load_saved", "policies.load_saved_policy"):
+        monkeypatch.setattr(f"w2s_pref.models.{name}", saved)
+    for name in ("training.fit.fit", "training.policy.fit_policy"):
+        monkeypatch.setattr(f"w2s_pref.{name}", lambda *given: None)
+    for name in ("score_pairs", "logprob_pairs"):
+        monkeypatch.setattr(f"w2s_pref.models.scoring.{name}", lambda *given, **tokens: None)
+    bench = Bench(ModelSpec(path="x", trust_remote_code=True), Path(), rows("pairs", 4).frame, TOKENS)
+    nothing = SimpleNamespace(ids=[], a_ids=[], b_ids=[], a_starts=[], b_starts=[])
+    monkeypatch.setattr(bench, "_tokenized", lambda tokenizer, rows: (nothing, {}))
+    bench.reward_training({**DEFAULTS, "batch_size": 4})
+    bench.policy_training({**DEFAULTS, "batch_size": 4})
+    assert opened == [True] * 6
 
 
 def items(name: str, n: int) -> Rows:
