@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from w2s_pref.core.references import resolve
+import pytest
+
+from w2s_pref.core.errors import W2SError
+from w2s_pref.core.references import keyed_texts, resolve, source_hash
 
 
 def test_an_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:
@@ -16,3 +19,44 @@ def test_an_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:
         os.utime(file, ns=(0, 1_700_000_000_000_000_000 + number))
         assert resolve("mine.py:VALUE", tmp_path) == int(value)
     assert not (tmp_path / "__pycache__").exists()
+
+
+def write(file: Path, value: int) -> None:
+    file.write_text(f"VALUE = {value}\n", encoding="utf-8")
+    os.utime(file, ns=(0, 1_700_000_000_000_000_000 + value))
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_what_is_built_is_the_text_that_the_keys_hold(tmp_path: Path, loaded: bool) -> None:
+    """Edited meanwhile, a file that ran before runs on as it was, and another is refused. Anew, the edit counts."""
+    file, texts = tmp_path / "mine.py", dict[Path, str]()
+    write(file, 1)
+    with keyed_texts(texts):
+        before = source_hash("mine.py:VALUE", tmp_path)
+        if loaded:
+            assert resolve("mine.py:VALUE", tmp_path) == 1
+    write(file, 2)
+    with keyed_texts(texts):
+        assert source_hash("mine.py:VALUE", tmp_path) == before  # all keys of a recipe are of one text
+    with keyed_texts(texts, built=True):
+        if loaded:
+            assert resolve("mine.py:VALUE", tmp_path) == 1
+        else:
+            with pytest.raises(W2SError, match=r"mine.py was edited while this run was built"):
+                resolve("mine.py:VALUE", tmp_path)
+    with keyed_texts({}):
+        assert source_hash("mine.py:VALUE", tmp_path) != before
+        assert resolve("mine.py:VALUE", tmp_path) == 2
+    with keyed_texts(texts, built=True), pytest.raises(W2SError, match="was edited"):  # another recipe ran the edit
+        resolve("mine.py:VALUE", tmp_path)
+
+
+def test_a_text_that_came_between_a_key_and_its_first_run_is_refused(tmp_path: Path) -> None:
+    file, texts = tmp_path / "mine.py", dict[Path, str]()
+    write(file, 1)
+    with keyed_texts(texts):
+        source_hash("mine.py:VALUE", tmp_path)
+        write(file, 2)
+        assert resolve("mine.py:VALUE", tmp_path) == 2
+    with keyed_texts(texts, built=True), pytest.raises(W2SError, match="was edited"):
+        resolve("mine.py:VALUE", tmp_path)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -16,13 +17,15 @@ from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.planning.cost.estimate import Cost, Device, Estimator, _storage, totals
 from w2s_pref.planning.cost.memory import Sharding, read_sharding, training_memory
-from w2s_pref.planning.cost.speed import line
+from w2s_pref.planning.cost.speed import Bench, line
 from w2s_pref.planning.cost.table import costs_as_json, duration, scaled, show_costs
 from w2s_pref.planning.cost.work import CLAIM, Lengths, Work, assumed, heard, lengths, said, seen_pairs, work
 from w2s_pref.planning.plan import open_for_plan, show_plan
+from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import Argued, ArgumentStage, TemplatedArguments, Transcript
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.model_stage import StartStage
+from w2s_pref.stages.online import OnlinePolicyStage, Reward
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
@@ -35,6 +38,8 @@ from w2s_pref.training.arguments import DEFAULTS
 
 CONFIG = {"model_type": "gpt2", "n_embd": 8, "n_layer": 2, "n_head": 2, "vocab_size": 32, "n_positions": 16}
 FACTS = ModelFacts(ModelSpec(path="x"), None, 2000, CONFIG, "h", "t", None)
+WIDER = {**CONFIG, "hidden_size": 32, "intermediate_size": 64}
+LARGE = ModelFacts(ModelSpec(path="y"), None, None, WIDER, "large", "t", None)
 BACKBONE = 2 * (4 * 64 + 8 * 64)
 
 
@@ -135,6 +140,41 @@ def test_transcripts_are_read_too() -> None:
     claims = TemplatedArguments("claims", debate, False, 0, False, 0.5)
     told = Argued("test", debate.frame, None, transcript=Transcript(claims, "debate", "own", 0))
     assert said(told) == 2 * CLAIM
+
+
+def test_judges_of_answers_cost_what_their_own_size_asks() -> None:
+    """A gold model four times as wide reads 10 answers of 30 tokens after prompts of 150; so does the reference."""
+    from w2s_pref.planning.cost.shapes import shape
+
+    size, small = assumed(None), shape(FACTS)
+    wide = shape(LARGE)
+    samples = SampleStage("answers", START, rows("test", 10), {"samples": 1, "max_new_tokens": 30}, 0, TOKENS)
+    gold = {"target": replace(stage(40), model=LARGE)}
+    read, context = 10 * (150 + 30), size.context
+    own = work(JudgeStage("judged", samples, START, gold, None), small, size)
+    assert (own.scored, own.flops) == (read, wide.forward_flops(read, context))
+    other = JudgeStage("judged", samples, StartStage("another", LARGE, 1), gold, None)
+    assert work(other, small, size).flops == own.flops + wide.forward_flops(read, context, 10 * 30)
+
+
+def test_rewards_of_answers_cost_what_their_own_size_asks() -> None:
+    from w2s_pref.planning.cost.shapes import shape
+
+    size, small = assumed(None), shape(FACTS)
+    given = {"num_train_epochs": 1, "num_generations": 2, "max_completion_length": 30, "batch_size": 8}
+
+    def flops(source: ScoreStage | str) -> float:
+        rewards = (Reward("target", source),)
+        policy = OnlinePolicyStage("p", START, None, 0, given, given, TOKENS, "grpo", rows("w2s", 10), None, rewards)
+        return work(policy, small, size).flops
+
+    def scores(facts: ModelFacts) -> ScoreStage:
+        return ScoreStage("scores", rows("w2s", 10), replace(stage(40), model=facts), TOKENS)
+
+    read = 20 * (150 + 30)
+    for facts in (FACTS, LARGE):
+        assert flops(scores(facts)) == flops("random") + shape(facts).forward_flops(read, 180)
+    assert flops("folder:saved") == flops(scores(FACTS))
 
 
 def test_lengths_are_assumed_where_nothing_can_be_tokenised() -> None:
@@ -277,6 +317,38 @@ def test_models_of_one_path_have_lines_of_their_own_names_whole_in_eighty_column
 def test_a_device_that_is_not_here_is_its_peak_times_its_mfu(study: Path) -> None:
     costs = Estimator(open_for_plan(study / "tiny.yaml", []), device=Device(1e12, 0.5)).costs()
     assert all(cost.seconds == pytest.approx(cost.work.flops / 0.5e12) for cost in costs)
+
+
+def test_a_plan_reads_of_what_stands_its_manifest_alone(study: Path) -> None:
+    """A store at a URL would send every file, and what is damaged would be set aside by a plan."""
+    opened = open_for_plan(study / "tiny.yaml", [])
+    opened.store = SimpleNamespace(meta=lambda kind, key: {"seconds": 2.0} if kind == "model" else None)
+    costs = Estimator(opened).costs()
+    assert {(cost.kind == "model", cost.measured) for cost in costs} == {(True, 2.0), (False, None)}
+
+
+def test_a_calibration_opens_what_it_saved_as_the_recipe_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the model's own code, where the recipe lets it run."""
+    opened: list[bool] = []
+
+    def saved(folder: Path, trust_remote_code: bool = False) -> tuple[None, None]:
+        opened.append(trust_remote_code)
+        return None, None
+
+    for name in ("load.load_base", "policies.load_policy"):
+        monkeypatch.setattr(f"w2s_pref.models.{name}", lambda *given: (None, None))
+    for name in ("load.load_saved", "policies.load_saved_policy"):
+        monkeypatch.setattr(f"w2s_pref.models.{name}", saved)
+    for name in ("training.fit.fit", "training.policy.fit_policy"):
+        monkeypatch.setattr(f"w2s_pref.{name}", lambda *given: None)
+    for name in ("score_pairs", "logprob_pairs"):
+        monkeypatch.setattr(f"w2s_pref.models.scoring.{name}", lambda *given, **tokens: None)
+    bench = Bench(ModelSpec(path="x", trust_remote_code=True), Path(), rows("pairs", 4).frame, TOKENS)
+    nothing = SimpleNamespace(ids=[], a_ids=[], b_ids=[], a_starts=[], b_starts=[])
+    monkeypatch.setattr(bench, "_tokenized", lambda tokenizer, rows: (nothing, {}))
+    bench.reward_training({**DEFAULTS, "batch_size": 4})
+    bench.policy_training({**DEFAULTS, "batch_size": 4})
+    assert opened == [True] * 6
 
 
 def items(name: str, n: int) -> Rows:

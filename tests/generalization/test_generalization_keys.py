@@ -8,7 +8,11 @@ import pandas as pd
 import pytest
 from lab_helpers import TUNED, keys, laboratory, write_lab
 
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.generalization.answers import Split
+from w2s_pref.studies.generalization.finetune import PromptStage
 from w2s_pref.studies.generalization.recipe import MethodConfig, Recipe
 from w2s_pref.studies.kind import all_stages
 
@@ -186,3 +190,17 @@ def test_no_group_is_in_two_splits(lab: Path) -> None:
     splits = laboratory(lab).tasks["words"].splits
     groups = pd.concat([rows.frame.assign(split=name) for name, rows in splits.items()]).groupby("group")["split"]
     assert groups.nunique().max() == 1
+
+
+def test_seeds_that_draw_a_prompted_models_weights_are_in_its_key() -> None:
+    """Without examples no label and no coin is read, so that seeds share the answers of weights that are read."""
+    items = Rows("all", pd.DataFrame({"id": ["1"], "form": "item", "prompt": "x", "a": "", "b": "", "truth": 1}))
+    split, tokens = Split(items, items, "truth"), {"max_length": 64, "overlong": "truncate"}
+
+    def shared(spec: ModelSpec) -> bool:
+        facts = ModelFacts(spec, None, None, {}, "h", "t", None)
+        first, second = (PromptStage("p", items, split, facts, seed, {"shots": 0}, tokens).key for seed in (0, 1))
+        return first == second
+
+    assert shared(ModelSpec(path="x"))
+    assert not shared(ModelSpec(path="x", from_config={"hidden_size": 16}))

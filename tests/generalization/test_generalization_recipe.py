@@ -64,6 +64,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "studies.saliency={probe: naive, finetune: confidence}",
             "'confidence' is a probe method, and this study needs",
         ),
+        (
+            "studies.saliency={probe: naive, finetune: confidence, method: naive}",
+            "studies.saliency: method: this study reads probe and finetune, not method",
+        ),
         ("studies.scaling={}", "unknown key 'scaling'"),
         ("studies.noise={chains: [[weak, middle, strong]]}", "a chain here is a weak and a strong model"),
         ("tasks.words.label=nothing", "there is no column 'nothing'"),

@@ -153,7 +153,7 @@ def test_nothing_ends_a_training_by_pairs_whose_truth_its_labels_hold(tmp_path: 
 
 def test_a_search_has_something_to_choose_from(tmp_path: Path) -> None:
     asked = ("arms={a: [weak@dpo, strong@search]}", "conflict.settings=[none]", "speech={temperature: 0, samples: 1}")
-    assert "at 0 a search has one answer to choose from" in problem(tmp_path, *asked)
+    assert "at 0 strong@search, a search, has one answer to choose from" in problem(tmp_path, *asked)
 
 
 @pytest.mark.parametrize("where", ["training", "models.middle.training", "methods.dpo.training"])

@@ -13,7 +13,7 @@ from conftest import make_model
 
 from w2s_pref.core.gpus import GPU_SHARE, gpu_share
 from w2s_pref.engine.stage import Stage
-from w2s_pref.launch import allocation, workers
+from w2s_pref.launch import allocation, control_groups, workers
 from w2s_pref.launch.allocation import EMPTY_WORKER, FILLED, allocate, cores, here
 from w2s_pref.models.batches import budget
 
@@ -127,19 +127,77 @@ def test_a_share_of_a_gpu_is_the_same_whatever_others_hold(monkeypatch: pytest.M
     assert found[76, "1"] > found[12, "1"]
 
 
-def test_cores_follow_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(16)), raising=False)
-    for text, expected in (("200000 100000\n", 2), ("50000 100000\n", 1), ("max 100000\n", 16), ("", 16)):
-        (tmp_path / "cpu.max").write_text(text)
-        monkeypatch.setattr(allocation, "QUOTA", tmp_path / "cpu.max")
-        assert cores() == expected
+@dataclass
+class Groups:
+    """Control groups of a machine: files under ``root``, and the groups that this process is said to be in."""
+
+    root: Path
+    own: Path
+
+    def write(self, folder: str, **files: object) -> None:
+        (self.root / folder).mkdir(parents=True, exist_ok=True)
+        for name, value in files.items():
+            (self.root / folder / name.replace("__", ".")).write_text(f"{value}\n")
+
+    def inside(self, *lines: str) -> None:
+        self.own.write_text("".join(f"{line}\n" for line in lines))
 
 
-def test_workers_share_the_quota_of_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def groups(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Groups:
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
+    found = Groups(tmp_path / "groups", tmp_path / "own")
+    monkeypatch.setattr(control_groups, "ROOT", found.root)
+    monkeypatch.setattr(control_groups, "OWN", found.own)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("quota", "period", "expected"), [(200000, 100000, 2), (50000, 100000, 1), ("max", 100000, 64), ("", "", 64)]
+)
+def test_cores_follow_the_quota_of_a_container(groups: Groups, quota: object, period: object, expected: int) -> None:
+    """Of version 2 and 1; the process sees its group as the whole tree, or as a path that is not here."""
+    for lines in ((), ("0::/",), ("0::/docker/1f",), ("0::/../../job",)):
+        groups.inside(*lines)
+        groups.write("", cpu__max=f"{quota} {period}")
+        assert cores() == expected
+    groups.write("", cpu__max="")
+    for folder in ("cpu", "cpu,cpuacct", "cpuacct,cpu"):
+        groups.inside("3:cpu,cpuacct:/docker/1f")
+        groups.write(folder, cpu__cfs_quota_us=-1 if quota == "max" else quota, cpu__cfs_period_us=period)
+        assert cores() == expected
+        groups.write(folder, cpu__cfs_quota_us=-1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "tree"),
+    [
+        (["0::/system.slice/job"], "."),
+        (["4:memory:/system.slice/job", "1:cpuacct,cpu:/system.slice/job", "0::/elsewhere"], "version 1"),
+        (["0::/system.slice/job"], "unified"),
+    ],
+)
+@pytest.mark.parametrize("tight", ["system.slice", "system.slice/job"])
+def test_the_tightest_of_nested_groups_bounds(groups: Groups, lines: list[str], tree: str, tight: str) -> None:
+    """A job's own group lies deeper than the tree's root, and a limit may be its own or of a group around it."""
+    groups.inside(*lines)
+    cpu, memory = ("cpu", "memory") if tree == "version 1" else (tree, tree)
+    for folder in ("system.slice", "system.slice/job", "system.slice/another"):
+        own = folder == tight
+        limit, used = (10 if own else 40 if "another" not in folder else 1) * GB, GB
+        if tree == "version 1":
+            groups.write(f"{cpu}/{folder}", cpu__cfs_quota_us=300000 if own else 900000, cpu__cfs_period_us=100000)
+            groups.write(f"{memory}/{folder}", memory__limit_in_bytes=limit, memory__usage_in_bytes=used)
+        else:
+            groups.write(f"{cpu}/{folder}", cpu__max="300000 100000" if own else "max 100000")
+            groups.write(f"{memory}/{folder}", memory__max=limit, memory__current=used)
+    assert (cores(), allocation.memory()) == (3, 9 * GB)
+
+
+def test_workers_share_the_quota_of_a_container(groups: Groups, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    (tmp_path / "cpu.max").write_text("800000 100000\n")
-    monkeypatch.setattr(allocation, "QUOTA", tmp_path / "cpu.max")
+    groups.write("", cpu__max="800000 100000")
     assert {place["OMP_NUM_THREADS"] for place in workers.environments(4)} == {"2"}
 
 
@@ -163,16 +221,11 @@ def test_workers_share_the_quota_of_a_container(tmp_path: Path, monkeypatch: pyt
 )
 @pytest.mark.parametrize("version", [1, 2])
 def test_memory_follows_the_limit_of_a_container(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    version: int, limit: int | str | None, used: int | None, stat: str, free: int,
-) -> None:  # fmt: skip
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=64 * GB))
-    names = dict(zip((2, 1), allocation.MEMORY.values(), strict=True))
-    monkeypatch.setattr(allocation, "MEMORY", {tmp_path / str(each): names[each] for each in (2, 1)})
-    (tmp_path / str(version)).mkdir()
-    for name, value in zip((*names[version], "memory.stat"), (limit, used, stat), strict=True):
-        if limit is not None:
-            (tmp_path / str(version) / name).write_text(f"{value}\n")
+    groups: Groups, version: int, limit: int | str | None, used: int | None, stat: str, free: int
+) -> None:
+    names = control_groups.MEMORY[2 - version]
+    if limit is not None:
+        groups.write({1: "memory", 2: ""}[version], **dict(zip(names, (limit, used), strict=True)), memory__stat=stat)
     assert allocation.memory() == free
 
 

@@ -100,6 +100,18 @@ def test_a_function_gives_them(tmp_path: Path) -> None:
         read_labels("labels:bad.py:score", tmp_path)
 
 
+def test_a_function_sees_pairs_in_an_order_that_no_split_decides(tmp_path: Path) -> None:
+    """Keys hold the pairs in any order, so what a function draws from a seed must not follow another study's order."""
+    (tmp_path / "judge.py").write_text("def score(pairs):\n    return [0.9, 0.2]\n")
+    turned = PAIRS.iloc[::-1].reset_index(drop=True)
+    first, second = (
+        GivenScores("judge", Rows("w2s", frame), "labels:judge.py:score", tmp_path, None) for frame in (PAIRS, turned)
+    )
+    assert first.key == second.key
+    np.testing.assert_allclose(log_odds(first, tmp_path), [np.log(9), np.log(0.25)])
+    np.testing.assert_allclose(log_odds(second, tmp_path), [np.log(0.25), np.log(9)])
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

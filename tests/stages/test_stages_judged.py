@@ -12,9 +12,13 @@ from conftest import make_model, make_tokenizer
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.control import text_stays_text
+from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.spec import ModelSpec
 from w2s_pref.parallel.world import World
-from w2s_pref.stages.answers import JudgeStage, judged_table
+from w2s_pref.stages.answers import JudgeStage, SampleStage, judged_table
+from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.preferences import analyze
 
 
 def judged(texts: list[str], tmp_path: Path) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -54,3 +58,24 @@ def test_what_was_read_otherwise_is_refused() -> None:
     builder: Any = SimpleNamespace(meta=lambda _stage: meta, store=SimpleNamespace(place=lambda *parts: Path(*parts)))
     with pytest.raises(W2SError, match=r"3 of the sampled .* read them as control tokens, this recipe as text;"):
         JudgeStage.check_reading(stage, builder, True)
+
+
+def test_answers_have_the_ids_and_groups_of_the_study_that_reads_them() -> None:
+    """Keys of answers hold the prompts' texts: a group column that is added later makes no answer anew."""
+    facts = ModelFacts(ModelSpec(path="x"), None, None, {"model_type": "gpt2"}, "h", "t", None)
+    start, tokens = StartStage("as it is", facts, 0), {"max_length": None, "overlong": "truncate"}
+
+    def stage(ids: list[str], groups: list[str]) -> JudgeStage:
+        frame = pd.DataFrame({"id": ids, "group": groups, "form": "text", "prompt": ["w1", "w2"], "a": "x", "b": "y"})
+        settings = {"samples": 2, "temperature": 1.0, "max_new_tokens": 4, "batch_size": 2}
+        return JudgeStage("judged", SampleStage("a", start, Rows("test", frame), settings, 0, tokens), start, {}, None)
+
+    before, now = stage(["1", "2"], ["g", "h"]), stage(["one", "two"], ["same", "same"])
+    assert before.key == now.key
+    table = pd.DataFrame({"group": ["g", "g", "h", "h"], "id": ["1", "1", "2", "2"], "sample": [0, 1, 0, 1]})
+    builder: Any = SimpleNamespace(table=lambda _stage: table.assign(ref_logp=0.0))
+    read = analyze.judged_table(builder, {("direct/none", 0): now}, 1.0)
+    assert read is not None
+    assert read["id"].tolist() == ["one", "one", "two", "two"]
+    assert set(read["group"]) == {"same"}
+    assert analyze.judged_table(builder, {("direct/none", 0): before}, 1.0)["group"].tolist() == ["g", "g", "h", "h"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from conftest import make_model, make_pairs, make_tokenizer
@@ -26,9 +28,15 @@ from transformers import (
 
 from w2s_pref.data.tokens import prompt_ids, tokenize
 from w2s_pref.interface.score import score
+from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.load import load_saved
 from w2s_pref.models.scoring import score_pairs
+from w2s_pref.models.spec import ModelSpec
 from w2s_pref.models.standalone import FACTS, write_standalone
+from w2s_pref.stages.labels import Part
+from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.rows import Rows
+from w2s_pref.studies.preferences import students
 
 PAIRS = make_pairs(12)
 TEXTS = [text for row in PAIRS.itertuples() for text in (row.prompt + row.a, row.prompt + row.b)]
@@ -158,3 +166,27 @@ def test_w2s_score_reads_as_much_of_a_text_as_a_student_learned(tmp_path: Path) 
     assert delta() == delta(max_length=512) != delta(max_length=12)
     (tmp_path / "student" / FACTS).write_text("{}")
     assert delta() == delta(max_length=12)
+
+
+def test_a_student_names_the_objective_as_its_study_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys hold no names of objectives: a study that calls it otherwise takes the model from the store."""
+
+    def trained(objective: str) -> TrainStage:
+        frame = pd.DataFrame({"id": ["1"], "form": "text", "prompt": "q", "a": "x", "b": "y", "truth": 1})
+        part = Part(Rows("w2s", frame.assign(group="g", objective=objective)), "truth")
+        facts = ModelFacts(ModelSpec(path="x"), None, None, {}, "h", "t", None)
+        return TrainStage("direct/none", facts, (part,), 0, {}, {}, {}, {"max_length": 8})
+
+    assert trained("harmless").key == trained("safe").key
+    monkeypatch.setattr(students, "write_standalone", lambda model, place, *given, **more: place.mkdir(parents=True))
+    monkeypatch.setattr("w2s_pref.report.cards.model_card", lambda *given: "")
+    recipe: Any = SimpleNamespace(
+        conflict=SimpleNamespace(names=["none"]), seeds=[0], data=SimpleNamespace(max_length=8)
+    )
+    study: Any = SimpleNamespace(chains={"direct": []}, trained={("direct/none", 0): trained("safe")})
+    builder: Any = SimpleNamespace(
+        artifact=lambda stage: SimpleNamespace(folder=tmp_path), meta=lambda stage: {"objective": "harmless"}
+    )
+    students.write_students(recipe, study, builder, None, tmp_path / "students")  # type: ignore[arg-type]
+    told = json.loads((tmp_path / "students" / "direct-none-seed0" / FACTS).read_text())
+    assert told["objective"] == "safe"

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.yaml_values import dumped
 from w2s_pref.models.positions import has_class, positions
-from w2s_pref.planning.plan import open_for_plan, warnings_of
+from w2s_pref.planning.plan import open_for_plan
+from w2s_pref.studies.notices import warnings_of
 from w2s_pref.testbed import ladder
 
 KNOWN = "use mild soap and water"
@@ -32,6 +34,22 @@ def study(folder: Path, better: str, other: str, *overrides: str) -> list[str]:
         f"output: {folder / 'runs'}\n"
     )
     return warnings_of(open_for_plan(recipe, list(overrides)))
+
+
+def test_a_run_on_other_pairs_is_another_run(tmp_path: Path) -> None:
+    """Where data cannot be reached, nobody knows."""
+    study(tmp_path, KNOWN, KNOWN)
+    opened = open_for_plan(tmp_path / "r.yaml", [])
+    opened.folder.mkdir(parents=True)
+    (opened.folder / "recipe.yaml").write_text(dumped(opened.recipe.model_dump(mode="json")))
+    stages = {stage.name: stage.key for stage in opened.stages}
+    (opened.folder / "results.json").write_text(json.dumps({"provenance": {"stages": stages}}))
+    told = "holds a run of the same recipe on other data"
+    assert not any(told in note for note in study(tmp_path, KNOWN, KNOWN))
+    assert any(told in note for note in study(tmp_path, KNOWN, f"{KNOWN} and"))
+    opened.prepared.hashes["gt"] = "unreachable"
+    (opened.folder / "results.json").write_text(json.dumps({"provenance": {"stages": {"another": "0" * 64}}}))
+    assert warnings_of(opened) == opened.prepared.notes
 
 
 def copy(folder: Path, **config: Any) -> str:

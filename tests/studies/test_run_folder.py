@@ -16,6 +16,8 @@ import w2s_pref
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.identity import myself
 from w2s_pref.launch.display import StageDisplay
+from w2s_pref.planning import plan
+from w2s_pref.studies import notices
 from w2s_pref.studies.folder import fresh_folder
 
 #: Runs the recipe, and ends like kill -9 as soon as the file of that name has been written.
@@ -119,6 +121,69 @@ def test_a_run_says_before_it_builds_that_it_replaces_another(toy: Path, capsys:
     code, out, err = w2s("run", "flips.yaml", "coin.throws=60")
     assert (code, "replaces" in out) == (1, False)
     assert "is not a run folder" in err
+
+
+def test_a_run_of_other_stages_under_the_same_recipe_is_another_run(toy: Path) -> None:
+    """The recipe's text is the same; the stages' keys, which data, models and code decide, are not."""
+    said("run", "flips.yaml")
+    results = toy / "runs" / "flips" / "results.json"
+    assert "flips is finished" in said("status", "flips.yaml")
+    found = json.loads(results.read_text())
+    found["provenance"]["stages"]["throws · seed 0"] = "0" * 64
+    results.write_text(json.dumps(found))
+    sentence = "holds a run of the same recipe on other data, models or code"
+    assert "Every stage of flips stands in the store" in said("status", "flips.yaml")
+    assert sentence in " ".join(said("plan", "flips.yaml").split())
+    assert sentence in said("run", "flips.yaml")
+    assert "flips is finished" in said("status", "flips.yaml")
+    for damaged in ("{}", '{"provenance": {"stages": null}}', "[]"):  # of a kind that names no stages
+        results.write_text(damaged)
+        assert "flips is finished" in said("status", "flips.yaml")
+
+
+def test_a_run_is_told_what_its_plan_says(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert plan.warnings_of is notices.warnings_of
+    monkeypatch.setattr(notices, "warnings_of", lambda opened: ["look at this"])
+    assert "look at this" in said("run", "flips.yaml")
+
+
+#: Put into the toy's stage: its coin is a function of the user's, which somebody edits while seed 1 is built.
+OWN = """
+from w2s_pref.core.references import resolve, source_hash
+
+
+class OwnStage(ThrowStage):
+    @property
+    def payload(self):
+        return {"code": source_hash("mine.py:shift", Path.cwd()), **super().payload}
+
+    def build(self, builder, folder):
+        if self.seed == 1:
+            Path("mine.py").write_text("def shift():\\n    return 'edited'\\n")
+        return super().build(builder, folder) | {"shift": resolve("mine.py:shift", Path.cwd())()}
+"""
+
+
+def test_code_edited_during_a_run_is_not_stored_under_the_key_of_before(toy: Path) -> None:
+    """Nobody ran the file while the recipe was read. Once it has run, the run goes on with that text."""
+    study, package = toy / "toy_kind" / "study.py", toy / "toy_kind" / "__init__.py"
+    study.write_text(study.read_text() + OWN)
+    package.write_text(package.read_text().replace("ThrowStage", "OwnStage"))
+    (toy / "mine.py").write_text("def shift():\n    return 'as it was'\n")
+
+    def built() -> list[str]:
+        found = [json.loads(file.read_text()) for file in (toy / "store").rglob("manifest.json")]
+        return sorted(f"{each['payload']['seed']} {each['meta']['shift']}" for each in found)
+
+    code, _, err = w2s("run", "flips.yaml", "store=store", "seeds=[1, 2]")
+    assert code == 1
+    assert "mine.py was edited while this run was built" in err
+    assert built() == []
+    assert "2 built" in said("run", "flips.yaml", "store=store", "seeds=[1, 2]")
+    assert built() == ["1 edited", "2 edited"]
+    (toy / "mine.py").write_text("def shift():\n    return 'as it was'\n")
+    assert "3 built" in said("run", "flips.yaml", "store=store")
+    assert built() == ["0 as it was", "1 as it was", "1 edited", "2 as it was", "2 edited"]
 
 
 def test_environment_and_recipe_stand_beside_the_results(toy: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import hashlib
@@ -10,6 +11,7 @@ import importlib.util
 import inspect
 import re
 import sys
+from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CellType, CodeType, ModuleType
@@ -20,8 +22,17 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
 from w2s_pref.core.paths import local_path
 
-#: Module name of a user's file -> its time of change when it was run: a file runs once, and again when it is edited.
-_LOADED: dict[str, int] = {}
+#: Module name of a user's file -> its time of change when it was run, and the hash of the text that ran: a file runs
+#: once, and again when it is edited.
+_LOADED: dict[str, tuple[int, str]] = {}
+
+
+class _Keyed:
+    """File -> hash of its text in the keys of the recipe at hand; while it is ``built``, no other text may run."""
+
+    texts: dict[Path, str] | None = None
+    built = False
+
 
 #: File and name of an object -> the object (its code), and the hash of the file's text when it was first seen.
 _SEEN: dict[tuple[str, str], tuple[object, str]] = {}
@@ -96,9 +107,13 @@ def _load_module(reference: str, name: str) -> ModuleType:
 class _AsItStands(SourceFileLoader):
     """Compiles a file each time: bytecode of the same second and size would be taken for it, whatever was edited."""
 
+    ran = ""
+
     def get_code(self, fullname: str) -> CodeType:
-        """Of the text as it is now."""
-        return self.source_to_code(self.get_data(self.path), self.path)
+        """Of the text as it is now, whose hash is ``ran``."""
+        text = self.get_data(self.path)
+        self.ran = hashlib.sha256(text).hexdigest()
+        return self.source_to_code(text, self.path)
 
 
 def _load_file(reference: str, where: str, base: Path) -> ModuleType:
@@ -106,8 +121,13 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     if path is None:
         raise W2SError(f"{reference}: there is no file {where} in {looked_in(base)}; check the path")
     name = f"{USER_MODULES}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules and _LOADED.get(name) == path.stat().st_mtime_ns:
-        return sys.modules[name]
+    changed, keyed = path.stat().st_mtime_ns, (_Keyed.texts or {}).get(path) if _Keyed.built else None
+    if name in sys.modules and name in _LOADED:
+        before, ran = _LOADED[name]
+        if ran == keyed or (keyed is None and before == changed):
+            return sys.modules[name]
+    if keyed not in (None, _hash(path)):
+        raise _edited(reference, path)
     inside = [str(path.parent)] if path.name == "__init__.py" else None  # a package: its files import each other
     loader = _AsItStands(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader, submodule_search_locations=inside)
@@ -124,8 +144,34 @@ def _load_file(reference: str, where: str, base: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise W2SError(f"{reference}: running {path} failed: {type(error).__name__}: {error}") from error
-    _LOADED[name] = path.stat().st_mtime_ns
+    _LOADED[name] = changed, loader.ran
+    if keyed not in (None, loader.ran):  # between the two looks
+        raise _edited(reference, path)
     return module
+
+
+def _edited(reference: str, path: Path) -> W2SError:
+    return W2SError(
+        f"{reference}: {path} was edited while this run was built, and its stages stand under the text of before; "
+        "nothing was stored of the edited text. What was finished stays; run the same command again: stages that the "
+        "file decides are built anew"
+    )
+
+
+@contextlib.contextmanager
+def keyed_texts(texts: dict[Path, str], built: bool = False) -> Iterator[None]:
+    """One recipe's keys are computed within, all of them with the text that a user's file had at first.
+
+    Args:
+        texts: file -> hash of that text, of this recipe; what is new is added.
+        built: its stages are built within: a file whose text is another one by now is refused.
+    """
+    before = _Keyed.texts, _Keyed.built
+    _Keyed.texts, _Keyed.built = texts, built
+    try:
+        yield
+    finally:
+        _Keyed.texts, _Keyed.built = before
 
 
 def short_name(text: str) -> str:
@@ -145,7 +191,7 @@ def source_hash(text: str, base: Path, found: object = None) -> str:
     where = text.rpartition(":")[0] if is_reference(text) else ""
     if where.endswith(".py"):
         path = locate(where, base)
-        return "" if path is None else _joined([_hash(path)])
+        return "" if path is None else _keyed_hash(path)
     found = resolve(text, base) if found is None else found
     if any(_ours(name) for name in (where, str(getattr(found, "__module__", None) or ""))):
         return ""
@@ -161,6 +207,15 @@ def source_hash(text: str, base: Path, found: object = None) -> str:
     named = getattr(sys.modules.get(where), "__file__", None)
     files = sorted({*own, *([Path(named).resolve()] if named and Path(named).is_file() else [])})
     return _joined([*map(_hash, files), *([] if files or _ours(inner.__module__) else [_typed(inner)]), *given])
+
+
+def _keyed_hash(path: Path) -> str:
+    """Of a file's text: of the one that other keys of the same recipe hold, whatever was edited since."""
+    if _Keyed.texts is None:
+        return _hash(path)
+    if path not in _Keyed.texts:
+        _Keyed.texts[path] = _hash(path)
+    return _Keyed.texts[path]
 
 
 def noted(item: object) -> None:

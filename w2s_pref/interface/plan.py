@@ -10,8 +10,9 @@ import pandas as pd
 from w2s_pref.interface.page import preformatted
 from w2s_pref.interface.printed import printed
 from w2s_pref.interface.recipes import Recipe, given_recipe, overrides
-from w2s_pref.planning.plan import HINT, PlannedStage, as_json, open_for_plan, rows_of, show_plan, warnings_of
+from w2s_pref.planning.plan import HINT, PlannedStage, as_json, open_for_plan, rows_of, show_plan
 from w2s_pref.studies.kind import AnyOpened
+from w2s_pref.studies.notices import warnings_of
 
 
 def plan(recipe: Recipe, **keys: Any) -> Plan:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from w2s_pref.core.gpus import EMPTY_ON_GPU
 from w2s_pref.engine.missing import missing
 from w2s_pref.engine.stage import Stage
+from w2s_pref.launch import control_groups
 from w2s_pref.planning.cost.memory import training_memory
 from w2s_pref.planning.cost.shapes import BYTES, shape
 from w2s_pref.studies.kind import AnyOpened
@@ -30,13 +30,6 @@ ONE_THREAD = 200_000_000
 #: Bytes of weights and training state up to which several workers share a GPU. It waits for Python four fifths of the
 #: time with 135 million weights, and an eighteenth with 1.5 billion (``benchmarks/gpu_profile.py``, an H200).
 SHARED_GPU = 8_000_000_000
-#: Control group's quota of processor time, in microseconds, and its period.
-QUOTA = Path("/sys/fs/cgroup/cpu.max")
-#: Folders of the control group, version 2 and 1, and their files: the limit of memory in bytes, what counts towards it.
-MEMORY = {
-    Path("/sys/fs/cgroup"): ("memory.max", "memory.current"),
-    Path("/sys/fs/cgroup/memory"): ("memory.limit_in_bytes", "memory.usage_in_bytes"),
-}
 
 
 @dataclass(frozen=True)
@@ -106,31 +99,18 @@ def _width(stages: list[Stage]) -> int:
 
 
 def cores() -> int:
-    """Cores this process may use: its affinity, and the quota of its container."""
+    """Cores this process may use: its affinity, and the quotas of its containers."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = QUOTA.read_text().split()
-        return max(1, min(here, int(quota) // int(period)))
-    except (OSError, ValueError):  # no control group, or "max"
-        return here
+    return min(here, control_groups.processors() or here)
 
 
 def memory() -> int:
-    """Free bytes that this process may use: of the machine, and of the limit of its container."""
+    """Free bytes that this process may use: of the machine, and of the limits of its containers."""
     import psutil
 
     free: int = psutil.virtual_memory().available
-    for folder, (limit, used) in MEMORY.items():
-        with contextlib.suppress(OSError, ValueError):  # no control group, or "max"
-            free = min(free, int((folder / limit).read_text()) - int((folder / used).read_text()) + _files(folder))
-    return max(0, free)
-
-
-def _files(folder: Path) -> int:
-    """Bytes of files in a control group's memory, which make room where it is wanted; they count towards its limit."""
-    lines = (folder / "memory.stat").read_text().splitlines()
-    said = {name: value for name, _, value in (line.partition(" ") for line in lines)}
-    return sum(int(said.get(f"total_{name}", said.get(name, 0))) for name in ("inactive_file", "active_file"))
+    left = control_groups.free_memory()
+    return free if left is None else min(free, left)
 
 
 def here(opened: AnyOpened) -> Allocation | None:

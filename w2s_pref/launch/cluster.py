@@ -60,7 +60,8 @@ def submit(file: Path, recipe: Path, overrides: list[str], workers: int | None) 
     Raises:
         W2SError: submitit is not installed, or something in the file or the recipe is wrong.
     """
-    from w2s_pref.planning.plan import open_for_plan, warnings_of
+    from w2s_pref.planning.plan import open_for_plan
+    from w2s_pref.studies.notices import warnings_of
 
     try:
         import submitit

@@ -82,12 +82,11 @@ def _built(
     ready: Prepared | None,
 ) -> Path:  # fmt: skip
     """``build_here``; ``by_itself`` it says how many workers there are. Those of small models come from ``ready``."""
-    from w2s_pref.studies.folder import replaced
+    from w2s_pref.studies.notices import warnings_of
     from w2s_pref.studies.run import open_recipe, run
 
     opened = open_recipe(given, overrides)
-    old = replaced(opened)
-    for note in opened.notes + opened.prepared.notes + ([old] if old is not None else []):
+    for note in warnings_of(opened):
         display.line(note)
     own = _only_here(opened)
     if own and workers and workers > 1:

@@ -21,6 +21,7 @@ from w2s_pref.report.draw.format import one_line
 from w2s_pref.results.read import list_runs
 from w2s_pref.studies.folder import check_places, replaced
 from w2s_pref.studies.kind import AnyOpened
+from w2s_pref.studies.notices import warnings_of
 from w2s_pref.studies.run import Given, open_recipe
 from w2s_pref.training.sharding import reached
 
@@ -65,15 +66,6 @@ def _row(opened: AnyOpened, stage: Stage, todo: bool) -> PlannedStage:
         if holder is not None:
             state, note = "building", f"{holder.holder}{'; ' * bool(note)}{note}"
     return PlannedStage(stage.key, stage.kind, stage.name, state, stage.rows, training_memory(stage), note)
-
-
-def warnings_of(opened: AnyOpened) -> list[str]:
-    """What should be known before a run: of the data, of models that are not here, of a run that would be replaced."""
-    from w2s_pref.models.spec import how_to_get
-
-    models = [f"not checked: {how_to_get(f.spec.path)}" for f in opened.study.models.values() if f.folder is None]
-    old = replaced(opened)
-    return opened.notes + opened.prepared.notes + models + ([old] if old is not None else [])
 
 
 def as_json(opened: AnyOpened) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A chain names it in the weak model's place: ``arms: {direct: [labels:judge.csv, strong]}``. The file has a row a pair:
 ``id`` as in the data, and ``p``, the probability that ``chosen`` (or the first of ``answers``) is the better answer; of
 votes that call different answers so, the one which most of them prefer. A function, ``labels:judge.py:score``, is
-called with ``pairs`` (id, form, prompt, a, b) and returns the probabilities of ``a``.
+called with ``pairs`` (id, form, prompt, a, b; in the order of ids) and returns the probabilities of ``a``.
 """
 
 from __future__ import annotations
@@ -117,10 +117,14 @@ class GivenScores(Scored):
         return {"pairs": len(table), "dropped": 0}
 
     def _asked(self, builder: Builder) -> Floats:
+        """What the function says; it sees the pairs in the order of ids, for keys do not hold the order of a split."""
         where = self.source.removeprefix(PREFIX)
-        what = f"labels of {where!r}"
-        values = by_name(resolve(where, self.base), ["pairs"], what)(pairs=self.on.read(builder).frame[SHOWN].copy())
-        return numbers(values, len(self.on), what, 0.0, 1.0)
+        what, ids = f"labels of {where!r}", pd.Index(self._ids)
+        pairs = self.on.read(builder).frame[SHOWN].sort_values("id", ignore_index=True)
+        order = pd.Index(pairs["id"].tolist()).get_indexer(ids)
+        values = by_name(resolve(where, self.base), ["pairs"], what)(pairs=pairs)
+        found: Floats = numbers(values, len(self.on), what, 0.0, 1.0)[order]
+        return found
 
 
 def covers(labels: pd.Series[float] | None, rows: Rows) -> bool:

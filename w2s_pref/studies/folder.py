@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError, disk_sentence
+from w2s_pref.core.json_io import read_json
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.core.yaml_values import dumped
 from w2s_pref.engine.identity import Identity, alive, myself
@@ -53,10 +54,15 @@ _WHERE = ("output", "store", "processes")
 
 
 def replaced(opened: AnyOpened) -> str | None:
-    """A sentence where the run folder holds the run of another recipe, which a run would put away; else None."""
+    """A sentence where the run folder holds another run than the recipe's, which a run would put away; else None.
+
+    Another is one of another recipe, and one of the same recipe whose stages had other keys: its data, models or code
+    were edited since.
+    """
     file = opened.folder / "recipe.yaml"
     if not (file.is_file() and (opened.folder / "results.json").is_file()):  # no run, or nothing to say what it was
         return None
+    keep = "a run replaces it at its end: to keep it, give another name or output"
     try:
         before = load_yaml(file)
         before.pop("kind", None)
@@ -65,13 +71,30 @@ def replaced(opened: AnyOpened) -> str | None:
         return f"{opened.folder} holds a run of a recipe that this version cannot read; a run replaces it at its end"
     new = dict(_leaves(opened.recipe.model_dump(mode="json")))
     differing = [key for key in {**old, **new} if old.get(key) != new.get(key) and key.split(".")[0] not in _WHERE]
-    if not differing:
-        return None
-    more = f" and {len(differing) - 3:,} more" if len(differing) > 3 else ""
-    return (
-        f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); a run replaces it "
-        "at its end: to keep it, give another name or output"
-    )
+    if differing:
+        more = f" and {len(differing) - 3:,} more" if len(differing) > 3 else ""
+        return f"{opened.folder} holds the run of another recipe (other {', '.join(differing[:3])}{more}); {keep}"
+    if _known(opened) and not _keys(opened.folder) <= {stage.key for stage in opened.stages}:
+        return (
+            f"{opened.folder} holds a run of the same recipe on other data, models or code, or of another version of "
+            f"this package; {keep}"
+        )
+    return None
+
+
+def _known(opened: AnyOpened) -> bool:
+    """Whether the keys are those of a run: nothing stands in for data or models that cannot be reached from here."""
+    here = all(facts.folder is not None for facts in opened.study.models.values())
+    return here and "unreachable" not in opened.prepared.hashes.values()
+
+
+def _keys(folder: Path) -> set[str]:
+    """Keys of the stages that a run's results.json names; none where it cannot be read or its kind names none."""
+    try:
+        found = read_json(folder / "results.json", f"run {folder}")
+        return {str(key) for key in found["provenance"]["stages"].values()}
+    except (OSError, W2SError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _leaves(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import did_you_mean, is_reference, locate, looked_in, resolve
+from w2s_pref.core.references import did_you_mean, is_reference, keyed_texts, locate, looked_in, resolve
 from w2s_pref.core.strict import StudySection
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder, Stage, ordered
@@ -116,7 +116,7 @@ class Opened(Generic[R, S]):
     """A recipe with its data read, its graph built and its store found.
 
     ``named`` is how the recipe names its kind, where its keys do not say it; ``notes``: what this machine
-    decided.
+    decided; ``code``: files of the user's code, and the hashes of the texts that the keys hold.
     """
 
     kind: StudyKind[R, S, Any]
@@ -127,6 +127,7 @@ class Opened(Generic[R, S]):
     store: Store
     named: str = ""
     notes: list[str] = field(default_factory=list)
+    code: dict[Path, str] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -136,7 +137,8 @@ class Opened(Generic[R, S]):
     @property
     def stages(self) -> list[Stage]:
         """Every stage in building order."""
-        return all_stages(self.study)
+        with keyed_texts(self.code):
+            return all_stages(self.study)
 
 
 AnyOpened = Opened[Any, Any]

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import StageMissing, W2SError, masked
+from w2s_pref.core.references import keyed_texts
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.engine.loop import Display, Loop
@@ -84,8 +85,9 @@ def build(
 
 
 def _loop(opened: AnyOpened, builder: Builder, display: Display) -> None:
-    """Build what is missing, every text tokenised as the study says."""
-    with text_stays_text(getattr(opened.study, "text_stays_text", False)):  # kinds whose data are the user's say so
+    """Build what is missing, every text tokenised as the study says, by the code that the keys hold."""
+    stays = getattr(opened.study, "text_stays_text", False)  # kinds whose data are the user's say so
+    with text_stays_text(stays), keyed_texts(opened.code, built=True):
         Loop(opened.stages, builder, display).run()
 
 
@@ -104,8 +106,10 @@ def open_recipe(given: Given, overrides: list[str], planning: bool = False) -> A
     kind = kind_of_recipe(raw, base)
     named = lasting(str(raw.pop("kind")), base) if "kind" in raw else ""
     recipe = read_recipe(kind.recipe, raw, path)
-    study, prepared = kind.open(recipe, base, planning)
-    return Opened(kind, recipe, base, prepared, study, open_store(recipe.store_place()), named, notes)
+    code: dict[Path, str] = {}
+    with keyed_texts(code):
+        study, prepared = kind.open(recipe, base, planning)
+    return Opened(kind, recipe, base, prepared, study, open_store(recipe.store_place()), named, notes, code)
 
 
 def write_run(opened: AnyOpened, builder: Builder, command: str) -> BaseModel:

@@ -109,8 +109,7 @@ class Estimator:
             done = done._replace(flops=done.flops + flops)
             if isinstance(stage, LogProbStage) and stage.each:
                 kept += len(rows) * self._size(rows, facts).answers * TOKEN_BYTES
-        store = self.opened.store
-        artifact = store.get(stage.kind, stage.key) if store.has(stage.kind, stage.key) else None
+        meta = self.opened.store.meta(stage.kind, stage.key)  # a plan fetches no file, and sets none aside
         return Cost(
             stage.kind,
             "" if facts is None else self._named(facts),
@@ -119,7 +118,7 @@ class Estimator:
             training_memory(stage, self.sharding),
             None if (own := _storage(stage)) is None else own + kept,
             self._seconds(stage, facts, rows, done),
-            None if artifact is None else float(artifact.meta["seconds"]),
+            None if meta is None else float(meta["seconds"]),
         )
 
     def _named(self, facts: ModelFacts) -> str:

@@ -90,7 +90,7 @@ def training_memory(stage: Stage, sharding: Sharding | None = None) -> int | Non
         return None
     over, size = sharding or Sharding(), BYTES.get(stage.model.spec.dtype, 4)
     adapted = stage.model.spec.lora is not None or stage.model.spec.freeze_backbone
-    kept = known.backbone * (stage.model.spec.freeze_layers or 0) / known.layers
+    kept = known.stored * (stage.model.spec.freeze_layers or 0) / known.layers
     trained = known.parameters * ADAPTED if adapted else known.parameters - kept
     weights = known.parameters * size / over.parts(3)
     state = trained * (size / over.parts(2) + 8 / over.parts(1))

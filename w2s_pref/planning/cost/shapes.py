@@ -7,8 +7,14 @@ from typing import Any
 
 from w2s_pref.models.info import ModelFacts
 
-#: Families whose MLP has a gate, so three matrices instead of two.
-GATED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "olmo2", "smollm3"})
+#: Families whose MLP has two matrices. All others have a gate, so three: nearly every family since Llama.
+PLAIN = frozenset(
+    {"gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox", "gptj", "codegen", "opt", "bloom", "falcon", "mpt", "phi", "xglm"}
+    | {"biogpt", "starcoder2", "persimmon", "nemotron", "arcee", "apertus", "bert", "roberta", "electra", "distilbert"}
+)
+
+#: Families with learned positions.
+LEARNED = frozenset({"gpt2", "gpt_bigcode", "gpt_neo", "opt", "biogpt", "bert", "roberta", "electra", "distilbert"})
 
 #: Bytes of a number by dtype.
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -51,7 +57,9 @@ class Shape:
 
     Attributes:
         hidden, layers, vocabulary: as its configuration has them.
-        backbone: parameters that every token is multiplied with (attention and MLP of all layers).
+        backbone: parameters that every token is multiplied with (attention and MLP of all layers), of a mixture of
+            experts those of as many experts as a token takes.
+        stored: parameters of all layers, those of experts that a token passes by included.
         parameters: all of them as a language model, embeddings counted once where they are tied.
         positions: longest text, None where the configuration sets no limit.
     """
@@ -60,6 +68,7 @@ class Shape:
     layers: int
     vocabulary: int
     backbone: int
+    stored: int
     parameters: int
     positions: int | None
 
@@ -77,14 +86,16 @@ class Shape:
 def shape(facts: ModelFacts) -> Shape | None:
     """The shape of a model; None where it is neither here nor among ``PUBLISHED``."""
     config = facts.config or published(facts.spec.path)
-    hidden, layers = _first(config, "hidden_size", "n_embd"), _first(config, "num_hidden_layers", "n_layer")
+    hidden = _first(config, "hidden_size", "n_embd", "d_model", "dim")
+    layers = _first(config, "num_hidden_layers", "n_layer", "n_layers", "num_layers")
     if not hidden or not layers:
         return None
     vocabulary = _first(config, "vocab_size")
-    positions = _first(config, "max_position_embeddings", "n_positions") or None
-    backbone = layers * _layer(config, hidden)
+    positions = _first(config, "max_position_embeddings", "n_positions", "max_seq_len") or None
+    attention, (active, whole) = layers * _attention(config, hidden), _mlps(config, hidden, layers)
     around = _around(config, hidden, vocabulary, positions)
-    return Shape(hidden, layers, vocabulary, backbone, facts.parameters or backbone + around, positions)
+    total = facts.parameters or attention + whole + around
+    return Shape(hidden, layers, vocabulary, attention + active, attention + whole, total, positions)
 
 
 def published(path: str) -> dict[str, Any]:
@@ -100,19 +111,55 @@ def _first(config: dict[str, Any], *names: str) -> int:
     return next((int(config[name]) for name in names if config.get(name)), 0)
 
 
-def _layer(config: dict[str, Any], hidden: int) -> int:
-    """Parameters of one layer: projections of attention and MLP."""
-    heads = _first(config, "num_attention_heads", "n_head") or 1
-    groups = _first(config, "num_key_value_heads") or heads
+def _attention(config: dict[str, Any], hidden: int) -> int:
+    """Parameters of one layer's projections."""
+    heads = _first(config, "num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads") or 1
+    if config.get("kv_lora_rank"):
+        return _latent_attention(config, hidden, heads)
+    single = config.get("multi_query") and not config.get("new_decoder_architecture")
+    groups = 1 if single else _first(config, "num_key_value_heads", "num_kv_heads") or heads
     head = _first(config, "head_dim") or hidden // heads
-    inner = _first(config, "intermediate_size", "n_inner", "ffn_dim") or 4 * hidden
-    attention = 2 * hidden * heads * head + 2 * hidden * groups * head
-    return attention + (3 if config.get("model_type") in GATED else 2) * hidden * inner
+    return 2 * hidden * heads * head + 2 * hidden * groups * head
+
+
+def _latent_attention(config: dict[str, Any], hidden: int, heads: int) -> int:
+    """Queries, keys and values through a narrow state (DeepSeek-AI 2024, arXiv 2405.04434)."""
+    values, turned, narrow = (_first(config, name) for name in ("v_head_dim", "qk_rope_head_dim", "kv_lora_rank"))
+    keys = _first(config, "qk_nope_head_dim")
+    asked, wide = _first(config, "q_lora_rank"), heads * (keys + turned)
+    queries = asked * (hidden + wide) if asked else hidden * wide
+    return queries + hidden * (narrow + turned) + narrow * heads * (keys + values) + heads * values * hidden
+
+
+def _mlps(config: dict[str, Any], hidden: int, layers: int) -> tuple[int, int]:
+    """Parameters of the MLPs of all layers: those that a token is multiplied with, and all of them."""
+    inner = _first(config, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "hidden_dim") or 4 * hidden
+    wide = (2 if config.get("model_type") in PLAIN else 3) * hidden
+    experts = _first(config, "num_local_experts", "num_experts", "n_routed_experts")
+    sparse = sum(_sparse(config, layer) for layer in range(layers)) if experts else 0
+    each = _first(config, "moe_intermediate_size") or inner
+    shared = _first(config, "shared_expert_intermediate_size", "shared_intermediate_size")
+    always = hidden * experts + wide * (shared or each * _first(config, "n_shared_experts"))  # the router comes first
+    always += hidden if config.get("shared_expert_intermediate_size") else 0  # the shared expert's own gate
+    dense, chosen = (
+        (layers - sparse) * wide * inner,
+        _first(config, "num_experts_per_tok", "num_experts_per_token") or 1,
+    )
+    return dense + sparse * (always + chosen * wide * each), dense + sparse * (always + experts * wide * each)
+
+
+def _sparse(config: dict[str, Any], layer: int) -> bool:
+    """Whether a layer of a mixture of experts has them: some families begin, or alternate, with layers that do not."""
+    if layer in (config.get("mlp_only_layers") or []) or layer < _first(config, "first_k_dense_replace"):
+        return False
+    steps, apart = _first(config, "decoder_sparse_step") or 1, _first(config, "moe_layer_freq") or 1
+    return (layer + 1) % steps == 0 and layer % apart == 0
 
 
 def _around(config: dict[str, Any], hidden: int, vocabulary: int, positions: int | None) -> int:
     """Embeddings: tokens (twice where the head has its own) and, in the older families, learned positions."""
     width = _first(config, "word_embed_proj_dim") or hidden
-    learned = positions if config.get("model_type") in {"gpt2", "opt", "bert", "roberta"} and positions else 0
+    learned = positions if config.get("model_type") in LEARNED and positions else 0
     heads = 1 if config.get("tie_word_embeddings", True) else 2
-    return vocabulary * width * heads + learned * hidden
+    between = 2 * hidden * width if width != hidden else 0
+    return vocabulary * width * heads + learned * hidden + between

@@ -67,7 +67,7 @@ class Bench:
                 arguments=arguments, seed=0, updates=steps, lora=self.spec.lora,
             )  # fmt: skip
             fit(model, tokenizer, job, work / "partial", work / "saved")
-            score_pairs(*load_saved(work / "saved"), self.frame.head(16), **self.tokens)
+            score_pairs(*load_saved(work / "saved", self.spec.trust_remote_code), self.frame.head(16), **self.tokens)
             return steps * int(arguments["batch_size"])
 
         return _timed(once, STEPS)
@@ -89,7 +89,8 @@ class Bench:
                 arguments=arguments, seed=0, updates=steps, lora=self.spec.lora,
             )  # fmt: skip
             fit_policy(model, tokenizer, job, work / "partial", work / "saved")
-            logprob_pairs(*load_saved_policy(work / "saved"), self.frame.head(8), **self.tokens)
+            loaded = load_saved_policy(work / "saved", self.spec.trust_remote_code)
+            logprob_pairs(*loaded, self.frame.head(8), **self.tokens)
             return steps * int(arguments["batch_size"])
 
         return _timed(once, STEPS)

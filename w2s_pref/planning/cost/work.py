@@ -11,17 +11,19 @@ import pandas as pd
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.planning.cost.shapes import BYTES, Shape
+from w2s_pref.planning.cost.shapes import shape as shape_of
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import Argued, Arguments, ArgumentStage, chain
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.frozen import frozen_layers
 from w2s_pref.stages.online import OnlinePolicyStage
-from w2s_pref.stages.policies import LogProbStage, PairPolicyStage
+from w2s_pref.stages.policies import LogProbStage, PairPolicyStage, PolicyScoreStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.refined import RefinedScores
 from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.training.arguments import enlarged
+from w2s_pref.training.methods import FOLDER
 
 #: Pairs that are tokenised to know the lengths of all.
 SAMPLE = 256
@@ -226,10 +228,18 @@ def _refined(stage: RefinedScores, shape: Shape, size: Lengths) -> Work:
 
 @work.register
 def _judged(stage: JudgeStage, shape: Shape, size: Lengths) -> Work:
-    """Every answer under the reference and each gold model."""
-    texts = stage.rows * (1 + len(stage.gold))
-    tokens = texts * (size.prompt + stage.samples.settings["max_new_tokens"])
-    return Work(texts, 0.0, tokens, 0.0, shape.forward_flops(tokens, size.context))
+    """Every answer under each gold model, and under the reference unless that wrote it; each by its own size."""
+    new = stage.rows * stage.samples.settings["max_new_tokens"]
+    again = [] if stage.samples.policy.key == stage.reference.key else [stage.reference.model]
+    readers = [*((gold.model, 0) for gold in stage.gold.values()), *((facts, new) for facts in again)]
+    read = stage.rows * size.prompt + new
+    flops = sum(_own(facts, shape).forward_flops(read, size.context, logits) for facts, logits in readers)
+    return Work(stage.rows * len(readers), 0.0, read * len(readers), 0.0, flops)
+
+
+def _own(facts: ModelFacts, other: Shape) -> Shape:
+    """A model's own shape, where it is known."""
+    return shape_of(facts) or other
 
 
 @work.register
@@ -238,13 +248,34 @@ def _online(stage: OnlinePolicyStage, shape: Shape, size: Lengths) -> Work:
     given = stage.arguments
     new = float(given.get("response_length") or given.get("max_completion_length") or 64)
     texts, passes = _episodes(stage)
-    models = 3 if stage.algorithm == "ppo" else 2
-    once = size.prompt + new
+    models = 2 if stage.algorithm == "ppo" else 1
+    once, judges = size.prompt + new, _judges(stage)
     scored = texts * once * models
     trained = texts * once * passes * (2 if stage.algorithm == "ppo" else 1)
     tokens = scored + texts * once + (1 + BACKWARD) * trained
     logits = texts * new * (models + 1 + (1 + BACKWARD) * passes)
-    return Work(texts, trained, scored, texts * new, shape.forward_flops(tokens, once, logits))
+    flops = shape.forward_flops(tokens, once, logits)
+    flops += sum(
+        _own(facts, shape).forward_flops(texts * once, once, texts * new if whole else 0.0) for facts, whole in judges
+    )
+    return Work(texts, trained, scored + texts * once * len(judges), texts * new, flops)
+
+
+def _judges(stage: OnlinePolicyStage) -> list[tuple[ModelFacts, bool]]:
+    """The models that a reward reads answers with; True: for their log-probabilities. A saved one counts as the policy.
+
+    Functions and random rewards have none.
+    """
+    found: list[tuple[ModelFacts, bool]] = []
+    for source in (reward.source for reward in stage.rewards):
+        if isinstance(source, ScoreStage):
+            found.append((source.model.model, False))
+        elif isinstance(source, PolicyScoreStage):
+            tables = [each for each in (source.logprobs, source.reference) if isinstance(each, LogProbStage)]
+            found += [(each.policy.model, True) for each in tables]
+        elif isinstance(source, str) and source.startswith(FOLDER):
+            found.append((stage.model, False))
+    return found
 
 
 def _episodes(stage: OnlinePolicyStage) -> tuple[float, float]:

@@ -52,6 +52,12 @@ class SaliencyConfig(StudyConfig):
     probe: str = Field(description="the method that probes")
     finetune: str = Field(description="the method that fine-tunes")
 
+    @model_validator(mode="after")
+    def _two_methods(self) -> SaliencyConfig:
+        if self.method:
+            raise ValueError("method: this study reads probe and finetune, not method; take it out")
+        return self
+
 
 class NoiseConfig(StudyConfig):
     """The supervisor's number of wrong labels, placed by six rules."""

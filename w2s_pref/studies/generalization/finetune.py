@@ -185,8 +185,9 @@ class PromptStage(ModelStage, Classified):
 
     @property
     def payload(self) -> dict[str, Any]:
-        """Model and token limits; examples and seed only where examples are shown."""
+        """Model and token limits; examples and seed only where examples are shown, or the seed draws the weights."""
         shown = super().payload if self.settings["shots"] else {"on": self.on.texts, "settings": self.settings}
+        shown |= {} if self.model.spec.from_config is None else {"seed": self.seed}
         return {**shown, "model": model_payload(self.model), "tokens": self.tokens}
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:

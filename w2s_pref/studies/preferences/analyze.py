@@ -13,6 +13,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import RAW_SCORES, SCORE_COLUMNS, SCORE_OPTIONAL, certainty, truth_first
 from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.stages.answers import JudgeStage
 from w2s_pref.stages.labels import REFINED, LabelStage, Scored
 from w2s_pref.stages.refined import RefinedScores, sentence
 from w2s_pref.stages.rows import Rows
@@ -102,15 +103,27 @@ def label_table(builder: Builder, stages: Mapping[tuple[str, int], LabelStage]) 
     return together[[*LABEL_COLUMNS, *(name for name in ("sure", "spread") if name in together)]]
 
 
-def judged_table(builder: Builder, stages: Mapping[tuple[str, int], Stage], temperature: float) -> pd.DataFrame | None:
+def judged_table(
+    builder: Builder, stages: Mapping[tuple[str, int], JudgeStage], temperature: float
+) -> pd.DataFrame | None:
     """One row an answer of every policy and reference, with its texts; None where no policy spoke."""
-    tables = [builder.table(judged).assign(model=model, seed=seed) for (model, seed), judged in stages.items()]
+    tables = [_of_here(builder, judged).assign(model=model, seed=seed) for (model, seed), judged in stages.items()]
     if not tables:
         return None
     together = pd.concat(tables, ignore_index=True)
     if temperature != 1.0:  # log-probabilities are at 1: their mean over other samples is no KL
         together["ref_logp"] = np.nan
     return together if "gold_conflict" in together else together.assign(gold_conflict=np.nan)
+
+
+def _of_here(builder: Builder, judged: JudgeStage) -> pd.DataFrame:
+    """Judged answers with the ids and groups of this study's prompts, in whose order they stand.
+
+    Keys hold the prompts' texts alone: the table may come from a study with other ids or groups.
+    """
+    table, prompts = builder.table(judged), judged.samples.prompts.frame
+    rows = np.arange(len(table)) // int(judged.samples.settings["samples"])
+    return table.assign(**{name: prompts[name].to_numpy()[rows] for name in ("group", "id")})
 
 
 def anchor_table(builder: Builder, gold: Scored, test: pd.DataFrame, design: dict[str, Any]) -> pd.DataFrame:
@@ -171,7 +184,7 @@ class AnalyzeStage(Stage):
     test: Rows
     conflict_test: Rows | None
     design: dict[str, Any] = field(default_factory=dict)
-    judged: dict[tuple[str, int], Stage] = field(default_factory=dict)
+    judged: dict[tuple[str, int], JudgeStage] = field(default_factory=dict)
     anchor: Scored | None = None
     spoken: dict[str, Stage] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.arguments import TEMPLATED
 from w2s_pref.stages.given import is_given
-from w2s_pref.studies.preferences.config import BootstrapConfig, ConflictConfig
+from w2s_pref.studies.preferences.config import BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.supervisors import PROMPTED, SupervisorConfig
 from w2s_pref.studies.recipe import check_chain, check_pools, check_voters, check_weighed, refuse_signs, refuse_unknown
 from w2s_pref.training.methods import ALGORITHMS, ON_TRUTH, Method, MethodConfig, Node, node
@@ -37,6 +37,11 @@ class Chained(Protocol):
     @property
     def students(self) -> list[str]:
         """Methods of last nodes that name none."""
+        ...
+
+    @property
+    def speech(self) -> SpeechConfig:
+        """What students write and how it is drawn."""
         ...
 
     @property
@@ -205,6 +210,8 @@ def _check_decoding(recipe: Chained, chain: list[Node], place: Node) -> None:
             f"arms: {place} is guided by what training did to one weak policy, but {chain[-2]} before it is "
             f"{'several' if chain[-2].members else 'none'}; write {chain[-2].each[0].model}@{ON_TRUTH} there"
         )
+    if recipe.method(place).algorithm == "search" and recipe.speech.temperature == 0:
+        raise ValueError(f"speech.temperature: at 0 {place}, a search, has one answer to choose from; set it above 0")
     _check_no_conflict(recipe, place, "the training of")
 
 

@@ -93,10 +93,6 @@ class Recipe(StudySection):
                 "monitor: data.overlong: drop may leave out pairs of the probe for one model and not for another; "
                 "write overlong: truncate"
             )
-        if self.speech.temperature == 0 and any(
-            self.method(place).algorithm == "search" for chain in self.chains().values() for place in chain[-1:]
-        ):
-            raise ValueError("speech.temperature: at 0 a search has one answer to choose from; set it above 0")
         if self.speech.gold:
             refuse_unknown(self.speech.gold, self.models, "speech.gold", "model")
         for chain in self.chains().values():

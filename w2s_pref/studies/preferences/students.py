@@ -15,6 +15,7 @@ from w2s_pref.models.standalone import FACTS, link_or_copy, merge_adapter, write
 from w2s_pref.results.preferences import Arm, Results
 from w2s_pref.results.read import load_results
 from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.studies.preferences.folders import student_folder
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.study import Study
@@ -50,12 +51,7 @@ def write_students(
                 for file in kept:
                     link_or_copy(file, place / file.name)
                 adapter = (place / "adapter_config.json").is_file()
-                facts = {
-                    "arm": arm,
-                    "conflict": conflict,
-                    "seed": seed,
-                    "objective": builder.meta(stage).get("objective"),
-                }
+                facts = {"arm": arm, "conflict": conflict, "seed": seed, "objective": _objective(stage)}
                 (place / FACTS).write_text(json.dumps(facts), encoding="utf-8")
                 (place / "README.md").write_text(model_card(results, arm, conflict, seed, adapter), encoding="utf-8")
 
@@ -65,6 +61,16 @@ def _weights(model: Artifact, before: Path) -> list[Path] | None:
     files = [before / name for name in sorted(model.freed)]
     as_they_were = all(file.is_file() and remembered_hash(file) == model.manifest["files"][file.name] for file in files)
     return files if as_they_were else None
+
+
+def _objective(stage: TrainStage | PolicyStage) -> str | None:
+    """What this study calls that which a reward model learned: no key holds the name, so another may have trained it.
+
+    None for policies, and for models that nothing was taught.
+    """
+    if isinstance(stage, PolicyStage) or not stage.parts:
+        return None
+    return str(stage.parts[0].rows.frame["objective"].iloc[0])
 
 
 def check_weights(results: Results, arm: Arm, seed: int) -> None:

@@ -1,0 +1,19 @@
+"""What a user is told of a recipe before it runs: the one place for ``w2s plan``, ``w2s run`` and jobs of a cluster."""
+
+from __future__ import annotations
+
+from w2s_pref.studies.folder import replaced
+from w2s_pref.studies.kind import AnyOpened
+
+
+def warnings_of(opened: AnyOpened) -> list[str]:
+    """What should be known before a run: of the data, of models that are not here, of a run that would be replaced."""
+    away = dict.fromkeys(facts.spec.path for facts in opened.study.models.values() if facts.folder is None)
+    models = [
+        f"not checked: model {path!r} is neither a local folder nor in the local hub cache; a run asks the hub for it: "
+        f"where there is no network, run `hf download {path}` on a machine that has one, copy the folder and give its "
+        "path"
+        for path in away
+    ]
+    old = replaced(opened)
+    return opened.notes + opened.prepared.notes + models + ([old] if old is not None else [])
