@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial

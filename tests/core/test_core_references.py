@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import keyed_texts, resolve, source_hash
+from w2s_pref.core.references import resolve
+from w2s_pref.core.source_hash import source_hash
+from w2s_pref.core.user_files import keyed_texts
 
 
 def test_an_edit_of_the_same_second_and_size_is_seen(tmp_path: Path) -> None:

@@ -17,8 +17,8 @@ from extend_helpers import planned, refused, w2s, write
 
 from w2s_pref.core import references, registry
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import source_hash
 from w2s_pref.core.registry import Registry
+from w2s_pref.core.source_hash import source_hash
 from w2s_pref.labels.make import LABELERS
 from w2s_pref.stages.given import GivenScores
 from w2s_pref.stages.rows import Rows

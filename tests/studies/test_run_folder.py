@@ -149,7 +149,8 @@ def test_a_run_is_told_what_its_plan_says(toy: Path, monkeypatch: pytest.MonkeyP
 
 #: Put into the toy's stage: its coin is a function of the user's, which somebody edits while seed 1 is built.
 OWN = """
-from w2s_pref.core.references import resolve, source_hash
+from w2s_pref.core.references import resolve
+from w2s_pref.core.source_hash import source_hash
 
 
 class OwnStage(ThrowStage):

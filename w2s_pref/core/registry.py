@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from w2s_pref.core.errors import W2SError, shown
-from w2s_pref.core.references import USER_MODULES, did_you_mean, is_reference, noted, resolve, source_hash
+from w2s_pref.core.references import did_you_mean, is_reference, resolve
+from w2s_pref.core.source_hash import noted, source_hash
+from w2s_pref.core.user_files import USER_MODULES
 
 F = TypeVar("F", bound=Callable[..., Any])
 

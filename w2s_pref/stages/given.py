@@ -17,7 +17,8 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import is_reference, locate, looked_in, resolve, short_name, source_hash
+from w2s_pref.core.references import is_reference, locate, looked_in, resolve, short_name
+from w2s_pref.core.source_hash import source_hash
 from w2s_pref.core.tables import A_FIRST, digest
 from w2s_pref.core.user_code import by_name, numbers
 from w2s_pref.data.files import read_file

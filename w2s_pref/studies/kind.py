@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, Typ
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.core.references import did_you_mean, is_reference, keyed_texts, locate, looked_in, resolve
+from w2s_pref.core.references import did_you_mean, is_reference, locate, looked_in, resolve
 from w2s_pref.core.strict import StudySection
+from w2s_pref.core.user_files import keyed_texts
 from w2s_pref.data.config import Prepared
 from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.engine.store import Store

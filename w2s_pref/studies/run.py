@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from w2s_pref.core.errors import StageMissing, W2SError, masked
-from w2s_pref.core.references import keyed_texts
+from w2s_pref.core.user_files import keyed_texts
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.engine.loop import Display, Loop
