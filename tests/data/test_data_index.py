@@ -51,3 +51,20 @@ def test_an_index_that_differs_from_the_column_of_its_name(tmp_path: Path) -> No
         as_table(table, "pairs")
     table.to_parquet(tmp_path / "x.parquet")
     assert said in complaint(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("kind", ["int32", "float64", "Int64", "string", "category", object])
+def test_an_index_that_says_the_same_as_the_column_of_its_name(tmp_path: Path, kind: str) -> None:
+    """Another dtype is no difference: the column stays."""
+    table = pairs().set_index(pd.Index(pairs()["id"].astype(kind), name="id"))
+    table.to_parquet(tmp_path / "x.parquet")
+    pairs().to_parquet(tmp_path / "y.parquet")
+    pd.testing.assert_frame_equal(loaded(tmp_path / "x.parquet").frame, loaded(tmp_path / "y.parquet").frame)
+    pd.testing.assert_frame_equal(as_table(table, "pairs"), as_table(pairs(), "pairs"))
+
+
+def test_an_index_with_gaps_that_says_the_same(tmp_path: Path) -> None:
+    table = pairs().assign(group=["d1", None, "d2", "d2"])
+    table = table.set_index(pd.Index(["d1", None, "d2", "d2"], name="group", dtype=object))
+    table.to_parquet(tmp_path / "x.parquet")
+    assert read_file(tmp_path / "x.parquet").columns.tolist() == table.columns.tolist()

@@ -13,7 +13,7 @@ from pyarrow import ArrowException
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
 from w2s_pref.core.json_io import json_values
-from w2s_pref.core.tables import records
+from w2s_pref.core.tables import cell_text, records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
 
@@ -76,9 +76,14 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
         values = frame.index.get_level_values(level).to_series(index=frame.index)
         if str(name) not in names:
             new[name] = values
-        elif not values.equals(frame.iloc[:, names.index(str(name))]):
+        elif _said(values) != _said(frame.iloc[:, names.index(str(name))]):
             raise NotTable(f"the index and a column are both called {str(name)!r} and differ; rename or remove one")
     return pd.concat([pd.DataFrame(new), frame], axis=1) if new else frame
+
+
+def _said(cells: pd.Series[Any]) -> list[str | None]:
+    """What cells say, however they are held: 7 as a number of any kind, as text or as a category."""
+    return [None if gap else cell_text(cell) for cell, gap in zip(cells.tolist(), cells.isna().tolist(), strict=True)]
 
 
 def as_table(value: Any, label: str) -> pd.DataFrame:
