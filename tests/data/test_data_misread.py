@@ -117,7 +117,11 @@ def test_a_question_behind_the_turn_of_a_system_stands_twice(tmp_path: Path, pro
     other = {**system, "content": "Be short."}
     pair = [[first, asked, *said] for first, said in zip((system, other), SAID, strict=True)]
     path = write(tmp_path / "x.jsonl", [{"prompt": prompt, "chosen": pair[0], "rejected": pair[1]}])
-    assert "the prompt ends with the user's turn 'sky?', and a response begins with another, 'sky?'" in complaint(path)
+    said = complaint(path)
+    assert (
+        "ends with the user's turn 'sky?', and a response begins with the same turn once more behind a turn of" in said
+    )
+    assert "take its turns out of the responses" in said
     ruled = [[first, *said] for first, said in zip((system, other), SAID, strict=True)]
     path = write(tmp_path / "y.jsonl", [{"prompt": prompt, "chosen": ruled[0], "rejected": ruled[1]}])
     assert len(loaded(path).frame) == 1
