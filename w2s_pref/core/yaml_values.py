@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
 
@@ -64,6 +64,36 @@ def values_of(text: str, comments: bool = True) -> Any:
     if not comments and text[reader.end :].strip().startswith("#"):
         raise NotRead(1, "what follows # would be read as a comment; quote the value")
     return value
+
+
+class Written(NamedTuple):
+    """A word among the values of a YAML text: the keys that lead to it, what it says, and where it begins and ends."""
+
+    keys: tuple[str, ...]
+    value: str
+    start: int
+    end: int
+
+
+def words_of(text: str) -> list[Written]:
+    """The values of one line, quoted or not, in a text that ``values_of`` reads. Keys are left out."""
+    events: Iterator[Any] = iter(yaml.parse(text, Loader=yaml.SafeLoader))
+    opened = (yaml.StreamStartEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent, yaml.StreamEndEvent)
+    found = [word for event in events if not isinstance(event, opened) for word in _words(event, (), events)]
+    return [word for word in found if "\n" not in text[word.start : word.end]]
+
+
+def _words(event: Any, keys: tuple[str, ...], events: Iterator[Any]) -> Iterator[Written]:
+    if isinstance(event, yaml.ScalarEvent) and event.anchor is None:
+        start, end = event.start_mark, event.end_mark
+        assert start is not None and end is not None
+        yield Written(keys, event.value, start.index, end.index)
+    elif isinstance(event, yaml.SequenceStartEvent):
+        while not isinstance(each := next(events), yaml.SequenceEndEvent):
+            yield from _words(each, keys, events)
+    elif isinstance(event, yaml.MappingStartEvent):
+        while not isinstance(key := next(events), yaml.MappingEndEvent):
+            yield from _words(next(events), (*keys, key.value), events)
 
 
 def plain(text: str) -> str | int | float | bool | None:
