@@ -86,7 +86,8 @@ def words_of(text: str) -> list[Written]:
 def _words(event: Any, keys: tuple[str, ...], events: Iterator[Any]) -> Iterator[Written]:
     if isinstance(event, yaml.ScalarEvent) and event.anchor is None:
         start, end = event.start_mark, event.end_mark
-        assert start is not None and end is not None
+        assert start is not None
+        assert end is not None
         yield Written(keys, event.value, start.index, end.index)
     elif isinstance(event, yaml.SequenceStartEvent):
         while not isinstance(each := next(events), yaml.SequenceEndEvent):

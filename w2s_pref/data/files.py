@@ -108,9 +108,11 @@ def as_table(value: Any, label: str) -> pd.DataFrame:
         if len(set(lengths.values())) > 1:
             raise W2SError(f"{label}: the columns differ in length: {lengths}")
         return numbered(pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()}))
+    held = {type(each).__name__ for each in value} - {"dict"} if isinstance(value, list) else set()
+    inside = f" that holds {min(held)}" if held else ""
     raise W2SError(
         f"{label}: expected a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset, "
-        f"but this is of type {type(value).__name__}"
+        f"but this is of type {type(value).__name__}{inside}"
     )
 
 
