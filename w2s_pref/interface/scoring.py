@@ -135,8 +135,8 @@ def _check_options(scoring: Scoring) -> None:
         raise W2SError(f"columns: give a dictionary, our name: yours, such as {{'chosen': 'better'}}; this is a {kind}")
     if scoring.split is not None and not isinstance(scoring.pairs, str | Path):
         raise W2SError(
-            f"split={scoring.split!r} is for hub data sets and saved splits, and these pairs are a table; leave it out, "
-            "and give the rows of one split"
+            f"split={scoring.split!r} is for hub data sets and saved splits, and these pairs are a table; leave it "
+            "out, and give the rows of one split"
         )
 
 
