@@ -54,29 +54,35 @@ def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     What an index of pandas holds under a name is a column.
 
     Raises:
-        NotTable: an index has the name of a column that holds something else.
+        NotTable: two columns of one name, or an index with the name of a column that holds something else.
     """
-    frame = _with_index(frame)
-    gaps = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.api.extensions.ExtensionDtype)]
-    gaps = [name for name in gaps if frame[name].isna().any()]
+    names = [str(name) for name in frame.columns]  # as recipes name them
+    if twice := named_twice(names):
+        raise NotTable(twice)
+    frame = _with_index(frame.set_axis(names, axis=1))
+    gaps = [name for name in frame.columns if _holds_na(frame[name])]
     if gaps:
-        frame = frame.assign(
-            **{str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in gaps}
-        )
+        frame = frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), None) for name in gaps})
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis=0)
+
+
+def _holds_na(cells: pd.Series[Any]) -> bool:
+    if isinstance(cells.dtype, pd.api.extensions.ExtensionDtype):
+        return bool(cells.isna().any())
+    return pd.api.types.is_object_dtype(cells) and any(cell is pd.NA for cell in cells.tolist())
 
 
 def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with its index's named levels as its first columns: where they stood before ``set_index``."""
-    names = [str(column) for column in frame.columns]
-    new: dict[Any, pd.Series[Any]] = {}
+    names = frame.columns.tolist()
+    new: dict[str, pd.Series[Any]] = {}
     for level, name in enumerate(frame.index.names):
         if name is None:
             continue
         values = frame.index.get_level_values(level).to_series(index=frame.index)
         if str(name) not in names:
-            new[name] = values
-        elif _said(values) != _said(frame.iloc[:, names.index(str(name))]):
+            new[str(name)] = values
+        elif _said(values) != _said(frame[str(name)]):
             raise NotTable(f"the index and a column are both called {str(name)!r} and differ; rename or remove one")
     return pd.concat([pd.DataFrame(new), frame], axis=1) if new else frame
 
@@ -93,8 +99,6 @@ def as_table(value: Any, label: str) -> pd.DataFrame:
         W2SError: something else, columns of different lengths, or two columns of one name.
     """
     if isinstance(value, pd.DataFrame):
-        if twice := named_twice([str(column) for column in value.columns]):
-            raise W2SError(f"{label}: {twice}")
         try:
             return numbered(value)
         except NotTable as error:
