@@ -87,7 +87,7 @@ def test_columns_that_are_called_by_numbers_are_named_as_text() -> None:
 
 def test_pandas_na_in_a_column_of_objects_is_an_empty_cell() -> None:
     gap = pd.Series([pd.NA, 8, 9, 10], dtype=object)
-    for role, said in (("id", "row 1: id is empty"), ("prompt", "row 1: the prompt is missing")):
+    for role, said in (("id", "row 1: id is empty"), ("prompt", r"row 1 \(id 7\): the prompt is missing")):
         table = as_table(pairs().assign(**{role: gap if role == "id" else gap.map(str).where(gap.notna(), pd.NA)}), "p")
         with pytest.raises(W2SError, match=said):
             load(Source(source="x", objective="o"), parts=[Part("pairs", table)])
