@@ -257,6 +257,6 @@ def _report(
         return
     first = int(rows[0])
     where = f"row {first + 1}" + (f", id {clean['id'].iloc[first]!r}" if "id" in clean else "")
-    value = "" if shown is None else f" ({shown.iloc[first]!r})"
+    value = "" if shown is None else f" ({shown.iloc[[first]].tolist()[0]!r})"
     more = f" ({len(rows) - 1} more such rows)" if len(rows) > 1 else ""
     problems.append(f"{source}, {where}: {what}{value}; {fix}.{more}")
