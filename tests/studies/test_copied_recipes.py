@@ -136,3 +136,24 @@ def test_paths_of_an_extended_recipe_start_at_the_folder_of_the_one_that_is_copi
     succeeded("init", tmp_path / "copy", "--from", tmp_path / "a" / "b" / "two.yaml")
     found = load_yaml(tmp_path / "copy" / "two.yaml")
     assert found["data"]["target"]["source"] == "../a/pairs.csv"
+
+
+def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
+    """The files before it were overwritten, and those behind it were not."""
+    (tmp_path / "recipe.yaml").write_text("name: mine\n")
+    (tmp_path / "helpful.jsonl").mkdir()
+    done = w2s("init", tmp_path, "--force")
+    assert "helpful.jsonl: a folder stands in this place" in done.err
+    assert (tmp_path / "recipe.yaml").read_text() == "name: mine\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["helpful.jsonl", "recipe.yaml"]
+
+
+def test_a_student_that_cannot_be_copied_says_why(tmp_path: Path) -> None:
+    student = tmp_path / "run" / "students" / "direct-none-seed0"
+    student.mkdir(parents=True)
+    (student / "model.safetensors").symlink_to("gone")
+    done = w2s("export", tmp_path / "run", student.name, tmp_path / "new")
+    assert done.code == 1
+    assert "No such file or directory" in done.err
+    assert "None" not in done.err
+    assert not (tmp_path / "new").exists()
