@@ -83,6 +83,8 @@ def test_columns_that_are_called_by_numbers_are_named_as_text() -> None:
     assert found["id"].tolist() == plain.frame["id"].tolist()
     with pytest.raises(W2SError, match="pairs: two columns are called '0'"):
         as_table(table.set_axis([0, "0", 2], axis=1), "pairs")
+    with pytest.raises(W2SError, match="pairs: two columns are called '0'"):
+        as_table([{0: "a", "0": "b"}], "pairs")
 
 
 def test_pandas_na_in_a_column_of_objects_is_an_empty_cell() -> None:

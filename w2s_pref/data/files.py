@@ -98,20 +98,24 @@ def as_table(value: Any, label: str) -> pd.DataFrame:
     Raises:
         W2SError: something else, columns of different lengths, or two columns of one name.
     """
+    try:
+        return numbered(_held(value, label))
+    except NotTable as error:
+        raise W2SError(f"{label}: {error}") from error
+
+
+def _held(value: Any, label: str) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
-        try:
-            return numbered(value)
-        except NotTable as error:
-            raise W2SError(f"{label}: {error}") from error
+        return value
     if hasattr(value, "to_pandas") and hasattr(value, "features"):
-        return numbered(from_arrow(value.with_format("arrow")[:]))
+        return from_arrow(value.with_format("arrow")[:])
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return numbered(records(value))
+        return records(value)
     if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         lengths = {key: len(column) for key, column in value.items()}
         if len(set(lengths.values())) > 1:
             raise W2SError(f"{label}: the columns differ in length: {lengths}")
-        return numbered(pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()}))
+        return pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()})
     held = {type(each).__name__ for each in value} - {"dict"} if isinstance(value, list) else set()
     inside = f" that holds {min(held)}" if held else ""
     raise W2SError(
