@@ -71,6 +71,16 @@ def test_which_pair_has_which_value_decides_the_key(tables):
     assert missing["gt"] == {"missing": 120}
 
 
+def test_a_whole_number_is_one_value_in_every_split(tables):
+    """A gap in one file makes its numbers floats: everything but gt would be out of the distribution."""
+    pairs = tables[1]
+    tiers = pairs.assign(topic=pairs["topic"].map({"a": 1, "b": 2, "c": 3}))
+    gap = tiers.assign(topic=tiers["topic"].astype(float).where(tiers["topic"] < 3))
+    found = described({"gt": tiers, "w2s": gap, "test": gap}, "topic")
+    assert found["gt"] == {"1": 40, "2": 40, "3": 40}
+    assert found["w2s"] == {"1": 40, "2": 40, "missing": 40}
+
+
 @pytest.mark.parametrize(
     ("column", "sentence"), [("topc", "no column 'topc' .they have id, group"), ("id", "has 120 values in gt")]
 )

@@ -11,7 +11,7 @@ import pytest
 from w2s_pref.core.errors import SENTENCE, SENTENCES, W2SError
 from w2s_pref.core.paths import path_problem
 from w2s_pref.core.yaml_io import load_yaml, with_overrides
-from w2s_pref.core.yaml_values import NotRead, dumped, values_of
+from w2s_pref.core.yaml_values import NotRead, dumped, values_of, words_of
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -167,3 +167,20 @@ def test_paths_that_no_system_can_have() -> None:
         ("\ud800", "surrogates"),
     ]:
         assert words in str(path_problem(text))
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029"])
+def test_what_ends_no_line_in_json_ends_none_here(sign: str) -> None:
+    """PyYAML reads YAML 1.1, where these end lines: a comment's rest was read as keys, and a text lost the sign."""
+    for text in (f"a: x{sign}y", f'a: "x{sign}y"', f"a: 'x{sign}y'", f"# c{sign}b: 1\na: x{sign}y", f"a: [x{sign}y]"):
+        assert values_of(text)["a"] in (f"x{sign}y", [f"x{sign}y"]), text
+    assert values_of(f"# c{sign}b: 1\n{sign}: 2") == {sign: 2}
+    with pytest.raises(NotRead, match="line 2: key 'a' stands twice"):
+        values_of(f"a: {sign}\na: 1")
+    for value in (f"x{sign}y", sign, f" {sign} ", f"a: b{sign} # c", f"\U000f0000{sign}"):
+        assert values_of(dumped({"a": value, sign: [value]})) == {"a": value, sign: [value]}
+        assert sign not in dumped(value)
+    text = f'a: "\\U000f0000 \\uDB80\\uDC01{sign}"'
+    assert values_of(text) == {"a": f"\U000f0000 \U000f0001{sign}"}
+    (word,) = words_of(f"# {sign}\na: {sign}b")
+    assert (word.value, word.start) == (f"{sign}b", 7)

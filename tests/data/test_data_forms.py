@@ -13,6 +13,7 @@ from data_helpers import complaint, loaded, real, rows, truth_texts, write
 from w2s_pref.core.errors import Unreachable
 from w2s_pref.core.tables import PAIR_COLUMNS, canonical, neutral_order, pair_id
 from w2s_pref.data.chat import common_prefix, group_key
+from w2s_pref.data.files import read_file
 from w2s_pref.data.sources import Source, load
 
 USER = {"role": "user", "content": "What colour is the sky?"}
@@ -262,3 +263,14 @@ def test_implicit_forms_with_swapped_truth(tmp_path: Path) -> None:
     two = loaded(write(tmp_path / "2.jsonl", [{"chosen": b, "rejected": a} for a, b in texts])).frame
     pd.testing.assert_frame_equal(one.drop(columns="truth"), two.drop(columns="truth"))
     assert (one["truth"] + two["truth"]).eq(1).all()
+
+
+@pytest.mark.parametrize("sign", ["\x85", "\u2028", "\u2029", "\x0b", "\x0c", "\x1c"])
+def test_what_ends_no_line_of_a_table(tmp_path: Path, sign: str) -> None:
+    """Python's ``splitlines`` ends a line there: a header's delimiter was looked for before it alone."""
+    row = {"prompt": f"a{sign}b", "chosen": f"c{sign}", f"re{sign}jected": f"{sign}e"}
+    (tmp_path / "x.jsonl").write_text(f"{json.dumps(row, ensure_ascii=False)}\n" * 2, encoding="utf-8")
+    lines = [";".join(reversed(cells)) for cells in (list(row), list(row.values()), list(row.values()))]
+    (tmp_path / "x.csv").write_text("\n".join(lines), encoding="utf-8")
+    for name in ("x.jsonl", "x.csv"):
+        assert read_file(tmp_path / name).to_dict("records") == [row, row]

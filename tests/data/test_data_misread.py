@@ -11,8 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_helpers import complaint, loaded, rows, write
+from pydantic import ValidationError
 
+from w2s_pref.data.problems import MissingResponse
 from w2s_pref.data.sources import Source, load
+from w2s_pref.data.verdicts import Label, probability
 
 SAID = [[{"role": "assistant", "content": text}] for text in ("blue", "it's red")]
 
@@ -117,7 +120,11 @@ def test_a_question_behind_the_turn_of_a_system_stands_twice(tmp_path: Path, pro
     other = {**system, "content": "Be short."}
     pair = [[first, asked, *said] for first, said in zip((system, other), SAID, strict=True)]
     path = write(tmp_path / "x.jsonl", [{"prompt": prompt, "chosen": pair[0], "rejected": pair[1]}])
-    assert "the prompt ends with the user's turn 'sky?', and a response begins with another, 'sky?'" in complaint(path)
+    said = complaint(path)
+    assert (
+        "ends with the user's turn 'sky?', and a response begins with the same turn once more behind a turn of" in said
+    )
+    assert "take its turns out of the responses" in said
     ruled = [[first, *said] for first, said in zip((system, other), SAID, strict=True)]
     path = write(tmp_path / "y.jsonl", [{"prompt": prompt, "chosen": ruled[0], "rejected": ruled[1]}])
     assert len(loaded(path).frame) == 1
@@ -133,3 +140,44 @@ def test_a_prompt_that_some_rows_lack_is_refused(tmp_path: Path) -> None:
     assert dropped == {"read": 3, "dropped.empty_prompt": 2, "rows": 1}
     (tmp_path / "y.csv").write_text("prompt,chosen,rejected\n,Paris,London\n  ,x,y\n")
     assert len(loaded(tmp_path / "y.csv").frame) == 2
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"columns": {"prompt": "chosen"}},
+        {"columns": {"chosen": "rejected"}},
+        {"answers": ["x", "x"], "columns": {"p": "p"}},
+        {"answers": ["x", "y"], "columns": {"p": "p", "prompt": "y"}},
+    ],
+)
+def test_a_column_that_is_named_as_two_texts(keys: dict[str, Any]) -> None:
+    """An answer was read as its own prompt."""
+    with pytest.raises(ValidationError, match="is named twice, as"):
+        Source(source="x", objective="o", **keys)
+
+
+def test_columns_that_change_places_are_two() -> None:
+    Source(source="x", objective="o", columns={"chosen": "rejected", "rejected": "chosen", "id": "prompt"})
+
+
+def test_an_annotator_who_stands_twice_has_one_vote() -> None:
+    with pytest.raises(ValidationError, match="its vote would count twice"):
+        Label(column=["ann", "bo", "ann"], first=1, second=2)
+
+
+@pytest.mark.parametrize("cell", [True, np.bool_(True), "0_1", "1_0"])
+def test_what_is_no_probability(cell: object) -> None:
+    assert isinstance(probability(cell), MissingResponse)
+
+
+def test_files_of_which_one_has_ids_or_groups(tmp_path: Path) -> None:
+    """A prompt with a group in one file and none in the other was in two groups, and nobody saw it."""
+    pairs = [{"prompt": f"q{n}?", "chosen": f"a{n}", "rejected": f"b{n}"} for n in range(4)]
+    write(tmp_path / "one.jsonl", [{**row, "id": f"i{n}", "group": "g"} for n, row in enumerate(pairs[:2])])
+    write(tmp_path / "two.jsonl", pairs[2:])
+    names = [str(tmp_path / "one.jsonl"), str(tmp_path / "two.jsonl")]
+    ids, groups = load(Source(source=names, objective="o")).notes
+    assert ids.startswith("two.jsonl: no column 'id', and one.jsonl has one; ids are hashes of the content in all")
+    assert groups.startswith("two.jsonl: no column 'group', and one.jsonl has one; its rows are grouped by prompt")
+    assert load(Source(source=names, objective="o", columns={"id": None, "group": None})).notes == []

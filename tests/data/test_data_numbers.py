@@ -59,3 +59,22 @@ def test_votes_of_a_file_that_pandas_wrote(tmp_path: Path, first: object) -> Non
     votes.to_csv(tmp_path / "x.csv", index=False)
     label = {"column": ["ann", "bo"], "first": first, "second": 2}
     assert loaded(tmp_path / "x.csv", answers=["x", "y"], label=label).counts == {"read": 2, "rows": 2}
+
+
+def test_columns_with_gaps_are_carried_as_what_they_are(tmp_path: Path) -> None:
+    """64-bit numbers ran together as floats, and truth values with a gap were no column at all."""
+    big = [2**60, 2**60 + 1, None]
+    own = {"user": big, "tier": [1, 2, None], "liked": [True, None, False], "mixed": ["a", True, None]}
+    frame = pd.DataFrame(rows(3)).assign(**{name: pd.Series(cells, dtype=object) for name, cells in own.items()})
+    write(tmp_path / "x.jsonl", frame.to_dict("records"))
+    frame.astype({"user": "Int64", "tier": "Int64", "liked": "boolean"}).drop(columns="mixed").to_parquet(
+        tmp_path / "x.parquet"
+    )
+    for name in ("x.jsonl", "x.parquet"):
+        found = loaded(tmp_path / name).frame
+        assert "mixed" not in found
+        assert found["user"].dropna().tolist() == [str(2**60), str(2**60 + 1)]
+        assert found["tier"].tolist()[:2] == [1.0, 2.0]
+        assert found["liked"].tolist() == [True, None, False]
+        found.to_parquet(tmp_path / "out.parquet")
+        assert pd.read_parquet(tmp_path / "out.parquet")["liked"].tolist() == [True, None, False]

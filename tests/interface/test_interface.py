@@ -303,6 +303,9 @@ def test_wrong_names_are_sentences_that_list_what_there_is(run: w2s.Run, tmp_pat
         (lambda: run.student("direct", "gold"), "no conflict setting of direct 'gold'; there are none, explicit"),
         (lambda: run.student("direct", "none", 7), "no seed 7; there are 0"),
         (lambda: run.compare(), "name a run to set beside this one"),
+        (lambda: run.compare(3), "compare: give a run, or the folder of one; this is of type int"),  # type: ignore[arg-type]
+        (lambda: w2s.open_run(None), "run: give a run, or the folder of one; this is of type NoneType"),  # type: ignore[arg-type]
+        (lambda: run.compare("~nobody-of-this-name/x"), "compare: '~nobody-of-this-name/x' cannot be a path"),
         (lambda: run.compare(tmp_path), "has no readable results.json"),
         (lambda: w2s.open_run("nowhere"), "has no readable results.json"),
         (lambda: w2s.run("quickstrt"), "did you mean quickstart"),

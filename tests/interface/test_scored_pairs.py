@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -12,6 +13,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.interface import scoring
 from w2s_pref.models import scoring as scores_of
 
+ROWS = [{"prompt": f"q{n}", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(10)]
 MODEL = (SimpleNamespace(), SimpleNamespace(name_or_path="nowhere"))
 
 
@@ -48,3 +50,44 @@ def test_a_probability_is_refused() -> None:
     assert (w2s.score(MODEL, rows, columns={"p": None})["delta"] > 0).all()
     with pytest.raises(W2SError, match="a score table has one better answer a pair and no place for the probability p"):
         w2s.score(MODEL, rows, columns={"p": "share"})
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ({"max_length": 0}, "max_length=0: give a number of tokens, 2 or more"),
+        ({"max_length": -1}, "max_length=-1: give a number of tokens"),
+        ({"max_length": True}, "max_length=True: give a number of tokens"),
+        ({"max_length": 2.5}, "max_length=2.5: give a number of tokens"),
+        ({"seed": 1.5}, "seed=1.5: give a whole number"),
+        ({"seed": "0"}, "seed='0': give a whole number"),
+        ({"unknown_tokens": "warning"}, "unknown_tokens='warning': give 'error' or 'warn'"),
+        ({"columns": ["better"]}, "columns: give a dictionary, our name: yours"),
+        ({"split": "test"}, "split='test' is for hub data sets and saved splits"),
+    ],
+)
+def test_options_that_are_none_are_refused_before_anything_loads(option: dict[str, Any], said: str) -> None:
+    with pytest.raises(W2SError) as error:
+        w2s.score("no model is here", ROWS, **option)
+    assert said in str(error.value)
+
+
+def test_pairs_in_every_form_that_a_file_may_hold() -> None:
+    datasets = pytest.importorskip("datasets")
+    lists = {name: [row[name] for row in ROWS] for name in ROWS[0]}
+    for pairs in (ROWS, tuple(ROWS), lists, pd.DataFrame(ROWS), datasets.Dataset.from_list(ROWS)):
+        assert w2s.score(MODEL, pairs)["chosen"].tolist() == lists["chosen"]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "said"),
+    [
+        (None, "of type NoneType"),
+        (3, "of type int"),
+        (["x"], "of type list that holds str"),
+        ([None], "holds NoneType"),
+    ],
+)
+def test_what_holds_no_pairs_is_a_sentence(pairs: Any, said: str) -> None:
+    with pytest.raises(W2SError, match=said):
+        w2s.score(MODEL, pairs)

@@ -23,7 +23,9 @@ def score(
     name: Annotated[str | None, typer.Option(help="model name in the table; default the folder's name")] = None,
     seed: Annotated[int, typer.Option(help="seed to write into the table")] = 0,
     objective: Annotated[str, typer.Option(help="objective to write into the table")] = "target",
-    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="OURS=THEIRS, e.g. chosen=better; OURS=null leaves it out")
+    ] = None,
     max_length: Annotated[
         int | None,
         typer.Option(
@@ -48,7 +50,7 @@ def score(
     from w2s_pref.cli.scoring import board_table, score_to_table
     from w2s_pref.interface.scoring import Scoring, board_json
 
-    columns: dict[str, str | None] = dict(_pair(item) for item in column or [])
+    columns = _columns(column or [])
     scoring = Scoring(model, pairs, name, seed, objective, columns, max_length, split, benchmark, unknown_tokens)
     table, board = score_to_table(scoring, out, append, by)
     accuracy = float((table["delta"] > 0).mean() + (table["delta"] == 0).mean() / 2)
@@ -60,8 +62,14 @@ def score(
     write_json(json_file, lambda: {"accuracy": accuracy, "board": None if board is None else board_json(board)})
 
 
-def _pair(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals:
-        raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better")
-    return ours, theirs
+def _columns(given: list[str]) -> dict[str, str | None]:
+    """``OURS=THEIRS`` of every --column; ``null`` leaves a column out, as it does in a recipe."""
+    found: dict[str, str | None] = {}
+    for text in given:
+        ours, equals, theirs = text.partition("=")
+        if not equals or not theirs:
+            raise W2SError(f"--column {text!r}: write OURS=THEIRS, e.g. chosen=better, or OURS=null to leave it out")
+        if ours in found:
+            raise W2SError(f"--column {text!r}: {ours} is {found[ours] or 'null'!r} already; give each column once")
+        found[ours] = None if theirs == "null" else theirs
+    return found

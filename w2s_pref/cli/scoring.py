@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
+from pyarrow import ArrowException
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import replacing
@@ -78,18 +81,37 @@ def _joined(table: pd.DataFrame, out: Path) -> pd.DataFrame:
         name = table["model"].iloc[0]
         raise W2SError(f"--out {out}: already has scores of {name!r} with this seed; use --name or --seed")
     more = there[[name for name in there.columns if name not in (*old.columns, "p")]]
-    return pd.concat([pd.concat([old, more], axis=1), table], ignore_index=True)
+    joined = pd.concat([pd.concat([old, more], axis=1), table], ignore_index=True)
+    validate_scores(joined, f"--out {out} with the new rows")
+    return joined
 
 
 def _write(table: pd.DataFrame, out: Path) -> None:
     try:
         with replacing(out) as temporary:
             if out.suffix == ".csv":
-                table.to_csv(temporary, index=False)
+                table.to_csv(temporary, index=False, quoting=_quoting(table))
             elif out.suffix == ".jsonl":
-                table.to_json(temporary, orient="records", lines=True)
+                _write_jsonl(table, temporary)
             else:
                 table.to_parquet(temporary, index=False, write_page_checksum=True)
-    except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
+    except (
+        OSError,
+        ArrowException,
+    ) as error:  # Arrow: a column that is text in one of two tables, numbers in the other
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise W2SError(f"--out {out}: cannot be written ({reason}); give another place") from error
+
+
+def _quoting(table: pd.DataFrame) -> Literal[0, 2]:
+    """Texts in quotes where one holds a carriage return: pandas leaves that bare, and readers end a row there."""
+    texts = table.select_dtypes(exclude=["number", "bool"])
+    bare = any("\r" in str(cell) for name in texts for cell in texts[name].tolist())
+    return csv.QUOTE_NONNUMERIC if bare else csv.QUOTE_MINIMAL
+
+
+def _write_jsonl(table: pd.DataFrame, file: Path) -> None:
+    """Every number as it is: pandas rounds to ten digits behind the point, which makes ties."""
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    text = "".join(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+    file.write_text(text, encoding="utf-8")

@@ -16,12 +16,15 @@ def write_files(folder: Path, texts: dict[str, str], force: bool = False) -> lis
     """Write every file, name → content, into ``folder``.
 
     Raises:
-        W2SError: a file is there already (unless ``force``), or the folder cannot be written. Nothing is written then.
+        W2SError: a file is there already (unless ``force``), a folder has its name, or the folder cannot be written.
+            Nothing is written then.
     """
     files = {folder / name: text for name, text in texts.items()}
     there = [str(path) for path in files if path.exists()]
     if there and not force:
         raise W2SError(f"{', '.join(there)}: there already; choose another folder, or overwrite with --force")
+    if folders := [str(path) for path in files if path.is_dir()]:
+        raise W2SError(f"{', '.join(folders)}: a folder stands in this place; choose another folder, or remove it")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, text in files.items():

@@ -87,7 +87,7 @@ def _text(data: bytes) -> str:
 def _records(text: str, spaces: bool) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts in."""
     before = csv.field_size_limit(sys.maxsize)  # the csv module refuses cells of over 131,072 characters
-    header = re.sub(r'"[^"]*"', "", next(iter(text.lstrip().splitlines()), ""))
+    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0])
     sign = max(DELIMITERS, key=lambda one: (one == "," and one in header, header.count(one)))
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True, skipinitialspace=not spaces)
     start = 1

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 import yaml
 
@@ -24,6 +24,8 @@ CHARACTERS, DEPTH, VALUES, ALIASES, KEY, LARGEST = 200_000, 32, 20_000, 100, 100
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WORDS: Final = {"": None, "null": None, "true": True, "false": False}
+#: Ends of lines in YAML 1.1, characters like any other in YAML 1.2 and JSON: they are these here.
+_NO_ENDS: Final = "\x85\u2028\u2029"
 #: Truth values or nothing in YAML 1.2, no words of JSON: refused, since whoever writes them may mean either.
 _MEANT: Final = {word: mean for mean in ("true", "false", "null") for word in (mean.title(), mean.upper())} | {
     "~": "null"
@@ -49,8 +51,9 @@ def values_of(text: str, comments: bool = True) -> Any:
     """
     if len(text) > CHARACTERS:
         raise NotRead(1, f"the text has {len(text):,} characters, and at most {CHARACTERS:,} are read")
+    stand_ins = _stand_ins(text)
     try:
-        reader = _Reader(yaml.parse(text, Loader=yaml.SafeLoader))
+        reader = _Reader(_parsed(text, stand_ins), back={new: old for old, new in stand_ins.items()})
         value = reader.document()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
@@ -64,6 +67,55 @@ def values_of(text: str, comments: bool = True) -> Any:
     if not comments and text[reader.end :].strip().startswith("#"):
         raise NotRead(1, "what follows # would be read as a comment; quote the value")
     return value
+
+
+class Written(NamedTuple):
+    """A word among the values of a YAML text: the keys that lead to it, what it says, and where it begins and ends."""
+
+    keys: tuple[str, ...]
+    value: str
+    start: int
+    end: int
+
+
+def words_of(text: str) -> list[Written]:
+    """The values of one line, quoted or not, in a text that ``values_of`` reads. Keys are left out."""
+    stand_ins = _stand_ins(text)
+    events, back = _parsed(text, stand_ins), {new: old for old, new in stand_ins.items()}
+    opened = (yaml.StreamStartEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent, yaml.StreamEndEvent)
+    found = [word for event in events if not isinstance(event, opened) for word in _words(event, (), events)]
+    found = [word for word in found if "\n" not in text[word.start : word.end]]
+    return [word._replace(value=word.value.translate(back)) for word in found]
+
+
+def _words(event: Any, keys: tuple[str, ...], events: Iterator[Any]) -> Iterator[Written]:
+    if isinstance(event, yaml.ScalarEvent) and event.anchor is None:
+        start, end = event.start_mark, event.end_mark
+        assert start is not None
+        assert end is not None
+        yield Written(keys, event.value, start.index, end.index)
+    elif isinstance(event, yaml.SequenceStartEvent):
+        while not isinstance(each := next(events), yaml.SequenceEndEvent):
+            yield from _words(each, keys, events)
+    elif isinstance(event, yaml.MappingStartEvent):
+        while not isinstance(key := next(events), yaml.MappingEndEvent):
+            yield from _words(next(events), (*keys, key.value), events)
+
+
+def _parsed(text: str, stand_ins: Mapping[int, int]) -> Iterator[Any]:
+    return iter(yaml.parse(text.translate(stand_ins), Loader=yaml.SafeLoader))
+
+
+def _stand_ins(text: str) -> dict[int, int]:
+    """For each of ``_NO_ENDS`` in the text a character of private use that is not in it, as itself or as an escape."""
+    there, lower = [sign for sign in _NO_ENDS if sign in text], text.lower()
+    free = (code for code in range(0xF0000, 0xFFFFE) if chr(code) not in text and not _escaped(code, lower))
+    return {ord(sign): next(free) for sign in there}
+
+
+def _escaped(code: int, lower: str) -> bool:
+    low = chr(code).encode("utf-16-be")[2:].hex()
+    return f"{code:x}" in lower or low in lower
 
 
 def plain(text: str) -> str | int | float | bool | None:
@@ -118,7 +170,8 @@ def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
         quoted = not isinstance(plain(text), str)
     except ValueError:
         quoted = True
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="'" if quoted else None)
+    style = '"' if any(sign in text for sign in _NO_ENDS) else "'" if quoted else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -126,9 +179,13 @@ _Dumper.add_representer(str, _represent_text)
 
 @dataclass
 class _Reader:
-    """Goes through the parser's events once. ``known``: anchor → (value, how many values it holds)."""
+    """Goes through the parser's events once.
+
+    ``known``: anchor → (value, how many values it holds); ``back``: stand-in → the character that it stands for.
+    """
 
     events: Iterator[Any]
+    back: dict[int, int] = field(default_factory=dict)
     known: dict[str, tuple[Any, int]] = field(default_factory=dict)
     values: int = 0
     aliases: int = 0
@@ -195,7 +252,8 @@ class _Reader:
 
     def _scalar(self, event: yaml.ScalarEvent) -> Any:
         try:
-            return plain(event.value) if event.style is None else _paired(event.value)
+            text = event.value.translate(self.back)
+            return plain(text) if event.style is None else _paired(text)
         except ValueError as error:
             self._refuse(str(error))
 

@@ -194,19 +194,31 @@ def _missing(label: str, role: str, theirs: str, there: list[str], columns: Mapp
 
 def extras(frame: pd.DataFrame, used: set[str], reserved: set[str]) -> pd.DataFrame:
     """Columns that are carried along: plain numbers, booleans or text, under names that are not ours."""
-    kept = []
+    kept: dict[str, pd.Series[Any]] = {}
     for column in frame.columns:
         if not isinstance(column, str) or column in used or column in reserved:
             continue
         values = frame[column]
-        gaps = pd.api.types.is_object_dtype(values) and values.isna().any()
-        if gaps and values.map(lambda value: value is None or type(value) is int).all():
-            frame = frame.assign(**{column: values.astype(float)})  # whole numbers with gaps: see files.from_arrow
-            values = frame[column]
-        values = values.infer_objects()
-        if not pd.api.types.is_object_dtype(values) or all(isinstance(value, str) or value is None for value in values):
-            kept.append(column)
-    return frame[kept].infer_objects()
+        if pd.api.types.is_object_dtype(values):
+            values = _plain(values)
+        if not pd.api.types.is_object_dtype(values) or any(_all_of(kind, values) for kind in (str, bool)):
+            kept[column] = values
+    return pd.DataFrame(kept, index=frame.index)
+
+
+def _plain(values: pd.Series[Any]) -> pd.Series[Any]:
+    """Objects as what they are: whole numbers with gaps (see ``files.from_arrow``) as floats, or text where these lose.
+
+    Truth values with gaps stay objects.
+    """
+    if values.isna().any() and values.map(lambda value: value is None or type(value) is int).all():
+        exact = values.dropna().map(lambda value: abs(value) <= 2**53).all()
+        values = values.astype(float) if exact else values.map(str, na_action="ignore")
+    return values.infer_objects()
+
+
+def _all_of(kind: type, values: pd.Series[Any]) -> bool:
+    return all(value is None or isinstance(value, kind) for value in values.tolist())
 
 
 def own_columns(pairs: pd.DataFrame, taken: Collection[str]) -> pd.DataFrame:

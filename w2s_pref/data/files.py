@@ -13,7 +13,7 @@ from pyarrow import ArrowException
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
 from w2s_pref.core.json_io import json_values
-from w2s_pref.core.tables import records
+from w2s_pref.core.tables import cell_text, records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
 
@@ -54,31 +54,42 @@ def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     What an index of pandas holds under a name is a column.
 
     Raises:
-        NotTable: an index has the name of a column that holds something else.
+        NotTable: two columns of one name, or an index with the name of a column that holds something else.
     """
-    frame = _with_index(frame)
-    gaps = [name for name, kind in frame.dtypes.items() if isinstance(kind, pd.api.extensions.ExtensionDtype)]
-    gaps = [name for name in gaps if frame[name].isna().any()]
+    names = [str(name) for name in frame.columns]  # as recipes name them
+    if twice := named_twice(names):
+        raise NotTable(twice)
+    frame = _with_index(frame.set_axis(names, axis=1))
+    gaps = [name for name in frame.columns if _holds_na(frame[name])]
     if gaps:
-        frame = frame.assign(
-            **{str(name): frame[name].astype(object).where(frame[name].notna(), None) for name in gaps}
-        )
+        frame = frame.assign(**{name: frame[name].astype(object).where(frame[name].notna(), None) for name in gaps})
     return frame.set_axis(pd.RangeIndex(1, len(frame) + 1), axis=0)
+
+
+def _holds_na(cells: pd.Series[Any]) -> bool:
+    if isinstance(cells.dtype, pd.api.extensions.ExtensionDtype):
+        return bool(cells.isna().any())
+    return pd.api.types.is_object_dtype(cells) and any(cell is pd.NA for cell in cells.tolist())
 
 
 def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
     """The table with its index's named levels as its first columns: where they stood before ``set_index``."""
-    names = [str(column) for column in frame.columns]
-    new: dict[Any, pd.Series[Any]] = {}
+    names = frame.columns.tolist()
+    new: dict[str, pd.Series[Any]] = {}
     for level, name in enumerate(frame.index.names):
         if name is None:
             continue
         values = frame.index.get_level_values(level).to_series(index=frame.index)
         if str(name) not in names:
-            new[name] = values
-        elif not values.equals(frame.iloc[:, names.index(str(name))]):
+            new[str(name)] = values
+        elif _said(values) != _said(frame[str(name)]):
             raise NotTable(f"the index and a column are both called {str(name)!r} and differ; rename or remove one")
     return pd.concat([pd.DataFrame(new), frame], axis=1) if new else frame
+
+
+def _said(cells: pd.Series[Any]) -> list[str | None]:
+    """What cells say, however they are held: 7 as a number of any kind, as text or as a category."""
+    return [None if gap else cell_text(cell) for cell, gap in zip(cells.tolist(), cells.isna().tolist(), strict=True)]
 
 
 def as_table(value: Any, label: str) -> pd.DataFrame:
@@ -87,25 +98,29 @@ def as_table(value: Any, label: str) -> pd.DataFrame:
     Raises:
         W2SError: something else, columns of different lengths, or two columns of one name.
     """
+    try:
+        return numbered(_held(value, label))
+    except NotTable as error:
+        raise W2SError(f"{label}: {error}") from error
+
+
+def _held(value: Any, label: str) -> pd.DataFrame:
     if isinstance(value, pd.DataFrame):
-        if twice := named_twice([str(column) for column in value.columns]):
-            raise W2SError(f"{label}: {twice}")
-        try:
-            return numbered(value)
-        except NotTable as error:
-            raise W2SError(f"{label}: {error}") from error
+        return value
     if hasattr(value, "to_pandas") and hasattr(value, "features"):
-        return numbered(from_arrow(value.with_format("arrow")[:]))
+        return from_arrow(value.with_format("arrow")[:])
     if isinstance(value, list) and all(isinstance(row, dict) for row in value):
-        return numbered(records(value))
+        return records(value)
     if isinstance(value, dict) and all(isinstance(column, list) for column in value.values()):
         lengths = {key: len(column) for key, column in value.items()}
         if len(set(lengths.values())) > 1:
             raise W2SError(f"{label}: the columns differ in length: {lengths}")
-        return numbered(pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()}))
+        return pd.DataFrame({key: pd.Series(column, dtype=object) for key, column in value.items()})
+    held = {type(each).__name__ for each in value} - {"dict"} if isinstance(value, list) else set()
+    inside = f" that holds {min(held)}" if held else ""
     raise W2SError(
         f"{label}: expected a list of dictionaries, a dictionary of lists, a DataFrame or a datasets.Dataset, "
-        f"but this is of type {type(value).__name__}"
+        f"but this is of type {type(value).__name__}{inside}"
     )
 
 

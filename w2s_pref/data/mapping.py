@@ -191,12 +191,14 @@ def _without(lead: list[dict[str, str]], answer: list[dict[str, str]]) -> list[d
     """A conversation without the prompt at its start, which stands in a column of its own."""
     if answer[: len(lead)] == lead:
         return answer[len(lead) :]
-    question = _asks(answer)
-    if lead[-1]["role"] == "user" and question is not None:
+    question, asked = _asks(answer), lead[-1]
+    if asked["role"] == "user" and question is not None:
+        again = question == asked["content"].strip()
+        behind = " behind a turn of the system" if answer[0]["role"] == "system" else ""
+        begins = f"the same turn once more{behind}" if again else f"another{behind}, {short(question)}"
         raise _BadRowError(
             "two_prompts",
-            f"the prompt ends with the user's turn {short(lead[-1]['content'])}, and a response begins with another, "
-            f"{short(question)}",
+            f"the prompt ends with the user's turn {short(asked['content'])}, and a response begins with {begins}",
         )
     return answer
 

@@ -22,8 +22,8 @@ FIXES = {
     "user_last": "a response ends with what the assistant says: take the user's last turn out, or remove the row",
     "spelled_out": "save the lists of {role, content} messages themselves (JSONL, Parquet), or in CSV as JSON that "
     "begins with [{",
-    "two_prompts": "give the prompt once: the turns that both responses share hold it, or leave the column out by "
-    "columns: {prompt: null}",
+    "two_prompts": "give the prompt once: take its turns out of the responses, or, where the turns that both responses "
+    "share hold all of it, leave the column out by columns: {prompt: null}",
     "other_questions": "chosen and rejected are two answers to one question: pair answers that share what came before "
     "them, or remove the row",
     "missing_id": "give every row an id, or write columns: {id: null} to use content ids",

@@ -75,6 +75,17 @@ class Source(Section):
         return value
 
     @model_validator(mode="after")
+    def _own_texts(self) -> Source:
+        answers = REQUIRED if self.answers is None else ()
+        places = {role: self.columns.get(role, role) for role in (*answers, "prompt")}
+        places |= {f"answers {number}": name for number, name in enumerate(self.answers or [], start=1)}
+        for role, theirs in places.items():
+            first = next(each for each, name in places.items() if name == theirs)
+            if theirs is not None and first != role:
+                raise ValueError(f"the column {theirs!r} is named twice, as {first} and as {role}; each has its own")
+        return self
+
+    @model_validator(mode="after")
     def _one_verdict(self) -> Source:
         if self.answers is not None and (self.label is None) == (self.columns.get(SOFT) is None):
             raise ValueError("answers: say which is better by label, or by columns: {p: …}, and not by both")
@@ -148,7 +159,23 @@ def load(
     counts = {"read": sum(len(part.frame) for part in parts)}
     counts |= {f"dropped.{reason}": problems.dropped[reason] for reason in FIXES if problems.dropped[reason]}
     notes = [note for part, found in zip(parts, columns, strict=True) for note in remarks(part, found, named)]
+    notes += _unlike(parts, columns)
     return replace(_counted(source, frame, counts, own_ids), notes=notes)
+
+
+def _unlike(parts: Sequence[Part], columns: Sequence[dict[str, str]]) -> list[str]:
+    """What some of the pooled tables have and others lack: their rows are told apart, or put together, unlike."""
+    sentences = []
+    for role, done in (
+        ("id", "ids are hashes of the content in all, and those of {there} are not read"),
+        ("group", "its rows are grouped by prompt, so that a prompt that {there} has, too, may stand in two splits"),
+    ):
+        there = [part.label for part, found in zip(parts, columns, strict=True) if role in found]
+        lacks = [part.label for part, found in zip(parts, columns, strict=True) if role not in found]
+        if there and lacks:
+            what = done.format(there=there[0])
+            sentences.append(f"{lacks[0]}: no column {role!r}, and {there[0]} has one; {what}")
+    return sentences
 
 
 def _counted(source: Source, frame: pd.DataFrame, counts: dict[str, int], own_ids: bool) -> Loaded:

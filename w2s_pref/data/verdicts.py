@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator, model_validator
 
@@ -48,6 +49,8 @@ class Label(Section):
     def _named(cls, value: str | list[str]) -> str | list[str]:
         if not value or not all(value):
             raise ValueError("name at least one column")
+        if not isinstance(value, str) and len(set(value)) < len(value):
+            raise ValueError("a column stands twice, and its vote would count twice; name each once")
         return value
 
     @model_validator(mode="after")
@@ -122,7 +125,8 @@ def probability(cell: Any) -> float | MissingResponse:
         value = float(cell)
     except (TypeError, ValueError):
         value = float("nan")
-    if isinstance(cell, bool) or not 0 <= value <= 1:
+    spelled = isinstance(cell, str) and "_" in cell  # Python's own: 0_1 is 1
+    if isinstance(cell, bool | np.bool_) or spelled or not 0 <= value <= 1:
         return MissingResponse("no_verdict", f"p is {short(cell)}, not a probability from 0 to 1")
     return value
 

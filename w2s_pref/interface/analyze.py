@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -13,6 +14,7 @@ from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
 from w2s_pref.analysis.risk.summary import risk_summary
 from w2s_pref.analysis.scores.table import read_scores, validate_scores
+from w2s_pref.core.errors import W2SError
 from w2s_pref.interface.page import card, preformatted
 from w2s_pref.interface.printed import printed
 
@@ -190,7 +192,7 @@ def deception(
         W2SError: a bad table, a model that is not in it (it lists those that are), or an option out of range.
     """
     found = analyze_deception(
-        _read(scores), weak, ceiling, reference, student, threshold, known_rule, resamples, seed,
+        _read(scores), weak, ceiling, reference, student, threshold, known_rule, resamples, _checked(seed),
         objective=objective, placebo=placebo, sensitivity=sensitivity,
     )  # fmt: skip
     return Deception(found)
@@ -217,7 +219,7 @@ def generalization(
         W2SError: a bad table, or a model that is not in it.
     """
     return Generalization(
-        analyze_generalization(_read(scores), weak, student, ceiling, resamples, seed, objective=objective)
+        analyze_generalization(_read(scores), weak, student, ceiling, resamples, _checked(seed), objective=objective)
     )
 
 
@@ -249,7 +251,7 @@ def risk(
     """
     held_out = None if calibration is None else _read(calibration)
     found = risk_summary(
-        _read(scores), weak, strong, ts, tw, resamples, seed,
+        _read(scores), weak, strong, ts, tw, resamples, _checked(seed),
         ceiling=ceiling, calibration=held_out, objective=objective,
     )  # fmt: skip
     return Risk(found)
@@ -257,3 +259,9 @@ def risk(
 
 def _read(scores: Scores) -> pd.DataFrame:
     return validate_scores(scores) if isinstance(scores, pd.DataFrame) else read_scores(scores)
+
+
+def _checked(seed: int) -> int:
+    if not isinstance(seed, Integral) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise W2SError(f"seed={seed!r}: give a whole number from 0 to {2**32 - 1:,}, of the resampling")
+    return seed

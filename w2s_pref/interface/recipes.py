@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError, masked
+from w2s_pref.core.paths import local_path
 from w2s_pref.core.yaml_io import load_yaml, merge
 from w2s_pref.core.yaml_values import NotRead, values_of
 from w2s_pref.studies.run import Given
@@ -24,7 +25,7 @@ def given_recipe(recipe: Recipe) -> Given:
         W2SError: values that no recipe can hold, or nothing that names a recipe.
     """
     if isinstance(recipe, str | Path):
-        return Path(recipe)
+        return local_path(recipe, "recipe")
     if not isinstance(recipe, Mapping):
         kind = type(recipe).__name__
         raise W2SError(f"recipe: give the name of a recipe, the path of one, or a dictionary; this is of type {kind}")
@@ -33,7 +34,7 @@ def given_recipe(recipe: Recipe) -> Given:
     except NotRead as error:
         raise W2SError(f"recipe: {error.reason}") from error
     parent = keys.pop("extends", None)
-    return keys if parent is None else merge(load_yaml(find_recipe(Path(str(parent)))), keys)
+    return keys if parent is None else merge(load_yaml(find_recipe(local_path(str(parent), "recipe: extends"))), keys)
 
 
 def overrides(keys: Mapping[str, Any]) -> list[str]:

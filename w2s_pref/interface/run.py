@@ -82,7 +82,7 @@ class Run:
     results: Results
 
     def __init__(self, folder: str | Path) -> None:
-        found = read_run(local_path(folder, "run"))
+        found = read_run(_folder(folder, "run"))
         self.folder, self.kind = found.folder, found.kind.name
         self.results = cast(Results, found.results)  # for the main kind; others are read as their own schema says
 
@@ -126,7 +126,7 @@ class Run:
         """
         if not others:
             raise W2SError('compare: name a run to set beside this one: run.compare(other), or the folder "runs/NAME"')
-        return Comparison([self.folder, *(one.folder if isinstance(one, Run) else Path(one) for one in others)])
+        return Comparison([self.folder, *(_folder(one, "compare") for one in others)])
 
     def student(
         self, arm: str, conflict: str = "none", seed: int | None = None
@@ -174,6 +174,14 @@ class Run:
 
     def _repr_html_(self) -> str:
         return card(self.name, self.verdict, getattr(getattr(self.results, "verdict", None), "sentences", []))
+
+
+def _folder(run: Run | str | Path, where: str) -> Path:
+    if isinstance(run, Run):
+        return run.folder
+    if not isinstance(run, str | Path):
+        raise W2SError(f"{where}: give a run, or the folder of one; this is of type {type(run).__name__}")
+    return local_path(run, where)
 
 
 def _listed(known: Any) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -33,6 +34,8 @@ Model = str | Path | tuple["PreTrainedModel", "PreTrainedTokenizerBase"]
 Pairs = pd.DataFrame | Sequence[Mapping[str, Any]] | str | Path
 #: Longest text in tokens: of models that do not say theirs, and of the benchmarks (which their own code takes).
 LONGEST: Final = 512
+SHORTEST: Final = 2
+UNKNOWN_TOKENS: Final = ("error", "warn")
 LONGEST_OF_BENCHMARK: Final = 2048
 #: Columns of the score table; a column of the pairs with such a name is written as pairs.NAME.
 OURS: Final = ("score_chosen", "score_rejected", "delta", "model", "seed", "tau", "kind")
@@ -83,6 +86,7 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     from w2s_pref.models.scoring import score_pairs
     from w2s_pref.training.environment import quiet
 
+    _check_options(scoring)
     if not isinstance(scoring.model, tuple):
         saved_model(scoring.model)  # before pairs are read and anything heavy is imported
     benchmark = benchmark_of(scoring)
@@ -109,6 +113,35 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     if column is not None:
         return table, accuracy_by(table, column)
     return table, None if benchmark is None else RULES[benchmark](table)
+
+
+def _check_options(scoring: Scoring) -> None:
+    """Refuse what the command line would: a typing error in Python is a wrong score table, or another reading.
+
+    Raises:
+        W2SError: an option that is none.
+    """
+    longest, seed = scoring.max_length, scoring.seed
+    if longest is not None and (not _whole(longest) or longest < SHORTEST):
+        raise W2SError(
+            f"max_length={longest!r}: give a number of tokens, {SHORTEST} or more, or None for the usual one"
+        )
+    if not _whole(seed):
+        raise W2SError(f"seed={seed!r}: give a whole number; it is written into the table")
+    if scoring.unknown_tokens not in UNKNOWN_TOKENS:
+        raise W2SError(f"unknown_tokens={scoring.unknown_tokens!r}: give {' or '.join(map(repr, UNKNOWN_TOKENS))}")
+    if not isinstance(scoring.columns, Mapping):
+        kind = type(scoring.columns).__name__
+        raise W2SError(f"columns: give a dictionary, our name: yours, such as {{'chosen': 'better'}}; this is a {kind}")
+    if scoring.split is not None and not isinstance(scoring.pairs, str | Path):
+        raise W2SError(
+            f"split={scoring.split!r} is for hub data sets and saved splits, and these pairs are a table; leave it "
+            "out, and give the rows of one split"
+        )
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _own_limit(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -183,10 +216,18 @@ def load_pairs(scoring: Scoring) -> Loaded:
         raise W2SError(f"columns: rows of {name} have the columns of {BENCHMARKS[name].hub}; leave it out")
     if isinstance(given, str | Path):
         return load(_source(scoring, str(given), name), here)
-    table = as_table(given if isinstance(given, pd.DataFrame) else [dict(row) for row in given], "pairs")
+    table = as_table(_as_held(given), "pairs")
     if name is not None:
         table = as_table(benchmark_rows(name, table), name)
     return load(_source(scoring, "the table", None), parts=[Part("pairs", table)])
+
+
+def _as_held(given: Any) -> Any:
+    """Rows in any sequence as a list of dictionaries; what ``as_table`` reads or refuses by itself, as it is."""
+    if hasattr(given, "features") or not isinstance(given, Iterable) or isinstance(given, pd.DataFrame | Mapping):
+        return given
+    rows = list(given)
+    return [dict(row) if isinstance(row, Mapping) else row for row in rows]
 
 
 def _source(scoring: Scoring, place: str, benchmark: BenchmarkName | None) -> Source:

@@ -47,7 +47,8 @@ def regions(scores: pd.DataFrame, results: Results) -> pd.Series[str]:
     """What the ceilings of its model's arm know of every row of the target objective: ``sk_wk``, ``sk_wuk`` ….
 
     sk: the strong ceiling knows the item, suk: it does not; wk, wuk: the weak one. The same seed, the recipe's
-    threshold and rule. Models that belong to several arms have a region where all of these have the same ceilings.
+    threshold and rule. Models that belong to several arms have a region where all of these have the same ceilings. An
+    item that a ceiling has no score of, as it was too long for it, has none.
     """
     analysis = results.recipe.get("analysis", {})
     threshold, rule = analysis.get("threshold", 0.75), analysis.get("known_rule", "gt_prob")
@@ -62,6 +63,7 @@ def regions(scores: pd.DataFrame, results: Results) -> pd.Series[str]:
         if len(ends) != 1:
             continue
         ((weak, strong),) = ends
+        rows = rows[rows["id"].isin(knows[strong, seed].index) & rows["id"].isin(knows[weak, seed].index)]
         sides: list[Bools] = [knows[name, seed].reindex(rows["id"]).to_numpy(dtype=bool) for name in (strong, weak)]
         for name, mask in region_masks(*sides).items():
             found[rows.index[mask]] = name

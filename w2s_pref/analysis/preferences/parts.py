@@ -29,12 +29,17 @@ def values(frame: pd.DataFrame, column: str, split: str) -> pd.Series[str]:
     if column not in frame:
         names = ", ".join(map(str, frame.columns))
         raise W2SError(f"analysis.by: the pairs of {split} have no column {shown(column)} (they have {names})")
-    found = frame[column].map(str).where(frame[column].notna(), "missing")
+    found = frame[column].map(_said).where(frame[column].notna(), "missing")
     if found.nunique() > MOST:
         raise W2SError(
             f"analysis.by: column {column!r} has {found.nunique():,} values in {split}; name one with at most {MOST}"
         )
     return found
+
+
+def _said(value: Any) -> str:
+    """A whole number is one value however it is held: where a split has a gap in its column, numbers are floats."""
+    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
 def described(frames: Mapping[str, pd.DataFrame], column: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from pyarrow import ArrowException
 from w2s_pref.core.arrays import Bools, Floats, Ints
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
+from w2s_pref.core.paths import local_path
 from w2s_pref.core.tables import SCORE_COLUMNS, SCORE_OPTIONAL, records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
@@ -47,9 +48,12 @@ def load_frame(path: str | Path) -> pd.DataFrame:
     Raises:
         W2SError: missing, empty or unreadable file.
     """
-    file = Path(path)
+    if not isinstance(path, str | Path):
+        raise W2SError(f"score table: give a table, or the path of one; this is of type {type(path).__name__}.")
+    file = local_path(path, "score table")
     if not file.is_file():
-        raise W2SError(f"{file}: there is no such file; give the path of a score table (CSV, JSONL or Parquet).")
+        what = "this is a folder" if file.is_dir() else "there is no such file"
+        raise W2SError(f"{file}: {what}; give the path of a score table (CSV, JSONL or Parquet).")
     return _load(file)
 
 
@@ -108,7 +112,7 @@ def source_of(frame: pd.DataFrame) -> str:
 
 def near(name: str, known: list[str]) -> str:
     """A "did you mean" clause: the nearest of ``known``, then the list itself (at most 12 names)."""
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     more = ", ..." if len(known) > 12 else ""
     return f"{hint}The table has {', '.join(repr(k) for k in known[:12])}{more}."
@@ -253,6 +257,6 @@ def _report(
         return
     first = int(rows[0])
     where = f"row {first + 1}" + (f", id {clean['id'].iloc[first]!r}" if "id" in clean else "")
-    value = "" if shown is None else f" ({shown.iloc[first]!r})"
+    value = "" if shown is None else f" ({shown.iloc[[first]].tolist()[0]!r})"
     more = f" ({len(rows) - 1} more such rows)" if len(rows) > 1 else ""
     problems.append(f"{source}, {where}: {what}{value}; {fix}.{more}")

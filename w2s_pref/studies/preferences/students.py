@@ -112,9 +112,15 @@ def export(run: Path, student: str, folder: Path) -> None:
         _whole(run, fresh)
         fresh.replace(folder)
     except OSError as error:
-        raise W2SError(f"{folder}: cannot be written ({error.strerror}); give another place") from error
+        reason = error.strerror or _of_copies(error)
+        raise W2SError(f"{folder}: cannot be written ({reason}); give another place") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
+
+
+def _of_copies(error: OSError) -> str:
+    """Why the first file could not be copied: ``shutil.Error`` holds (from, to, reason) of each."""
+    return str(error.args[0][0][-1]) if isinstance(error, shutil.Error) else str(error)
 
 
 def _check_trained(run: Path, student: str) -> None:
