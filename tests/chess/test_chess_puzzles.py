@@ -47,6 +47,15 @@ def test_names_of_the_lichess_file_and_games_as_groups(tmp_path: Path) -> None:
     assert puzzles(write(tmp_path, rows))["group"].tolist() == ["787zsVup", "787zsVup"]
 
 
+@pytest.mark.parametrize("empty", ["", None])
+def test_puzzles_without_a_game_are_not_taken_for_those_of_one_game(tmp_path: Path, empty: str | None) -> None:
+    frame = random_puzzles(4).assign(gameurl=["https://lichess.org/787zsVup", empty, empty, empty], themes=empty)
+    found = puzzles(write(tmp_path, frame.to_dict("records")))
+    assert found["group"].nunique() == 4
+    assert found["group"].tolist()[0] == "787zsVup"
+    assert set(found["themes"]) == {""}
+
+
 @pytest.mark.parametrize(
     ("form", "prompt", "answer"),
     [

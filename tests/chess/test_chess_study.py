@@ -167,6 +167,13 @@ def test_labels_of_one_game_stand_together() -> None:
     assert width([n // 20 for n in range(400)]) > 3 * width(list(range(400)))
 
 
+def test_more_right_than_chance_is_not_denied_where_it_is_not_resolved() -> None:
+    test = pd.DataFrame({"id": list("0123456789"), "group": list("0123456789"), "rating": 1.0})
+    scores = {("w", 0): scores_of([1] + [0] * 9)}
+    note = summarize("t", scores, {}, test, [], [], {}, resamples=100).players[0].note
+    assert note == "Not resolved above chance: 0.100 right, random legal moves 0.050."
+
+
 def test_two_wrong_moves_are_no_agreement() -> None:
     scores = {
         ("w", 0): scores_of([0, 0], ["a1a2", "a1b1"]),
@@ -179,7 +186,7 @@ def test_two_wrong_moves_are_no_agreement() -> None:
     assert found.cells[0].pgr.estimate is None
     assert found.cells_without_gap == 1
     assert found.players[0].note is not None
-    assert found.players[0].note.startswith("Not above chance: 0.000 right, random legal moves 0.050")
+    assert found.players[0].note.startswith("Below chance: 0.000 right, random legal moves 0.050")
     assert any("without a gap" in str(part) for part in parts(found))
 
 

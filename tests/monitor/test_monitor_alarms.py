@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_thresholds_are_quantiles() -> None:
 
 
 def test_alarms_come_at_the_first_crossing() -> None:
-    envelope = Envelope.fit(runs([1, 2, 3, 4, 10]))
+    envelope = Envelope.fit(runs([1, 2, 3, 4, 10], looks=11))
     curve = runs([3.0], looks=11)
     curve.loc[4:, "var"] = 20.0
     alarms = {alarm.statistic: alarm for alarm in envelope.alarms(curve, ["var"])}
@@ -101,6 +102,38 @@ def test_a_run_like_the_reference_seldom_alarms() -> None:
             hits[alarm.statistic] += 1
     for count in hits.values():
         assert 0.01 < count / trials < 0.15, hits
+
+
+@pytest.mark.parametrize(("finer", "shift"), [(1, 0.0), (1, 0.03), (2, 0.0), (4, 0.0), (4, 0.013)])
+def test_a_run_that_is_looked_at_more_often_alarms_no_oftener(finer: int, shift: float) -> None:
+    """Null worlds with noise of its own at each look, 9 references of 10 looks: about 1 in 10, at any looks."""
+    rng = np.random.default_rng(1)
+    n, looks, trials, hits = 9, 11, 150, {"robust_z": 0, "cusum": 0}
+    sparse = np.linspace(0, 1, looks)
+    dense = np.minimum(np.linspace(0, 1, finer * (looks - 1) + 1) + shift, 1.0)
+    for _ in range(trials):
+        frames = [
+            pd.DataFrame({"run": i, "fraction": f, "x": 0.3 * rng.normal() + rng.normal(size=len(f))})
+            for i, f in enumerate([*[sparse] * n, dense])
+        ]
+        run = frames[n].assign(step=range(len(dense)))
+        for alarm in Envelope.fit(pd.concat(frames[:n])).alarms(run, ["x"]):
+            hits[alarm.statistic] += 1
+    for count in hits.values():
+        assert count / trials <= 0.1 + 0.05, hits  # two standard errors above the nominal 1 in 10
+
+
+def test_which_looks_are_judged() -> None:
+    """References looked at 0, .25, .5, .75, 1 (one of them oftener): one look for each, the first from there on."""
+    few, many = runs([1, 2, 3, 4, 10]), runs([3], looks=9).assign(run="more")
+    envelope = Envelope.fit(pd.concat([few, many]))
+    assert envelope.looks == [0, 0.25, 0.5, 0.75, 1]
+    fraction = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert fraction[envelope.judged(fraction)].tolist() == [0, 0.3, 0.5, 0.8, 1.0]
+    assert envelope.judged(np.array([0.6, 1.0])).tolist() == [True, True]  # a coarser run: all of its looks
+    assert dataclasses.replace(envelope, looks=[]).judged(fraction).all()  # of an older file, which held none
+    between = runs([2], looks=11).assign(var=[0, 0, 99] + [0] * 8)
+    assert envelope.alarms(between, ["var"]) == []
 
 
 def test_save_and_load(tmp_path: Path) -> None:

@@ -23,6 +23,17 @@ def test_only_baselines_that_were_judged_are_named() -> None:
     assert "none is resolved as better than every one of confidence (" in open_
 
 
+def test_a_baseline_that_foretells_is_not_denied() -> None:
+    found = detector("better", "confidence")
+    found["signals"][0] |= {"verdict": "not resolved"}
+    assert headline(found) == ("Not resolved: no signal without labels foretells a crossing (3 of 6 runs cross).")
+    base = {"baseline": True, "needs_labels": False, "verdict": "foretells", "against": {}}
+    found["signals"] += [{"signal": "confidence", **base}, {"signal": "accuracy", **base, "needs_labels": True}]
+    assert "foretells a crossing, only confidence, which is a baseline (3 of 6 runs cross)." in headline(found)
+    found["signals"].append({"signal": "time", **base})
+    assert "only confidence, time, which are baselines (" in headline(found)
+
+
 def test_without_baselines_nothing_is_compared() -> None:
     assert headline(detector("better")) == "Foretell a crossing without labels: var (3 of 6 runs cross)."
     every = headline(detector("better", "confidence", "misfit", "loss", "accuracy", "time"))

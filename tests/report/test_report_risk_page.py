@@ -163,6 +163,17 @@ def test_few_settings_have_no_correlation() -> None:
     assert "too few settings for a rank correlation" in render(results)
 
 
+def test_a_small_p_is_not_zero(results: Results) -> None:
+    """Nine settings in perfect order: p is 2 / 9!."""
+    found = results.model_copy(deep=True)
+    assert found.predictors is not None
+    for signal in found.predictors.signals:
+        signal.raw = signal.raw.model_copy(update={"rho": 1.0, "p": 5.5e-6, "p_holm": 4.96e-5})
+    text = render(found)
+    assert "p &lt; 0.001, &lt; 0.001 after Holm" in text
+    assert ">0.000<" not in part(text, "risk")
+
+
 @pytest.mark.parametrize("width", [80, 146])
 def test_terminal(width: int) -> None:
     text = printed(with_risk(), width)

@@ -56,6 +56,18 @@ def test_both_readings_stand_beside_every_number_and_one_sentence_says_which_lea
     assert of_study(build(old=True)) == BEFORE
 
 
+def test_results_without_any_interval_are_not_taken_for_those_of_an_earlier_version() -> None:
+    """All test items of one group: nothing can be resampled."""
+    results = build()
+    bare = {"interval": None, "interval_in_seeds": None, "over": None}
+    trained = [setting.performance for arm in results.arms for setting in arm.settings]
+    for model in (*results.ceilings.values(), *trained):
+        model.accuracy = model.accuracy.model_copy(update=bare)
+    assert of_study(results).startswith("There are no intervals: they resample prompts, and all test items are of one")
+    trained[0].accuracy = Estimate(estimate=0.7, interval=(0.6, 0.8))
+    assert of_study(results) == BEFORE
+
+
 def test_a_model_that_all_seeds_share_says_items_only() -> None:
     inner = (0.4, 0.6)
     shared = Estimate(estimate=0.5, interval=inner, interval_in_seeds=inner, over="items", seeds=[0.5, 0.5])

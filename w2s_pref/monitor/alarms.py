@@ -3,27 +3,30 @@
 The envelope is fixed before a run is looked at. Its thresholds are quantiles of what the reference runs themselves
 reach when each is held against the others (leave one out); none is a constant. With n reference runs and thresholds
 at their maximum, a further run of the same kind crosses one with chance of about 1 / (n + 1) or less, per signal and
-statistic: held-out runs face a rougher centre and scale than later ones do.
+statistic: held-out runs face a rougher centre and scale than later ones do. A run that is looked at more often would
+have more chances to cross, so it is judged once for each look of the reference, at its own first look from there on.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from w2s_pref.core.arrays import Floats
+from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
 
 #: Signals for which less is worse; more is worse for all others.
 FALLING = frozenset({"accuracy", "cov", "cov_true"})
 #: Points of the training, as shares of its steps, at which the envelope is kept; between them it is interpolated.
 GRID = 21
+#: How far two shares of a training may be apart by rounding.
+ROUNDING = 1e-9
 #: MAD of a normal variable is its standard deviation over this.
 NORMAL_MAD = 1.4826
 STATISTICS = ("robust_z", "cusum")
@@ -85,11 +88,14 @@ class Envelope:
         runs: number of reference runs.
         level: quantile of the runs' own maxima that a threshold is.
         bands: one for each signal that was defined in every run.
+        looks: shares of the training at which the reference run that was looked at least was looked at; a run is
+            judged at no more looks than these. Empty: not known, so every look is judged.
     """
 
     runs: int
     level: float
     bands: dict[str, Band]
+    looks: list[float] = field(default_factory=list)
 
     @classmethod
     def fit(cls, curves: pd.DataFrame, level: float = 1.0, signals: Sequence[str] | None = None) -> Envelope:
@@ -113,23 +119,42 @@ class Envelope:
         bands = {name: band for name in wanted if (band := _band(curves, str(name), level)) is not None}
         if not bands:
             raise W2SError("no signal is defined at every look of every reference run; an envelope has nothing to hold")
-        return cls(len(names), level, {str(name): band for name, band in bands.items()})
+        return cls(len(names), level, {str(name): band for name, band in bands.items()}, _fewest_looks(curves))
 
     def paths(self, signal: str, fraction: Floats, x: Floats) -> dict[str, Floats]:
         """Both statistics of one run's curve (T,), NaN at share 0: before training there is nothing to warn of."""
         band = self.bands[signal]
-        return _paths(fraction, x, signal, np.array(band.median), np.array(band.mad), band.allowance)
+        median, mad = np.array(band.median), np.array(band.mad)
+        return _paths(fraction, x, signal, median, mad, band.allowance, self._stands_for(fraction))
+
+    def _stands_for(self, fraction: Floats) -> Floats:
+        """The newest look of the reference at or before each share; the share itself where there is none."""
+        looks = np.array(self.looks, dtype=np.float64)
+        place = np.searchsorted(looks, fraction + ROUNDING, side="right") - 1
+        return fraction if not len(looks) else np.where(place >= 0, looks[place], fraction)
+
+    def judged(self, fraction: Floats) -> Bools:
+        """Which looks of a run are judged: for each look of the reference, the run's first at or after it.
+
+        Args:
+            fraction: (T,) shares of the training, ascending.
+        """
+        if not self.looks:
+            return np.ones(len(fraction), dtype=np.bool_)
+        passed = np.searchsorted(np.array(self.looks), fraction + ROUNDING, side="right")
+        return np.asarray(np.diff(passed, prepend=0) > 0, dtype=np.bool_)
 
     def alarms(self, curve: pd.DataFrame, watch: Sequence[str]) -> list[Alarm]:
         """First crossing of every watched signal and statistic in one run's curve: step, fraction and the signals.
 
-        Looks at which a signal is undefined are left out.
+        Looks at which a signal is undefined are left out, and so are those beyond one for each look of the reference.
         """
         found = []
         for signal in watch:
             seen = curve[["step", "fraction", signal]].dropna()
             if signal not in self.bands or seen.empty:
                 continue
+            seen = seen[self.judged(seen["fraction"].to_numpy(dtype=float))]
             fraction, x = (seen[name].to_numpy(dtype=float) for name in ("fraction", signal))
             for statistic, path in self.paths(signal, fraction, x).items():
                 threshold = self.bands[signal].z if statistic == "robust_z" else self.bands[signal].cusum
@@ -160,7 +185,14 @@ class Envelope:
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> Envelope:
         """From ``dataclasses.asdict``."""
-        return cls(raw["runs"], raw["level"], {name: Band(**band) for name, band in raw["bands"].items()})
+        bands = {name: Band(**band) for name, band in raw["bands"].items()}
+        return cls(raw["runs"], raw["level"], bands, list(raw.get("looks", [])))
+
+
+def _fewest_looks(curves: pd.DataFrame) -> list[float]:
+    """The shares at which the run with the fewest looks after its start was looked at, ascending."""
+    runs = [sorted(set(run["fraction"].astype(float))) for _, run in curves.groupby("run", sort=True)]
+    return min(runs, key=lambda looks: sum(share > 0 for share in looks))
 
 
 def _band(curves: pd.DataFrame, signal: str, level: float) -> Band | None:
@@ -203,10 +235,20 @@ def _centre(table: Floats) -> tuple[Floats, Floats | None]:
 
 
 def _paths(
-    fraction: Floats, x: Floats, signal: str, median: Floats, mad: Floats, allowance: float
+    fraction: Floats,
+    x: Floats,
+    signal: str,
+    median: Floats,
+    mad: Floats,
+    allowance: float,
+    stands_for: Floats | None = None,
 ) -> dict[str, Floats]:
+    """Both statistics. Between looks of the reference its curves are smoother than they are, and so is their MAD: at a
+    look that stands for an earlier one (``stands_for``, shares) the greater MAD of the two holds."""
     grid = np.linspace(0, 1, GRID)
     centre, scale = np.interp(fraction, grid, median), np.interp(fraction, grid, mad)
+    if stands_for is not None:
+        scale = np.maximum(scale, np.interp(stands_for, grid, mad))
     z = robust_z(x, centre, scale, -1.0 if signal in FALLING else 1.0)
     trained = fraction > 0
     sums = cusum(z, fraction, allowance)

@@ -121,6 +121,10 @@ def headline(detector: Mapping[str, Any]) -> str:
     rows = [row for row in detector["signals"] if not row["baseline"] and not row["needs_labels"]]
     good = [row for row in rows if row["verdict"] == "foretells"]
     if not good:
+        if known := [row["signal"] for row in detector["signals"] if row["baseline"] and _foretells_unlabelled(row)]:
+            only = f"only {', '.join(known)}, which {'are baselines' if len(known) > 1 else 'is a baseline'}"
+            told = f"no signal without labels foretells a crossing, {only}"
+            return f"Not resolved: {told} ({crossing} of {runs} runs cross)."
         words = "Undefined" if all(row["verdict"] == "undefined" for row in rows) else "Not resolved"
         return f"{words}: no signal without labels foretells a crossing ({crossing} of {runs} runs cross)."
     better = [row["signal"] for row in good if _beats(row)]
@@ -130,6 +134,10 @@ def headline(detector: Mapping[str, Any]) -> str:
         told = f"; better than all of {rivals}: {', '.join(better)}"
     names = ", ".join(row["signal"] for row in good)
     return f"Foretell a crossing without labels: {names}{told} ({crossing} of {runs} runs cross)."
+
+
+def _foretells_unlabelled(row: Mapping[str, Any]) -> bool:
+    return row["verdict"] == "foretells" and not row["needs_labels"]
 
 
 def _beats(row: Mapping[str, Any]) -> bool:

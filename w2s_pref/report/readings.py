@@ -12,6 +12,11 @@ BEFORE: Final = (
     "Intervals are 95 %, by the rule of an earlier version, which was too narrow with few seeds. The same recipe run "
     "again gives intervals that hold; what is in its store is not trained again."
 )
+#: Of results without any interval.
+NONE: Final = (
+    "There are no intervals: they resample {units}, and all test items are of one group. Nothing can be said of other "
+    "{units}; give test items of several."
+)
 
 
 def reading(
@@ -34,17 +39,18 @@ def reading(
 
 def of_study(results: Results) -> str:
     """The same for the results of a preference study."""
-    return reading(len(results.seeds)) if two_readings(results) else BEFORE
+    trained = [setting.performance for arm in results.arms for setting in arm.settings]
+    accuracies = [model.accuracy for model in (*results.ceilings.values(), *trained)]
+    if accuracies and all(each.interval is None for each in accuracies):
+        return NONE.format(units="prompts")
+    return reading(len(results.seeds)) if any(each.over is not None for each in accuracies) else BEFORE
 
 
 def of_lab(body: LabBody) -> str:
     """The same for the laboratory."""
-    known = any(each.interval_in_seeds is not None for cell in body.cells for each in cell.accuracy.values())
+    accuracies = [each for cell in body.cells for each in cell.accuracy.values()]
+    if accuracies and all(each.interval is None for each in accuracies):
+        return NONE.format(units="groups of items")
+    known = any(each.interval_in_seeds is not None for each in accuracies)
     seeds = max((cell.seeds for cell in body.cells), default=1)
     return reading(seeds, "groups of items") if known else BEFORE
-
-
-def two_readings(results: Results) -> bool:
-    """Whether any accuracy says what its interval holds for."""
-    trained = [setting.performance for arm in results.arms for setting in arm.settings]
-    return any(model.accuracy.over is not None for model in (*results.ceilings.values(), *trained))

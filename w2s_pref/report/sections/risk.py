@@ -10,7 +10,7 @@ from typing import Final
 from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Fold, Guide, Points, Section, Table, Value, Warnings
-from w2s_pref.report.draw.format import count, number
+from w2s_pref.report.draw.format import count, number, p_value
 from w2s_pref.report.draw.svg import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
 from w2s_pref.report.students import by_arm
@@ -29,7 +29,7 @@ def _correlation(head: str, kind: str) -> tuple[Column[Predictor], Column[Predic
     read: Callable[[Predictor], RankCorrelation] = attrgetter(kind)
     return (
         Column(head, lambda entry: Estimate(estimate=read(entry).rho, interval=read(entry).interval), 2),
-        Column("p", lambda entry: number(read(entry).p_holm)),
+        Column("p", lambda entry: p_value(read(entry).p_holm)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from markupsafe import Markup
 
 from w2s_pref.report.draw.blocks import Panel
-from w2s_pref.report.draw.format import number, one_line
+from w2s_pref.report.draw.format import number, one_line, p_value
 from w2s_pref.report.draw.plot import Chart, horizontal, vertical
 from w2s_pref.report.draw.svg import Scale, colour, el, extent, label, picture, shape, ticks
 from w2s_pref.results.estimates import Estimate
@@ -130,7 +130,7 @@ def _rho(kind: str, predictors: Predictors | None) -> str:
     found: RankCorrelation = entry.raw if kind == RAW else entry.calibrated
     if found.rho is None:
         return "rank correlation undefined"
-    p = f"p {number(found.p)}, {number(found.p_holm)} after Holm"
+    p = f"p {p_value(found.p)}, {p_value(found.p_holm)} after Holm"
     return f"rank correlation {number(found.rho, 2)} over {len(predictors.settings)} settings, {p}"
 
 

@@ -93,9 +93,11 @@ def _player(
     right, legal = _stack(tables, "right"), _stack(tables, "legal")
     above = draw.mean(right - chance, form=DIFFERENCE)
     note = None
-    if side(above.interval()) <= 0:
+    way = side(above.interval())
+    if way <= 0:
         over = " over seeds, only in these" if side(above.in_seeds()) > 0 else ""
-        note = f"Not above chance{over}: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
+        said = "Below chance" if way < 0 else f"Not resolved above chance{over}"
+        note = f"{said}: {right.mean():.3f} right, random legal moves {chance.mean():.3f}."
     elif legal.mean() < FEW_LEGAL:
         note = f"Only {legal.mean():.1%} of its answers are legal moves."
     cuts = zip([None, *bands], [*bands, None], strict=True)

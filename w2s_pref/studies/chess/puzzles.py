@@ -108,11 +108,11 @@ def _rows(table: Part, form: Form, problems: Problems) -> list[tuple[Any, ...]]:
     frame = table.frame.rename(columns=str.lower)
     parse = _parser({str(name) for name in frame}, form, table.label)
     ids = next((frame[name].astype(str) for name in ("puzzle_id", "puzzleid", "id") if name in frame), None)
-    urls = frame["gameurl"].astype(str) if "gameurl" in frame else None
+    urls = _written(frame, "gameurl")
     # ``787zsVup`` of ``https://lichess.org/787zsVup/black#48``; any other text as it is
-    games = None if urls is None else [re.split("[#/]", url.partition("lichess.org/")[2])[0] or url for url in urls]
+    games = [re.split("[#/]", url.partition("lichess.org/")[2])[0] or url for url in urls]
     ratings = pd.to_numeric(frame["rating"], errors="coerce") if "rating" in frame else pd.Series(np.nan, frame.index)
-    themes = frame["themes"] if "themes" in frame else pd.Series("", frame.index)
+    themes = _written(frame, "themes")
     found = []
     for place, (number, row) in enumerate(zip(frame.index, frame.to_dict("records"), strict=True)):
         try:
@@ -122,9 +122,16 @@ def _rows(table: Part, form: Form, problems: Problems) -> list[tuple[Any, ...]]:
             continue
         prompt, answer, fen = rendered(puzzle, form)
         own = ids.iloc[place] if ids is not None else None
-        group = games[place] if games is not None else digest(" ".join(fen.split()[:4]))[:16]
-        found.append((own, group, "text", prompt, answer, fen, float(ratings.iloc[place]), str(themes.iloc[place])))
+        group = games[place] or digest(" ".join(fen.split()[:4]))[:16]  # rows that name no game are of no one game
+        found.append((own, group, "text", prompt, answer, fen, float(ratings.iloc[place]), themes[place]))
     return found
+
+
+def _written(frame: pd.DataFrame, column: str) -> list[str]:
+    """The texts of a column; empty where there is none."""
+    if column not in frame:
+        return [""] * len(frame)
+    return ["" if pd.api.types.is_scalar(each) and pd.isna(each) else str(each) for each in frame[column]]
 
 
 def _parser(columns: set[str], form: Form, label: str) -> Callable[[Any, str], Puzzle]:
