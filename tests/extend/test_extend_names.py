@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 from extend_helpers import planned, refused, w2s, write
 
-from w2s_pref.core import references, registry
+from w2s_pref.core import registry
+from w2s_pref.core import source_hash as hashes
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.registry import Registry
 from w2s_pref.core.source_hash import source_hash
@@ -79,7 +80,7 @@ def test_an_installed_package_offers_a_name(installed: Path, tmp_path: Path, mon
     (installed / "plugged_labels.py").write_text(labeler("plugged", value="1 - p"))
     with pytest.raises(W2SError, match=r"plugged_labels\.py was edited since it was imported"):
         source_hash("plugged", tmp_path, LABELERS.find("plugged", tmp_path))
-    monkeypatch.setattr(references, "_SEEN", {})  # a new process
+    monkeypatch.setattr(hashes, "_SEEN", {})  # a new process
     after = planned(monkeypatch, recipe)
     assert before.keys() == after.keys()
     labels = next(name for name in after if name.startswith("labels"))
@@ -198,7 +199,7 @@ def test_source_is_that_of_the_file_of_the_definition_and_of_the_name(
             source_hash(name, tmp_path)
     for module in ("inner_part", "outer_part"):  # a new process
         sys.modules.pop(module)
-    monkeypatch.setattr(references, "_SEEN", {})
+    monkeypatch.setattr(hashes, "_SEEN", {})
     importlib.invalidate_caches()
     assert source_hash("inner_part:f", tmp_path) != plain
     assert source_hash("outer_part:f", tmp_path) != named
