@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from w2s_pref.analysis.risk.sentences import bound_verdict, kl_verdict
 from w2s_pref.analysis.stats.basics import divide
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.families import holm
@@ -256,6 +257,19 @@ def test_readings_in_words():
     assert reading(Stat.of_items(np.nan, np.zeros(5), 3)) == "undefined"
     assert reading(Stat.of_items(0.5, np.full(5, np.nan), 3, SHARE)) == "0.500 (no interval)"
     assert [side(x) for x in ((0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), None)] == [1, -1, 0, 0]
+
+
+def test_no_number_in_words_is_less_than_nothing():
+    assert "-0.0000" not in reading(Stat.of_items(-1e-9, np.full(5, -1e-9), 1), 4)
+
+
+def test_inequalities_hold_where_nothing_is_left_over():
+    nothing = Stat.of_items(0.0, np.zeros(5), 3)
+    assert "KL(s|w) holds: slack 0.0000" in kl_verdict(nothing)
+    assert "holds: the residual is 0.0000" in bound_verdict(nothing)
+    assert "is violated" in kl_verdict(Stat.of_items(-0.1, np.full(5, -0.1), 3))
+    assert "is violated" in bound_verdict(Stat.of_items(0.1, np.full(5, 0.1), 3))
+    assert "is not resolved" in kl_verdict(Stat.of_items(0.1, np.array([-0.1, 0.0, 0.1]), 3))
 
 
 def test_holm_by_hand():

@@ -61,7 +61,7 @@ class Watch:
     def payload(self) -> dict[str, Any]:
         """The settings, the form of the watched scores, and the probe with its truth, which labelled signals show."""
         return {
-            "version": 2,  # of what the monitor leaves in the artifact: 2 keeps the probe's margins
+            "version": 3,  # of what the monitor leaves in the artifact: 3 judges each look of the references once
             "config": self.config,
             "form": self.form,
             "probe": [self.probe.texts, self.probe.truth],

@@ -93,7 +93,11 @@ def kl_verdict(slack: Stat | None) -> str:
     """The reverse-KL inequality."""
     if slack is None:
         return "Reverse-KL terms are undefined without a ceiling: the labels alone (y = 1 everywhere) are no f*."
-    found = {0: "is not resolved", 1: "holds", -1: "is violated"}[side(slack.interval())]
+    interval = slack.interval()
+    if interval is None or interval[0] < 0 <= interval[1]:
+        found = "is not resolved"
+    else:
+        found = "holds" if interval[0] >= 0 else "is violated"
     return f"KL(f*|s) <= KL(f*|w) - KL(s|w) {found}: slack {reading(slack, 4)}."
 
 

@@ -38,17 +38,17 @@ def reading(stat: Stat, digits: int = 3) -> str:
         return "undefined"
     interval, own = stat.interval(), stat.in_seeds()
     if interval is None or own is None:
-        return f"{stat.value:.{digits}f} (no interval)"
+        return f"{stat.value:z.{digits}f} (no interval)"
     here = "in this seed" if stat.n_seeds == 1 else "in these seeds"
     if stat.over == "items":
-        return f"{stat.value:.{digits}f} (95 % {span(interval, digits)} {here})"
+        return f"{stat.value:z.{digits}f} (95 % {span(interval, digits)} {here})"
     over = f"{span(interval, digits)} over {stat.n_seeds} seeds"
-    return f"{stat.value:.{digits}f} (95 % {over}, {span(own, digits)} {here})"
+    return f"{stat.value:z.{digits}f} (95 % {over}, {span(own, digits)} {here})"
 
 
 def span(interval: tuple[float, float], digits: int) -> str:
     """``0.20 to 0.70``."""
-    return " to ".join(f"{end:.{digits}f}" if abs(end) < LARGE else f"{end:.3g}" for end in interval)
+    return " to ".join(f"{end:z.{digits}f}" if abs(end) < LARGE else f"{end:.3g}" for end in interval)
 
 
 def parted(stat: Stat) -> tuple[Floats, Floats] | None:
