@@ -36,7 +36,8 @@ class Step(Stage):
 
 
 def study(*stages: Stage, there: int = 0, models: dict[str, Any] | None = None) -> Any:
-    store = SimpleNamespace(has=lambda kind, key: key in {stage.key for stage in stages[:there]})
+    keys = {stage.key for stage in stages[:there]}
+    store = SimpleNamespace(has=lambda kind, key: key in keys, freed=lambda kind, key: False)
     return SimpleNamespace(stages=list(stages), store=store, study=SimpleNamespace(models=models or {}))
 
 
