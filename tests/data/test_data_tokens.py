@@ -209,13 +209,13 @@ def test_a_template_that_asks_for_the_date_writes_the_same_on_every_day(tmp_path
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = (
         "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
-        "{{ date_string }}{% for turn in messages %}\n{{ turn.role }}: {{ turn.content }}{% endfor %}"
+        "{{ date_string }}{% for turn in messages %} {{ turn.role }}: {{ turn.content }}{% endfor %}"
     )
     with kept_in(tmp_path):
         done = tokenize(chat_pairs(), tokenizer, None)
     asked = prompt_ids(chat_pairs(), tokenizer, None)
-    assert tokenizer.decode(list(done.a_ids[0])).startswith("26 Jul 2024\nuser: how do i clean")
-    assert tokenizer.decode(asked[0]).startswith("26 Jul 2024\nuser: how do i clean")
+    assert tokenizer.decode(list(done.a_ids[0])).startswith("26 Jul 2024 user: how do i clean")
+    assert tokenizer.decode(asked[0]).startswith("26 Jul 2024 user: how do i clean")
 
 
 def test_unknown_words_are_counted() -> None:
