@@ -104,9 +104,9 @@ def check_written_alike(study: Study, where: str, policy: ModelFacts, other: Mod
     one, two = (tokenize(frame, spec_tokenizer(each.spec, study.base), None, starts=True) for each in (policy, other))
     if any(getattr(one, name) != getattr(two, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")):
         raise W2SError(
-            f"{where}: the models {other.spec.path} and {policy.spec.path} have one vocabulary and write the same pairs "
-            "as different tokens (another chat template, or another token at the beginning or end of a text), so their "
-            "log-probabilities are not of the same tokens; name a model with the policy's own tokenizer files"
+            f"{where}: the models {other.spec.path} and {policy.spec.path} have one vocabulary and write the same "
+            "pairs as different tokens (another chat template, or another token at the beginning or end of a text), so "
+            "their log-probabilities are not of the same tokens; name a model with the policy's own tokenizer files"
         )
 
 
