@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,8 @@ from data_helpers import LINES, byte_tokenizer, encoder_tokenizer, loaded, real
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical
-from w2s_pref.data.tokens import describe, tokenize
+from w2s_pref.data.token_cache import kept_in
+from w2s_pref.data.tokens import describe, prompt_ids, tokenize
 
 EOS = "<|endoftext|>"
 TEXTS = [
@@ -201,6 +203,19 @@ def test_a_template_that_refuses_says_so() -> None:
     tokenizer.chat_template = "{{ raise_exception('no system message, please') }}"
     with pytest.raises(W2SError, match=r"refuses a conversation of user, assistant: no system message, please"):
         tokenize(chat_pairs(), tokenizer, 20)
+
+
+def test_a_template_that_asks_for_the_date_writes_the_same_on_every_day(tmp_path: Path) -> None:
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = (
+        "{% if not date_string is defined %}{% set date_string = strftime_now('%d %b %Y') %}{% endif %}"
+        "{{ date_string }}{% for turn in messages %} {{ turn.role }}: {{ turn.content }}{% endfor %}"
+    )
+    with kept_in(tmp_path):
+        done = tokenize(chat_pairs(), tokenizer, None)
+    asked = prompt_ids(chat_pairs(), tokenizer, None)
+    assert tokenizer.decode(list(done.a_ids[0])).startswith("26 Jul 2024 user: how do i clean")
+    assert tokenizer.decode(asked[0]).startswith("26 Jul 2024 user: how do i clean")
 
 
 def test_unknown_words_are_counted() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import save_tiny
+from conftest import make_tokenizer, save_tiny
 from heads_helpers import make_items, save_encoder
 
 from w2s_pref.core.errors import W2SError
@@ -74,6 +74,17 @@ def test_of_a_classifier_without_its_head(backbones) -> None:
         ids = torch.tensor([list(item_ids(TEXTS[:1], tokenizer, None)[0])])
         hidden = adapted(ids, output_hidden_states=True).hidden_states[-1][0, -1]
     assert np.allclose(changed[0], hidden.numpy(), atol=1e-5)
+
+
+def test_a_backbone_that_projects_what_it_gives() -> None:
+    """OPT-350M computes in 1,024 numbers and gives 512."""
+    from transformers import OPTConfig, OPTModel
+
+    config = OPTConfig(
+        vocab_size=104, hidden_size=32, word_embed_proj_dim=16, ffn_dim=32, num_hidden_layers=1, num_attention_heads=2
+    )
+    model = OPTModel(config).eval()
+    assert activations(model, make_tokenizer(), ["yes no", "no"], "last").shape == (2, 16)
 
 
 def test_shards_and_progress(backbones) -> None:

@@ -68,6 +68,13 @@ def test_an_adapter_lies_behind_them_too() -> None:
     assert frozen.adapted_above({"r": 2}, made("llama")) == {"r": 2}
 
 
+def test_all_linear_layers_of_gpt2_are_its_transposed_ones_too() -> None:
+    model = t.GPT2LMHeadModel(t.GPT2Config(n_layer=3, n_embd=16, n_head=2, vocab_size=104))
+    frozen.freeze(model, 2)
+    found = frozen.adapted_above({"r": 2, "target_modules": "all-linear"}, model)
+    assert found == {"r": 2, "target_modules": ["c_attn", "c_fc", "c_proj"], "layers_to_transform": [2]}
+
+
 def test_the_base_of_an_adapter_that_is_trained_on_stays_as_it_is() -> None:
     """A policy goes on from its fine-tuning: what its adapter is added to is in no file of its own."""
     from peft import LoraConfig, get_peft_model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,26 @@ def test_grpo_runs_and_starts_where_it_should(tmp_path: Path):
     assert all(np.isfinite([entry["loss"], entry["reward"]]).all() for entry in done["history"])
     assert done["history"][0]["kl"] == pytest.approx(0.0, abs=1e-6)
     assert not same(tmp_path / "out", START)
+
+
+def first_answers(start: Path, work: Path) -> list[str]:
+    seen: list[str] = []
+
+    def noted(prompts: list[str], answers: list[str]) -> list[float]:
+        seen.extend(answers)
+        return [float(len(answer)) for answer in answers]
+
+    fit_online("rloo", start, TOKENIZER, job(1, reward=from_callable(noted, "noted")), work / "work", work / "out")
+    return seen
+
+
+def test_what_the_models_own_file_says_of_sampling_is_not_read(tmp_path: Path):
+    shutil.copytree(START, tmp_path / "model")
+    settings = {"no_repeat_ngram_size": 1, "min_new_tokens": 14, "eos_token_id": TOKENIZER.eos_token_id}
+    (tmp_path / "model" / "generation_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    assert first_answers(tmp_path / "model", tmp_path / "one") == first_answers(START, tmp_path / "two")
+    kept = json.loads((tmp_path / "one" / "out" / "generation_config.json").read_text(encoding="utf-8"))
+    assert kept["no_repeat_ngram_size"] == 1
 
 
 class Stop(Exception):

@@ -221,6 +221,17 @@ def test_a_reference_of_another_vocabulary_is_refused(study: Path) -> None:
     overrides = [*SMALL, "students=[dpo]", "models.other={path: other}", "methods={dpo: {reference: other}}"]
     with pytest.raises(W2SError, match="different vocabularies"):
         open_recipe(study / "tiny.yaml", overrides)
+    config = json.loads((study / "medium" / "tokenizer_config.json").read_text())
+    (study / "other" / "tokenizer.json").write_bytes((study / "medium" / "tokenizer.json").read_bytes())
+    other = study / "other" / "tokenizer_config.json"
+    other.write_text(json.dumps(config | {"eos_token": "w1"}))
+    with pytest.raises(W2SError, match=r"methods.dpo.reference: .* write the same pairs as different tokens"):
+        open_recipe(study / "tiny.yaml", overrides)
+    with pytest.raises(W2SError, match=r"arms: strong@eft: .* write the same pairs as different tokens"):
+        open_recipe(study / "tiny.yaml", [*SMALL, "models.other={path: other}", "arms={a: [other@dpo, strong@eft]}"])
+    other.write_text(json.dumps(config, indent=7))
+    open_recipe(study / "tiny.yaml", overrides)
+    make_tokenizer(pad_id=103).save_pretrained(study / "other")
     overrides[-1] = "methods={dpo: {reference: middle}}"
     with pytest.raises(W2SError, match=r"ceiling/other@dpo as the supervisor of strong@wspo: .* different vocab"):
         open_recipe(study / "tiny.yaml", [*overrides[:-1], "arms={a: [other@dpo, strong@wspo]}"])

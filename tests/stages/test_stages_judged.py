@@ -9,13 +9,15 @@ from typing import Any
 import pandas as pd
 import pytest
 from conftest import make_model, make_tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.control import text_stays_text
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.scoring import logprob_ids
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.parallel.world import World
-from w2s_pref.stages.answers import JudgeStage, SampleStage, judged_table
+from w2s_pref.stages.answers import JudgeStage, SampleStage, _under_reference, judged_table
 from w2s_pref.stages.model_stage import StartStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.preferences import analyze
@@ -45,6 +47,24 @@ def test_answers_that_spell_a_control_token_are_counted_and_read_as_the_recipe_s
     assert text["gold_target"][0] == tokens["gold_target"][0]
     assert text["gold_target"][1] != tokens["gold_target"][1]
     assert judged(["w3 w4"], tmp_path)[0] == {"answers": 1}
+
+
+def test_a_reference_of_a_shorter_context_reads_the_prompts_that_the_policy_was_given() -> None:
+    config = LlamaConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=104,
+        max_position_embeddings=12, pad_token_id=100,
+    )  # fmt: skip
+    model, tokenizer = LlamaForCausalLM(config).eval(), make_tokenizer()
+    prompts = pd.DataFrame({"form": "text", "prompt": [" ".join(f"w{at}" for at in range(20)), "w1 w2"]})
+    samples = pd.DataFrame({"row": [0, 1], "ids": [[5, 6, 101], [7, 101]], "logp": 0.0, "prompt_tokens": [18, 2]})
+    sampled: Any = SimpleNamespace(prompts=Rows("test", prompts), policy=SimpleNamespace(key="policy"))
+    sampled.settings, sampled.tokens = {"max_new_tokens": 4}, {"max_length": 22}
+    reference: Any = SimpleNamespace(key="reference", recalled=lambda _builder: (model, tokenizer))
+    stage: Any = SimpleNamespace(samples=sampled, reference=reference)
+    builder: Any = SimpleNamespace(table=lambda _stage: samples)
+    whole = [*tokenizer(prompts["prompt"][0])["input_ids"][-18:], 5, 6, 101]
+    wanted = logprob_ids(model, [whole], [18], tokenizer.pad_token_id)
+    assert _under_reference(builder, stage, samples)[0] == pytest.approx(wanted[0], abs=1e-5)
 
 
 @pytest.mark.parametrize(("meta", "as_text"), [({}, True), ({}, False), ({"control_tokens_are": "text"}, True)])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from array import array
 from collections.abc import Iterable
+from datetime import datetime
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -23,6 +26,11 @@ Ids: TypeAlias = "array[int]"
 
 #: Texts tokenised in one call: enough for the tokenizer's threads, few enough for memory.
 CHUNK = 2048
+
+#: What a chat template is told where it asks for the date: of today's, the same pairs would be other tokens tomorrow.
+TODAY = datetime(2024, 7, 26)  # what Llama 3's template writes where it cannot ask
+#: How templates ask for it, in a form of theirs.
+ASKS_DATE = re.compile(r"""strftime_now\(\s*(["'])(.*?)\1\s*\)""")
 
 #: Tokenizers whose missing chat template was mentioned.
 _TOLD: set[str] = set()
@@ -172,9 +180,18 @@ class Renderer:
                 ids[at] = array("i", tokens)
         return ids
 
+    @cached_property
+    def _dated(self) -> str | None:
+        """The chat template with the same date on every day; None for the tokenizer's own, which asks for none."""
+        if not asks_date(self.tokenizer):
+            return None
+        template = str(self.tokenizer.get_chat_template())
+        return ASKS_DATE.sub(lambda found: repr(TODAY.strftime(found.group(2))), template)
+
     def _apply(self, messages: list[dict[str, str]], ask: bool = False) -> str:
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=ask))
+            told = {"chat_template": self._dated, "tokenize": False, "add_generation_prompt": ask}
+            return str(self.tokenizer.apply_chat_template(messages, **told))
         except Exception as error:  # templates raise their own kinds, such as for roles they do not know
             roles = ", ".join(turn["role"] for turn in messages)
             raise W2SError(
@@ -189,6 +206,11 @@ class Renderer:
                 "%s has no chat template: conversations are written as '\\n\\nHuman: …\\n\\nAssistant: …'", name
             )
         return plain(messages)
+
+
+def asks_date(tokenizer: PreTrainedTokenizerBase) -> bool:
+    """Whether a tokenizer's chat template may write today's date."""
+    return ASKS_DATE.search(str(tokenizer.chat_template)) is not None
 
 
 def _ends_itself(tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -14,7 +14,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.data.chat import as_answer, same_start
 from w2s_pref.data.control import stays_text
 from w2s_pref.data.problems import first
-from w2s_pref.data.render import Answer, Renderer
+from w2s_pref.data.render import TODAY, Answer, Renderer, asks_date
 from w2s_pref.data.render import Ids as Ids
 from w2s_pref.data.token_cache import Tokenized as Tokenized
 from w2s_pref.data.token_cache import cached
@@ -65,11 +65,13 @@ def tokenize(
         W2SError: a text over ``max_length`` with ``overlong='error'``, or one without any token.
     """
     limit = checked_limit(max_length)
+    read = {"control_tokens": "text"} if stays_text() else {}
+    dated = {"today": str(TODAY.date())} if asks_date(tokenizer) else {}
     done = cached(
         lambda more: _tokenize(frame, tokenizer, limit, overlong, starts or more),
         frame,
         tokenizer,
-        {"max_length": max_length, "overlong": overlong} | ({"control_tokens": "text"} if stays_text() else {}),
+        {"max_length": max_length, "overlong": overlong, **read, **dated},
     )
     log.info("%s", describe(done.counts, max_length))
     return done if starts else replace(done, a_starts=[], b_starts=[])

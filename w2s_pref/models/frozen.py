@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.batches.wrapped import inner
@@ -64,7 +65,7 @@ def adapted_above(lora: dict[str, Any] | None, model: nn.Module) -> dict[str, An
     layers = layers_of(model)
     chosen = lora.get("target_modules")
     if chosen == "all-linear":  # peft takes no layers beside a name that stands for all
-        linear = (name for name, module in layers[-1].named_modules() if isinstance(module, nn.Linear))
+        linear = (name for name, module in layers[-1].named_modules() if isinstance(module, (nn.Linear, Conv1D)))
         chosen = sorted({name.rpartition(".")[2] for name in linear})
     asked = lora.get("layers_to_transform")
     asked = list(range(len(layers))) if asked is None else [asked] if isinstance(asked, int) else asked

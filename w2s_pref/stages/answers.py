@@ -207,16 +207,18 @@ def values_of(helpful_first: bool) -> dict[str, str]:
 
 
 def _under_reference(builder: Builder, stage: JudgeStage, samples: pd.DataFrame) -> Floats:
-    """Log-probability of exactly these tokens under the reference; of a reference's own answers, what stands there."""
-    from w2s_pref.models.boundaries import fit_prompts, prompt_room
+    """Log-probability of exactly these tokens under the reference; of a reference's own answers, what stands there.
+
+    They are read behind the prompts that the policy was given, whatever the reference itself would have room for.
+    """
+    from w2s_pref.models.boundaries import fit_prompts
     from w2s_pref.models.scoring import logprob_ids
 
     if stage.samples.policy.key == stage.reference.key:
         return samples["logp"].to_numpy(dtype=float)
     model, tokenizer = stage.reference.recalled(builder)
-    settings, limit = stage.samples.settings, stage.samples.tokens["max_length"]
-    room = prompt_room(model, limit, settings["max_new_tokens"])
-    starts, _ = fit_prompts(stage.samples.prompts.frame, tokenizer, room)
+    longest = int(builder.table(stage.samples)["prompt_tokens"].max())  # what was cut has as many, all else fewer
+    starts, _ = fit_prompts(stage.samples.prompts.frame, tokenizer, max(2, longest))
     before = [starts[row] for row in samples["row"]]
     whole = [[*start, *ids] for start, ids in zip(before, samples["ids"], strict=True)]
     return logprob_ids(model, whole, [len(start) for start in before], tokenizer.pad_token_id)

@@ -101,10 +101,13 @@ HUB = (
 EVALUATION = (
     "do_eval", "eval_strategy", "eval_on_start", "eval_steps", "eval_delay", "per_device_eval_batch_size",
     "eval_accumulation_steps", "bf16_full_eval", "fp16_full_eval", "prediction_loss_only", "batch_eval_metrics",
-    "metric_for_best_model", "greater_is_better",
+    "metric_for_best_model", "greater_is_better", "do_predict", "eval_do_concat_batches", "eval_use_gather_object",
+    "include_for_metrics", "label_names",
 )  # fmt: skip
 #: Arguments by which a training that continues would differ from one that was never stopped.
-RESUMING = ("resume_from_checkpoint", "save_only_model", "ignore_data_skip")
+RESUMING = (
+    "resume_from_checkpoint", "save_only_model", "ignore_data_skip", "restore_callback_states_from_checkpoint",
+)  # fmt: skip
 #: Arguments that the toolkit decides; a recipe that sets them is told what to use instead.
 OURS: dict[str, str] = {
     "output_dir": "the store decides where checkpoints live",
@@ -132,6 +135,8 @@ OURS: dict[str, str] = {
     **dict.fromkeys(("dataloader_drop_last", "pad_to_multiple_of"), "every pair is read, and padding changes nothing"),
     "full_determinism": "a run repeats bit for bit without it, and it would hold for all that comes after",
     "activation_offloading": "for memory, set activation_checkpointing",
+    "neftune_noise_alpha": "its noise depends on how a batch is split over memory",
+    "logging_nan_inf_filter": "it would hide that a training diverged",
     "center_rewards_coefficient": "it adds a term to the loss that soft labels do not define here",
 }
 
@@ -168,6 +173,8 @@ OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "beta": "set it for the method",
     "reward_weights": "use the method's conflict_weight",
     "steps_per_generation": "set generation_batch_size, a multiple of batch_size",
+    "chat_template_kwargs": "chats are written as everywhere in a study, by the tokenizer's template without arguments",
+    "max_tool_calling_iterations": "answers call no tools",
     "num_generations_eval": "answers are judged in a stage of their own",
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"),
 }

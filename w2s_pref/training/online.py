@@ -11,6 +11,7 @@ import logging
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from math import ceil
@@ -27,6 +28,7 @@ from trl.import_utils import is_vllm_available
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.boundaries import answer_texts, eos_ids, fit_prompts, prompt_room
+from w2s_pref.models.generation import generating_by
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.training.arguments import drawn, merged
 from w2s_pref.training.environment import rounding_kept
@@ -78,15 +80,23 @@ class _ExactPrompts:
 
     prompt_ids: dict[str, Ids]
     state: Any
+    model: Any
+    accelerator: Any
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
         """TRL's, whose order in an epoch depends on how often it was iterated: a resumed training skips epochs."""
         return _ByEpoch(super()._get_train_sampler(dataset), lambda: self.state.epoch or 0)  # type: ignore[misc]
 
     def _generate(self, prompts: list[str]) -> Any:
-        """Probabilities that are no numbers, which torch refuses to sample from, end with a sentence."""
+        """Sampled by the recipe's settings alone: TRL lets those through that only the model's own file names.
+
+        Probabilities that are no numbers, which torch refuses to sample from, end with a sentence.
+        """
+        config = getattr(self, "generation_config", None)  # vLLM has none
+        alone = nullcontext() if config is None else generating_by(self.accelerator.unwrap_model(self.model), config)
         try:
-            return super()._generate(prompts)  # type: ignore[misc]
+            with alone:
+                return super()._generate(prompts)  # type: ignore[misc]
         except RuntimeError as error:
             if not any(words in str(error) for words in ("probability tensor", "device-side assert")):
                 raise

@@ -132,9 +132,9 @@ def configuration(
         "dataloader_pin_memory": False,
         **sharding.device_arguments(torch.cuda.is_available() or torch.backends.mps.is_available()),
     }
-    if job.updates is not None:
-        ours["max_steps"] = job.updates
     together = {**ours, **more, **batch.arguments}
+    if job.updates is not None and together.get("max_steps", -1) < 0:  # -1 is what a recipe may say of epochs
+        together["max_steps"] = job.updates
     if together.get("save_total_limit") == 1:  # the older one is deleted before the newer one is sealed
         together["save_total_limit"] = 2
     try:

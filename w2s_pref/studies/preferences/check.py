@@ -14,6 +14,9 @@ from w2s_pref.studies.preferences.study import Study
 from w2s_pref.training.arguments import ONLINE_DEFAULTS
 from w2s_pref.training.methods import REWARDS, Method
 
+#: Pairs that two tokenizers are asked to write alike.
+COMPARED = 32
+
 
 def check_room(study: Study, model: str, answer: int, where: str) -> None:
     """The rule of ``generation.prompt_room``, from the configuration alone.
@@ -72,16 +75,38 @@ def check_reward(study: Study, found: Method) -> None:
             raise W2SError(f"{name}: {error}; a reward is called with two lists, prompts and answers") from None
 
 
-def check_vocabulary(where: str, policy: ModelFacts, other: ModelFacts) -> None:
+def check_vocabulary(study: Study, where: str, policy: ModelFacts, other: ModelFacts) -> None:
     """Log-probabilities of two policies are compared token by token, or answer by answer as the policy's own tokens.
 
     Raises:
-        W2SError: their vocabularies differ.
+        W2SError: their vocabularies differ, or they write the study's pairs as different tokens.
     """
     if policy.vocabulary_hash != other.vocabulary_hash:
         raise W2SError(
             f"{where}: the models {other.spec.path} and {policy.spec.path} have different vocabularies, so their "
             "log-probabilities are not of the same tokens; name a model with the policy's own tokenizer"
+        )
+    check_written_alike(study, where, policy, other)
+
+
+def check_written_alike(study: Study, where: str, policy: ModelFacts, other: ModelFacts) -> None:
+    """Models of one vocabulary may end texts in another token, begin them in one, or have another chat template.
+
+    Raises:
+        W2SError: they write the first pairs as different tokens.
+    """
+    if policy.tokenizer_hash == other.tokenizer_hash or None in (policy.folder, other.folder):
+        return
+    from w2s_pref.data.tokens import tokenize
+    from w2s_pref.models.load import spec_tokenizer
+
+    frame = study.rows["test"].frame.head(COMPARED)
+    one, two = (tokenize(frame, spec_tokenizer(each.spec, study.base), None, starts=True) for each in (policy, other))
+    if any(getattr(one, name) != getattr(two, name) for name in ("a_ids", "b_ids", "a_starts", "b_starts")):
+        raise W2SError(
+            f"{where}: the models {other.spec.path} and {policy.spec.path} have one vocabulary and write the same "
+            "pairs as different tokens (another chat template, or another token at the beginning or end of a text), so "
+            "their log-probabilities are not of the same tokens; name a model with the policy's own tokenizer files"
         )
 
 

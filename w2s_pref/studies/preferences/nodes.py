@@ -18,7 +18,13 @@ from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.token_rewards import TokenRewards
-from w2s_pref.studies.preferences.check import check_answers, check_margin, check_supervisor, check_vocabulary
+from w2s_pref.studies.preferences.check import (
+    check_answers,
+    check_margin,
+    check_supervisor,
+    check_vocabulary,
+    check_written_alike,
+)
 from w2s_pref.studies.preferences.reward_code import reward_code
 from w2s_pref.studies.preferences.rounds import add_rounds
 from w2s_pref.studies.preferences.starts import hardened, start_of, texts_first
@@ -171,7 +177,7 @@ def _token_rewards(
     """What the supervising policy says of every answer token, over its reference."""
     tuned = study.trained[task.supervisor, seed]
     assert isinstance(tuned, PolicyStage)  # the recipe says so
-    check_vocabulary(f"{task.supervisor} as the supervisor of {node}", study.models[node.model], tuned.model)
+    check_vocabulary(study, f"{task.supervisor} as the supervisor of {node}", study.models[node.model], tuned.model)
 
     def each(policy: StartStage | PolicyStage, name: str) -> tuple[Stage, ...]:
         return tuple(study.logprobs(policy, part.rows, name, seed, each=True) for part in parts)
@@ -221,6 +227,7 @@ def _decoded(study: Study, name: str, node: Node, task: Task, seed: int, found: 
             f"arms: {node} mixes the tokens of {strong.model.spec.path} with those of {tuned.model.spec.path}, which "
             "have different vocabularies; take models with one tokenizer, or algorithm: search, which goes by the text"
         )
+    check_written_alike(study, f"arms: {node}", strong.model, tuned.model)
     return DecodedPolicy(f"{name} · seed {seed}", strong, tuned, {"beta": found.beta}, study.tokens)
 
 

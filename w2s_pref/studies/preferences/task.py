@@ -89,7 +89,7 @@ def reference_of(study: Study, node: Node, seed: int, found: Method) -> StartSta
     name = found.config.reference
     if name is None:
         return None
-    check_vocabulary(f"methods.{found.name}.reference", study.models[node.model], study.models[name])
+    check_vocabulary(study, f"methods.{found.name}.reference", study.models[node.model], study.models[name])
     return StartStage(f"{name} as it is", study.models[name], seed)
 
 

@@ -68,8 +68,7 @@ def activations(
     pooling = pooling or default_pooling(model)
     model.eval()
     unique, places = distinct(tuple(ids) for ids in item_ids(texts, tokenizer, max_length))
-    width = inner(model).config.get_text_config().hidden_size
-    found = np.full((len(unique), width), np.nan, dtype=np.float32)
+    found = np.full((len(unique), _width(inner(model))), np.nan, dtype=np.float32)
     parts = budget.split([len(ids) for ids in unique], TOKEN_BUDGET, overhead=budget.overhead(model))
     pad, done = tokenizer.pad_token_id, 0
     for rows in parts[shard[0] :: shard[1]]:
@@ -79,6 +78,13 @@ def activations(
         if progress is not None:
             progress(done, len(unique))
     return found[places]
+
+
+def _width(model: PreTrainedModel) -> int:
+    """Numbers of a last hidden state: some (OPT-350M) project it to the width of their embeddings."""
+    config = model.config.get_text_config()
+    projected = getattr(config, "word_embed_proj_dim", None)
+    return int(config.hidden_size if projected is None else projected)
 
 
 def _pooled(model: nn.Module, batch: RowBatch, pooling: Pooling) -> Tensor:
