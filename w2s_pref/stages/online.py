@@ -74,6 +74,8 @@ class OnlinePolicyStage(PolicyStage):
             for r in self.rewards
         ]
         told = {"algorithm": self.algorithm, "prompts": self.prompts.texts, "rewards": rewards}
+        if self.algorithm != "ppo":
+            told["sampling"] = "of the recipe alone"  # before, the model's own generation_config.json had a say
         return {**super().payload, **told, **self.prompts.order}
 
     @property
