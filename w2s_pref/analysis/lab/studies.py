@@ -100,7 +100,7 @@ def bars(cases: Sequence[Case]) -> list[Bar]:
         for name, each in variants.items():
             own = _accuracy(each, "student")
             same_tasks = [case.task for case in each] == [case.task for case in variants[reference]]
-            other = name != reference and same_tasks
+            comparable = name != reference and same_tasks
             found.append(
                 Bar(
                     study=study,
@@ -111,8 +111,8 @@ def bars(cases: Sequence[Case]) -> list[Bar]:
                     accuracy=estimate(own),
                     ceiling=estimate(_accuracy(each, "ceiling")),
                     agreement=estimate(mean([case.agreement()["overall"] for case in each])),
-                    over=reference if other else None,
-                    difference=estimate(own - base) if other else NO_NUMBER,
+                    over=reference if name != reference else None,
+                    difference=estimate(own - base) if comparable else NO_NUMBER,
                 )
             )
     return found
