@@ -148,8 +148,10 @@ def weak_labels(lab: Laboratory, task: str, chain: Chain, method: str, seed: int
     return lab.labels(task, tuple(above), config.label_config)
 
 
-def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int) -> Classified:
-    """The last model of a chain under one method."""
+def student(
+    lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int, keep: bool = False
+) -> Classified:
+    """The last model of a chain under one method; ``keep``: a fine-tuned one's weights stay for who reads them."""
     config, rows = lab.recipe.methods[method], student_rows(lab, task)
     said = weak_labels(lab, task, chain, method, seed)
     labels: Stage = said
@@ -172,7 +174,7 @@ def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, s
             f"some true labels: {title} · {task} · seed {seed}", "budget", rows, labels, None, None, settings, seed
         )
     split = lab.split(task, rows, labels, raven=learned(lab, said, method))
-    return lab.classify(title, task, model, method, split, seed)
+    return lab.classify(title, task, model, method, split, seed, **({"keep": True} if keep else {}))
 
 
 def learned(lab: Laboratory, said: LabelStage, method: str) -> Raven | None:
