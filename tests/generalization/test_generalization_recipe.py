@@ -68,6 +68,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "studies.saliency={probe: naive, finetune: confidence, method: naive}",
             "studies.saliency: method: this study reads probe and finetune, not method",
         ),
+        (
+            ["students=[x]", "methods.x={two_stage: true, ensemble: 2}", "studies.imitation={}"],
+            "studies.imitation.method: 'x' has two_stage and ensemble, which only the grid's students read; name",
+        ),
+        (
+            ["methods.x={ground_truth: 4}", "studies.truncated={method: x}"],
+            "studies.truncated.method: 'x' has ground_t",
+        ),
+        (["methods.x={filter: high_confidence}", "studies.noise={method: x}"], "studies.noise.method: 'x' has filter"),
         ("studies.scaling={}", "unknown key 'scaling'"),
         ("studies.noise={chains: [[weak, middle, strong]]}", "a chain here is a weak and a strong model"),
         ("tasks.words.label=nothing", "there is no column 'nothing'"),

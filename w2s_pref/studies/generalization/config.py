@@ -164,7 +164,11 @@ class MethodConfig(Section):
     def plain(self) -> bool:
         """Whether the weak labels are taken as they are: no filter, pool, true labels, or texts read before."""
         own = ("labels", "filter", "two_stage", "ensemble", "combine", "raven", "ground_truth", "pre")
-        return all(getattr(self, name) == type(self).model_fields[name].default for name in own)
+        return not any(map(self.gives, own))
+
+    def gives(self, name: str) -> bool:
+        """Whether a key has another value than its default."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def label_config(self) -> LabelConfig:
@@ -179,6 +183,13 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
     "noise": {"method": ("probe", "finetune", "prompt")},
     "imitation": {"method": ("probe", "finetune")},
     "truncated": {"method": ("probe",)},
+}
+
+#: What a study does not read of its method: it makes the labels itself, or trains one student on them as they are.
+UNREAD: dict[str, tuple[str, ...]] = {
+    "noise": ("filter", "two_stage", "ensemble", "ground_truth"),
+    "imitation": ("two_stage", "ensemble", "ground_truth"),
+    "truncated": ("two_stage", "ensemble", "ground_truth"),
 }
 
 Selection = Literal["final", "best_weak"]

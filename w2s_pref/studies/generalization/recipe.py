@@ -12,6 +12,7 @@ from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.studies.generalization.config import (
     NEEDS,
+    UNREAD,
     Chain,
     MethodConfig,
     Selection,
@@ -179,6 +180,11 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
                     f"{' or '.join(algorithms)}; name another"
+                )
+            if unread := [each for each in UNREAD.get(name, ()) if self.methods[method].gives(each)]:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} has {' and '.join(unread)}, which only the grid's students "
+                    "read; name another"
                 )
 
     def _supervisor_trains(self) -> None:
