@@ -53,6 +53,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods.naive.head=zeros", "head: only algorithm finetune reads it, but this is probe"),
         ("methods.x={algorithm: finetune, training: {learningrate: 1.0}}", "did you mean 'learning_rate'"),
         ("methods.x={algorithm: prompt, loss: {name: kl}}", "prompting trains nothing"),
+        ("methods.x={algorithm: prompt, two_stage: true}", "two_stage: shots is 0, so no label is read; show some"),
+        (
+            ["methods.x={ensemble: 2, combine: 'a.py:f'}", "methods.y={ensemble: 2, combine: 'b.py:f'}"],
+            "'a.py:f' and 'b.py:f' are both called f in the tables; give one function another name",
+        ),
         ("methods.x={two_stage: true, filter: high_confidence}", "drop filter"),
         ("methods.x={ground_truth: 41}", "ground_truth: 41 of 40 items"),
         ("methods.x={algorithm: prompt, shots: 41}", "shots is 41, but there are 40 labelled items"),
@@ -108,6 +113,12 @@ def test_a_list_of_tasks_names_them(lab: Path) -> None:
     assert {name: task.task for name, task in recipe.tasks.items()} == {"boolq": "boolq", "cola": "cola"}
     assert recipe.weak_method == "probe"
     assert recipe.student_methods == ["probe"]
+
+
+def test_a_tasks_own_sizes_leave_the_rest_as_the_recipe_has_it(lab: Path) -> None:
+    recipe = laboratory(lab, "tasks.words.sizes={test: 30}").recipe
+    assert recipe.sizes.asked == {"gt": 40, "w2s": 40, "validation": 20, "test": 40}
+    assert recipe.tasks["words"].sizes.asked == {"gt": 40, "w2s": 40, "validation": 20, "test": 30}
 
 
 def test_pairs_are_given_chains_and_all_pairs_of_the_ladder(lab: Path) -> None:

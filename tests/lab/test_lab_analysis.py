@@ -233,6 +233,8 @@ def test_easy_to_hard_is_tested_by_difficulty() -> None:
         right = ((table["p"] > 0.5) == (table["truth"] == 1))[table["name"] == name].mean()
         assert np.mean([third.value for third in each.thirds]) == pytest.approx(right)
     assert min(third.value for third in random.thirds) > 0.7
+    half = summarize(pd.concat([table, copy]), pd.DataFrame(cells), pd.DataFrame(), {**SETTINGS, "ceiling": "gt"})
+    assert [each.variant for each in half.difficulties] == ["easy", "random", "half A"]
 
 
 def test_what_selection_brings() -> None:

@@ -47,7 +47,7 @@ def summarize(
         medians=middle,
         selections=selections([case for case in cases if case.study == "grid"]),
         bars=bars(cases),
-        difficulties=difficulties(cases),
+        difficulties=difficulties(cases, settings),
         contrasts=compared,
         trends=sizes,
         curves=learning_curves(curves, cases),

@@ -140,6 +140,9 @@ class MethodConfig(Section):
             ProbeSettings.model_validate(self.training)
         if self.raven is not None:
             self._weighs()
+        labels = {"labels", "filter", "threshold", "two_stage", "ensemble", "combine", "ground_truth"}
+        if self.algorithm == "prompt" and not self.shots and (unread := sorted(given & labels)):
+            raise ValueError(f"{unread[0]}: shots is 0, so no label is read; show some examples, or drop it")
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
         return self

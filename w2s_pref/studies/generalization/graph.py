@@ -5,7 +5,7 @@ from __future__ import annotations
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import short_name
 from w2s_pref.engine.stage import Stage
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import LABELERS, LabelConfig
 from w2s_pref.stages.labels import LabelStage
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.rows import Rows
@@ -160,7 +160,9 @@ def student(
     model = student_model(chain)
     if config.two_stage:
         first = lab.classify(f"first {title}", task, model, method, lab.split(task, rows, labels), seed)
-        scores, settings = lab.chosen(task, (first,)), {"threshold": config.threshold, "form": config.labels}
+        code = LABELERS.code(config.labels, lab.base)
+        settings = {"threshold": config.threshold, "form": config.labels, **({"code": code} if code else {})}
+        scores = lab.chosen(task, (first,))
         labels = AlteredLabels(
             f"second labels: {title} · {task} · seed {seed}", "two_stage", rows, labels, scores, None, settings
         )
@@ -169,10 +171,8 @@ def student(
             raise W2SError(
                 f"methods.{method}.ground_truth: {config.ground_truth} of {len(rows)} items of {task}; use fewer"
             )
-        settings = {"items": config.ground_truth}
-        labels = AlteredLabels(
-            f"some true labels: {title} · {task} · seed {seed}", "budget", rows, labels, None, None, settings, seed
-        )
+        some, about = {"items": config.ground_truth}, f"some true labels: {title} · {task} · seed {seed}"
+        labels = AlteredLabels(about, "budget", rows, labels, None, None, some, seed)
     split = lab.split(task, rows, labels, raven=learned(lab, said, method))
     return lab.classify(title, task, model, method, split, seed, **({"keep": True} if keep else {}))
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from w2s_pref.core.references import short_name
 from w2s_pref.core.strict import Seed, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.models.spec import ModelSpec
@@ -40,7 +41,7 @@ from w2s_pref.training.arguments import check
 class TaskEntry(TaskConfig):
     """A task with its own sizes, where it has some."""
 
-    sizes: SizesConfig | None = Field(None, description="of this task only; default the recipe's")
+    sizes: SizesConfig | None = Field(None, description="of this task only; what is left out is the recipe's")
 
 
 class AnalysisConfig(ResamplingConfig):
@@ -91,6 +92,20 @@ class Recipe(StudySection):
             for name, given in tasks.items()
         }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_sizes(cls, raw: Any) -> Any:
+        """What a task's own ``sizes`` leave out is as in the recipe's."""
+        usual, tasks = (raw.get("sizes"), raw.get("tasks")) if isinstance(raw, dict) else (None, None)
+        if not isinstance(usual, dict) or not isinstance(tasks, dict):
+            return raw
+        own = {
+            name: {**given, "sizes": {**usual, **given["sizes"]}}
+            for name, given in tasks.items()
+            if isinstance(given, dict) and isinstance(given.get("sizes"), dict)
+        }
+        return {**raw, "tasks": {**tasks, **own}}
+
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
         refuse_signs((*self.tasks, *self.models, *self.methods))
@@ -125,6 +140,12 @@ class Recipe(StudySection):
                     check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
             if config.raven is not None and not any(self.suits(name, chain) for chain in self.pairs()):
                 check_weighed(1, chain_name([self.pairs()[0][-2]]), f"methods.{name}.raven")
+
+        called: dict[str, str] = {}
+        for how in (self.methods[name].combine for name in self.student_methods):
+            if called.setdefault(short_name(how), how) != how:
+                both = f"{called[short_name(how)]!r} and {how!r} are both called {short_name(how)}"
+                raise ValueError(f"methods: {both} in the tables; give one function another name")
 
     def suits(self, method: str, chain: Chain) -> bool:
         """Whether a method can train the last model of a chain: weights over supervisors need several."""
