@@ -45,6 +45,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ("methods.x={combine: vote}", "methods.x.combine: there is one supervisor; give ensemble a number of seeds"),
         ("methods.x={ensemble: 2, combine: dawid_skene}", "methods.x.combine: dawid_skene tells good supervisors from"),
+        (
+            ["methods.x={ensemble: 2, combine: dawid_skene}", "ladder=[]", "chains=[[[weak, middle], strong]]"],
+            "dawid_skene tells good supervisors from bad ones by who agrees with whom, which needs 3 of them; (weak, mid",
+        ),
         ("methods.x={ensemble: 2, combine: accuracy}", "words has none; give sizes.calibration a number of items"),
         ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
         ("supervisor=confidence", "has settings for weak labels"),

@@ -134,10 +134,11 @@ class Recipe(StudySection):
                     "several models in a list in chains"
                 )
             for chain in self._all_chains():
-                for place in chain[:-1]:
+                for number, place in enumerate(chain[:-1]):
                     seeds = config.ensemble if place is chain[-2] else 1
-                    count = seeds * len(members(place))
-                    check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
+                    counts = [seeds * len(members(place)), *([len(members(place))] if number == 0 else [])]
+                    for count in counts:  # the first place is also the floor, without an ensemble's seeds
+                        check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
             if config.raven is not None and not any(self.suits(name, chain) for chain in self.pairs()):
                 check_weighed(1, chain_name([self.pairs()[0][-2]]), f"methods.{name}.raven")
 
