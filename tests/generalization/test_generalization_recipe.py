@@ -47,7 +47,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods.x={ensemble: 2, combine: dawid_skene}", "methods.x.combine: dawid_skene tells good supervisors from"),
         (
             ["methods.x={ensemble: 2, combine: dawid_skene}", "ladder=[]", "chains=[[[weak, middle], strong]]"],
-            "dawid_skene tells good supervisors from bad ones by who agrees with whom, which needs 3 of them; (weak, mid",
+            "dawid_skene tells good supervisors from bad ones by who agrees with whom, which needs 3 of them; (we",
         ),
         ("methods.x={ensemble: 2, combine: accuracy}", "words has none; give sizes.calibration a number of items"),
         ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
