@@ -12,7 +12,7 @@ from w2s_pref.models.info import ModelFacts
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Split
-from w2s_pref.studies.generalization.finetune import PromptStage
+from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage
 from w2s_pref.studies.generalization.recipe import MethodConfig, Recipe
 from w2s_pref.studies.kind import all_stages
 
@@ -117,6 +117,17 @@ def test_more_seeds_methods_and_tasks_leave_what_is_there(lab: Path) -> None:
     after = keys(lab, *more)
     assert {name for name in before if after.get(name) != before[name]} == {"analysis|analysis"}
     assert len(after) > len(before)
+
+
+@pytest.mark.parametrize("own", ["", ", two_stage: true, threshold: 0.6", ", ground_truth: 4", ", ensemble: 2"])
+def test_saliency_probes_the_student_of_the_grid(lab: Path, own: str) -> None:
+    """Its weights are kept; its labels, and all else, are those of the grid's student, which it stands for."""
+    tuned, study = TUNED[:-1] + own + "}", "studies.saliency={probe: naive, finetune: tuned, chains: [[weak, strong]]}"
+    place = ("words", "student/weak>strong@tuned", 0)
+    plain, kept = (laboratory(lab, tuned, *more).named[place] for more in ([], [study]))
+    assert isinstance(kept, FinetuneStage)
+    assert (kept.payload.pop("keep"), kept.inputs["labels"].key) == (True, plain.inputs["labels"].key)
+    assert {**kept.payload, "keep": False} == plain.payload
 
 
 def test_activations_are_computed_once(lab: Path) -> None:

@@ -45,6 +45,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         ("methods.x={combine: vote}", "methods.x.combine: there is one supervisor; give ensemble a number of seeds"),
         ("methods.x={ensemble: 2, combine: dawid_skene}", "methods.x.combine: dawid_skene tells good supervisors from"),
+        (
+            ["methods.x={ensemble: 2, combine: dawid_skene}", "ladder=[]", "chains=[[[weak, middle], strong]]"],
+            "dawid_skene tells good supervisors from bad ones by who agrees with whom, which needs 3 of them; (we",
+        ),
         ("methods.x={ensemble: 2, combine: accuracy}", "words has none; give sizes.calibration a number of items"),
         ("students=[naiv]", "students: no method is called 'naiv'; did you mean 'naive'"),
         ("supervisor=confidence", "has settings for weak labels"),
@@ -53,6 +57,11 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("methods.naive.head=zeros", "head: only algorithm finetune reads it, but this is probe"),
         ("methods.x={algorithm: finetune, training: {learningrate: 1.0}}", "did you mean 'learning_rate'"),
         ("methods.x={algorithm: prompt, loss: {name: kl}}", "prompting trains nothing"),
+        ("methods.x={algorithm: prompt, two_stage: true}", "two_stage: shots is 0, so no label is read; show some"),
+        (
+            ["methods.x={ensemble: 2, combine: 'a.py:f'}", "methods.y={ensemble: 2, combine: 'b.py:f'}"],
+            "'a.py:f' and 'b.py:f' are both called f in the tables; give one function another name",
+        ),
         ("methods.x={two_stage: true, filter: high_confidence}", "drop filter"),
         ("methods.x={ground_truth: 41}", "ground_truth: 41 of 40 items"),
         ("methods.x={algorithm: prompt, shots: 41}", "shots is 41, but there are 40 labelled items"),
@@ -68,6 +77,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "studies.saliency={probe: naive, finetune: confidence, method: naive}",
             "studies.saliency: method: this study reads probe and finetune, not method",
         ),
+        (
+            ["students=[x]", "methods.x={two_stage: true, ensemble: 2}", "studies.imitation={}"],
+            "studies.imitation.method: 'x' has two_stage and ensemble, which only the grid's students read; name",
+        ),
+        (
+            ["methods.x={ground_truth: 4}", "studies.truncated={method: x}"],
+            "studies.truncated.method: 'x' has ground_t",
+        ),
+        (["methods.x={filter: high_confidence}", "studies.noise={method: x}"], "studies.noise.method: 'x' has filter"),
         ("studies.scaling={}", "unknown key 'scaling'"),
         ("studies.noise={chains: [[weak, middle, strong]]}", "a chain here is a weak and a strong model"),
         ("tasks.words.label=nothing", "there is no column 'nothing'"),
@@ -99,6 +117,12 @@ def test_a_list_of_tasks_names_them(lab: Path) -> None:
     assert {name: task.task for name, task in recipe.tasks.items()} == {"boolq": "boolq", "cola": "cola"}
     assert recipe.weak_method == "probe"
     assert recipe.student_methods == ["probe"]
+
+
+def test_a_tasks_own_sizes_leave_the_rest_as_the_recipe_has_it(lab: Path) -> None:
+    recipe = laboratory(lab, "tasks.words.sizes={test: 30}").recipe
+    assert recipe.sizes.asked == {"gt": 40, "w2s": 40, "validation": 20, "test": 40}
+    assert recipe.tasks["words"].sizes.asked == {"gt": 40, "w2s": 40, "validation": 20, "test": 30}
 
 
 def test_pairs_are_given_chains_and_all_pairs_of_the_ladder(lab: Path) -> None:

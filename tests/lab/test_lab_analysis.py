@@ -16,6 +16,7 @@ from w2s_pref.analysis.lab.study import learning_curves, summarize
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.errors import W2SError
 from w2s_pref.losses.spec import LossSpec
+from w2s_pref.report.lab.studies import BARS
 from w2s_pref.studies.generalization.config import MethodConfig
 
 SETTINGS: dict[str, Any] = {
@@ -120,6 +121,24 @@ def test_a_weak_model_at_chance_is_said() -> None:
     assert "not resolved above chance" in found.warnings[0]
 
 
+def test_weak_models_at_chance_are_counted_with_their_tasks() -> None:
+    table = pd.concat([answers({**SHARES, "floor": 0.5}, task=task, rng=n) for n, task in enumerate("ab")])
+    found = body(table, [cell("student", task=task) for task in "ab"]).warnings[0]
+    assert found.startswith("2 pairs of weak model and task are not resolved above chance")
+    assert found.endswith("floor on a, floor on b")
+
+
+def test_what_has_no_interval_is_undefined_and_not_counted_as_not_resolved() -> None:
+    """A weak model that is never wrong has no errors to copy; one group of items has no interval of anything."""
+    never = body(answers({**SHARES, "floor": 1.0, "large": 0.9}), [cell("student", chain=c) for c in ("w>m", "w>s")])
+    assert never.verdict[-1].endswith("they copy more in 0; not resolved in 0, undefined in 1.")
+    cells = [cell("student"), cell("bold", method="conf")]
+    table = answers({**SHARES, "bold": 0.9})
+    assert "1 are better, 0 worse, 0 not resolved." in body(table, cells).verdict[-1]
+    alone = body(table.assign(group="one"), cells).verdict
+    assert "0 are better, 0 worse, 0 not resolved, 1 undefined." in alone[-1]
+
+
 def test_the_median_over_tasks_leaves_tasks_without_a_gap_out() -> None:
     shares = {"a": 0.7, "b": 0.8, "c": 0.9}
     tables = [answers({**SHARES, "student": x}, 400, task=t, rng=n) for n, (t, x) in enumerate(shares.items())]
@@ -174,6 +193,15 @@ def test_variants_stand_against_their_reference() -> None:
     assert noisy.weak.value < noisy.accuracy.value < noisy.ceiling.value
 
 
+def test_a_variant_on_other_tasks_is_not_the_reference() -> None:
+    table = pd.concat([answers({**SHARES, "noisy": 0.9}, task=task) for task in ("t", "u")])
+    cells = [cell("student", "noise", "supervisor"), *(cell("noisy", "noise", "random", task=t) for t in ("t", "u"))]
+    real, noisy = body(table, cells).bars
+    assert (real.over, noisy.over, noisy.difference.value) == (None, "supervisor", None)
+    (against,) = [column for column in BARS if column.head == "Over the reference"]
+    assert [against.get(each).absent for each in (real, noisy)] == ["reference", "other tasks"]
+
+
 def test_students_that_are_told_the_label_stand_against_those_that_are_not() -> None:
     table = answers({**SHARES, "told": 0.7})
     cells = [cell("student"), cell("student", chain="m>s"), cell("told", "imitation")]
@@ -205,6 +233,8 @@ def test_easy_to_hard_is_tested_by_difficulty() -> None:
         right = ((table["p"] > 0.5) == (table["truth"] == 1))[table["name"] == name].mean()
         assert np.mean([third.value for third in each.thirds]) == pytest.approx(right)
     assert min(third.value for third in random.thirds) > 0.7
+    half = summarize(pd.concat([table, copy]), pd.DataFrame(cells), pd.DataFrame(), {**SETTINGS, "ceiling": "gt"})
+    assert [each.variant for each in half.difficulties] == ["easy", "random", "half A"]
 
 
 def test_what_selection_brings() -> None:

@@ -251,3 +251,17 @@ def test_a_study_made_of_old_parts_has_the_words_of_old_parts() -> None:
     assert verdicts.label(entries(results)["explicit"]) == "above its null"
     assert verdicts.failures(entries(results)["explicit"]) == verdicts.BEFORE_GATES
     assert "Adjusted lift" not in printed(results)
+
+
+@pytest.mark.parametrize(
+    ("interval", "word"),
+    [
+        ((0.01, 0.2), "holds"),
+        ((-0.2, -0.01), "violated"),
+        ((-0.1, 0.2), "not resolved"),
+        ((-1e-17, 1e-17), "holds"),
+        (None, "undefined"),
+    ],
+)
+def test_a_bound_is_judged_by_the_interval_of_its_slack(interval: tuple[float, float] | None, word: str) -> None:
+    assert verdicts.bound(Estimate(estimate=0.05, interval=interval)) == word

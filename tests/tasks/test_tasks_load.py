@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -16,8 +17,8 @@ from test_tasks_recipes import BINARY
 
 from w2s_pref.core.errors import Unreachable, W2SError
 from w2s_pref.core.tables import first_groups
-from w2s_pref.data.tasks.load import _part, load, load_task
-from w2s_pref.data.tasks.table import balanced
+from w2s_pref.data.tasks.load import _check_made, _part, load, load_task
+from w2s_pref.data.tasks.table import balanced, rows_of
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Item, Question, task
 
 OWN = {"task": "mine", "path": "mine.csv", "kind": "binary", "text": "Review: {review}", "label": "y", "group": "who"}
@@ -310,13 +311,31 @@ def test_what_a_function_returns_is_checked(tmp_path: Path, monkeypatch: pytest.
         "the label is 2": [Item("g", "x", 2)],
         "the prompt is ' '": [Item("g", " ", 1)],
         "right is 5, but there are 2": [Question("g", "x", ["a", "b"], 5)],
+        "right is 0.0, but there are 2": [Question("g", "x", ["a", "b"], 0.0)],  # type: ignore[arg-type]
+        "the stem is 7, but it must be text": [Question("g", 7, ["a", "b"], 0)],  # type: ignore[arg-type]
+        "the options are 'ab', but they must be a list": [Question("g", "x", "ab", 0)],
+        "the options are ['a', None], but": [Question("g", "x", ["a", None], 0)],  # type: ignore[list-item]
+        "the options are ['a', ''], but": [Question("g", "x", ["a", ""], 0)],
+        "the unit is 7, but it must be text": [Item("g", "x", 1, 7)],  # type: ignore[arg-type]
         "the group is empty": [Item("", "x", 1)],
+        "the group is 0, but it must be text": [Item(0, "x", 1)],  # type: ignore[arg-type]
+        "the group is 7, but it must be text": [Item(("a", 7), "x", 1)],  # type: ignore[arg-type]
         "of type dict": [{"prompt": "x"}],
         "ZeroDivisionError": (1 / 0 for _ in range(1)),  # type: ignore[dict-item]
     }
     for sentence, made in bad.items():
         task("bad-task")(lambda made=made: made)
         assert sentence in refused("bad-task", tmp_path)
+
+
+def test_numbers_of_numpy_and_truth_values_serve_in_what_a_function_returns() -> None:
+    made = [Question("g", "x ", ["a", "b"], np.int64(1)), Item("h", "y", np.bool_(True)), Item("i", "z", False)]
+    for number, one in enumerate(made):
+        _check_made("mine", number, one)
+    rows = [row for one in made for row in rows_of(one, "train", 0)]
+    assert [(row.prompt, row.label, type(row.label)) for row in rows] == [
+        ("x b", 1, int), ("x a", 0, int), ("y", 1, int), ("z", 0, int)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -175,3 +175,11 @@ def test_a_number_that_is_also_an_option_is_no_answer() -> None:
         recipe({**row, "right": 2})
     for answer in ("2", "A", 0):
         assert recipe({**row, "right": answer}) == Question("1 + 1?", "1 + 1? ", ["2", "3", "4"], 0)
+
+
+def test_a_column_that_is_also_the_text_of_another_option_is_no_answer() -> None:
+    own = {"task": "grades", "path": "x.csv", "kind": "choice", "text": "{q} ", "label": "right", "group": "q"}
+    recipe = own_recipe(TaskConfig.model_validate({**own, "options": ["a", "b"]}))
+    with pytest.raises(BadRecord, match="the right answer 'b' is a column, which holds option 'c', and the text of an"):
+        recipe({"q": "?", "a": "b", "b": "c", "right": "b"})
+    assert recipe({"q": "?", "a": "c", "b": "b", "right": "b"}).right == 1  # type: ignore[union-attr]

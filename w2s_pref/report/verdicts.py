@@ -27,7 +27,18 @@ PLACEBOS: Final[Mapping[PlaceboKind, str]] = {
 #: A margin-only verdict: what results hold that were written before there were three gates.
 BEFORE_GATES: Final = "judged by the margin alone"
 
+#: A slack whose whole interval is nearer to 0 is 0, but for rounding.
+SAME: Final = 1e-9
+
 T = TypeVar("T")
+
+
+def bound(slack: Estimate) -> str:
+    """Whether an upper bound holds, by the interval of its slack; of models that are the same the slack is 0."""
+    if slack.interval is None:
+        return "undefined"
+    same = max(map(abs, slack.interval)) < SAME
+    return "holds" if same else {1: "holds", 0: "not resolved", -1: "violated"}[slack.side()]
 
 
 class Judged(Protocol):

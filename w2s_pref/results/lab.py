@@ -137,7 +137,10 @@ class Selection(Model):
 
 
 class Bar(Model):
-    """Over tasks: the accuracy of one variant between its weak model's and its ceiling's, and over the reference's."""
+    """Over tasks: the accuracy of one variant between its weak model's and its ceiling's, and over the reference's.
+
+    ``over`` names the reference, null for itself; ``difference`` is null where the two are not of the same tasks.
+    """
 
     study: str
     chain: str

@@ -100,7 +100,7 @@ def bars(cases: Sequence[Case]) -> list[Bar]:
         for name, each in variants.items():
             own = _accuracy(each, "student")
             same_tasks = [case.task for case in each] == [case.task for case in variants[reference]]
-            other = name != reference and same_tasks
+            comparable = name != reference and same_tasks
             found.append(
                 Bar(
                     study=study,
@@ -111,8 +111,8 @@ def bars(cases: Sequence[Case]) -> list[Bar]:
                     accuracy=estimate(own),
                     ceiling=estimate(_accuracy(each, "ceiling")),
                     agreement=estimate(mean([case.agreement()["overall"] for case in each])),
-                    over=reference if other else None,
-                    difference=estimate(own - base) if other else NO_NUMBER,
+                    over=reference if name != reference else None,
+                    difference=estimate(own - base) if comparable else NO_NUMBER,
                 )
             )
     return found
@@ -125,13 +125,16 @@ def _plain_inputs(cases: Sequence[Case]) -> list[Case]:
     return [replace(grid[key], study="imitation", method=f"{key[2]}, label not told") for key in told if key in grid]
 
 
-def difficulties(cases: Sequence[Case]) -> list[Difficulty]:
-    """The variants of the easy-to-hard study, and the ceiling that learned all items, part by part."""
-    found = []
+def difficulties(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Difficulty]:
+    """The variants of the easy-to-hard study, and the ceiling that learned all items, part by part.
+
+    A ceiling of half A has not learned the variants' items but those of the weak model, and is called so.
+    """
+    found, whole = [], "half A" if settings.get("ceiling") == "gt" else "all items"
     for (chain,), group in together([case for case in cases if case.study == "easy_to_hard"], "chain"):
         variants = {method: (each, "student") for (method,), each in together(group, "method")}
         first = next(iter(variants.values()))[0]
-        for variant, (each, role) in {**variants, "all items": (first, "ceiling")}.items():
+        for variant, (each, role) in {**variants, whole: (first, "ceiling")}.items():
             thirds = [estimate(mean([_on_part(case, role, part) for case in each])) for part in range(PARTS)]
             found.append(Difficulty(chain=chain, variant=variant, tasks=len(each), thirds=thirds))
     return found

@@ -14,7 +14,7 @@ from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.seeds import disagreements, seeds_note
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.results.lab import Cell, Contrast, CurvePoint, LabBody, LearningCurve, Median, Trend
+from w2s_pref.results.lab import Cell, Contrast, CurvePoint, Estimate, LabBody, LearningCurve, Median, Trend
 
 #: Apart from each other, so that the tasks' resamples are independent.
 _SEED_STEP = 100_003
@@ -47,7 +47,7 @@ def summarize(
         medians=middle,
         selections=selections([case for case in cases if case.study == "grid"]),
         bars=bars(cases),
-        difficulties=difficulties(cases),
+        difficulties=difficulties(cases, settings),
         contrasts=compared,
         trends=sizes,
         curves=learning_curves(curves, cases),
@@ -112,8 +112,9 @@ def warnings(cells: Sequence[Cell]) -> list[str]:
     chance = dict.fromkeys(f"{cell.weak} on {cell.task}" for cell in cells if cell.weak_at_chance)
     found = []
     if chance:
+        pairs = "pair of weak model and task is" if len(chance) == 1 else "pairs of weak model and task are"
         found.append(
-            f"{len(chance)} weak models are not resolved above chance, so their labels teach nothing reliable: "
+            f"{len(chance)} {pairs} not resolved above chance, so these labels teach nothing reliable: "
             + ", ".join(chance)
         )
     none = sum(cell.note is not None for cell in cells if cell.study == "grid")
@@ -135,11 +136,11 @@ def verdict(
 ) -> list[str]:
     """The study in sentences; what is not resolved is said to be so."""
     grid = [cell for cell in cells if cell.study == "grid"]
-    known = [cell.pgr for cell in grid if cell.pgr.estimate is not None]
-    better, worse = (sum(pgr.side() == side for pgr in known) for side in (1, -1))
+    known = [cell.pgr for cell in grid if cell.note is None]
+    better, worse, rest = _sides(known, "in ")
     found = [
         f"{len(grid)} cells: {len(grid) - len(known)} without a gap; of the {len(known)} others the student is better "
-        f"than its supervisor in {better}, worse in {worse}, not resolved in {len(known) - better - worse}."
+        f"than its supervisor in {better}, worse in {worse}, {rest}."
     ]
     for each in middle:
         if each.study == "grid" and each.pgr.estimate is not None and each.pgr.interval is not None:
@@ -159,9 +160,23 @@ def _compared(compared: Sequence[Contrast]) -> list[str]:
     ):
         own = [each for each in compared if each.study == study]
         if own:
-            up, down = (sum(each.difference.side() == side for each in own) for side in (1, -1))
-            found.append(f"Of {len(own)} {noun}, {up} are better, {down} worse, {len(own) - up - down} not resolved.")
+            up, down, rest = _sides([each.difference for each in own])
+            found.append(f"Of {len(own)} {noun}, {up} are better, {down} worse, {rest}.")
     return found
+
+
+def _sides(found: Sequence[Estimate], place: str | None = None) -> tuple[int, int, str]:
+    """How many are above 0 and below, and in words how many of the rest are open and how many have no interval at all.
+
+    Args:
+        place: written before each number, which then stands behind its words; None: the number stands first.
+    """
+    up, down = (sum(each.side() == side for each in found) for side in (1, -1))
+    undefined = sum(each.interval is None for each in found)
+    counts = {"not resolved": len(found) - up - down - undefined, "undefined": undefined}
+    told = [(word, number) for word, number in counts.items() if number or word == "not resolved"]
+    said = [f"{number} {word}" if place is None else f"{word} {place}{number}" for word, number in told]
+    return up, down, ", ".join(said)
 
 
 def _sizes(sizes: Sequence[Trend]) -> list[str]:
@@ -172,9 +187,8 @@ def _sizes(sizes: Sequence[Trend]) -> list[str]:
     new = {(each.weak, each.method): each.slope for each in sizes if each.quantity == "new_errors"}
     less = [each for each in own if each.slope.side() < 0]
     apart = sum(new[each.weak, each.method].side() > 0 for each in less)
-    more = sum(each.slope.side() > 0 for each in own)
+    more, _, rest = _sides([each.slope for each in own], "in ")
     return [
         f"Do larger students copy errors less? Of {len(own)} supervisors and methods yes in {len(less) - apart}; in "
-        f"{apart} they also make more new errors, so they agree less altogether; they copy more in {more}; not "
-        f"resolved in {len(own) - len(less) - more}."
+        f"{apart} they also make more new errors, so they agree less altogether; they copy more in {more}; {rest}."
     ]

@@ -90,6 +90,11 @@ def own_recipe(config: TaskConfig) -> Recipe:
         options = [text(record, name) for name in names] if names else texts(record, str(config.options))
         value = cell(record, answer)
         right = names.index(value) if value in names else position(options, value)
+        if value in names and value in options and options.index(value) != right:
+            raise BadRecord(
+                f"the right answer {value!r} is a column, which holds option {options[right]!r}, and the text of "
+                "another option; name the columns otherwise"
+            )
         if not isinstance(value, str) and str(value) in options and options.index(str(value)) != right:
             raise BadRecord(
                 f"the right answer {value!r} is a number, which is option {options[right]!r}, and the text of another "

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
@@ -152,17 +153,35 @@ def _made(function: Callable[..., Any], config: TaskConfig) -> tuple[list[TaskRo
 def _check_made(name: str, number: int, one: object) -> None:
     where = f"task {name!r}, item {number}"
     if isinstance(one, Item):
-        if not isinstance(one.prompt, str) or not one.prompt.strip():
+        if not _is_text(one.prompt):
             raise W2SError(f"{where}: the prompt is {short(one.prompt)}, but it must be text")
         if one.label not in (0, 1):
             raise W2SError(f"{where}: the label is {short(one.label)}, but it must be 0 or 1 (1 = positive)")
+        if not isinstance(one.unit, str | None):
+            raise W2SError(f"{where}: the unit is {short(one.unit)}, but it must be text; write str(…)")
     elif isinstance(one, Question):
-        if not 0 <= one.right < len(one.options):
-            raise W2SError(f"{where}: right is {one.right}, but there are {len(one.options)} options, from 0")
+        _check_question(where, one)
     else:
         raise W2SError(f"{where} is of type {type(one).__name__}; a task's function returns Item and Question objects")
-    if not one.group:
+    keys = list(one.group) if isinstance(one.group, tuple | list) else [one.group]
+    if odd := [key for key in keys if not isinstance(key, str)]:
+        raise W2SError(f"{where}: the group is {short(odd[0])}, but it must be text, or several texts; write str(…)")
+    if not keys or not all(keys):
         raise W2SError(f"{where}: the group is empty; give the key whose rows must stay in one split")
+
+
+def _check_question(where: str, one: Question) -> None:
+    options = one.options
+    if not isinstance(one.stem, str):
+        raise W2SError(f"{where}: the stem is {short(one.stem)}, but it must be text")
+    if isinstance(options, str) or not all(map(_is_text, options)):
+        raise W2SError(f"{where}: the options are {short(options, 120)}, but they must be a list of texts, none empty")
+    if not isinstance(one.right, int | np.integer) or not 0 <= one.right < len(options):
+        raise W2SError(f"{where}: right is {one.right}, but there are {len(options)} options, from 0")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 def _local(config: TaskConfig, splits: Mapping[str, str], base: Path) -> list[tuple[str, Part]]:

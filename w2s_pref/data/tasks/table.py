@@ -32,7 +32,7 @@ def rows_of(made: Item | Question, part: str, seed: int) -> list[TaskRow]:
     """
     keys = (made.group,) if isinstance(made.group, str) else made.group
     if isinstance(made, Item):
-        return [TaskRow(keys, made.prompt, made.label, digest(made.unit or made.prompt)[:16], part)]
+        return [TaskRow(keys, made.prompt, int(made.label), digest(made.unit or made.prompt)[:16], part)]
     right = made.options[made.right]
     wrong = [option for option in dict.fromkeys(made.options) if option != right]
     if not wrong:

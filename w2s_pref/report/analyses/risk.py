@@ -14,6 +14,7 @@ from w2s_pref.report.draw.format import number, span
 from w2s_pref.report.draw.plot import Chart, Forest, Mark, moved, standalone
 from w2s_pref.report.draw.svg import colour, el, extent, marker, shape
 from w2s_pref.report.readings import reading
+from w2s_pref.report.verdicts import bound as bound_words
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.risk import SIGNALS, TARGET
 
@@ -129,8 +130,8 @@ def _bounds(result: Mapping[str, Any]) -> Table[Any]:
     rows = []
     for name, label in _BOUNDS.items():
         bound, slack = result["bounds"][name], _number(result, ("bounds", name, "slack"), ("bounds", name))
-        rows.append((f"{name}: {label}", number(bound["value"]), slack, "yes" if bound["holds"] else "no"))
-    return plain_table("", ("bound on R_s", "value", "slack", "holds"), rows, numbers=True)
+        rows.append((f"{name}: {label}", number(bound["value"]), slack, bound_words(slack)))
+    return plain_table("", ("bound on R_s", "value", "slack", "verdict"), rows, numbers=True)
 
 
 def _inheritance(result: Mapping[str, Any]) -> Table[Any]:

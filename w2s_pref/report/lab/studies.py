@@ -8,7 +8,6 @@ from math import log10
 from typing import Final
 
 from w2s_pref.report.draw.blocks import Block, Column, Figure, Guide, Panel, Section, Table
-from w2s_pref.report.draw.format import UNDEFINED
 from w2s_pref.report.draw.plot import Chart
 from w2s_pref.report.draw.svg import colour, extent, line_swatch, mark_swatch, shape
 from w2s_pref.report.lab.grid import estimate, forest_panel, or_words, words
@@ -41,7 +40,7 @@ BARS: Final[tuple[Column[Bar], ...]] = (
     replace(estimate("Agreement with the weak model", lambda each: each.agreement), short="Agreement"),
     Column(
         "Over the reference",
-        lambda each: or_words(each.difference, "reference" if each.over is None else UNDEFINED),
+        lambda each: or_words(each.difference, "reference" if each.over is None else "other tasks"),
         where="page",
     ),
     Column("Tasks", lambda each: str(each.tasks), where="page"),

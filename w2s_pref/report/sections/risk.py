@@ -14,6 +14,7 @@ from w2s_pref.report.draw.format import count, number, p_value
 from w2s_pref.report.draw.svg import band_swatch, line_swatch, series_key
 from w2s_pref.report.sections.risk_panels import CALIBRATED, PARTS, RAW, bars, heat_map, longest, scatters
 from w2s_pref.report.students import by_arm
+from w2s_pref.report.verdicts import bound as bound_words
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.risk import SIGNALS, Bound, Owner, Predictor, Predictors, RankCorrelation, Risk, RiskNumbers
@@ -108,7 +109,7 @@ def _owned(owner: Owner, risk: Risk) -> Value:
 
 def _slack(bound: Bound, risk: Risk) -> Value:
     entry = risk.raw.bounds[bound]
-    return Value(entry.slack, ["holds" if entry.holds else "violated"])
+    return Value(entry.slack, [bound_words(entry.slack)])
 
 
 CONFLICT: Final[Column[Risk]] = Column("Conflict", lambda risk: risk.conflict)

@@ -140,6 +140,9 @@ class MethodConfig(Section):
             ProbeSettings.model_validate(self.training)
         if self.raven is not None:
             self._weighs()
+        labels = {"labels", "filter", "threshold", "two_stage", "ensemble", "combine", "ground_truth"}
+        if self.algorithm == "prompt" and not self.shots and (unread := sorted(given & labels)):
+            raise ValueError(f"{unread[0]}: shots is 0, so no label is read; show some examples, or drop it")
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
         return self
@@ -164,7 +167,11 @@ class MethodConfig(Section):
     def plain(self) -> bool:
         """Whether the weak labels are taken as they are: no filter, pool, true labels, or texts read before."""
         own = ("labels", "filter", "two_stage", "ensemble", "combine", "raven", "ground_truth", "pre")
-        return all(getattr(self, name) == type(self).model_fields[name].default for name in own)
+        return not any(map(self.gives, own))
+
+    def gives(self, name: str) -> bool:
+        """Whether a key has another value than its default."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
     @property
     def label_config(self) -> LabelConfig:
@@ -179,6 +186,13 @@ NEEDS: dict[str, dict[str, tuple[str, ...]]] = {
     "noise": {"method": ("probe", "finetune", "prompt")},
     "imitation": {"method": ("probe", "finetune")},
     "truncated": {"method": ("probe",)},
+}
+
+#: What a study does not read of its method: it makes the labels itself, or trains one student on them as they are.
+UNREAD: dict[str, tuple[str, ...]] = {
+    "noise": ("filter", "two_stage", "ensemble", "ground_truth"),
+    "imitation": ("two_stage", "ensemble", "ground_truth"),
+    "truncated": ("two_stage", "ensemble", "ground_truth"),
 }
 
 Selection = Literal["final", "best_weak"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import short_name
 from w2s_pref.engine.stage import Stage
-from w2s_pref.labels.make import LabelConfig
+from w2s_pref.labels.make import LABELERS, LabelConfig
 from w2s_pref.stages.labels import LabelStage
 from w2s_pref.stages.members import MemberLabels, Raven
 from w2s_pref.stages.rows import Rows
@@ -148,8 +148,10 @@ def weak_labels(lab: Laboratory, task: str, chain: Chain, method: str, seed: int
     return lab.labels(task, tuple(above), config.label_config)
 
 
-def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int) -> Classified:
-    """The last model of a chain under one method."""
+def student(
+    lab: Laboratory, title: str, task: str, chain: Chain, method: str, seed: int, keep: bool = False
+) -> Classified:
+    """The last model of a chain under one method; ``keep``: a fine-tuned one's weights stay for who reads them."""
     config, rows = lab.recipe.methods[method], student_rows(lab, task)
     said = weak_labels(lab, task, chain, method, seed)
     labels: Stage = said
@@ -158,7 +160,9 @@ def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, s
     model = student_model(chain)
     if config.two_stage:
         first = lab.classify(f"first {title}", task, model, method, lab.split(task, rows, labels), seed)
-        scores, settings = lab.chosen(task, (first,)), {"threshold": config.threshold, "form": config.labels}
+        code = LABELERS.code(config.labels, lab.base)
+        settings = {"threshold": config.threshold, "form": config.labels, **({"code": code} if code else {})}
+        scores = lab.chosen(task, (first,))
         labels = AlteredLabels(
             f"second labels: {title} · {task} · seed {seed}", "two_stage", rows, labels, scores, None, settings
         )
@@ -167,12 +171,10 @@ def student(lab: Laboratory, title: str, task: str, chain: Chain, method: str, s
             raise W2SError(
                 f"methods.{method}.ground_truth: {config.ground_truth} of {len(rows)} items of {task}; use fewer"
             )
-        settings = {"items": config.ground_truth}
-        labels = AlteredLabels(
-            f"some true labels: {title} · {task} · seed {seed}", "budget", rows, labels, None, None, settings, seed
-        )
+        some, about = {"items": config.ground_truth}, f"some true labels: {title} · {task} · seed {seed}"
+        labels = AlteredLabels(about, "budget", rows, labels, None, None, some, seed)
     split = lab.split(task, rows, labels, raven=learned(lab, said, method))
-    return lab.classify(title, task, model, method, split, seed)
+    return lab.classify(title, task, model, method, split, seed, **({"keep": True} if keep else {}))
 
 
 def learned(lab: Laboratory, said: LabelStage, method: str) -> Raven | None:

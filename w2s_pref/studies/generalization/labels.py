@@ -13,7 +13,8 @@ import pandas as pd
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
 from w2s_pref.engine.stage import Builder, Stage
-from w2s_pref.labels.combine import two_stage
+from w2s_pref.labels.combine import two_stage, united
+from w2s_pref.labels.make import LABELERS, LabelConfig, make_labels
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
 from w2s_pref.labels.supervisors import combined
 from w2s_pref.stages.labels import Scored
@@ -160,15 +161,20 @@ def _budget(builder: Builder, stage: AlteredLabels, labels: pd.DataFrame) -> pd.
 
 
 def _two_stage(builder: Builder, stage: AlteredLabels, labels: pd.DataFrame) -> pd.DataFrame:
-    """The first student labels what the filter left out, where it is confident."""
+    """The first student labels what the filter left out, where it is confident; a labeler of the user's makes both."""
     assert stage.scores is not None
     scores = builder.table(stage.scores)
     p = sigmoid(scores["score_a"] - scores["score_b"])
     student = pd.DataFrame({"id": scores["id"], "p": p, "keep": True})
+    form, threshold = stage.settings["form"], stage.settings["threshold"]
 
     def change(own: pd.DataFrame) -> pd.DataFrame:
-        after = two_stage(own, student[student["id"].isin(own["id"])], stage.settings["threshold"])
-        return after if stage.settings["form"] == "soft" else after.assign(p=(after["p"] >= 0.5).astype(float))
+        mine = scores["id"].isin(own["id"])
+        if form not in LABELERS.builtin:
+            sure = LabelConfig(form=form, filter="high_confidence", threshold=threshold)
+            return united(own, make_labels(scores[mine], sure, base=builder.base)).reset_index(drop=True)
+        after = two_stage(own, student[mine], threshold)
+        return after if form == "soft" else after.assign(p=(after["p"] >= 0.5).astype(float))
 
     return _own(stage, labels, change)
 

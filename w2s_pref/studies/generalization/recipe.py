@@ -7,11 +7,13 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from w2s_pref.core.references import short_name
 from w2s_pref.core.strict import Seed, StudySection
 from w2s_pref.data.tasks.config import TaskConfig
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.studies.generalization.config import (
     NEEDS,
+    UNREAD,
     Chain,
     MethodConfig,
     Selection,
@@ -39,7 +41,7 @@ from w2s_pref.training.arguments import check
 class TaskEntry(TaskConfig):
     """A task with its own sizes, where it has some."""
 
-    sizes: SizesConfig | None = Field(None, description="of this task only; default the recipe's")
+    sizes: SizesConfig | None = Field(None, description="of this task only; what is left out is the recipe's")
 
 
 class AnalysisConfig(ResamplingConfig):
@@ -90,6 +92,20 @@ class Recipe(StudySection):
             for name, given in tasks.items()
         }
 
+    @model_validator(mode="before")
+    @classmethod
+    def _own_sizes(cls, raw: Any) -> Any:
+        """What a task's own ``sizes`` leave out is as in the recipe's."""
+        usual, tasks = (raw.get("sizes"), raw.get("tasks")) if isinstance(raw, dict) else (None, None)
+        if not isinstance(usual, dict) or not isinstance(tasks, dict):
+            return raw
+        own = {
+            name: {**given, "sizes": {**usual, **given["sizes"]}}
+            for name, given in tasks.items()
+            if isinstance(given, dict) and isinstance(given.get("sizes"), dict)
+        }
+        return {**raw, "tasks": {**tasks, **own}}
+
     @model_validator(mode="after")
     def _names_fit(self) -> Recipe:
         refuse_signs((*self.tasks, *self.models, *self.methods))
@@ -118,12 +134,19 @@ class Recipe(StudySection):
                     "several models in a list in chains"
                 )
             for chain in self._all_chains():
-                for place in chain[:-1]:
+                for number, place in enumerate(chain[:-1]):
                     seeds = config.ensemble if place is chain[-2] else 1
-                    count = seeds * len(members(place))
-                    check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
+                    counts = [seeds * len(members(place)), *([len(members(place))] if number == 0 else [])]
+                    for count in counts:  # the first place is also the floor, without an ensemble's seeds
+                        check_voters(config.combine, count, chain_name([place]), f"methods.{name}.combine")
             if config.raven is not None and not any(self.suits(name, chain) for chain in self.pairs()):
                 check_weighed(1, chain_name([self.pairs()[0][-2]]), f"methods.{name}.raven")
+
+        called: dict[str, str] = {}
+        for how in (self.methods[name].combine for name in self.student_methods):
+            if called.setdefault(short_name(how), how) != how:
+                both = f"{called[short_name(how)]!r} and {how!r} are both called {short_name(how)}"
+                raise ValueError(f"methods: {both} in the tables; give one function another name")
 
     def suits(self, method: str, chain: Chain) -> bool:
         """Whether a method can train the last model of a chain: weights over supervisors need several."""
@@ -179,6 +202,11 @@ class Recipe(StudySection):
                 raise ValueError(
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
                     f"{' or '.join(algorithms)}; name another"
+                )
+            if unread := [each for each in UNREAD.get(name, ()) if self.methods[method].gives(each)]:
+                raise ValueError(
+                    f"studies.{name}.{key}: {method!r} has {' and '.join(unread)}, which only the grid's students "
+                    "read; name another"
                 )
 
     def _supervisor_trains(self) -> None:

@@ -127,13 +127,15 @@ def finish(opened: Opened[Recipe, Laboratory], builder: Builder, folder: Path, c
 def _labels(lab: Laboratory, builder: Builder) -> pd.DataFrame | None:
     """Labels that several supervisors give together: ``task, name, seed, split, id, group, p_true, keep, spread``.
 
-    ``name`` is the student that learns them. None where there are none, or a version made them that kept no spread.
+    ``name`` is the student that learns them, ``w2s`` what it learns of half B: its slice where chains split that. None
+    where there are none, or a version made them that kept no spread.
     """
     tables = []
     for (task, name, seed), stage in lab.pooled.items():
         table = builder.table(stage)
-        for split in ("w2s", "test") if "spread" in table else ():
-            items = lab.tasks[task][split].frame[["id", "group", "truth"]]
+        parts = {"w2s": lab.named[task, name, seed].split.train, "test": lab.tasks[task]["test"]}
+        for split, rows in parts.items() if "spread" in table else ():
+            items = rows.frame[["id", "group", "truth"]]
             own = items.merge(table, on="id", validate="one_to_one")
             p_true = own["p"].where(own["truth"] == 1, 1 - own["p"])
             about = own[["id", "group"]].assign(p_true=p_true, keep=own["keep"], spread=own["spread"])

@@ -29,10 +29,10 @@ from w2s_pref.studies.generalization.graph import (
     entered,
     floor,
     plain_method,
+    student,
     student_model,
     student_rows,
     supervisors,
-    weak_labels,
     weak_scores,
 )
 from w2s_pref.studies.generalization.labels import AlteredLabels
@@ -85,16 +85,13 @@ def _saliency(lab: Laboratory, study: SaliencyConfig) -> None:
 
 def _probe_of_student(lab: Laboratory, study: SaliencyConfig, task: str, chain: Chain, seed: int) -> str:
     """A probe on ground truth, on the representation of a student that was fine-tuned on weak labels."""
-    rows = student_rows(lab, task)
-    labels = weak_labels(lab, task, chain, study.finetune, seed)
-    split = lab.split(task, rows, labels)
     title = f"student/{chain_name(chain)}@{study.finetune}"
-    tuned = lab.classify(title, task, student_model(chain), study.finetune, split, seed, keep=True)
+    tuned = student(lab, title, task, chain, study.finetune, seed, keep=True)
     assert isinstance(tuned, FinetuneStage)
     lab.enter(task, title, seed, tuned)  # with its weights kept, in the place of the same training without them
     source = lab.activations(tuned, lab.tasks[task].all, lab.recipe.methods[study.probe].pooling)
     name = f"saliency/{chain_name(chain)}@{study.finetune}+{study.probe}"
-    truth = lab.split(task, rows, "truth")
+    truth = lab.split(task, student_rows(lab, task), "truth")
     return lab.add(name, task, student_model(chain), study.probe, truth, seed, activations=source)
 
 
