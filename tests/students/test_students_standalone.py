@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -33,6 +33,7 @@ from w2s_pref.models.load import load_saved
 from w2s_pref.models.scoring import score_pairs
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.models.standalone import FACTS, write_standalone
+from w2s_pref.results.preferences import Results
 from w2s_pref.stages.labels import Part
 from w2s_pref.stages.rewards import TrainStage
 from w2s_pref.stages.rows import Rows
@@ -185,8 +186,10 @@ def test_a_student_names_the_objective_as_its_study_does(tmp_path: Path, monkeyp
     )
     study: Any = SimpleNamespace(chains={"direct": []}, trained={("direct/none", 0): trained("safe")})
     builder: Any = SimpleNamespace(
-        artifact=lambda stage: SimpleNamespace(folder=tmp_path), meta=lambda stage: {"objective": "harmless"}
+        artifact=lambda stage: SimpleNamespace(folder=tmp_path, freed=frozenset()),
+        meta=lambda stage: {"objective": "harmless"},
     )
-    students.write_students(recipe, study, builder, None, tmp_path / "students")  # type: ignore[arg-type]
+    written, results = tmp_path / "students", cast(Results, None)
+    students.write_students(recipe, study, builder, results, written, tmp_path / "before")
     told = json.loads((tmp_path / "students" / "direct-none-seed0" / FACTS).read_text())
     assert told["objective"] == "safe"
