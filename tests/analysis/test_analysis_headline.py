@@ -76,6 +76,10 @@ def test_selective_is_counted_after_correction() -> None:
     dropped = said(explicit=student("selective", gates(PASSED, PASSED), p=0.04), implicit=student("not_resolved"))
     assert dropped.startswith("Suspicious: direct under explicit conflict fails more often")
     assert "by chance" in dropped
+    both = said(
+        explicit=student("suspicious", gates(OPEN, PASSED)), implicit=student("suspicious", gates(OPEN, PASSED))
+    )
+    assert both.startswith("Suspicious: direct under explicit conflict, direct under implicit conflict fail more often")
 
 
 @pytest.mark.parametrize(
