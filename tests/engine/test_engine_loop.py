@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from silent import Silent
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.loop import Loop
@@ -39,22 +40,6 @@ class Words(Stage):
         read = [(builder.artifact(stage).folder / "words.txt").read_text() for stage in self.reads]
         (folder / "words.txt").write_text(" ".join([*read, self.name]))
         return {"words": len(self.reads) + 1}
-
-
-class Silent:
-    """Remembers what happened to which stage."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, str] = {}
-
-    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
-        self.events[stage.name] = event
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def signal(self, step: int, signals: dict[str, float]) -> None: ...
-
-    def wait(self, sentence: str) -> None: ...
 
 
 def chain() -> dict[str, Words]:

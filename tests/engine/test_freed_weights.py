@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from silent import Silent
 
+from w2s_pref import stages as stages_room
+from w2s_pref import studies as studies_room
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.loop import Loop
 from w2s_pref.engine.manifest import MANIFEST
@@ -18,6 +23,7 @@ from w2s_pref.engine.remote import open_store
 from w2s_pref.engine.stage import Builder, Stage, ordered
 from w2s_pref.engine.store import Store
 from w2s_pref.parallel.world import World
+from w2s_pref.stages.model_stage import ModelStage
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,22 +64,6 @@ class Table(Part):
     on_main: ClassVar[bool] = True
 
 
-class Silent:
-    """Remembers what happened to which stage."""
-
-    def __init__(self) -> None:
-        self.events: dict[str, str] = {}
-
-    def stage(self, number: int, total: int, stage: Stage, event: str, seconds: float) -> None:
-        self.events[stage.name] = event
-
-    def step(self, done: int, total: int) -> None: ...
-
-    def signal(self, step: int, signals: dict[str, float]) -> None: ...
-
-    def wait(self, sentence: str) -> None: ...
-
-
 def study(*more: str) -> list[Stage]:
     """weak → its scores → student, from a start → scores → tables; ``more`` scores of the student, as added later."""
     weak = Model("weak")
@@ -97,6 +87,25 @@ def free(store: Store, stages: list[Stage], *which: str) -> None:
     for stage in stages:
         if stage.name in which:
             assert store.free(stage.kind, stage.key)
+
+
+def test_what_computes_with_a_model_is_never_built_by_the_main_process_alone() -> None:
+    """Who reads weights is decided by ``on_main``: a stage that runs a model and says otherwise would find none."""
+    for room in (stages_room, studies_room):
+        for module in pkgutil.walk_packages(room.__path__, f"{room.__name__}."):
+            importlib.import_module(module.name)
+    known = set(below(Stage))
+    assert {"TrainStage", "PairPolicyStage", "OnlinePolicyStage", "FinetuneStage", "MoveModelStage"} <= {
+        kind.__name__ for kind in known if kind.weights
+    }
+    assert not [kind.__name__ for kind in known if kind.on_main and (kind.weights or issubclass(kind, ModelStage))]
+
+
+def below(kind: type[Stage]) -> Iterator[type[Stage]]:
+    for each in kind.__subclasses__():
+        if each.__module__.startswith("w2s_pref."):
+            yield each
+        yield from below(each)
 
 
 ALL = ("weak", "student", "start")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.missing import unread
-from w2s_pref.engine.store import Store
+from w2s_pref.engine.store import WEIGHTS, Store
 from w2s_pref.models.adapters import CONFIG, layers_of
 from w2s_pref.planning.cost.table import scaled
 from w2s_pref.studies.kind import AnyOpened
@@ -51,11 +51,11 @@ def prune(opened: AnyOpened, really: bool) -> list[str]:
     return lines if really else [*lines, "nothing was removed; --yes removes them"]
 
 
-def _bases(store: Store, freed: Iterable[Path]) -> set[Path]:
+def _bases(store: Store, freed: Collection[Path]) -> set[Path]:
     """Models of the store that adapters rest on which keep their weights, of whatever recipe they are."""
     found: set[Path] = set()
     for config in store.root.glob(f"*/*/{CONFIG}"):
-        if config.parent.resolve() not in set(freed) and any(config.parent.glob("*.safetensors")):
+        if config.parent.resolve() not in freed and any(config.parent.glob(f"*{WEIGHTS}")):
             with contextlib.suppress(W2SError):  # its base is gone already
                 found |= {layer.resolve() for layer in layers_of(config.parent)[:-1]}
     return found

@@ -66,12 +66,15 @@ def verdicts(
 def bound_verdict(residual: Stat) -> str:
     """Whether the strong risk is below R_w - M, decided by the sign of the Pythagorean residual."""
     interval = residual.interval()
-    numbers = reading(residual, 4)
-    if interval is None or interval[0] <= 0 < interval[1]:
-        return f"Charikar's bound R_s <= R_w - M is not resolved: the residual is {numbers}."
-    if interval[1] <= 0:
-        return f"Charikar's bound R_s <= R_w - M holds: the residual is {numbers}."
-    return f"Charikar's bound R_s <= R_w - M is violated: the residual is {numbers}."
+    found = _inequality(None if interval is None else (-interval[1], -interval[0]))
+    return f"Charikar's bound R_s <= R_w - M {found}: the residual is {reading(residual, 4)}."
+
+
+def _inequality(slack: tuple[float, float] | None) -> str:
+    """Of an interval of what is left over: an inequality that is not strict holds where nothing is."""
+    if slack is None or slack[0] < 0 <= slack[1]:
+        return "is not resolved"
+    return "holds" if slack[0] >= 0 else "is violated"
 
 
 def calibration_verdict(raw: Stat, calibrated: Stat | None, temperature: float | None) -> str:
@@ -93,11 +96,7 @@ def kl_verdict(slack: Stat | None) -> str:
     """The reverse-KL inequality."""
     if slack is None:
         return "Reverse-KL terms are undefined without a ceiling: the labels alone (y = 1 everywhere) are no f*."
-    interval = slack.interval()
-    if interval is None or interval[0] < 0 <= interval[1]:
-        found = "is not resolved"
-    else:
-        found = "holds" if interval[0] >= 0 else "is violated"
+    found = _inequality(slack.interval())
     return f"KL(f*|s) <= KL(f*|w) - KL(s|w) {found}: slack {reading(slack, 4)}."
 
 
