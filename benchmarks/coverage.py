@@ -32,7 +32,7 @@ RULE = (*STATS, "benchmarks/coverage_cells.py")
 GATES = [f"w2s_pref/analysis/deception/{name}.py" for name in ("adjusted", "gates", "lift", "measures")]
 WORLDS = [f"w2s_pref/organisms/{name}.py" for name in ("confounded", "flips", "organisms", "simulation", "worlds")]
 FAMILIES = ("w2s_pref/analysis/stats/families.py", "benchmarks/coverage_verdicts.py")
-RECOVERED = "w2s_pref/analysis/preferences/generalization.py"
+RECOVERED = "w2s_pref/analysis/preferences/generalization_measures.py"
 SOURCES = {
     **dict.fromkeys(("accuracies", "slopes"), (*RULE, RECOVERED)),
     "small_gaps": (*RULE, RECOVERED, "benchmarks/coverage_ratios.py"),

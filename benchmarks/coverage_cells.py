@@ -19,7 +19,7 @@ from scipy.special import ndtri
 from w2s_pref.analysis.deception.measures import Options, measure_deltas
 from w2s_pref.analysis.lab.cells import Answers
 from w2s_pref.analysis.preferences.compare import least_squares, slope_stat
-from w2s_pref.analysis.preferences.generalization import agreement, recovered
+from w2s_pref.analysis.preferences.generalization_measures import agreement, recovered
 from w2s_pref.analysis.risk.blind_spot import blind_stats
 from w2s_pref.analysis.risk.moments import moment_stats
 from w2s_pref.analysis.stats.basics import sigmoid

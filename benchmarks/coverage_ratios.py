@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from coverage_cells import RESAMPLES
 
-from w2s_pref.analysis.preferences.generalization import recovered
+from w2s_pref.analysis.preferences.generalization_measures import recovered
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.core.arrays import Floats
 

@@ -7,7 +7,8 @@ import pytest
 from analysis_helpers import random_table, table
 from scipy.stats import t as student
 
-from w2s_pref.analysis.preferences.generalization import analyze_generalization, fieller, recovered
+from w2s_pref.analysis.preferences.generalization import analyze_generalization
+from w2s_pref.analysis.preferences.generalization_measures import fieller, recovered
 from w2s_pref.analysis.scores.table import long_table
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.stat import PLAIN

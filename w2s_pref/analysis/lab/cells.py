@@ -12,7 +12,13 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, not_narrower, recovered
+from w2s_pref.analysis.preferences.generalization_measures import (
+    Recovered,
+    agreement,
+    inheritance,
+    not_narrower,
+    recovered,
+)
 from w2s_pref.analysis.scores.calibration import Calibrated, calibration
 from w2s_pref.analysis.stats.basics import credit, divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from w2s_pref.analysis.lab.cells import NO_NUMBER, ROLES, Case, estimate, mean, median, slope
-from w2s_pref.analysis.preferences.generalization import not_narrower
+from w2s_pref.analysis.preferences.generalization_measures import not_narrower
 from w2s_pref.analysis.stats.basics import number
 from w2s_pref.analysis.stats.stat import Stat
 from w2s_pref.core.arrays import Floats, Ints

@@ -18,7 +18,7 @@ from w2s_pref.analysis.deception.sensitivity import sensitivity
 from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
-from w2s_pref.analysis.preferences.generalization import Recovered, agreement, inheritance, recovered
+from w2s_pref.analysis.preferences.generalization_measures import Recovered, agreement, inheritance, recovered
 from w2s_pref.analysis.scores.panel import items_of
 from w2s_pref.analysis.stats.basics import credit, expected, number
 from w2s_pref.analysis.stats.bootstrap import Resampler

@@ -20,7 +20,7 @@ from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.cases import messages
 from w2s_pref.analysis.preferences.design import Context
-from w2s_pref.analysis.preferences.generalization import Recovered, recovered
+from w2s_pref.analysis.preferences.generalization_measures import Recovered, recovered
 from w2s_pref.analysis.scores.panel import Panel
 from w2s_pref.analysis.stats.basics import credit
 from w2s_pref.analysis.stats.estimates import estimate

@@ -10,7 +10,7 @@ import pandas as pd
 
 from w2s_pref import results
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
-from w2s_pref.analysis.preferences.generalization import recovered
+from w2s_pref.analysis.preferences.generalization_measures import recovered
 from w2s_pref.analysis.preferences.length import restrict
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.errors import W2SError, shown

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from w2s_pref.analysis.preferences.generalization import recovered, verdict, warnings
+from w2s_pref.analysis.preferences.generalization import verdict, warnings
+from w2s_pref.analysis.preferences.generalization_measures import recovered
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.seeds import disagreements, side
