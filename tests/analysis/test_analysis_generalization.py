@@ -211,3 +211,20 @@ def test_near_a_gap_of_zero_seeds_that_are_one_model_make_no_certainty() -> None
         reported, held = reported + 1, held + (over[0] <= 0.4 <= over[1])
     assert reported >= 10
     assert held >= 0.85 * reported  # .73 of them without the rule
+
+
+def test_a_lead_that_never_varies_says_of_no_lead_that_it_would_have_been_found():
+    """The student answers as its supervisor does: every resample of their difference is 0."""
+    weak = signs(600, 1000)
+    found = analyze({"weak": weak, "student": weak, "ceiling": signs(800, 1000)})
+    assert found["sensitivity"]["difference_80"] is None
+    assert found["verdict"].startswith("Not resolved: the student is not distinguishable from its supervisor: PGR 0.00")
+    assert "would have been found" not in found["verdict"]
+
+
+def test_a_gap_without_an_interval_is_not_called_noise():
+    """Prompts of one group cannot be resampled."""
+    ones = np.ones((1, 10))
+    draw = Resampler(np.zeros(10, dtype=int), 100, 0)
+    pgr = recovered(0.0 * ones, 0.5 * ones, ones, draw)
+    assert pgr.note == "Not resolved whether there is a gap: 1.000 (no interval). No PGR."

@@ -70,7 +70,7 @@ def _numbers(data: Panel, roles: dict[str, str], draw: Resampler, ties: Ties) ->
         "pgr_fieller": None if pgr.fieller is None else list(pgr.fieller),
         **{name: _read(pgr, nested, read) for name, read in READINGS.items()},
         "sensitivity": {
-            "difference_80": number(pgr.lead.smallest_found),
+            "difference_80": pgr.lead_found,
             "pgr_80": None if pgr.note else number(pgr.stat.smallest_found),
         },
         "verdict": verdict(pgr),
@@ -111,7 +111,8 @@ def verdict(pgr: Recovered) -> str:
     words = "better" if (over or here) > 0 else "worse"
     if over:
         return f"The student is {words} than its supervisor: {numbers}."
-    seen = f"A true lead of {pgr.lead.smallest_found:.3f} in accuracy would have been found (80 %)."
+    least = pgr.lead_found
+    seen = "" if least is None else f" A true lead of {least:.3f} in accuracy would have been found (80 %)."
     if here:
-        return f"Not resolved over seeds: {words} than its supervisor in these, others may differ: {numbers}. {seen}"
-    return f"Not resolved: the student is not distinguishable from its supervisor: {numbers}. {seen}"
+        return f"Not resolved over seeds: {words} than its supervisor in these, others may differ: {numbers}.{seen}"
+    return f"Not resolved: the student is not distinguishable from its supervisor: {numbers}.{seen}"

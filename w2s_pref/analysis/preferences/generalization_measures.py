@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from w2s_pref.analysis.stats.basics import divide
+from w2s_pref.analysis.stats.basics import divide, number
 from w2s_pref.analysis.stats.bootstrap import Resampler
 from w2s_pref.analysis.stats.quantiles import student
 from w2s_pref.analysis.stats.seeds import reading, side
@@ -39,6 +39,11 @@ class Recovered:
     fieller: tuple[float, float] | None
     note: str | None
 
+    @property
+    def lead_found(self) -> float | None:
+        """The smallest true lead that 80 % of such studies find; None where nothing varies, which finds nothing."""
+        return number(self.lead.smallest_found) if self.lead.smallest_found > 0 else None
+
 
 def recovered(weak: Floats, student: Floats, ceiling: Floats, draw: Resampler) -> Recovered:
     """PGR = (acc[student] - acc[weak]) / (acc[ceiling] - acc[weak]), from per-row credits of shape (K, N).
@@ -55,6 +60,8 @@ def recovered(weak: Floats, student: Floats, ceiling: Floats, draw: Resampler) -
     note = None
     if gap.value <= 0:
         note = f"No gap: the ceiling is not more accurate than the weak model ({gap.value:+.3f})."
+    elif gap.interval() is None:
+        note = f"Not resolved whether there is a gap: {reading(gap)}. No PGR."
     elif side(gap.interval()) <= 0:
         note = f"The gap of {reading(gap)} is within noise: no PGR."
     return Recovered(not_narrower(stat), gap, lead, fieller(lead, gap), note)
