@@ -124,6 +124,8 @@ def test_constants_follow_the_algorithm() -> None:
         ("arms={a: [weak@dpo, strong@macpo]}", "explicit, implicit would act on the labelled pairs of strong@macpo"),
         ("models.strong.freeze_backbone=true students=[dpo]", "no new head"),
         ("methods={grpo: {training: {loss_type: bnpo}}}", "bnpo depends on how a batch is split over memory"),
+        ("methods={rloo: {training: {generation_kwargs: {max_new_tokens: 900}}}}", "set max_completion_length, for"),
+        ("methods={grpo: {training: {generation_kwargs: {temperature: 2.0}}}}", "set temperature itself"),
         (
             "methods={grpo: {training: {top_entropy_quantile: 0.2}}}",
             "top_entropy_quantile: it would be taken",

@@ -169,6 +169,17 @@ OURS_OF: dict[str, dict[str, str]] = {
         **dict.fromkeys(LOSS_OF_DPO, "the method's margin is the loss"),
     },
 }
+#: Keys of ``generation_kwargs`` that TRL would put over an argument, behind whose back nothing else would know it.
+GENERATION: dict[str, str] = {
+    **dict.fromkeys(("max_new_tokens", "max_length"), "set max_completion_length, for which prompts leave room"),
+    **{name: f"set {name} itself" for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")},
+    "cache_implementation": "set cache_implementation itself",
+    "num_return_sequences": "set num_generations",
+    "do_sample": "answers are sampled",
+    "num_beams": "answers are sampled",
+    **dict.fromkeys(("eos_token_id", "bos_token_id", "pad_token_id"), "answers end as the model's tokenizer ends them"),
+}
+
 OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "beta": "set it for the method",
     "reward_weights": "use the method's conflict_weight",
@@ -210,11 +221,13 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
 
 
 def _unlike(name: str, value: Any, kind: Kind) -> str:
-    """Why a value would make another training of the same effective batch."""
+    """Why a value would make another training of the same effective batch, or one that nothing else knows of."""
     if name == "train_sampling_strategy" and value == "group_by_length":
         return "not group_by_length; texts of like length go through the model together anyway"
     if name == "accelerator_config" and "num_steps" in str((value or {}).get("gradient_accumulation_kwargs", "")):
         return "gradient_accumulation_kwargs.num_steps would multiply the batch; set batch_size"
+    if name == "generation_kwargs" and (key := next((key for key in GENERATION if key in (value or {})), None)):
+        return f"{key} is not set there; {GENERATION[key]}"
     if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
         return "bnpo depends on how a batch is split over memory; take another"
     if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:
@@ -305,6 +318,19 @@ def micro_batches(batch_size: int, per_device: int | None, world: int) -> tuple[
     while share % steps:
         steps += 1
     return share // steps, steps
+
+
+def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
+    """Optimizer steps of a training on ``rows`` pairs."""
+    return max(1, ceil(ceil(rows / batch_size) * epochs))
+
+
+def rising(arguments: dict[str, Any], rows: int) -> tuple[int, int]:
+    """Optimizer steps of a training, and those of its warm-up: ``warmup_steps`` below 1 is a share of them."""
+    own = arguments.get("max_steps") or -1
+    steps = own if own > 0 else planned_updates(rows, arguments["batch_size"], arguments["num_train_epochs"])
+    given = arguments.get("warmup_steps") or 0
+    return steps, int(given) if given >= 1 else ceil(steps * given)
 
 
 def drawn(arguments: dict[str, Any], kind: Kind) -> tuple[int, int]:

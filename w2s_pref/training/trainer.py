@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -219,11 +218,6 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
         tokenizer.save_pretrained(str(folder))
         clean_saved_folder(trainer.model, folder, base_path)
     trainer.accelerator.wait_for_everyone()
-
-
-def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
-    """Optimizer steps of a training on ``rows`` pairs."""
-    return max(1, ceil(ceil(rows / batch_size) * epochs))
 
 
 #: Families whose layers read dropout from the configuration at every pass.
