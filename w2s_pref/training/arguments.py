@@ -145,6 +145,9 @@ CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 #: Optimizers that update weights inside each backward pass, before an effective batch is whole.
 NEVER_WHOLE = ("lomo", "layerwise")
 
+#: Keys of ``accelerator_config`` that say how processes share a batch.
+SHARES = ("split_batches", "dispatch_batches", "even_batches")
+
 #: DPOConfig's arguments that shape a loss which is not used here.
 LOSS_OF_DPO = (
     "loss_type",
@@ -228,6 +231,10 @@ def _unlike(name: str, value: Any, kind: Kind) -> str:
         return "gradient_accumulation_kwargs.num_steps would multiply the batch; set batch_size"
     if name == "generation_kwargs" and (key := next((key for key in GENERATION if key in (value or {})), None)):
         return f"{key} is not set there; {GENERATION[key]}"
+    if name == "accelerator_config" and (key := next((key for key in SHARES if key in (value or {})), None)):
+        return f"{key} would share a batch among processes by another rule; leave it out"
+    if name == "lr_scheduler_type" and value in ("reduce_lr_on_plateau", "greedy"):
+        return f"{value} reads evaluations within the training, which there are none of; take another"
     if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
         return "bnpo depends on how a batch is split over memory; take another"
     if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:

@@ -138,7 +138,7 @@ def configuration(
         together["save_total_limit"] = 2
     try:
         return kind(**together)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise W2SError(f"training: the arguments do not go together: {error}") from error
 
 
@@ -158,6 +158,10 @@ def make_trainer(
     """The trainer, with its callbacks and its adapter; ``own``: what only this kind of trainer takes."""
     try:
         trainer = kind(args=config, processing_class=tokenizer, peft_config=lora, callbacks=callbacks(job), **own)
+    except (ImportError, RuntimeError) as error:  # use_liger_kernel, report_to
+        if not isinstance(error, ImportError) and "to be installed" not in str(error):
+            raise
+        raise W2SError(f"training: {error}") from error
     except ValueError as error:  # what libraries say about an adapter's arguments
         if job.lora is None:
             raise
