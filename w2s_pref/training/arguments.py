@@ -172,6 +172,9 @@ OURS_OF: dict[str, dict[str, str]] = {
         **dict.fromkeys(LOSS_OF_DPO, "the method's margin is the loss"),
     },
 }
+#: GRPO's arguments whose terms are means over a part of a batch, and the values that leave these out.
+OF_PARTS: dict[str, Any] = {"top_entropy_quantile": 1.0, "entropy_coef": 0.0, "use_adaptive_entropy": False}
+
 #: Keys of ``generation_kwargs`` that TRL would put over an argument, behind whose back nothing else would know it.
 GENERATION: dict[str, str] = {
     **dict.fromkeys(("max_new_tokens", "max_length"), "set max_completion_length, for which prompts leave room"),
@@ -190,6 +193,7 @@ OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "chat_template_kwargs": "chats are written as everywhere in a study, by the tokenizer's template without arguments",
     "max_tool_calling_iterations": "answers call no tools",
     "num_generations_eval": "answers are judged in a stage of their own",
+    "router_aux_loss_coef": "it would be taken of each part of a batch, which depends on memory",
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"),
 }
 
@@ -237,7 +241,7 @@ def _unlike(name: str, value: Any, kind: Kind) -> str:
         return f"{value} reads evaluations within the training, which there are none of; take another"
     if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
         return "bnpo depends on how a batch is split over memory; take another"
-    if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:
+    if kind == "grpo" and name in OF_PARTS and value != OF_PARTS[name]:
         return "it would be taken of each part of a batch, which depends on memory; leave it out"
     return ""
 
