@@ -63,7 +63,7 @@ def stage(*sizes: int, **arguments: object) -> TrainStage:
 
 
 def test_a_training_costs_three_forward_passes_over_all_epochs() -> None:
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     size = assumed(None)  # a prompt of 150, two answers of 60: 270 tokens a pair, 210 of context
     done = work(stage(40), shape(FACTS), size)
@@ -79,7 +79,7 @@ def test_a_mixture_sees_both_parts_in_as_many_updates() -> None:
 
 
 def test_scoring_is_one_forward_pass() -> None:
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     scores = ScoreStage("scores", rows("test", 10), stage(40), {"max_length": 64, "overlong": "truncate"})
     done = work(scores, shape(FACTS), assumed(None))
@@ -100,7 +100,7 @@ def argued(n: int, protocol: str, turns: int = 1) -> Argued:
 
 def test_a_policy_that_reads_the_preferred_answer_alone_runs_no_other() -> None:
     """A prompt of 150 and an answer of 60 tokens, three passes, 80 pairs; the vocabulary of 32 for the answer alone."""
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     given = {**DEFAULTS, "batch_size": 8, "num_train_epochs": 2}
 
@@ -120,7 +120,7 @@ def test_a_policy_that_reads_the_preferred_answer_alone_runs_no_other() -> None:
 
 def test_transcripts_are_read_too() -> None:
     """A prompt of 150, answers of 60. A debate of two turns: four arguments of 30 tokens before each answer."""
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     debate, critique, consultancy = argued(10, "debate", 2), argued(10, "critique"), argued(10, "consultancy")
     assert [said(each) for each in (debate, critique, consultancy, rows("test", 10))] == [120, 60, 30, 0]
@@ -144,7 +144,7 @@ def test_transcripts_are_read_too() -> None:
 
 def test_judges_of_answers_cost_what_their_own_size_asks() -> None:
     """A gold model four times as wide reads 10 answers of 30 tokens after prompts of 150; so does the reference."""
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     size, small = assumed(None), shape(FACTS)
     wide = shape(LARGE)
@@ -158,7 +158,7 @@ def test_judges_of_answers_cost_what_their_own_size_asks() -> None:
 
 
 def test_rewards_of_answers_cost_what_their_own_size_asks() -> None:
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     size, small = assumed(None), shape(FACTS)
     given = {"num_train_epochs": 1, "num_generations": 2, "max_completion_length": 30, "batch_size": 8}
@@ -358,7 +358,7 @@ def items(name: str, n: int) -> Rows:
 
 def test_a_laboratory_reads_every_text_once_for_its_probes_and_trains_whole_models() -> None:
     """By hand: items of 10 tokens; 2 epochs of 3 passes over 16 items, 2 looks an epoch at 4, 3 answers to 30."""
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     size, tokens = Lengths(10.0, 0.0, 0.0, 10.0), {"max_length": 64, "overlong": "truncate"}
     known = shape(FACTS)
@@ -389,7 +389,7 @@ def test_evaluations_are_counted_as_the_training_makes_them() -> None:
 
 def test_what_is_read_behind_frozen_layers_spares_layers_and_no_vocabulary() -> None:
     """One of two layers frozen: half the layers' FLOPs, every logit. By hand: 80 passes over an answer of 60 tokens."""
-    from w2s_pref.planning.cost.shapes import shape
+    from w2s_pref.models.shapes import shape
 
     given = {**DEFAULTS, "batch_size": 8, "num_train_epochs": 2}
     frozen = replace(FACTS, spec=ModelSpec(path="x", freeze_layers=1))

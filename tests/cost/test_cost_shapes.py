@@ -11,8 +11,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.shapes import PUBLISHED, Shape, backbone_parameters, published, shape
 from w2s_pref.models.spec import ModelSpec
-from w2s_pref.planning.cost.shapes import PUBLISHED, Shape, published, shape
 
 
 def absent(path: str) -> ModelFacts:
@@ -141,3 +141,15 @@ def test_a_token_costs_the_experts_that_it_takes(tmp_path: Path, family: str) ->
     assert alone.backbone == alone.stored
     sparse = {"qwen2_moe": 2, "qwen3_moe": 1, "deepseek_v3": 2, "glm4_moe": 2}.get(family, 3)
     assert found.backbone == alone.stored + sparse * 2 * found.hidden
+
+
+def test_matched_compute_counts_the_experts_that_a_token_takes() -> None:
+    config = AutoConfig.for_model("mixtral", **EXPERTS["mixtral"], num_experts_per_tok=2).to_dict()
+    for parameters in (10**6, None):
+        facts = ModelFacts(ModelSpec(path="x"), None, parameters, config, "h", "t", None)
+        found = shape(facts)
+        assert found is not None
+        assert backbone_parameters(facts) == found.backbone < found.stored
+    dense = {"hidden_size": 8, "num_hidden_layers": 2, "vocab_size": 10}
+    facts = ModelFacts(ModelSpec(path="x"), None, 1000, dense, "h", "t", None)
+    assert backbone_parameters(facts) == 1000 - 8 * 10

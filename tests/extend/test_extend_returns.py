@@ -88,6 +88,53 @@ def test_tensors(body: str, kind: str, tmp_path: Path) -> None:
     assert TENSORS[body] in str(refusal.value)
 
 
+COUPLED = [
+    "torch.nn.functional.softplus(-(margin - margin.mean()))",
+    "margin * torch.softmax(margin.detach(), -1) * len(margin)",
+    "margin * (margin > margin.median())",
+    "margin * p / p.sum()",
+    "margin * torch.rand_like(margin)",
+]
+
+
+@pytest.mark.parametrize("kind", ["loss", "conflict"])
+@pytest.mark.parametrize("body", COUPLED)
+def test_a_number_is_of_its_own_pair(body: str, kind: str, tmp_path: Path) -> None:
+    """A part of a batch is as large as the memory allows."""
+    name = file(tmp_path, body, "margin, p")
+    margin = torch.tensor([1.0, -1.0, 0.5], requires_grad=True)
+    p = torch.tensor([0.9, 0.2, 0.6])
+    calls = {
+        "loss": lambda at: named.loss(LossSpec.of({"name": name}, tmp_path), margin[at], p[at], 0.0),
+        "conflict": lambda at: conflict.term(name, tmp_path)(margin[at], p=p[at], truth=p[at]),
+    }
+    with pytest.raises(W2SError, match=f"{kind} .* gives a pair another number beside other pairs"):
+        calls[kind](slice(None))
+    if "median" not in body:
+        calls[kind](slice(1))
+
+
+@pytest.mark.parametrize(
+    ("body", "apart"),
+    [
+        ("batch.logp_a - batch.logp_b", True),
+        ("batch.logp_a / batch.tokens_a - batch.logp_b / batch.tokens_b", True),
+        ("batch.logp_a - batch.logp_b - (batch.logp_a - batch.logp_b).mean()", False),
+        ("(batch.logp_a - batch.logp_b) / batch.tokens_a.max()", False),
+    ],
+)
+def test_a_margin_is_of_its_own_pair(body: str, apart: bool, tmp_path: Path) -> None:
+    from w2s_pref.losses.margins import PairBatch
+
+    numbers = [torch.tensor(each) for each in ([-5.0, -9.0], [-7.0, -4.0], [3, 4], [5, 2])]
+    loss = PairLoss(PairObjective(file(tmp_path, body, "batch")), tmp_path)
+    if apart:
+        assert loss.margin(PairBatch(*numbers)).shape == (2,)
+    else:
+        with pytest.raises(W2SError, match=r"margin .* gives a pair another number beside other pairs"):
+            loss.margin(PairBatch(*numbers))
+
+
 def test_a_loss_equals_the_one_of_the_package(tmp_path: Path) -> None:
     """Written by hand: the window loss, on vectors and on rows of several probes."""
     name = file(tmp_path, "own(p) * (torch.sigmoid(margin.abs()) < 0.5 + radius).double()", "margin, p, own, radius")

@@ -13,6 +13,7 @@ import pytest
 import torch
 from float64 import EXACT
 from safetensors.torch import load_file
+from transformers import MixtralConfig, MixtralForCausalLM
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.data.tokens import prompt_ids
@@ -146,6 +147,23 @@ def test_how_the_batch_is_split_changes_nothing(tmp_path: Path):
     assert {each.dtype for each in one.values()} == {torch.float64}
     assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-3
     assert max(float((one[name] - split[name]).abs().max()) for name in one) <= EXACT
+
+
+def test_experts_have_no_loss_that_depends_on_the_split(tmp_path: Path):
+    """What balances them is of a part of a batch; a mixture's own configuration asks for it."""
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    ids = {"vocab_size": len(TOKENIZER), "pad_token_id": TOKENIZER.pad_token_id, "eos_token_id": TOKENIZER.eos_token_id}
+    torch.manual_seed(0)
+    config = MixtralConfig(**sizes, **ids, num_key_value_heads=2, num_local_experts=4, router_aux_loss_coef=0.5)
+    MixtralForCausalLM(config).save_pretrained(tmp_path / "start")
+    TOKENIZER.save_pretrained(tmp_path / "start")
+    length = from_callable(lambda prompts, answers: [float(len(answer) % 7) for answer in answers], "length")
+    for name, per_device in (("one", None), ("split", 2)):
+        told = job(2, reward=length, optim="sgd", learning_rate=1.0e-1, per_device_train_batch_size=per_device)
+        fit_online("rloo", tmp_path / "start", TOKENIZER, told, tmp_path / f"work-{name}", tmp_path / name)
+    before, one, split = (weights(tmp_path / name) for name in ("start", "one", "split"))
+    assert max(float((one[name] - before[name]).abs().max()) for name in one) > 1e-4
+    assert max(float((one[name] - split[name]).abs().max()) for name in one) < 1e-5  # grouped products know no float64
 
 
 def test_rewards_are_asked_for_the_texts_that_follow_the_prompts(tmp_path: Path):

@@ -15,7 +15,7 @@ MATCHED = ("seeds=[0]", "conflict.settings=[none]", "bootstrap.match_compute=tru
 
 def trainings(study: Study, arm: str) -> dict[str, tuple[float, float]]:
     """Of each training of an arm but ceilings: epochs, and parameters outside the embedding table x pairs x epochs."""
-    from w2s_pref.models.info import backbone_parameters
+    from w2s_pref.models.shapes import backbone_parameters
 
     found = {}
     for stage in all_stages(study):

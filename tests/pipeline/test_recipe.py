@@ -73,6 +73,8 @@ def recipe(tmp_path: Path, text: str = BASE) -> Path:
             "training.accelerator_config={gradient_accumulation_kwargs: {num_steps: 4}}",
             "accelerator_config: gradient_accumulation_kwargs.num_steps would multiply the batch; set",
         ),
+        ("training.accelerator_config={split_batches: true}", "split_batches would share a batch among processes by"),
+        ("training.lr_scheduler_type=greedy", "greedy reads evaluations within the training, which there are none of"),
         ("models.strong.lora={r: 2, lora_dropout: 0.1}", "lora_dropout: dropout is off while it trains"),
         ("models.strong.lora={r: 2, init_lora_weights: pissa_niter_4}", "pissa_niter_4 changes the weights below the"),
         ("methods={ppo: {training: {kl_target: 6.0, kl_horizon: 3}}}", "kl_target: kl_coef changes by up to 0.2"),

@@ -124,6 +124,11 @@ def test_constants_follow_the_algorithm() -> None:
         ("arms={a: [weak@dpo, strong@macpo]}", "explicit, implicit would act on the labelled pairs of strong@macpo"),
         ("models.strong.freeze_backbone=true students=[dpo]", "no new head"),
         ("methods={grpo: {training: {loss_type: bnpo}}}", "bnpo depends on how a batch is split over memory"),
+        ("methods={grpo: {training: {entropy_coef: 0.1}}}", "entropy_coef: it would be taken of each part of a batch"),
+        ("methods={grpo: {training: {use_adaptive_entropy: true}}}", "use_adaptive_entropy: it would be taken of each"),
+        ("methods={rloo: {training: {router_aux_loss_coef: 0.1}}}", "router_aux_loss_coef: not set here; it would be"),
+        ("methods={rloo: {training: {generation_kwargs: {max_new_tokens: 900}}}}", "set max_completion_length, for"),
+        ("methods={grpo: {training: {generation_kwargs: {temperature: 2.0}}}}", "set temperature itself"),
         (
             "methods={grpo: {training: {top_entropy_quantile: 0.2}}}",
             "top_entropy_quantile: it would be taken",

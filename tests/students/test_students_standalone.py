@@ -97,6 +97,22 @@ def saved(folder: Path, family: str, auto: Any) -> Path:
     return folder
 
 
+def test_a_template_that_asks_for_the_date_gives_our_tokens_on_every_day(tmp_path: Path) -> None:
+    stored = saved(tmp_path / "stored", "llama", AutoModelForCausalLM)
+    tokenizer = AutoTokenizer.from_pretrained(stored)
+    tokenizer.chat_template = (
+        "{% if strftime_now is defined %}{% set date = strftime_now('%d %b %Y') %}{% endif %}"
+        "{{ date }}{% for turn in messages %} {{ turn.content }}{% endfor %}"
+    )
+    tokenizer.save_pretrained(stored)
+    write_standalone(stored, tmp_path / "student", False, LIMIT, True)
+    turns = [{"role": "user", "content": "how do I clean my oven"}]
+    said = AutoTokenizer.from_pretrained(tmp_path / "student").apply_chat_template(turns, return_dict=False)
+    asked = pd.DataFrame({"form": ["chat"], "prompt": [json.dumps(turns)]})
+    assert [said] == prompt_ids(asked, tokenizer, None)
+    assert tokenizer.decode(said).startswith("26 Jul 2024")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_plain_transformers_give_our_scores(tmp_path: Path, family: str) -> None:
     place = tmp_path / "student"

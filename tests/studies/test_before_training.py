@@ -101,6 +101,34 @@ def test_texts_longer_than_positions(tmp_path: Path) -> None:
     study(tmp_path, long, long, f"models.strong.path={path}", "data.max_length=16", "data.unknown_tokens=warn")
 
 
+def test_texts_longer_than_the_positions_of_a_reference(tmp_path: Path) -> None:
+    """It is not trained, and reads the pairs and what the policy writes."""
+    short = copy(tmp_path / "short", model_type="opt", max_position_embeddings=8)
+    some = copy(tmp_path / "some", model_type="opt", max_position_embeddings=64)
+    held = ["students=[dpo]", "methods={dpo: {reference: other}}", "speech.prompts=4"]
+    with pytest.raises(W2SError, match=r"models.other has positions for 8 tokens"):
+        study(tmp_path, KNOWN, KNOWN, *held, f"models.other.path={short}")
+    written = r"'.*some' has positions for 64 tokens \(opt\), and reads answers of 'ladder/s', of up to \d+ tokens"
+    with pytest.raises(W2SError, match=written):
+        study(tmp_path, KNOWN, KNOWN, *held, f"models.other.path={some}")
+    study(tmp_path, KNOWN, KNOWN, *held, f"models.other.path={some}", "data.max_length=64", "speech.max_new_tokens=8")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("students=[ppo]",),
+        ("students=[rloo]", "methods={rloo: {training: {batch_size: 32}}}"),
+        ("arms={a: [weak@dpo, strong@macpo]}",),
+    ],
+)
+def test_texts_longer_than_the_positions_of_who_reads_answers(tmp_path: Path, overrides: tuple[str, ...]) -> None:
+    """The weak model rewards answers that the strong one writes, or learns from them."""
+    weak = copy(tmp_path / "weak", model_type="opt", max_position_embeddings=80)
+    with pytest.raises(W2SError, match=r"weak' has positions for 80 tokens \(opt\), and reads answers of 'ladder/s'"):
+        study(tmp_path, KNOWN, KNOWN, *overrides, f"models.weak.path={weak}")
+
+
 def test_questions_longer_than_a_context(tmp_path: Path) -> None:
     context = json.loads((ladder.path("s") / "config.json").read_text())["max_position_embeddings"]
     long = " ".join([KNOWN] * 4)
@@ -115,6 +143,16 @@ def test_questions_longer_than_a_context(tmp_path: Path) -> None:
     (tmp_path / "j.py").write_text("def f(pairs):\n    return [0.5] * len(pairs)\n")
     with pytest.raises(W2SError, match=rf"argues on test: 20 of 20 .* context of {context - 100} tokens"):
         study(tmp_path, KNOWN, KNOWN, argued, "arms={a: [argued, strong]}")
+
+
+@pytest.mark.parametrize(("warmup", "said"), [(1, False), (2, True), (0.5, False), (0, False)])
+def test_a_warm_up_that_never_ends(tmp_path: Path, warmup: float, said: bool) -> None:
+    notes = study(tmp_path, KNOWN, KNOWN, "training.batch_size=10", f"training.warmup_steps={warmup}")
+    told = [note for note in notes if "before their learning rate has risen" in note]
+    assert told == (
+        [note for note in notes if "makes 2 optimizer steps, and warmup_steps are 2" in note] if said else []
+    )
+    assert bool(told) is said
 
 
 def test_heads_that_do_not_exist(tmp_path: Path) -> None:

@@ -183,10 +183,7 @@ class Renderer:
     @cached_property
     def _dated(self) -> str | None:
         """The chat template with the same date on every day; None for the tokenizer's own, which asks for none."""
-        if not asks_date(self.tokenizer):
-            return None
-        template = str(self.tokenizer.get_chat_template())
-        return ASKS_DATE.sub(lambda found: repr(TODAY.strftime(found.group(2))), template)
+        return pinned(str(self.tokenizer.get_chat_template())) if asks_date(self.tokenizer) else None
 
     def _apply(self, messages: list[dict[str, str]], ask: bool = False) -> str:
         try:
@@ -211,6 +208,11 @@ class Renderer:
 def asks_date(tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether a tokenizer's chat template may write today's date."""
     return ASKS_DATE.search(str(tokenizer.chat_template)) is not None
+
+
+def pinned(template: str) -> str:
+    """A chat template that writes the same date on every day."""
+    return ASKS_DATE.sub(lambda found: repr(TODAY.strftime(found.group(2))), template)
 
 
 def _ends_itself(tokenizer: PreTrainedTokenizerBase) -> bool:

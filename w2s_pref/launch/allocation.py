@@ -13,8 +13,8 @@ from w2s_pref.core.gpus import EMPTY_ON_GPU
 from w2s_pref.engine.missing import missing
 from w2s_pref.engine.stage import Stage
 from w2s_pref.launch import control_groups
+from w2s_pref.models.shapes import BYTES, shape
 from w2s_pref.planning.cost.memory import training_memory
-from w2s_pref.planning.cost.shapes import BYTES, shape
 from w2s_pref.studies.kind import AnyOpened
 
 #: Missing stages for which another worker is worth its start, five seconds of imports.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from w2s_pref.core.arrays import Floats
 from w2s_pref.core.user_code import guarded
 from w2s_pref.losses import margins, objectives
 from w2s_pref.losses.margins import PairBatch
-from w2s_pref.losses.spec import Checked, LossSpec, checked
+from w2s_pref.losses.spec import Checked, LossSpec, check_apart, checked, first_of
 from w2s_pref.losses.tokens import BY_TOKEN, token_values
 
 
@@ -72,14 +72,18 @@ class PairLoss:
         self.kind = margins.loss_of(objective.name)
         found = margins.bound(objective.name, objective.beta, objective.options, base)
         self._margin = guarded(found, f"margin {objective.name!r}")
-        self._checked = False
+        self._checked = self._apart = False
 
     def margin(self, batch: PairBatch) -> Tensor:
         """Margins of the method, shape (B,); for SFT the difference of mean log-probabilities per token."""
-        value = self._margin(batch)
+        value, what = self._margin(batch), f"margin {self.objective.name!r}"
         if not self._checked:
-            checked(value, batch.logp_a, f"margin {self.objective.name!r}")
+            checked(value, batch.logp_a, what)
             self._checked = True
+        if not self._apart and len(value) > 1:
+            with torch.no_grad():
+                check_apart(value, self._margin(_beside_others(batch)), what)
+            self._apart = True
         return value
 
     def conflict(self, batch: PairBatch, margin: Tensor, sign: Tensor, p: Tensor | None = None) -> Tensor:
@@ -116,6 +120,13 @@ class PairLoss:
         if self.kind == "wspo":
             return chosen_a, chosen_b
         return softplus(_there(batch.rejected_b) - chosen_a), softplus(_there(batch.rejected_a) - chosen_b)
+
+
+def _beside_others(batch: PairBatch) -> PairBatch:
+    """The first pair beside less probable answers that are a token longer."""
+    given = {each.name: value for each in fields(batch) if (value := getattr(batch, each.name)) is not None}
+    others = {name: value + 1 if name.startswith("tokens") else 2 * value - 1 for name, value in given.items()}
+    return replace(batch, **{name: first_of(given[name], other) for name, other in others.items()})
 
 
 def _there(value: Tensor | None) -> Tensor:

@@ -69,11 +69,30 @@ def checked(value: Any, like: Tensor, what: str) -> Tensor:
     return value
 
 
+def check_apart(found: Tensor, beside: Tensor, what: str) -> None:
+    """Refuse numbers (…, B) of a first pair that are others ``beside`` other pairs.
+
+    An effective batch goes through the model in parts, whose sizes are those of the memory. What reads a part as a
+    whole would train other weights on another machine, under the same key.
+
+    Raises:
+        W2SError: they differ.
+    """
+    import torch
+
+    if not torch.allclose(found[..., 0], beside[..., 0], rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise W2SError(
+            f"{what} gives a pair another number beside other pairs (it reads the batch as a whole, or draws random "
+            "numbers): a batch goes through the model in parts that depend on memory; compute each number from its own "
+            "pair"
+        )
+
+
 class Checked:
-    """A function called by keyword that returns one number for each margin; its first result is checked."""
+    """A function called by keyword that returns one number for each margin; its first results are checked."""
 
     def __init__(self, function: Callable[..., Any], what: str) -> None:
-        self._function, self._what, self._seen = function, what, False
+        self._function, self._what, self._seen, self._apart = function, what, False, False
 
     def __call__(self, margin: Tensor, **values: Any) -> Tensor:
         """The function's numbers, of the shape of ``margin``."""
@@ -81,7 +100,28 @@ class Checked:
         if not self._seen:
             checked(found, margin, self._what)
             self._seen = True
+        if not self._apart and margin.shape[-1] > 1:
+            self._check_apart(found, margin, values)
+            self._apart = True
         return found
+
+    def _check_apart(self, found: Tensor, margin: Tensor, values: dict[str, Any]) -> None:
+        """The first pair beside others of larger and of smaller margins, and of the other label."""
+        import torch
+
+        given = {name: torch.is_tensor(value) and value.shape == margin.shape for name, value in values.items()}
+        turned = {name: first_of(values[name], 1 - values[name]) if given[name] else values[name] for name in values}
+        with torch.no_grad():
+            for shift in (-1.0, 1.0):
+                others = first_of(margin, shift - 2 * margin)
+                check_apart(found, self._function(margin=others, **turned), self._what)
+
+
+def first_of(values: Tensor, others: Tensor) -> Tensor:
+    """``others`` (…, B) with the first pair of ``values``."""
+    others = others.detach().clone()
+    others[..., 0] = values[..., 0].detach()
+    return others
 
 
 class LossSpec(Section):

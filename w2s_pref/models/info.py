@@ -220,19 +220,6 @@ def _parameters(path: Path) -> int:
     raise W2SError(f"{path}: is not a whole safetensors file; copy or download it again")
 
 
-def backbone_parameters(facts: ModelFacts) -> int:
-    """Parameters that cost compute per token: all but the token embedding table. 0 where unknown.
-
-    For random-weight models the usual 12 * layers * hidden² stands in.
-    """
-    config = facts.config
-    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
-    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
-    if facts.parameters is None:
-        return 12 * layers * hidden * hidden
-    return max(facts.parameters - int(config.get("vocab_size", 0)) * hidden, 0)
-
-
 def check_pad(spec: ModelSpec, folder: Path) -> None:
     """Refuse a tokenizer without a pad token of its own.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.data.render import pinned
 
 #: Files of a stored model that are about its training, not of the model.
 NOT_MODEL = {"manifest.json", "history.json"}
@@ -51,6 +52,10 @@ def _tell_tokenizer(folder: Path, ends: bool, max_length: int | None) -> None:
     config |= {"truncation_side": "left", "model_input_names": ["input_ids", "attention_mask"]}
     if max_length is not None:
         config["model_max_length"] = max_length
+    for template in folder.glob("*.jinja"):
+        template.write_text(pinned(template.read_text(encoding="utf-8")), encoding="utf-8")
+    if isinstance(config.get("chat_template"), str):
+        config["chat_template"] = pinned(config["chat_template"])
     file.write_text(json.dumps(config, indent=2, ensure_ascii=False), encoding="utf-8")
     eos = config.get("eos_token")
     if ends and eos:

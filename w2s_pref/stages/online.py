@@ -76,6 +76,7 @@ class OnlinePolicyStage(PolicyStage):
         told = {"algorithm": self.algorithm, "prompts": self.prompts.texts, "rewards": rewards}
         if self.algorithm != "ppo":
             told["sampling"] = "of the recipe alone"  # before, the model's own generation_config.json had a say
+            told |= {"routers": "no loss"} if "router_aux_loss_coef" in self.model.config else {}
         return {**super().payload, **told, **self.prompts.order}
 
     @property

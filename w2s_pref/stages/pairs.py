@@ -22,7 +22,7 @@ from w2s_pref.stages.model_stage import ModelStage, check_training, work_folder,
 from w2s_pref.stages.stop import Stop
 from w2s_pref.stages.token_rewards import TokenRewards
 from w2s_pref.stages.watch import Watch, copy_record, monitor
-from w2s_pref.training.arguments import enlarged
+from w2s_pref.training.arguments import enlarged, planned_updates, rising
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -75,6 +75,12 @@ class PairTraining(ModelStage):
     def rows(self) -> int:
         """Training pairs."""
         return sum(len(part.rows) for part in self.parts)
+
+    @property
+    def rising(self) -> tuple[int, int]:
+        """Optimizer steps and those of its warm-up, before any pair is dropped."""
+        fixed = self.match_updates and len(self.parts) > 1
+        return rising(self.arguments, len(self.parts[0].rows) if fixed else self.rows)
 
     def check(self, processes: int) -> None:
         """See ``check_training``."""
@@ -185,8 +191,6 @@ def sized(stage: PairTraining, sizes: list[int]) -> tuple[dict[str, Any], int | 
     Raises:
         W2SError: the first part has no pair.
     """
-    from w2s_pref.training.trainer import planned_updates
-
     if sizes[0] == 0:
         raise W2SError("no training pair is left (the label filter or overlong: drop took them all)")
     arguments = dict(stage.arguments)

@@ -16,4 +16,17 @@ def warnings_of(opened: AnyOpened) -> list[str]:
         for path in away
     ]
     old = replaced(opened)
-    return opened.notes + opened.prepared.notes + models + ([old] if old is not None else [])
+    return opened.notes + opened.prepared.notes + _rising(opened) + models + ([old] if old is not None else [])
+
+
+def _rising(opened: AnyOpened) -> list[str]:
+    """Trainings that end before their learning rate has risen to what the recipe says."""
+    steps = {stage.name: stage.rising for stage in opened.stages if hasattr(stage, "rising")}
+    short = {name: (of, warm) for name, (of, warm) in steps.items() if warm >= of}
+    if not short:
+        return []
+    name, (of, warm) = next(iter(short.items()))
+    return [
+        f"{len(short):,} of {len(steps):,} trainings end before their learning rate has risen: {name} makes {of:,} "
+        f"optimizer steps, and warmup_steps are {warm:,}; lower training.warmup_steps, or train longer"
+    ]

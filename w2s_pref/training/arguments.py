@@ -145,6 +145,9 @@ CHANGES_BASE = ("pissa", "olora", "corda", "loftq", "lora_ga")
 #: Optimizers that update weights inside each backward pass, before an effective batch is whole.
 NEVER_WHOLE = ("lomo", "layerwise")
 
+#: Keys of ``accelerator_config`` that say how processes share a batch.
+SHARES = ("split_batches", "dispatch_batches", "even_batches")
+
 #: DPOConfig's arguments that shape a loss which is not used here.
 LOSS_OF_DPO = (
     "loss_type",
@@ -169,6 +172,20 @@ OURS_OF: dict[str, dict[str, str]] = {
         **dict.fromkeys(LOSS_OF_DPO, "the method's margin is the loss"),
     },
 }
+#: GRPO's arguments whose terms are means over a part of a batch, and the values that leave these out.
+OF_PARTS: dict[str, Any] = {"top_entropy_quantile": 1.0, "entropy_coef": 0.0, "use_adaptive_entropy": False}
+
+#: Keys of ``generation_kwargs`` that TRL would put over an argument, behind whose back nothing else would know it.
+GENERATION: dict[str, str] = {
+    **dict.fromkeys(("max_new_tokens", "max_length"), "set max_completion_length, for which prompts leave room"),
+    **{name: f"set {name} itself" for name in ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")},
+    "cache_implementation": "set cache_implementation itself",
+    "num_return_sequences": "set num_generations",
+    "do_sample": "answers are sampled",
+    "num_beams": "answers are sampled",
+    **dict.fromkeys(("eos_token_id", "bos_token_id", "pad_token_id"), "answers end as the model's tokenizer ends them"),
+}
+
 OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "beta": "set it for the method",
     "reward_weights": "use the method's conflict_weight",
@@ -176,6 +193,7 @@ OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "chat_template_kwargs": "chats are written as everywhere in a study, by the tokenizer's template without arguments",
     "max_tool_calling_iterations": "answers call no tools",
     "num_generations_eval": "answers are judged in a stage of their own",
+    "router_aux_loss_coef": "it would be taken of each part of a batch, which depends on memory",
     **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"),
 }
 
@@ -210,14 +228,20 @@ def check(arguments: dict[str, Any], where: str, kind: Kind = "reward") -> list[
 
 
 def _unlike(name: str, value: Any, kind: Kind) -> str:
-    """Why a value would make another training of the same effective batch."""
+    """Why a value would make another training of the same effective batch, or one that nothing else knows of."""
     if name == "train_sampling_strategy" and value == "group_by_length":
         return "not group_by_length; texts of like length go through the model together anyway"
     if name == "accelerator_config" and "num_steps" in str((value or {}).get("gradient_accumulation_kwargs", "")):
         return "gradient_accumulation_kwargs.num_steps would multiply the batch; set batch_size"
+    if name == "generation_kwargs" and (key := next((key for key in GENERATION if key in (value or {})), None)):
+        return f"{key} is not set there; {GENERATION[key]}"
+    if name == "accelerator_config" and (key := next((key for key in SHARES if key in (value or {})), None)):
+        return f"{key} would share a batch among processes by another rule; leave it out"
+    if name == "lr_scheduler_type" and value in ("reduce_lr_on_plateau", "greedy"):
+        return f"{value} reads evaluations within the training, which there are none of; take another"
     if kind == "grpo" and (name, value) == ("loss_type", "bnpo"):
         return "bnpo depends on how a batch is split over memory; take another"
-    if kind == "grpo" and name == "top_entropy_quantile" and value != 1.0:
+    if kind == "grpo" and name in OF_PARTS and value != OF_PARTS[name]:
         return "it would be taken of each part of a batch, which depends on memory; leave it out"
     return ""
 
@@ -305,6 +329,19 @@ def micro_batches(batch_size: int, per_device: int | None, world: int) -> tuple[
     while share % steps:
         steps += 1
     return share // steps, steps
+
+
+def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
+    """Optimizer steps of a training on ``rows`` pairs."""
+    return max(1, ceil(ceil(rows / batch_size) * epochs))
+
+
+def rising(arguments: dict[str, Any], rows: int) -> tuple[int, int]:
+    """Optimizer steps of a training, and those of its warm-up: ``warmup_steps`` below 1 is a share of them."""
+    own = arguments.get("max_steps") or -1
+    steps = own if own > 0 else planned_updates(rows, arguments["batch_size"], arguments["num_train_epochs"])
+    given = arguments.get("warmup_steps") or 0
+    return steps, int(given) if given >= 1 else ceil(steps * given)
 
 
 def drawn(arguments: dict[str, Any], kind: Kind) -> tuple[int, int]:

@@ -102,6 +102,22 @@ def resuming(checkpoint: Path | None) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _made() -> Iterator[None]:
+    """Within the block, an optimizer or a schedule is made as the recipe says.
+
+    Raises:
+        W2SError: a package is not there, or an argument that it needs or does not take.
+    """
+    try:
+        yield
+    except (ImportError, TypeError, ValueError) as error:
+        reason = shortened(" ".join(str(error).split()))
+        raise W2SError(
+            f"training: {reason}; take another optim or lr_scheduler_type, or mend optim_args or lr_scheduler_kwargs"
+        ) from error
+
+
 def continued(trainer: Trainer, checkpoint: Path | None) -> None:
     """Train on from a checkpoint, or from the start.
 
@@ -114,6 +130,8 @@ def continued(trainer: Trainer, checkpoint: Path | None) -> None:
         trainer._run_epoch = lambda **_: setattr(trainer.control, "should_training_stop", True)
     for name in ("_load_from_checkpoint", "_load_optimizer_and_scheduler", "_load_rng_state"):
         setattr(trainer, name, resuming(checkpoint)(getattr(trainer, name)))
+    for name in ("create_optimizer", "create_scheduler"):
+        setattr(trainer, name, _made()(getattr(trainer, name)))
     trainer.callback_handler.callbacks.insert(0, LoggedLoss(trainer))  # before what seals a checkpoint
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
@@ -189,7 +207,7 @@ class StopOnNaN(TrainerCallback):  # type: ignore[misc]
     ) -> None:
         """Called by the Trainer at every logging step."""
         loss = (logs or {}).get("loss")
-        norm = (logs or {}).get("grad_norm")
+        norm = None if args.fp16 else (logs or {}).get("grad_norm")  # a scale that is too large skips a step, no more
         if any(value is not None and not abs(float(value)) < float("inf") for value in (loss, norm)):
             raise W2SError(
                 f"training diverged at step {state.global_step}: loss {loss}, gradient norm {norm}; "

@@ -147,7 +147,8 @@ def fit_online(
     batch.arguments.update(_vllm(batch.arguments))
     model = _start(start_folder, job)
     code = job.trust_remote_code
-    loading = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
+    loading: dict[str, Any] = {"model_init_kwargs": {"dtype": "auto"}} if isinstance(model, str) else {}
+    loading["router_aux_loss_coef"] = 0.0  # a mean over a part of a batch; trainings on pairs have none
     config = configuration(config_class, job, batch, work, trust_remote_code=code, **loading)
     own = AutoConfig.from_pretrained(model, trust_remote_code=code) if isinstance(model, str) else model.config
     room = prompt_room(own, job.max_length, config.max_completion_length)

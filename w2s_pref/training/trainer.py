@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -139,7 +138,7 @@ def configuration(
         together["save_total_limit"] = 2
     try:
         return kind(**together)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         raise W2SError(f"training: the arguments do not go together: {error}") from error
 
 
@@ -159,6 +158,10 @@ def make_trainer(
     """The trainer, with its callbacks and its adapter; ``own``: what only this kind of trainer takes."""
     try:
         trainer = kind(args=config, processing_class=tokenizer, peft_config=lora, callbacks=callbacks(job), **own)
+    except (ImportError, RuntimeError) as error:  # use_liger_kernel, report_to
+        if not isinstance(error, ImportError) and "to be installed" not in str(error):
+            raise
+        raise W2SError(f"training: {error}") from error
     except ValueError as error:  # what libraries say about an adapter's arguments
         if job.lora is None:
             raise
@@ -219,11 +222,6 @@ def save(trainer: Trainer, tokenizer: PreTrainedTokenizerBase, folder: Path, bas
         tokenizer.save_pretrained(str(folder))
         clean_saved_folder(trainer.model, folder, base_path)
     trainer.accelerator.wait_for_everyone()
-
-
-def planned_updates(rows: int, batch_size: int, epochs: float) -> int:
-    """Optimizer steps of a training on ``rows`` pairs."""
-    return max(1, ceil(ceil(rows / batch_size) * epochs))
 
 
 #: Families whose layers read dropout from the configuration at every pass.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import ceil
 
-from w2s_pref.planning.cost.shapes import BYTES, Shape
+from w2s_pref.models.shapes import BYTES, Shape
 from w2s_pref.planning.cost.work import Lengths, Work, computed_share, passes_over, work
 from w2s_pref.studies.generalization.answers import SELECTIONS
 from w2s_pref.studies.generalization.finetune import FinetuneStage, PromptStage

@@ -10,9 +10,9 @@ from typing import Any
 from w2s_pref.core.errors import W2SError
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
+from w2s_pref.models.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.classifiers import vectors
 from w2s_pref.planning.cost.memory import ADAPTED, Sharding, training_memory
-from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
 from w2s_pref.planning.cost.speed import Bench, Speed
 from w2s_pref.planning.cost.work import Lengths, Work, heard, lengths, states, work
 from w2s_pref.stages.answers import JudgeStage, SampleStage

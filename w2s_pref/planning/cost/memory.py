@@ -10,7 +10,7 @@ from typing import Any
 from w2s_pref.core.errors import W2SError, shown
 from w2s_pref.core.yaml_io import yaml_file
 from w2s_pref.engine.stage import Stage
-from w2s_pref.planning.cost.shapes import BYTES, Shape, shape
+from w2s_pref.models.shapes import BYTES, Shape, shape
 from w2s_pref.stages.online import OnlinePolicyStage
 from w2s_pref.stages.pairs import PairTraining, planned_batch
 from w2s_pref.stages.policies import PolicyStage

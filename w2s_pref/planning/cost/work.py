@@ -10,8 +10,8 @@ import pandas as pd
 
 from w2s_pref.engine.stage import Stage
 from w2s_pref.models.info import ModelFacts
-from w2s_pref.planning.cost.shapes import BYTES, Shape
-from w2s_pref.planning.cost.shapes import shape as shape_of
+from w2s_pref.models.shapes import BYTES, Shape
+from w2s_pref.models.shapes import shape as shape_of
 from w2s_pref.stages.answers import JudgeStage, SampleStage
 from w2s_pref.stages.arguments import Argued, Arguments, ArgumentStage, chain
 from w2s_pref.stages.decoding import DecodedPolicy

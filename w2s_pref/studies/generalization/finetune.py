@@ -28,6 +28,7 @@ from w2s_pref.stages.pairs import learned
 from w2s_pref.stages.policies import PairPolicyStage
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import SELECTIONS, Classified, heard, picked, targets, write_answers
+from w2s_pref.training.arguments import rising
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -72,6 +73,11 @@ class FinetuneStage(ModelStage, Classified):
         told = {"texts": self.texts.texts} if self.texts is not None else {}
         early = {"patience": self.patience} if self.patience is not None else {}
         return {**super().payload, **more, "keep": self.keep, **told, **early}
+
+    @property
+    def rising(self) -> tuple[int, int]:
+        """Optimizer steps and those of its warm-up, before any item is dropped."""
+        return rising(self.arguments, len(self.split.train))
 
     def check(self, processes: int) -> None:
         """See ``check_training``."""

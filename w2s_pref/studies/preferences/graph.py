@@ -9,7 +9,8 @@ from w2s_pref.core.references import short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
-from w2s_pref.models.info import ModelFacts, backbone_parameters, control_tokens
+from w2s_pref.models.info import ModelFacts, control_tokens
+from w2s_pref.models.shapes import backbone_parameters
 from w2s_pref.stages.answers import BestOfStage, JudgeStage, SampleStage
 from w2s_pref.stages.decoding import DecodedPolicy
 from w2s_pref.stages.given import is_given

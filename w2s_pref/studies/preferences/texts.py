@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 from typing import TYPE_CHECKING
 
 from w2s_pref.core.errors import W2SError
@@ -24,10 +25,11 @@ from w2s_pref.models.unknown import (
 )
 from w2s_pref.stages.arguments import ArgumentStage
 from w2s_pref.stages.asked import too_long
-from w2s_pref.stages.policies import PolicyStage
+from w2s_pref.stages.online import OnlinePolicyStage
+from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
 from w2s_pref.stages.prompted import PromptedScores
 from w2s_pref.stages.refined import RefinedScores
-from w2s_pref.stages.rewards import TrainStage
+from w2s_pref.stages.rewards import ScoreStage, TrainStage
 from w2s_pref.stages.rows import Rows
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def check_texts(study: Study) -> list[str]:
     """
     problems: list[str] = []
     notes: list[str] = []
-    used = {stage.model.spec.path for stage in study.trained.values()}
+    used = {facts.spec.path for facts in _readers(study)}
     named = {name: facts for name, facts in study.models.items() if facts.spec.path in used}
     splits = [rows for name, rows in study.rows.items() if "/" not in name]
     read = {name: reader(facts) for name, facts in named.items()}
@@ -53,6 +55,7 @@ def check_texts(study: Study) -> list[str]:
         problems += _heads(study, name, facts)
         problems += _too_long(study, name, facts, read[name], splits)
         notes += _grown(name, facts, read[name])
+    problems += _answers(study)
     problems += _questions(study)
     shares = _shares({name: (named[name], found) for name, found in read.items() if found is not None}, splits)
     able = [f"models.{name}" for name, by in shares.items() if all(each.share <= POOR for each in by.values())]
@@ -67,6 +70,14 @@ def check_texts(study: Study) -> list[str]:
     if problems:
         raise W2SError(list(dict.fromkeys(problems)))
     return list(dict.fromkeys(notes))
+
+
+def _readers(study: Study) -> Iterator[ModelFacts]:
+    """Models that read the pairs: those that are trained, and what policies are compared with."""
+    for stage in (*study.trained.values(), *study.decoded.values()):
+        yield stage.model
+        if not isinstance(stage, TrainStage):
+            yield stage.reference.model
 
 
 def reader(facts: ModelFacts) -> Reader | None:
@@ -111,6 +122,37 @@ def _too_long(study: Study, name: str, facts: ModelFacts, found: Reader | None, 
                 f"data.max_length is {wanted:,}, and {what}: set data.max_length to {limit:,} or less"
             )
             return
+
+
+def _answers(study: Study) -> Iterator[str]:
+    """Nobody knows beforehand how long the answers are that a policy writes, so whoever reads them must have room."""
+    for writer, by in _written(study):
+        longest = min(study.recipe.data.max_length, writer.context or study.recipe.data.max_length)
+        limit = positions(by.config)
+        if limit is not None and limit < longest:
+            yield (
+                f"model {by.spec.path!r} has positions for {limit:,} tokens ({by.config.get('model_type')}), and reads "
+                f"answers of {writer.spec.path!r}, of up to {longest:,} tokens with their prompts: set data.max_length "
+                f"to {limit:,} or less"
+            )
+
+
+def _written(study: Study) -> Iterator[tuple[ModelFacts, ModelFacts]]:
+    """Models that write answers, each with every one that reads them: judges, references, rewards, other policies."""
+    for judged in study.judged.values():
+        for judge in (judged.reference, *judged.gold.values()):
+            yield judged.samples.policy.model, judge.model
+    for stage in study.trained.values():
+        if isinstance(stage, OnlinePolicyStage):
+            yield stage.model, stage.reference.model
+            for reward in stage.rewards:
+                if isinstance(reward.source, ScoreStage):
+                    yield stage.model, reward.source.model.model
+                elif isinstance(reward.source, PolicyScoreStage) and isinstance(reward.source.logprobs, LogProbStage):
+                    yield stage.model, reward.source.logprobs.policy.model
+    if study.rounds:
+        policies = [stage.model for stage in study.trained.values() if isinstance(stage, PolicyStage)]
+        yield from product(policies, policies)
 
 
 def _longest(found: Reader, rows: Rows, limit: int) -> tuple[str, int] | None:

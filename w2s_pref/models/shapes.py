@@ -98,6 +98,22 @@ def shape(facts: ModelFacts) -> Shape | None:
     return Shape(hidden, layers, vocabulary, attention + active, attention + whole, total, positions)
 
 
+def backbone_parameters(facts: ModelFacts) -> int:
+    """Parameters that cost compute per token: all but the token embedding table. 0 where unknown.
+
+    Of a mixture of experts only those that a token is sent to count. For random-weight models the usual
+    12 * layers * hidden² stands in.
+    """
+    found, config = shape(facts), facts.config
+    if found is not None and found.stored > found.backbone:
+        return found.backbone
+    hidden = int(config.get("hidden_size") or config.get("n_embd") or 0)
+    layers = int(config.get("num_hidden_layers") or config.get("n_layer") or 0)
+    if facts.parameters is None:
+        return 12 * layers * hidden * hidden
+    return max(facts.parameters - int(config.get("vocab_size", 0)) * hidden, 0)
+
+
 def published(path: str) -> dict[str, Any]:
     """The published configuration of a hub model, {} for one that is not listed."""
     if path not in PUBLISHED:
