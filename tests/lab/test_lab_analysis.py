@@ -166,7 +166,7 @@ def test_a_method_is_compared_with_plain_cross_entropy_item_by_item() -> None:
 def test_methods_with_labels_of_their_own_are_not_plain() -> None:
     """Whatever stands first: true labels among the weak ones, a filter, a pool, texts that are read before."""
     assert MethodConfig().plain
-    assert MethodConfig(loss={"name": "product"}, threshold=0.6).plain
+    assert MethodConfig(loss={"name": "product"}).plain
     for own in (
         {"ground_truth": 5},
         {"filter": "high_confidence"},

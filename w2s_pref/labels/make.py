@@ -95,6 +95,11 @@ class LabelConfig(Section):
         rest = {"filter": "none"} if given.get("two_stage") else {"two_stage": False} if "filter" in given else {}
         return self.model_copy(update={**rest, **given})
 
+    @property
+    def confident(self) -> bool:
+        """Whether labels are sorted by their confidence, which is what the threshold is for."""
+        return self.two_stage or self.filter != "none"
+
     def read(self) -> dict[str, Any]:
         """What decides the labels of one stage; scores arrive combined or refined, and two stages are two of them."""
         unread = {"two_stage", "combine", "refine", *(["threshold"] if self.filter == "none" else [])}
