@@ -173,8 +173,8 @@ def signal_verdict(raw: Mapping[str, Any], calibrated: Mapping[str, Any]) -> str
     return AFTER_ONLY if after else "not resolved"
 
 
-def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
-    """Which signals go with BSD, if any."""
+def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str, str], tests: int) -> str:
+    """Which signals go with BSD, if any; ``tests``: how many of them vary, which Holm's correction goes over."""
     named: dict[str, list[str]] = {}
     for entry in signals:
         named.setdefault(entry["verdict"], []).append(labels[entry["signal"]])
@@ -192,7 +192,7 @@ def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str
         return f"Not resolved raw. Correlated with BSD after calibration only: {after}.{turned}"
     if turned:
         return f"Correlated with BSD raw and after calibration, but not alike.{turned}"
-    return f"Not resolved: no signal is correlated with BSD after Holm's correction over {len(signals)} signals."
+    return f"Not resolved: no signal is correlated with BSD after Holm's correction over {_signals(tests)}."
 
 
 def predictor_sentences(
@@ -221,6 +221,10 @@ def predictor_sentences(
     return [*found, "The confident-error rate contains BSD: the two go together by construction."]
 
 
+def _signals(tests: int) -> str:
+    return f"{tests} signal{'s' * (tests != 1)}"
+
+
 def _reach(support: Mapping[str, Any], tests: int) -> str:
     n, p, rho, strict = (support[k] for k in ("settings", "smallest_p", "critical_rho", "critical_rho_holm"))
     head = f"With {n} settings the smallest reachable two-sided p is {p:.2g}"
@@ -228,8 +232,8 @@ def _reach(support: Mapping[str, Any], tests: int) -> str:
         return f"{head}: p <= .05 cannot be reached, whatever the data."
     one = f"{head}; p <= .05 needs |rho| of at least {rho:.2f}"
     if strict is None:
-        return f"{one}, and no |rho| is enough for the first of {tests} signals after Holm's correction."
-    return f"{one}, and {strict:.2f} for the first of {tests} signals after Holm's correction."
+        return f"{one}, and no |rho| is enough for the first of {_signals(tests)} after Holm's correction."
+    return f"{one}, and {strict:.2f} for the first of {_signals(tests)} after Holm's correction."
 
 
 def _resolved(entry: Mapping[str, Any]) -> bool:
