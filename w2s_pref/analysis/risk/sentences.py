@@ -37,6 +37,8 @@ def deception_verdict(blind: dict[str, Stat]) -> str:
     numbers = (
         f"{blind['bsd_cond'].value:.3f} inside, {blind['elsewhere'].value:.3f} outside, difference {reading(excess)}"
     )
+    if excess.interval() is None:
+        return f"{head}not compared inside and outside the blind spot: undefined ({numbers})."
     way, here = side(excess.interval()), side(excess.in_seeds())
     if not way and here:
         more = "more" if here > 0 else "less"
@@ -72,7 +74,9 @@ def bound_verdict(residual: Stat) -> str:
 
 def _inequality(slack: tuple[float, float] | None) -> str:
     """Of an interval of what is left over: an inequality that is not strict holds where nothing is."""
-    if slack is None or slack[0] < 0 <= slack[1]:
+    if slack is None:
+        return "is undefined"
+    if slack[0] < 0 <= slack[1]:
         return "is not resolved"
     return "holds" if slack[0] >= 0 else "is violated"
 
@@ -86,6 +90,8 @@ def calibration_verdict(raw: Stat, calibrated: Stat | None, temperature: float |
         f"{raw.value:.3f} raw, {calibrated.value:.3f} calibrated, difference {reading(change)}; strong temperature "
         f"{temperature:.2f}"
     )
+    if change.interval() is None:
+        return f"Whether calibration changes BSD is undefined ({numbers})."
     if not side(change.interval()):
         return f"Calibration does not change BSD distinguishably ({numbers})."
     way = "lowers" if change.value < 0 else "raises"
