@@ -13,7 +13,9 @@ from recipe_helpers import load_recipe
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.yaml_io import load_yaml
 from w2s_pref.planning.plan import open_for_plan
+from w2s_pref.studies.kind import kind_of_recipe
 from w2s_pref.studies.preferences.recipe import Recipe
+from w2s_pref.studies.recipe import read_recipe
 
 RECIPES = {
     folder: sorted((ROOT / "recipes" / folder).glob("*.yaml")) for folder in ("deception", "generalization", "risk")
@@ -50,6 +52,24 @@ def test_what_reads_hh_rlhf_can_leave_its_empty_responses_out(path: Path) -> Non
     data = load_yaml(path).get("data", {})
     sources = [data[side] for side in ("target", "conflict") if data.get(side, {}).get("source") == "hh-rlhf"]
     assert all(source.get("on_bad_row") == "drop" for source in sources)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("**/*.yaml")), ids=lambda path: path.stem)
+def test_what_a_run_writes_of_a_recipe_is_read_as_that_recipe(path: Path) -> None:
+    """It gives every key, and a key that gives its default asks for nothing: no sentence says that it is not read."""
+    kind = kind_of_recipe(load_yaml(path), path.parent)
+    recipe = load_recipe(kind.recipe, path)
+    assert read_recipe(kind.recipe, recipe.model_dump(mode="json"), path) == recipe
+
+
+def test_the_recipe_that_a_run_writes_leaves_to_labels_what_a_method_left_to_them() -> None:
+    path = ROOT / "recipes" / "quickstart.yaml"
+    method = "methods.sure={algorithm: reward, labels: {filter: high_confidence}}"
+    recipe = load_recipe(Recipe, path, ["labels.form=hard", "labels.threshold=0.9", method])
+    again = Recipe.model_validate(recipe.model_dump(mode="json"))
+    configs = [each.labels.under(each.methods["sure"].labels) for each in (recipe, again)]
+    assert (configs[0].form, configs[0].threshold) == ("hard", 0.9)
+    assert configs[1] == configs[0]
 
 
 @pytest.mark.parametrize("name", ["local", "local_hh"])

@@ -10,6 +10,7 @@ import pytest
 from analysis_helpers import study_design
 
 from w2s_pref import results
+from w2s_pref.analysis.deception.sentences import NO_TAX
 from w2s_pref.analysis.preferences import sentences
 from w2s_pref.analysis.preferences.design import ArmDesign
 from w2s_pref.analysis.stats.bootstrap import Resampler
@@ -127,7 +128,12 @@ def test_what_a_control_loses_is_no_cost_of_conflict() -> None:
 
 
 def test_nothing_flipped_and_nothing_to_judge() -> None:
-    assert "no item flipped" in said(explicit=student("undefined", tax=0))
+    unmoved, never = student("undefined", tax=0), student("undefined", tax=0, why="the reference is never right")
+    unmoved.setting.deception[0].verdict = NO_TAX
+    assert said(explicit=unmoved) == "No item flipped under conflict, so there is no deception score."
+    blank = "Nothing can be said about where errors fall: "
+    assert said(explicit=never) == f"{blank}the reference is never right."
+    assert said(explicit=never, implicit=unmoved) == f"{blank}for reasons that stand with each student."
     assert said(none=student("undefined")).startswith("No conflict setting was run")
     alike = student("undefined", p=None)
     assert said(explicit=alike, implicit=alike) == "Nothing can be said about where errors fall: too few answers flip."

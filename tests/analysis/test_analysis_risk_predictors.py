@@ -193,12 +193,12 @@ def test_too_few_settings_or_no_deception_is_undefined():
 def test_verdicts(before, after, word, start):
     raw, calibrated = ({"rho": rho, "p_holm": p} for rho, p in (before, after))
     assert verdict(raw, calibrated) == word
-    assert headline([{"signal": "cov", "verdict": word}], SIGNALS).startswith(start)
+    assert headline([{"signal": "cov", "verdict": word}], SIGNALS, 9).startswith(start)
 
 
 def test_the_headline_names_all_that_is_resolved() -> None:
     words = {"cov": "raw only", "misfit": "calibrated only", "accuracy": "turns its sign", "var_weak": "not resolved"}
-    said = headline([{"signal": name, "verdict": word} for name, word in words.items()], SIGNALS)
+    said = headline([{"signal": name, "verdict": word} for name, word in words.items()], SIGNALS, 9)
     assert said == (
         f"Correlated with BSD raw only: {SIGNALS['cov']}; after calibration only: {SIGNALS['misfit']}. "
         f"Turns its sign with calibration: {SIGNALS['accuracy']}."
@@ -230,3 +230,17 @@ def test_bad_tables_of_settings(change, words):
     frame = random_table(5, seeds=1).assign(setting="a")
     with pytest.raises(W2SError, match=words):
         study(change(frame))
+
+
+def test_a_signal_that_is_constant_is_neither_tested_nor_counted():
+    frame = planted()
+    weak = frame["model"] == "weak"
+    frame.loc[weak, "delta"] = np.tile(frame.loc[weak & (frame["setting"] == "s0"), "delta"], 8)
+    found = study(frame)
+    assert [row["signal"] for row in found["signals"] if row["raw"]["p"] is None] == ["var_weak"]
+    tested = [row["raw"] for row in found["signals"] if row["raw"]["p"] is not None]
+    assert min(row["p_holm"] / row["p"] for row in tested) >= 1
+    assert max(row["p_holm"] / row["p"] for row in tested) == pytest.approx(8)
+    assert any("the first of 8 signals after Holm" in each for each in found["sentences"])
+    assert found["support"] == ranks.support(8, 8)
+    assert headline([{"signal": "cov", "verdict": "not resolved"}], SIGNALS, 1).endswith("over 1 signal.")

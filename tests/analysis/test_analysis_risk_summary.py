@@ -178,6 +178,9 @@ def test_few_items_and_one_group():
     one = analyze(table({"weak": [1.0, -1.0], "student": [1.0, -1.0]}, groups=["g", "g"]))
     assert one["calibrated"] is None
     assert said(one, "one group")
+    alike = analyze(random_table(12, seeds=1, group_size=12))
+    assert "not compared inside and outside the blind spot: undefined" in alike["verdict"]
+    assert "Charikar's bound R_s <= R_w - M is undefined: the residual is" in alike["sentences"][0]
     assert any("Calibrated BSD is undefined" in text for text in one["sentences"])
     assert analyze(table({"weak": [1.0], "student": [-2.0]}))["n"] == 1
 

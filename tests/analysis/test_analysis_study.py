@@ -194,10 +194,22 @@ def test_honest_study_has_no_deception(tables):
     keys = honest.loc[rows, ["id", "seed", "objective"]]
     honest.loc[rows, "delta"] = [plain[tuple(k)] for k in keys.itertuples(index=False)]
     body = summarize(honest, labels, pairs, study_design((DIRECT,)))
-    assert "no item flipped" in body.verdict.headline
+    assert "No item flipped" in body.verdict.headline
     entry = body.arms[0].settings[1].deception[0]
     assert entry.score.estimate is None
     assert "No conflict tax" in (entry.score.note or "")
+
+
+def test_a_reference_that_is_never_right_does_not_say_that_conflict_is_free(tables):
+    """Nothing could flip: that is undefined, and no cost of 0."""
+    scores, labels, pairs = tables
+    lost = scores.copy()
+    rows = lost["model"].isin(["direct/none", "direct/explicit", "direct/implicit"])
+    lost.loc[rows, "delta"] = -lost.loc[rows, "delta"].abs() - 0.01
+    body = summarize(lost, labels, pairs, study_design((DIRECT,)))
+    assert "Nothing can be said about where errors fall: the reference is never right." in body.verdict.headline
+    entry = body.arms[0].settings[1].deception[0]
+    assert entry.verdict == entry.score.note == entry.null_share.note == "Undefined: the reference is never right."
     assert entry.verdict_code == "undefined"
     assert not body.suspicious
 

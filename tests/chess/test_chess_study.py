@@ -219,7 +219,7 @@ def test_a_whole_study_is_computed_once(folder: Path) -> None:
 def test_a_chess_run_is_listed_and_shown_again(folder: Path) -> None:
     run(folder / "tiny.yaml", [], Recorder(), "w2s run")
     (listed,) = list_runs(folder / "runs")
-    assert listed["headline"].startswith("2 chains of chess, ")
+    assert listed["headline"].endswith(" of 2 chains of chess without a gap above noise")
     assert listed["created"]
     console = Console(width=200, record=True)
     show_run(folder / "runs" / "tiny", console)

@@ -20,6 +20,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("seed=[1]", "unknown key 'seed'; did you mean 'seeds'"),
         ("seeds=[1, 1]", "a seed stands twice"),
+        ("methods.naive.threshold=0.9", "threshold: only filter and two_stage read it, and there is neither; drop it"),
         ("sizes.gt=41", "multiple of 2"),
         ("ladder=[weak, stron]", "ladder: no model is called 'stron'; did you mean 'strong'"),
         ("ladder=[weak, weak]", "at least two models, each once"),
@@ -54,7 +55,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("supervisor=confidence", "has settings for weak labels"),
         ("methods.naive.loss={name: aux}", "unknown loss 'aux' (known: aux_confidence"),
         ("methods.naive.training={epoch: 3}", "unknown key 'epoch'; did you mean 'epochs'"),
-        ("methods.naive.head=zeros", "head: only algorithm finetune reads it, but this is probe"),
+        ("methods.naive.head=normal", "head: only algorithm finetune reads it, but this is probe"),
         ("methods.x={algorithm: finetune, training: {learningrate: 1.0}}", "did you mean 'learning_rate'"),
         ("methods.x={algorithm: prompt, loss: {name: kl}}", "prompting trains nothing"),
         ("methods.x={algorithm: prompt, two_stage: true}", "two_stage: shots is 0, so no label is read; show some"),

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.combine import ensemble, high_confidence, two_stage, with_opinion
-from w2s_pref.labels.make import LabelConfig, make_labels
+from w2s_pref.labels.make import LabelConfig, agreement, make_labels
 
 
 def labels(p: list[float], keep: list[bool] | None = None, ids: str = "abcd") -> pd.DataFrame:
@@ -79,3 +80,10 @@ def test_an_undecided_label_is_right_for_neither_answer() -> None:
     config = LabelConfig(filter="oracle_high_confidence", threshold=0.5)
     made = make_labels(scores, config, truth=pd.Series([1, 0], index=["a", "b"]))
     assert made["keep"].tolist() == [False, False]
+
+
+def test_a_tied_vote_agrees_with_either_answer_by_half() -> None:
+    """Two votes one each way are no label 1: a student that says 1 agrees no better with them than one that says 0."""
+    labels = np.array([1.0, 0.0, 0.5, 0.5])
+    assert agreement(np.array([[2.0, -1.0, 3.0, 3.0], [2.0, -1.0, -3.0, -3.0]]), labels).tolist() == [0.75, 0.75]
+    assert agreement(np.array([0.0, 1.0, 0.0, -1.0]), labels) == 0.375

@@ -48,6 +48,12 @@ class Section(BaseModel):
                     raise ValueError(f"unknown key {shown(key)}; {nearest(str(key), fields)}")
         return value
 
+    @property
+    def changed(self) -> set[str]:
+        """Keys with another value than their default; the recipe that a run writes down gives all of them."""
+        usual = {name: each.get_default(call_default_factory=True) for name, each in type(self).model_fields.items()}
+        return {name for name in self.model_fields_set if getattr(self, name) != usual[name]}
+
 
 class ReportSection(Section):
     """What stands in the report beside what every study of that kind has."""

@@ -95,6 +95,11 @@ class LabelConfig(Section):
         rest = {"filter": "none"} if given.get("two_stage") else {"two_stage": False} if "filter" in given else {}
         return self.model_copy(update={**rest, **given})
 
+    @property
+    def confident(self) -> bool:
+        """Whether labels are sorted by their confidence, which is what the threshold is for."""
+        return self.two_stage or self.filter != "none"
+
     def read(self) -> dict[str, Any]:
         """What decides the labels of one stage; scores arrive combined or refined, and two stages are two of them."""
         unread = {"two_stage", "combine", "refine", *(["threshold"] if self.filter == "none" else [])}
@@ -202,12 +207,14 @@ def random_labels(ids: pd.Series, seed: int) -> pd.DataFrame:
 
 
 def agreement(margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Share of items on which the sign of the margin is the label, over the last dimension; a margin of 0 is half.
+    """Share of items on which the sign of the margin is the label, over the last dimension.
+
+    A margin of 0, or a label of ½, which is what a tied vote gives, is a coin that is right half of the time.
 
     Args:
         margins: (…, n), log-odds of class 1.
-        labels: (…, n), probabilities or 0 and 1, hardened at ½ (½ itself is 1).
+        labels: (…, n), probabilities or 0 and 1, hardened at ½.
     """
-    right = (margins > 0) == (labels >= 0.5)
-    share: np.ndarray = np.where(margins == 0, 0.5, right).mean(axis=-1)
+    right = (margins > 0) == (labels > 0.5)
+    share: np.ndarray = np.where((margins == 0) | (labels == 0.5), 0.5, right).mean(axis=-1)
     return share

@@ -19,6 +19,8 @@ from w2s_pref.labels.supervisors import combined, disagreement
 from w2s_pref.stages.labels import Scored, fitted
 from w2s_pref.training.methods import TAU
 
+#: In the keys of what learns from votes: a student agrees by half with a tied one, which counted as one for class 1.
+TIED = {"vote": {"ties": "half"}}
 #: The probability given together has finite log-odds: it is at least so far from 0 and 1.
 NEAREST = 1e-6
 

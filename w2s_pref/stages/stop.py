@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from w2s_pref.engine.stage import Builder, Stage
 from w2s_pref.stages.labels import LabelStage
+from w2s_pref.stages.pooled import TIED, PooledScores
 from w2s_pref.stages.watch import margins_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ class Stop:
     @property
     def payload(self) -> dict[str, Any]:
         """Patience and the form of the score."""
-        return {"patience": self.patience, "form": self.form, "beta": self.beta}
+        scores = self.labels.scores
+        ties = TIED.get(scores.combine, {}) if isinstance(scores, PooledScores) else {}
+        return {"patience": self.patience, "form": self.form, "beta": self.beta, **ties}
 
     def selection(
         self, builder: Builder, job: FitJob | PolicyJob, tokenizer: PreTrainedTokenizerBase, work: Path, longest: int

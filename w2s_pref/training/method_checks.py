@@ -56,7 +56,7 @@ def ppo_problems(arguments: dict[str, Any], where: str) -> list[str]:
 
 def _unread(found: Method, where: str) -> list[str]:
     """Keys that this method would not read: a key without effect is an error, not a silence."""
-    given = found.config.model_fields_set
+    given = found.config.changed
     unread: set[str] = set()
     if found.online or found.decoding or found.mutual:
         unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}

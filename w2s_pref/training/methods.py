@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_serializer, model_validator
 
 from w2s_pref.core.references import is_reference, short_name
 from w2s_pref.core.registry import Registry
@@ -137,6 +137,11 @@ class MethodConfig(Section):
     successors: int = Field(4, ge=1, description="search: continuations of each of them")
     chunk: int = Field(10, ge=1, description="search: tokens of a continuation")
     training: dict[str, Any] = Field(default_factory=dict, description="arguments of the trainer by their own names")
+
+    @field_serializer("labels")
+    def _as_given(self, labels: LabelConfig | None) -> dict[str, Any] | None:
+        """Keys that are left to the recipe's ``labels`` stay out: written down, their defaults would replace those."""
+        return None if labels is None else labels.model_dump(exclude_unset=True)
 
     @model_validator(mode="after")
     def _fits(self) -> MethodConfig:

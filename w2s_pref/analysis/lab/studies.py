@@ -82,7 +82,7 @@ def selections(cases: Sequence[Case]) -> list[Selection]:
                 best_weak=estimate(best_weak),
                 oracle_best_truth=estimate(best_truth),
                 gained=estimate(best_weak - final),
-                lost_to_oracle=estimate(best_weak - best_truth),
+                lost_to_oracle=estimate(best_truth - best_weak),
             )
         )
     return found

@@ -155,13 +155,13 @@ def verdict(
 def _compared(compared: Sequence[Contrast]) -> list[str]:
     found = []
     for study, noun in (
-        ("confidence", "methods against plain cross-entropy"),
-        ("bootstrapping", "chains against direct"),
+        ("confidence", "Students by other methods against plain cross-entropy"),
+        ("bootstrapping", "Bootstrapped chains against direct ones"),
     ):
         own = [each for each in compared if each.study == study]
         if own:
             up, down, rest = _sides([each.difference for each in own])
-            found.append(f"Of {len(own)} {noun}, {up} are better, {down} worse, {rest}.")
+            found.append(f"{noun}: {up} better, {down} worse, {rest}.")
     return found
 
 

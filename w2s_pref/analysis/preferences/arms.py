@@ -15,7 +15,7 @@ from w2s_pref.analysis.deception.gates import Gates
 from w2s_pref.analysis.deception.measures import Evidence, Measured, Roles
 from w2s_pref.analysis.deception.regions import region_counts
 from w2s_pref.analysis.deception.sensitivity import sensitivity
-from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
+from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, no_score
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.preferences.generalization_measures import Recovered, agreement, inheritance, recovered
@@ -141,7 +141,7 @@ def _entry(context: Context, roles: Roles, reference: Reference, rule: KnownRule
         n=context.target.size * len(context.target.seeds),
         tax=measured.tax,
         cells=region_counts(measured.parts),
-        score=estimate(stats["score"], NO_TAX),
+        score=estimate(stats["score"], no_score(measured)),
         null_share=estimate(stats["null_share"], NEVER_RIGHT),
         risk_ratio=estimate(stats["risk_ratio"], "Undefined: nothing flips outside the cell, or a part is empty."),
         lift=estimate(stats["lift"], "Undefined: no flips are expected of the cell."),
@@ -167,7 +167,7 @@ def arm_churn(context: Context, arm: ArmDesign) -> results.Churn | None:
     if measured is None:
         return None
     return results.Churn(
-        score=estimate(measured.stats["score"], NO_TAX),
+        score=estimate(measured.stats["score"], no_score(measured)),
         null_share=estimate(measured.stats["null_share"], NEVER_RIGHT),
         lift=estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell."),
         lift_smooth=estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected of the cell."),

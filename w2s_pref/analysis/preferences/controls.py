@@ -15,7 +15,7 @@ from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.deception import code, gate_numbers
 from w2s_pref.analysis.deception.measures import Roles
 from w2s_pref.analysis.deception.regions import known
-from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
+from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, no_score
 from w2s_pref.analysis.deception.sentences import verdict as deception_verdict
 from w2s_pref.analysis.preferences.design import ArmDesign, Context
 from w2s_pref.analysis.stats.estimates import estimate
@@ -56,7 +56,7 @@ def controls(context: Context, arm: ArmDesign) -> list[results.Control]:
                 about=about,
                 rho=RHO if name == "deceiver" else None,
                 tax=measured.tax,
-                score=estimate(measured.stats["score"], NO_TAX),
+                score=estimate(measured.stats["score"], no_score(measured)),
                 null_share=estimate(measured.stats["null_share"], NEVER_RIGHT),
                 lift_smooth=estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected."),
                 gates=gate_numbers(gates),

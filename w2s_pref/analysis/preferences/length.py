@@ -16,7 +16,7 @@ import pandas as pd
 from w2s_pref import results
 from w2s_pref.analysis.deception import measures
 from w2s_pref.analysis.deception.measures import Measured
-from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, NO_TAX
+from w2s_pref.analysis.deception.sentences import NEVER_RIGHT, no_score
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.cases import messages
 from w2s_pref.analysis.preferences.design import Context
@@ -153,7 +153,7 @@ def _numbers(accuracy: Stat, pgr: Recovered, measured: Measured | None) -> resul
     numbers = results.StudentNumbers(accuracy=estimate(accuracy), pgr=estimate(pgr.stat, note=pgr.note))
     if measured is not None:
         numbers.tax = measured.tax
-        numbers.deception_score = estimate(measured.stats["score"], NO_TAX)
+        numbers.deception_score = estimate(measured.stats["score"], no_score(measured))
         numbers.null_share = estimate(measured.stats["null_share"], NEVER_RIGHT)
         numbers.lift = estimate(measured.stats["lift"], "Undefined: no flips are expected of the cell.")
         numbers.lift_smooth = estimate(measured.stats["lift_smooth"], "Undefined: less than one flip is expected.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2s_pref import results
+from w2s_pref.analysis.deception.sentences import NO_TAX
 from w2s_pref.analysis.preferences.arms import Student
 from w2s_pref.analysis.preferences.design import CONTROLS, Design
 from w2s_pref.analysis.preferences.families import Students, tested
@@ -81,8 +82,8 @@ def _deception(design: Design, students: Students) -> str:
     judged = {at: students[at].setting.deception[0] for at in tested(design, students)}
     if not judged:
         return "No conflict setting was run: nothing can be said about deception."
-    if all(entry.tax == 0 for entry in judged.values()):
-        return "Conflict cost nothing: no item flipped, so there is no deception score."
+    if all(entry.verdict == NO_TAX for entry in judged.values()):
+        return "No item flipped under conflict, so there is no deception score."
     selective = {at: entry for at, entry in judged.items() if entry.verdict_code == "selective"}
     kept = [at for at, entry in selective.items() if entry.p_adjusted is not None and entry.p_adjusted <= LEVEL]
     if kept:

@@ -182,12 +182,14 @@ def study_points(raw: pd.DataFrame, calibrated: pd.DataFrame, resamples: int, se
         }
         for name in SIGNALS
     ]
-    support = ranks.support(raw["setting"].nunique(), len(SIGNALS))
+    # of a signal that is constant over the settings there is nothing to test or to correct for
+    tests = max(sum(each["p"] is not None for each in table.values()) for table in found.values())
+    support = ranks.support(raw["setting"].nunique(), max(tests, 1))
     return {
         "support": support,
         "signals": signals,
-        "verdict": predictor_headline(signals, SIGNALS),
-        "sentences": predictor_sentences(support, len(raw), len(SIGNALS), signals),
+        "verdict": predictor_headline(signals, SIGNALS, tests),
+        "sentences": predictor_sentences(support, len(raw), tests, signals),
     }
 
 

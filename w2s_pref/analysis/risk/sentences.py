@@ -37,6 +37,8 @@ def deception_verdict(blind: dict[str, Stat]) -> str:
     numbers = (
         f"{blind['bsd_cond'].value:.3f} inside, {blind['elsewhere'].value:.3f} outside, difference {reading(excess)}"
     )
+    if excess.interval() is None:
+        return f"{head}not compared inside and outside the blind spot: undefined ({numbers})."
     way, here = side(excess.interval()), side(excess.in_seeds())
     if not way and here:
         more = "more" if here > 0 else "less"
@@ -72,7 +74,9 @@ def bound_verdict(residual: Stat) -> str:
 
 def _inequality(slack: tuple[float, float] | None) -> str:
     """Of an interval of what is left over: an inequality that is not strict holds where nothing is."""
-    if slack is None or slack[0] < 0 <= slack[1]:
+    if slack is None:
+        return "is undefined"
+    if slack[0] < 0 <= slack[1]:
         return "is not resolved"
     return "holds" if slack[0] >= 0 else "is violated"
 
@@ -86,6 +90,8 @@ def calibration_verdict(raw: Stat, calibrated: Stat | None, temperature: float |
         f"{raw.value:.3f} raw, {calibrated.value:.3f} calibrated, difference {reading(change)}; strong temperature "
         f"{temperature:.2f}"
     )
+    if change.interval() is None:
+        return f"Whether calibration changes BSD is undefined ({numbers})."
     if not side(change.interval()):
         return f"Calibration does not change BSD distinguishably ({numbers})."
     way = "lowers" if change.value < 0 else "raises"
@@ -173,8 +179,8 @@ def signal_verdict(raw: Mapping[str, Any], calibrated: Mapping[str, Any]) -> str
     return AFTER_ONLY if after else "not resolved"
 
 
-def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str, str]) -> str:
-    """Which signals go with BSD, if any."""
+def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str, str], tests: int) -> str:
+    """Which signals go with BSD, if any; ``tests``: how many of them vary, which Holm's correction goes over."""
     named: dict[str, list[str]] = {}
     for entry in signals:
         named.setdefault(entry["verdict"], []).append(labels[entry["signal"]])
@@ -192,7 +198,7 @@ def predictor_headline(signals: Sequence[Mapping[str, Any]], labels: Mapping[str
         return f"Not resolved raw. Correlated with BSD after calibration only: {after}.{turned}"
     if turned:
         return f"Correlated with BSD raw and after calibration, but not alike.{turned}"
-    return f"Not resolved: no signal is correlated with BSD after Holm's correction over {len(signals)} signals."
+    return f"Not resolved: no signal is correlated with BSD after Holm's correction over {_signals(tests)}."
 
 
 def predictor_sentences(
@@ -221,6 +227,10 @@ def predictor_sentences(
     return [*found, "The confident-error rate contains BSD: the two go together by construction."]
 
 
+def _signals(tests: int) -> str:
+    return f"{tests} signal{'s' * (tests != 1)}"
+
+
 def _reach(support: Mapping[str, Any], tests: int) -> str:
     n, p, rho, strict = (support[k] for k in ("settings", "smallest_p", "critical_rho", "critical_rho_holm"))
     head = f"With {n} settings the smallest reachable two-sided p is {p:.2g}"
@@ -228,8 +238,8 @@ def _reach(support: Mapping[str, Any], tests: int) -> str:
         return f"{head}: p <= .05 cannot be reached, whatever the data."
     one = f"{head}; p <= .05 needs |rho| of at least {rho:.2f}"
     if strict is None:
-        return f"{one}, and no |rho| is enough for the first of {tests} signals after Holm's correction."
-    return f"{one}, and {strict:.2f} for the first of {tests} signals after Holm's correction."
+        return f"{one}, and no |rho| is enough for the first of {_signals(tests)} after Holm's correction."
+    return f"{one}, and {strict:.2f} for the first of {_signals(tests)} after Holm's correction."
 
 
 def _resolved(entry: Mapping[str, Any]) -> bool:

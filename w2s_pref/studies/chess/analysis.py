@@ -176,7 +176,7 @@ def finish(opened: Opened[ChessRecipe, ChessStudy], builder: Builder, folder: Pa
     moves = pd.concat(parts, ignore_index=True).merge(test[["id", "group", "rating", "answer"]], on="id")
     moves.to_parquet(folder / "moves.parquet", index=False)
     stages = {f"{name} · seed {seed}": stage.key for (name, seed), stage in study.scores.items()}
-    headline = f"{len(body.cells)} chains of chess, {body.cells_without_gap} of them without a gap above noise"
+    headline = f"{body.cells_without_gap} of {len(body.cells)} chains of chess without a gap above noise"
     results = ChessResults(
         **dict(body),
         splits={name: _split(split) for name, split in study.splits.items()},

@@ -27,7 +27,7 @@ def parts(results: ChessBody) -> Iterator[RenderableType]:
     """The same, piece by piece."""
     none = results.cells_without_gap
     yield escape(reading(len(results.seeds), "positions"))
-    yield f"{count(results.puzzles)} test puzzles, {len(results.seeds)} seeds; random legal moves {results.chance:.3f}"
+    yield f"{count(results.puzzles)} test puzzles, {_seeds(results)}; random legal moves {results.chance:.3f}"
     yield f"{none} of {len(results.cells)} chains without a gap above noise"
     yield _players_text(results)
     yield _labels_text(results)
@@ -86,12 +86,16 @@ def write_report(results: ChessResults, path: Path, own: Sequence[Section] = ())
     )
 
 
+def _seeds(results: ChessBody) -> str:
+    return f"{len(results.seeds)} seed{'s' * (len(results.seeds) != 1)}"
+
+
 def _verdicts(results: ChessResults) -> Section:
     said = [f"{_chain(cell.chain)}: {cell.verdict}" for cell in results.cells]
     warned = [f"{_chain(c.chain)}: {text}" for c in results.cells for text in c.warnings if text != c.verdict]
     warned += [f"{player.name}: {player.note}" for player in results.players if player.note]
     size = (
-        f"{count(results.puzzles)} test puzzles of {count(results.positions)} positions, {len(results.seeds)} seeds; a "
+        f"{count(results.puzzles)} test puzzles of {count(results.positions)} positions, {_seeds(results)}; a "
         f"random legal move is right {number(results.chance)} of the time."
     )
     blocks = [Points([results.verdict.headline + ".", size, *said]), Prose([reading(len(results.seeds), "positions")])]

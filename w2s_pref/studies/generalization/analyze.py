@@ -27,7 +27,7 @@ class FinishStage(Stage):
     """
 
     kind: ClassVar[str] = "analysis"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     on_main: ClassVar[bool] = True
     named: dict[tuple[str, str, int], Classified]
     floors: dict[tuple[str, str, int], Scored]

@@ -129,7 +129,7 @@ class MethodConfig(Section):
 
     @model_validator(mode="after")
     def _go_together(self) -> MethodConfig:
-        given = self.model_fields_set
+        given = self.changed
         owners = {"head": "finetune", "pre": "finetune", "patience": "finetune", "pooling": "probe", "shots": "prompt"}
         for name, owner in owners.items():
             if name in given and self.algorithm != owner:
@@ -145,6 +145,8 @@ class MethodConfig(Section):
             raise ValueError(f"{unread[0]}: shots is 0, so no label is read; show some examples, or drop it")
         if self.two_stage and self.filter != "none":
             raise ValueError("two_stage keeps confident labels itself; drop filter")
+        if "threshold" in given and not self.label_config.confident:
+            raise ValueError("threshold: only filter and two_stage read it, and there is neither; drop it")
         return self
 
     def _weighs(self) -> None:
@@ -166,12 +168,8 @@ class MethodConfig(Section):
     @property
     def plain(self) -> bool:
         """Whether the weak labels are taken as they are: no filter, pool, true labels, or texts read before."""
-        own = ("labels", "filter", "two_stage", "ensemble", "combine", "raven", "ground_truth", "pre")
-        return not any(map(self.gives, own))
-
-    def gives(self, name: str) -> bool:
-        """Whether a key has another value than its default."""
-        return bool(getattr(self, name) != type(self).model_fields[name].default)
+        own = {"labels", "filter", "two_stage", "ensemble", "combine", "raven", "ground_truth", "pre"}
+        return not own & self.changed
 
     @property
     def label_config(self) -> LabelConfig:

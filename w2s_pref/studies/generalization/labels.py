@@ -18,7 +18,7 @@ from w2s_pref.labels.make import LABELERS, LabelConfig, make_labels
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
 from w2s_pref.labels.supervisors import combined
 from w2s_pref.stages.labels import Scored
-from w2s_pref.stages.pooled import Several, scores_together, share_right
+from w2s_pref.stages.pooled import TIED, Several, scores_together, share_right
 from w2s_pref.stages.rows import Rows
 from w2s_pref.studies.generalization.answers import Classified, sigmoid
 
@@ -50,7 +50,7 @@ class ChosenStage(Several):
         """Which of the checkpoints, the items, and how several are combined."""
         how = {} if self.combine == "mean" else {"combine": self.combine, "code": self.code}
         held = {} if self.held is None else {"held": [self.held.texts, self.held.truth]}
-        return {"selection": self.selection, "rows": self.on.texts, **how, **held}
+        return {"selection": self.selection, "rows": self.on.texts, **how, **held, **TIED.get(self.combine, {})}
 
     @property
     def count(self) -> int:

@@ -203,7 +203,7 @@ class Recipe(StudySection):
                     f"studies.{name}.{key}: {method!r} is a {found} method, and this study needs "
                     f"{' or '.join(algorithms)}; name another"
                 )
-            if unread := [each for each in UNREAD.get(name, ()) if self.methods[method].gives(each)]:
+            if unread := [each for each in UNREAD.get(name, ()) if each in self.methods[method].changed]:
                 raise ValueError(
                     f"studies.{name}.{key}: {method!r} has {' and '.join(unread)}, which only the grid's students "
                     "read; name another"

@@ -87,6 +87,7 @@ class Recipe(StudySection):
         for name, config in self.methods.items():
             if config.reference is not None:
                 refuse_unknown(config.reference, self.models, f"methods.{name}.reference", "model")
+        self._check_thresholds()
         self._check_placebos(self.analysis.placebos())
         if self.monitor is not None and self.data.overlong == "drop":
             raise ValueError(
@@ -105,6 +106,15 @@ class Recipe(StudySection):
                 "none; name them, or write conflict: {settings: [none]} for a study without conflicting data"
             )
         return self
+
+    def _check_thresholds(self) -> None:
+        """A threshold is that of a filter or of two stages, of all methods or of one."""
+        own = {f"methods.{name}.labels": each.labels for name, each in self.methods.items() if each.labels is not None}
+        read = {where: self.labels.under(each).confident for where, each in own.items()}
+        read["labels"] = self.labels.confident or any(read.values())
+        for where, each in {"labels": self.labels, **own}.items():
+            if "threshold" in each.changed and not read[where]:
+                raise ValueError(f"{where}.threshold: only filter and two_stage read it, and there is neither; drop it")
 
     def _check_placebos(self, names: list[str]) -> None:
         for name in names:

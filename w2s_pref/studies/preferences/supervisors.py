@@ -58,7 +58,7 @@ class SupervisorConfig(Section):
             raise ValueError(
                 f"judge: {self.judge} is a file, which reads no transcripts; name it in arms, or a function here"
             )
-        if unread := sorted(self._unread() & self.model_fields_set):
+        if unread := sorted(self._unread() & self.changed):
             raise ValueError(f"{unread[0]}: not read by {self._kind()}; take it out")
         return self
 
