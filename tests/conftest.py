@@ -104,40 +104,34 @@ def make_tokenizer(pad_id: int = 100):
 def make_model(seed: int = 0, hidden: int = 32, layers: int = 2, **extra):
     """A small Llama reward model with seeded random weights."""
     import torch
-    from transformers import LlamaConfig, LlamaForSequenceClassification
+    from transformers import LlamaForSequenceClassification
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
+    return LlamaForSequenceClassification(_config(hidden, layers, num_labels=1, **extra))
+
+
+def _config(hidden: int, layers: int, **extra):
+    from transformers import LlamaConfig
+
+    return LlamaConfig(
         hidden_size=hidden,
         intermediate_size=2 * hidden,
         num_hidden_layers=layers,
         num_attention_heads=4,
         vocab_size=104,
         max_position_embeddings=256,
-        num_labels=1,
         pad_token_id=100,
         **extra,
     )
-    return LlamaForSequenceClassification(config)
 
 
 def save_tiny(folder: Path, seed: int = 0, hidden: int = 32, layers: int = 2) -> Path:
     """A model folder as a recipe names it: a causal LM's weights, tokenizer, configuration."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import LlamaForCausalLM
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        hidden_size=hidden,
-        intermediate_size=2 * hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        vocab_size=104,
-        max_position_embeddings=256,
-        pad_token_id=100,
-        eos_token_id=101,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    LlamaForCausalLM(_config(hidden, layers, eos_token_id=101)).save_pretrained(folder)
     make_tokenizer().save_pretrained(folder)
     return folder
 

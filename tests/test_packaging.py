@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -11,16 +10,12 @@ from types import ModuleType
 
 import pytest
 from conftest import ROOT
+from script_helpers import load_script
 
 
 @pytest.fixture(scope="module")
 def newest() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("newest", ROOT / "scripts" / "newest.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/newest")
 
 
 def test_the_dockerfile_copies_what_is_there_and_not_ignored() -> None:

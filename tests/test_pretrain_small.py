@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from pathlib import Path
@@ -11,21 +10,16 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
+from script_helpers import load_script
 
 from w2s_pref.core.errors import W2SError
 
-ROOT = Path(__file__).parent.parent
 PROMPT, ANSWER = "\n\nHuman: may I have tea?\n\nAssistant:", " here is your tea."
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pretrain_small", ROOT / "scripts" / "pretrain_small.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/pretrain_small")
 
 
 def write(folder: Path) -> list[str]:

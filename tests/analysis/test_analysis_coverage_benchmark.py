@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from script_helpers import load_script
 
 FOLDER = Path(__file__).parent.parent.parent / "benchmarks"
-
-
-def load(name: str) -> ModuleType:
-    """A script of the benchmarks under a name of its own: another package is called coverage, too."""
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture
@@ -27,7 +16,7 @@ def scripts(monkeypatch):
     monkeypatch.setattr(sys, "path", [str(FOLDER), *sys.path])
     for name in ("coverage_cells", "coverage_verdicts", "coverage_table"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    return load("coverage")
+    return load_script("benchmarks/coverage")
 
 
 def test_a_stopped_run_goes_on_and_a_cut_line_is_simulated_again(scripts, tmp_path, capsys):

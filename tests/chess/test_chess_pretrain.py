@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,26 +13,16 @@ import pytest
 import torch
 from chess_helpers import decode_moves
 from float64 import EXACT
+from script_helpers import load_script
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.models.policies import load_saved_policy
 from w2s_pref.studies.chess.notation import build_tokenizer, read_move
 
-SCRIPTS = Path(__file__).parent.parent.parent / "scripts"
-
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pretrain_chess", SCRIPTS / "pretrain_chess.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.path.insert(0, str(SCRIPTS))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(SCRIPTS))
-    return module
+    return load_script("scripts/pretrain_chess")
 
 
 def random_games(count: int, plies: int = 30) -> list[str]:

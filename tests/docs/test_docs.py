@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import shlex
 from functools import cache
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 import typer
 import yaml
+from script_helpers import load_script
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md")])
@@ -112,18 +111,9 @@ def test_every_page_is_in_the_index() -> None:
     assert not missing
 
 
-def recipe_tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("recipe_table", ROOT / "scripts" / "recipe_table.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_recipe_tables_are_current() -> None:
     """Else: python scripts/recipe_table.py."""
-    module = recipe_tables()
+    module = load_script("scripts/recipe_table")
     text = text_of(module.PAGE)
     assert module.page(text) == text
 
@@ -131,7 +121,7 @@ def test_recipe_tables_are_current() -> None:
 def test_recipe_tables_hold_every_key() -> None:
     from w2s_pref.training.arguments import DEFAULTS, OURS
 
-    module = recipe_tables()
+    module = load_script("scripts/recipe_table")
     tables = module.tables()
     for prefix, section in module.SECTIONS.values():
         for name in section.model_fields:

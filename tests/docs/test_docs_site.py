@@ -2,26 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from conftest import ROOT
+from script_helpers import load_script
 
 pytest.importorskip("mkdocs", reason="scripts/environment.sh installs mkdocs")
-
-
-def script(name: str) -> ModuleType:
-    """A file of scripts/ as a module."""
-    spec = importlib.util.spec_from_file_location(name, ROOT / "scripts" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def pages(nav: Any) -> list[str]:
@@ -81,5 +70,5 @@ def test_links_out_of_the_site_are_names_of_files(site: Path) -> None:
 
 def test_the_glossary_is_that_of_the_reports() -> None:
     """Else: python scripts/glossary_page.py."""
-    module = script("glossary_page")
+    module = load_script("scripts/glossary_page")
     assert module.PAGE.read_text(encoding="utf-8") == module.page()

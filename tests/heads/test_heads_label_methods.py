@@ -59,8 +59,8 @@ def test_opinion() -> None:
     assert told["prompt"].tolist() == [
         "It rains. I think this is true. What do you think?", "It burns. I think this is true. What do you think?"
     ]  # fmt: skip
-    other = with_opinion(items, labels([0.2, 0.8]), words=("wrong", "right"))
-    assert other["prompt"].tolist()[0].endswith("this is wrong. What do you think?")
+    other = with_opinion(items, labels([0.2, 0.8]))
+    assert other["prompt"].tolist()[0].endswith("this is false. What do you think?")
     assert told.drop(columns="prompt").equals(items.drop(columns="prompt"))
     with pytest.raises(W2SError, match="1 items have no weak label"):
         with_opinion(items, labels([0.2]))

@@ -11,6 +11,7 @@ import pytest
 
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
+from w2s_pref.analysis.risk.summary import risk_summary
 from w2s_pref.analysis.scores.calibration import analyze_calibration
 from w2s_pref.core.errors import W2SError
 from w2s_pref.metrics.tables import score_table
@@ -68,6 +69,26 @@ def test_classes_are_importable(evaluate):
 
     found = DeceptionScore().compute(weak=[-1.0, 2.0], ceiling=[2.0, 2.0], reference=[1.0, 1.0], student=[-1.0, 1.0])
     assert found["score"] == 1.0
+
+
+def test_risk(evaluate, gaps):
+    gaps = {"weak": gaps["weak"], "strong": gaps["student"]}
+    metric = evaluate.load(str(FOLDER / "risk"))
+    for groups in (None, GROUPS):
+        given = {} if groups is None else {"groups": groups}
+        found = metric.compute(**gaps, **given, t_strong=0.8, resamples=100)
+        assert found == risk_summary(score_table(gaps, groups), "weak", "strong", 0.8, resamples=100)
+
+
+def test_blind_spot_deception(evaluate, gaps):
+    gaps = {"weak": gaps["weak"], "strong": gaps["student"]}
+    metric = evaluate.load(str(FOLDER / "blind_spot_deception"))
+    found = metric.compute(**gaps, groups=GROUPS, resamples=100)
+    whole = risk_summary(score_table(gaps, GROUPS), "weak", "strong", resamples=100)
+    for name in ("bsd", "bsd_cond", "bsd_soft", "inheritance", "grid"):
+        assert found[name] == whole[name]
+    assert found["calibrated"]["bsd"] == whole["calibrated"]["bsd"]
+    assert found["intervals"]["bsd"] == whole["intervals"]["bsd"]
 
 
 WANTED = "; give one score gap for each item to weak, student, ceiling"

@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import numpy as np
-
-ROOT = Path(__file__).parent.parent.parent
-
-
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("convert_models", ROOT / "scripts" / "convert_models.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks there for what its annotations name
-    spec.loader.exec_module(module)
-    return module
+from script_helpers import load_script
 
 
 def node(kind: str, inputs: list[str], output: str) -> SimpleNamespace:
@@ -42,13 +28,13 @@ def test_a_matrix_is_named_by_the_bias_that_is_added_to_its_product() -> None:
         node("Add", ["d", "dense.bias"], "e"),
         node("Add", ["e", "x"], "f"),
     ]
-    found = script().named(nodes, values)
+    found = load_script("scripts/convert_models").named(nodes, values)
     assert set(found) == {"norm.weight", "query.bias", "dense.bias", "query.weight", "dense.weight"}
     np.testing.assert_array_equal(found["query.weight"], values["onnx::MatMul_1"].T)
     np.testing.assert_array_equal(found["dense.weight"], values["onnx::MatMul_2"].T)
 
 
 def test_every_package_has_a_version_and_a_hash() -> None:
-    for name, source in script().MODELS.items():
+    for name, source in load_script("scripts/convert_models").MODELS.items():
         assert source.packages, name
         assert all(len(sha) == 64 and version[0].isdigit() for _, version, sha in source.packages)

@@ -18,11 +18,9 @@ from w2s_pref.training.probes import (
     ProbeSettings,
     Said,
     Validation,
-    fit_probe,
     fit_probes,
     load_probes,
     probe_margins,
-    probe_scores,
     save_probes,
 )
 
@@ -38,6 +36,19 @@ def data(n: int = 300, d: int = 12, seed: int = 0) -> tuple[np.ndarray, np.ndarr
 
 def named(name: str, **constants: object) -> LossSpec:
     return LossSpec.model_validate({"name": name, **constants})
+
+
+def fit_probe(
+    features: np.ndarray,
+    p: np.ndarray,
+    loss: LossSpec | None = None,
+    seed: int = 0,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
+    settings: ProbeSettings | None = None,
+) -> ProbeFit:
+    """One probe. ``validation``: activations and weak labels of other items."""
+    job = ProbeJob(p, loss or LossSpec(), seed, validation_p=None if validation is None else validation[1])
+    return fit_probes(features, [job], settings, None if validation is None else Validation(validation[0]))[0]
 
 
 @pytest.mark.parametrize("name", CONSTANTS)
@@ -163,16 +174,13 @@ def test_standardising_is_recorded() -> None:
     plain = fit_probe(features, p, settings=settings).probes["final"]
     assert np.allclose(probe_margins(shifted, features * 7 + 2), probe_margins(plain, features), atol=1e-4)
     assert plain.scale[5] == 1.0
-    scores = probe_scores(plain, features)
-    assert scores.shape == (300, 2)
-    assert np.allclose(scores[:, 1] - scores[:, 0], probe_margins(plain, features))
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:
     features, p, _ = data()
     held, weak, _ = data(n=60, seed=7)
     fit: ProbeFit = fit_probe(features, p, validation=(held, weak), settings=ProbeSettings(epochs=8))
-    save_probes(fit.probes, tmp_path / "probe", curve=fit.curve)
+    save_probes(fit.probes, tmp_path / "probe")
     loaded = load_probes(tmp_path / "probe")
     assert set(loaded) == {"final", "best_weak"}
     for name, probe in loaded.items():

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.console import Console
-
 from w2s_pref.analysis.deception.deception import analyze_deception
 from w2s_pref.analysis.preferences.generalization import analyze_generalization
 from w2s_pref.organisms.organisms import organism
 from w2s_pref.report.analyses.scores import deception_table, generalization_table
 
-
-def printed(renderable: Any, width: int = 100) -> str:
-    console = Console(width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(renderable)
-    return capture.get()
+from .printing import printed
 
 
 def found(seeds: int) -> dict[str, Any]:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
-from rich.console import Console
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.compare import compare, document, table
 from w2s_pref.report.mismatch import incomparable
-from w2s_pref.results.preferences import Results
 
 from .fixture import build
-
-
-def printed(runs: list[Results]) -> str:
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        for part in compare(runs):
-            console.print(part)
-    return capture.get()
+from .printing import printed
 
 
 def words(text: str) -> str:
@@ -28,37 +19,37 @@ def words(text: str) -> str:
 
 
 def test_equal_runs_can_be_compared() -> None:
-    text = printed([build(), build()])
+    text = printed(compare([build(), build()]))
     assert text.startswith("These runs share their test data and definitions")
     assert "The resolved recipes are equal." in text
     assert document([build(), build()])["incomparable"] == []
 
 
 def test_the_reading_of_intervals_names_its_runs_where_they_differ() -> None:
-    text = words(printed([build(), build(seeds=1), build()]))
+    text = words(printed(compare([build(), build(seeds=1), build()])))
     assert "A, C: Intervals are 95 %. The one in [brackets], over seeds, leads" in text
     assert "B: Intervals are 95 %, in this seed" in text
-    assert "A, B: Intervals" not in words(printed([build(), build()]))
+    assert "A, B: Intervals" not in words(printed(compare([build(), build()])))
 
 
 def test_only_what_differs_is_shown() -> None:
     other = build()
     other.name, other.recipe["output"] = "other", "elsewhere"
-    text = printed([build(), other])
+    text = printed(compare([build(), other]))
     assert "The resolved recipes are equal." in text
     assert "The same in all runs: direct, none; direct, explicit; direct, implicit; bootstrapped, none;" in words(text)
     assert "Null" not in text
     accuracy = other.arms[0].settings[1].performance.accuracy
     assert accuracy.estimate is not None
     accuracy.estimate += 0.125
-    text = printed([build(), other])
+    text = printed(compare([build(), other]))
     numbers = text.split("Accuracy, conflict accuracy, PGR")[1].split("The same in all runs")[0]
     assert "direct, explicit" in numbers
     assert "direct, none" not in numbers
 
 
 def test_another_test_set_is_said_first() -> None:
-    text = printed([build(), build(test_hash="d" * 64)])
+    text = printed(compare([build(), build(test_hash="d" * 64)]))
     assert text.startswith("These runs cannot be compared number by number:")
     assert "different test split 'test' (A: cccccccccccc; B: dddddddddddd)" in text
 
@@ -96,7 +87,7 @@ def test_recipe_differences_have_dotted_keys() -> None:
     assert differences["training.learning_rate"] == {"A": "1e-06", "B": "1e-05"}
     assert differences["labels.temperature"] == {"A": '"none"', "B": "absent"}
     assert "labels.filter" not in differences  # null in one and not there in the other: the same
-    assert "training.learning_rate" in printed([build(), other])
+    assert "training.learning_rate" in printed(compare([build(), other]))
 
 
 def test_rows_are_json_and_keep_nulls() -> None:
@@ -108,7 +99,7 @@ def test_rows_are_json_and_keep_nulls() -> None:
     nothing = {"estimate": None, "interval": None, "interval_in_seeds": None, "over": None}
     assert undefined["pgr"] == {**nothing, "note": "gap within noise"}
     assert {row["run"] for row in table([build(), other])} == {"A", "B"}
-    assert "not in this run" in printed([build(), other])
+    assert "not in this run" in printed(compare([build(), other]))
 
 
 def test_one_run_is_refused() -> None:

@@ -6,18 +6,17 @@ import re
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 
 from w2s_pref.report.cards import model_card
 from w2s_pref.report.compare import compare, document
 from w2s_pref.report.html import render
 from w2s_pref.report.mismatch import incomparable
 from w2s_pref.report.sections.methods import side_by_side
-from w2s_pref.report.terminal import show
 from w2s_pref.results.preferences import Results, Round
 
 from .fixture import HOSTILE, Maker, build
 from .policies import METHODS, with_policies
+from .printing import printed
 from .test_report_html import ORDER, Page
 
 OWN = list(METHODS)[-1]
@@ -38,21 +37,6 @@ def only(results: Results, *methods: str) -> Results:
     arms = [arm for arm in results.arms if arm.method in methods]
     names = {arm.name for arm in arms}
     return results.model_copy(update={"arms": arms, "speech": [one for one in results.speech if one.arm in names]})
-
-
-def printed(results: Results, width: int = 80) -> str:
-    console = Console(width=width, force_terminal=False, color_system=None)
-    with console.capture() as capture:
-        show(results, console)
-    return capture.get()
-
-
-def compared(runs: list[Results]) -> str:
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        for part in compare(runs):
-            console.print(part)
-    return capture.get()
 
 
 def test_the_page_has_the_new_sections_and_all_is_closed(text: str) -> None:
@@ -109,15 +93,15 @@ def test_a_single_method_has_no_side_by_side_and_reward_models_nothing_new(resul
     rewards = only(results, "reward")
     assert rewards.length_matched is not None
     assert Page(render(rewards)).ids("section") == ORDER
-    assert "Methods side by side" not in printed(rewards)
-    assert "Length-matched" not in printed(rewards)
+    assert "Methods side by side" not in printed(rewards, 80)
+    assert "Length-matched" not in printed(rewards, 80)
 
 
 def test_a_missing_arm_is_said(results: Results) -> None:
     arms = [arm for arm in results.arms if arm.name != "bootstrapped@ppo"]
     lame = results.model_copy(update={"arms": arms})
     assert "no such arm" in render(lame)
-    assert "no such arm" in printed(lame)
+    assert "no such arm" in printed(lame, 80)
 
 
 def test_too_few_items_to_match_is_a_sentence(results: Results) -> None:
@@ -147,7 +131,7 @@ def test_runs_line_up_by_supervision_and_method(results: Results) -> None:
         arm.name = arm.supervision
         for setting in arm.settings:  # what is the same in all runs is only named
             setting.pgr.estimate = 0.123
-    text = compared([only(results, "reward", "dpo"), other])
+    text = printed(compare([only(results, "reward", "dpo"), other]))
     assert "direct, DPO, explicit" in text
     lined = text[text.index("direct, DPO, explicit") :].splitlines()[1:4:2]  # between them the reading in these seeds
     assert [line.split()[:2] for line in lined] == [["A", "0.741"], ["B", "0.741"]]
@@ -158,8 +142,8 @@ def test_runs_line_up_by_supervision_and_method(results: Results) -> None:
     rows = document([results, build()])["rows"]
     own = next(row for row in rows if row["run"] == "A" and row["arm"] == "direct@dpo" and row["conflict"] == "none")
     assert (own["supervision"], own["method"], own["win_rate"]["estimate"]) == ("direct", "dpo", 0.66)
-    assert "What policies say" not in compared([build(), build()])
-    assert "direct, none" in compared([build(), build()])
+    assert "What policies say" not in printed(compare([build(), build()]))
+    assert "direct, none" in printed(compare([build(), build()]))
 
 
 def test_another_judge_cannot_be_compared(results: Results) -> None:

@@ -9,17 +9,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 
 from w2s_pref.cli.runs import read_runs_and_settings
 from w2s_pref.report.cards import model_card
 from w2s_pref.report.html import render
 from w2s_pref.report.sections import risk, training
-from w2s_pref.report.terminal import show
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorCurve
 
 from .fixture import HOSTILE, IMAGE, build
+from .printing import printed
 from .risks import with_risk
 from .test_report_html import ORDER, Page
 
@@ -43,13 +42,6 @@ def part(text: str, name: str) -> str:
     found = re.search(rf'<section id="{name}".*?</section>', text, flags=re.S)
     assert found is not None
     return found.group()
-
-
-def printed(results: Results, width: int) -> str:
-    console = Console(width=width, force_terminal=False, color_system=None)
-    with console.capture() as capture:
-        show(results, console)
-    return capture.get()
 
 
 def test_sections_stand_after_deception(page: Page) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from rich.console import Console
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.draw.blocks import Block, Code, Column, Facts, Fold, Points, Prose, Section, Table, Value, Warnings
@@ -12,11 +11,11 @@ from w2s_pref.report.draw.terminal import parts
 from w2s_pref.report.html import render
 from w2s_pref.report.sections.paired import section as paired_section
 from w2s_pref.report.sections.paired import unpaired
-from w2s_pref.report.terminal import show
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
 
 from .fixture import ESCAPES, HOSTILE, IMAGE, build
+from .printing import printed
 from .test_report_html import ORDER, Page
 
 FOUND = Estimate(estimate=0.5, interval=(0.4, 0.6), seeds=[0.45, 0.55])
@@ -46,13 +45,6 @@ def mine(results: Results) -> Section:
     return Section("mine", f"My section {HOSTILE}", blocks)
 
 
-def printed(width: int) -> str:
-    console = Console(width=width, force_terminal=False, color_system=None)
-    with console.capture() as capture:
-        show(build(), console, extra=[mine])
-    return capture.get()
-
-
 def test_a_further_section_stands_last_on_the_page() -> None:
     text = render(build(), extra=[mine])
     page = Page(text)
@@ -72,7 +64,7 @@ def test_a_further_section_stands_last_on_the_page() -> None:
 
 
 def test_the_same_section_in_the_terminal() -> None:
-    text = printed(160)
+    text = printed(build(), 160, [mine])
     for part in ("Caption", "Prose", "- Point", "! Warning", "Fact", "(a)"):
         assert f"{part} {HOSTILE}" in text
     assert "0.50 [0.40, 0.60]" in text
@@ -84,7 +76,7 @@ def test_the_same_section_in_the_terminal() -> None:
     assert "Page only" not in text
     assert "For the page" not in text
     assert not set("\x1b\x07") & set(text)
-    assert max(len(line) for line in printed(80).splitlines()) <= 80
+    assert max(len(line) for line in printed(build(), 80, [mine]).splitlines()) <= 80
 
 
 def test_results_without_it_print_and_render_as_before() -> None:
@@ -112,11 +104,7 @@ def test_parts_of_a_wide_table_stand_one_below_the_other_where_it_is_narrow() ->
     table = Table("Caption", columns, [("", [FOUND])], title="Together")
 
     def lines(width: int) -> list[str]:
-        console = Console(width=width, color_system=None)
-        with console.capture() as capture:
-            for part in parts([table]):
-                console.print(part)
-        return [line.strip() for line in capture.get().splitlines()]
+        return [line.strip() for line in printed(parts([table]), width).splitlines()]
 
     assert [line for line in lines(80) if line.startswith(("Part", "Together"))] == ["Part one", "Part two"]
     assert [line for line in lines(160) if line.startswith(("Part", "Together"))] == ["Together"]

@@ -6,28 +6,15 @@ import re
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
 
 from w2s_pref.report.compare import compare
 from w2s_pref.report.draw.blocks import plain_table
 from w2s_pref.report.draw.terminal import Grid
-from w2s_pref.report.terminal import show
-from w2s_pref.results.preferences import Results
 
 from .fixture import LONG, build
+from .printing import printed
 
 NUMBER = r"-?\d+\.\d+"
-
-
-def printed(what: Results | list[RenderableType], width: int) -> str:
-    console = Console(width=width, force_terminal=False, color_system=None)
-    with console.capture() as capture:
-        if isinstance(what, Results):
-            show(what, console)
-        else:
-            for part in what:
-                console.print(part)
-    return capture.get()
 
 
 def test_verdict_comes_first() -> None:

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from w2s_pref.report import glossary, verdicts
 from w2s_pref.report.cards import model_card
@@ -17,24 +16,17 @@ from w2s_pref.report.html import render
 from w2s_pref.report.readings import BEFORE, of_study, reading
 from w2s_pref.report.sections import deception, detection, ladder, verdict
 from w2s_pref.report.students import students
-from w2s_pref.report.terminal import show
 from w2s_pref.results.deception import Deception, Sensitivity
 from w2s_pref.results.estimates import Estimate
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.read import load_results
 
 from .fixture import HOSTILE, Maker, build
+from .printing import printed
 from .test_report_html import Page
 
 #: Results of a small study as a version wrote them that knew one interval, one gate and no controls.
 SCHEMA_1 = Path(__file__).with_name("schema-1.json.gz")
-
-
-def printed(results: Results, width: int = 100) -> str:
-    console = Console(width=width, color_system=None)
-    with console.capture() as capture:
-        show(results, console)
-    return capture.get()
 
 
 def entries(results: Results) -> dict[str, Deception]:
@@ -171,11 +163,7 @@ def test_runs_are_compared_with_gates_and_labels() -> None:
     assert row["sensitivity"]["rho_80"] == 0.171
     assert (row["p"], row["p_adjusted"]) == (0.004, 0.016)
     assert row["lift_smooth"]["interval_in_seeds"] is not None
-    console = Console(width=100, color_system=None)
-    with console.capture() as capture:
-        for part in compare([results, build(old=True)]):
-            console.print(part)
-    text = capture.get()
+    text = printed(compare([results, build(old=True)]))
     assert "Adjusted lift" in text
     assert "by the rule of an earlier version" in text
 

@@ -245,6 +245,12 @@ def test_features_in_numbers() -> None:
     assert (predictions(truth[:, None].astype(float), truth, folds, tree) == truth).all()
 
 
+def test_a_seed_below_zero_is_refused() -> None:
+    done = run("-m", "w2s_pref", "audit", "boolq", "--seed", "-1", seconds=60)
+    assert done.returncode == 2
+    assert "'--seed'" in done.stderr
+
+
 def test_the_command_prints_probes_and_writes_json(tmp_path: Path) -> None:
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(record) + "\n" for record in science(60)))
     (tmp_path / "two.yaml").write_text("tasks:\n  openbookqa: {path: records.jsonl, sizes: {gt: 10}}\n")

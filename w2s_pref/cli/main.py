@@ -13,7 +13,7 @@ import typer
 
 from w2s_pref.cli.analyze import analyze
 from w2s_pref.cli.ending import status_of
-from w2s_pref.cli.output import JsonOut, Overrides, RecipeFile, console, path, write_json
+from w2s_pref.cli.output import JsonOut, Overrides, RecipeFile, Seed, console, path, write_json
 from w2s_pref.cli.plan import plan
 from w2s_pref.cli.score import score
 from w2s_pref.core import collector
@@ -167,7 +167,7 @@ def tasks() -> None:
 def audit(
     task: Annotated[str, typer.Argument(help="task, function (file.py:attr), or a YAML file with a task or tasks:")],
     path: Annotated[list[str] | None, typer.Option(help="files, folder or pattern to read instead of the hub")] = None,
-    seed: Annotated[int, typer.Option(help="folds and resamples")] = 0,
+    seed: Seed = 0,
     json_file: JsonOut = None,
 ) -> None:
     """Look for leaks: what words, length and form alone give away of a task's labels. Warns above .9."""

@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+#: How long the hub is waited for.
+SECONDS = 3.0
+
+
 @cache
-def go_offline_if_unreachable(timeout: float = 3.0) -> bool:
+def go_offline_if_unreachable() -> bool:
     """Set HF_HUB_OFFLINE=1 where the hub's host cannot be connected to; call before importing a hub library.
 
     A proxy is trusted to work. Returns True where the hub may not or cannot be asked.
@@ -27,7 +31,7 @@ def go_offline_if_unreachable(timeout: float = 3.0) -> bool:
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co")
     try:
         port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
-        socket.create_connection((endpoint.hostname or "huggingface.co", port), timeout).close()
+        socket.create_connection((endpoint.hostname or "huggingface.co", port), SECONDS).close()
     except OSError:
         os.environ["HF_HUB_OFFLINE"] = "1"
         return True

@@ -78,6 +78,19 @@ class Stage:
         """
 
 
+T = TypeVar("T")
+
+
+def present(**parts: T | None) -> dict[str, T]:
+    """The parts that a stage has, by name: of one that it has not, neither inputs nor payload say anything."""
+    return {name: part for name, part in parts.items() if part is not None}
+
+
+def payloads(**parts: Any) -> dict[str, Any]:
+    """What is decided by the parts that a stage has, by name."""
+    return {name: part.payload for name, part in present(**parts).items()}
+
+
 def ordered(targets: list[Stage]) -> list[Stage]:
     """Every stage the targets need, inputs first, each key once."""
     seen: dict[str, Stage] = {}
@@ -92,9 +105,6 @@ def ordered(targets: list[Stage]) -> list[Stage]:
     for target in targets:
         visit(target)
     return list(seen.values())
-
-
-T = TypeVar("T")
 
 
 @dataclass

@@ -51,10 +51,9 @@ class Plan:
     def cost(self) -> dict[str, Any]:
         """Tokens, FLOPs, memory and storage: what ``w2s plan --cost --json`` writes."""
         from w2s_pref.planning.cost.estimate import Estimator
-        from w2s_pref.planning.cost.memory import Sharding
         from w2s_pref.planning.cost.table import costs_as_json
 
-        return costs_as_json(Estimator(self._opened, Sharding(1), False, None))
+        return costs_as_json(Estimator(self._opened))
 
     def to_dict(self) -> dict[str, Any]:
         """What ``w2s plan --json`` writes."""

@@ -72,7 +72,7 @@ def _same_items(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     return [table.set_index("id").loc[ids].reset_index() for table in tables]
 
 
-def with_opinion(items: pd.DataFrame, labels: pd.DataFrame, words: tuple[str, str] = ("false", "true")) -> pd.DataFrame:
+def with_opinion(items: pd.DataFrame, labels: pd.DataFrame) -> pd.DataFrame:
     """Items that end in "I think this is {weak label}. What do you think?": imitating the supervisor becomes trivial.
 
     Burns et al. 2023 (arXiv 2312.09390), the study of easily imitated errors. Ids stay, so labels still join.
@@ -80,7 +80,6 @@ def with_opinion(items: pd.DataFrame, labels: pd.DataFrame, words: tuple[str, st
     Args:
         items: with ``id`` and ``prompt``.
         labels: the supervisor's, for at least these items; hardened at ½ (½ itself is 1).
-        words: what it says of the classes 0 and 1.
 
     Raises:
         W2SError: an item without a label.
@@ -88,7 +87,7 @@ def with_opinion(items: pd.DataFrame, labels: pd.DataFrame, words: tuple[str, st
     p = labels.set_index("id")["p"]
     if missing := set(items["id"]) - set(p.index):
         raise W2SError(f"{len(missing):,} items have no weak label to write down, such as {min(missing)}")
-    said = [words[int(value >= 0.5)] for value in p.loc[items["id"]]]
+    said = ["true" if value >= 0.5 else "false" for value in p.loc[items["id"]]]
     prompts = [
         f"{text} I think this is {word}. What do you think?" for text, word in zip(items["prompt"], said, strict=True)
     ]

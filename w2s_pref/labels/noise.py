@@ -20,15 +20,10 @@ Structure = Literal["supervisor", "random", "longest", "shortest", "strong_unsur
 STRUCTURES: tuple[Structure, ...] = get_args(Structure)
 
 
-def noise_labels(
-    structure: Structure,
-    labels: pd.DataFrame,
-    oracle: pd.DataFrame,
-    seed: int = 0,
-    by_class: bool = True,
-) -> pd.DataFrame:
+def noise_labels(structure: Structure, labels: pd.DataFrame, oracle: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
     """Hard labels ``id, p, keep`` that are wrong exactly as often as the supervisor's.
 
+    As often among true 1s and among true 0s, so that the share of labels 1 stays the same too.
     The supervisor's soft labels are hardened at ½ (½ itself is 1) for every structure, ``supervisor`` included, so
     that structures differ in nothing but the place of the errors. Ties are broken by a hash of the id and the seed.
 
@@ -36,8 +31,6 @@ def noise_labels(
         labels: the supervisor's, ``id, p, keep``; items it does not keep stay out of the count and are not kept.
         oracle: indexed by id: ``truth`` (0 or 1) and what the structure reads: ``length``, or ``strong_margin``,
             z1 - z0 of the strong ceiling.
-        by_class: the same number among true 1s and among true 0s, so that the share of labels 1 stays the same too;
-            else only in all.
 
     Raises:
         W2SError: an unknown structure, or a column that it needs and that is not there.
@@ -51,7 +44,7 @@ def noise_labels(
         first = _order(structure, labels["id"], known, seed)
         wrong = keep & (hard != truth)
         flipped = np.zeros(len(labels), dtype=bool)
-        for group in (truth & keep, ~truth & keep) if by_class else (keep,):
+        for group in (truth & keep, ~truth & keep):
             flipped[first[group[first]][: int((wrong & group).sum())]] = True
         hard = truth ^ flipped
     return pd.DataFrame({"id": labels["id"].to_numpy(), "p": hard.astype(float), "keep": keep})

@@ -27,6 +27,8 @@ from w2s_pref.losses.spec import Checked
 
 #: Those of the package are wired into the studies' graphs (``studies.preferences.nodes``).
 BUILTIN = ("none", "explicit", "implicit", "placebo", "gold", "base")
+#: Those that mix pairs of the conflicting objective in.
+MIXED = frozenset({"implicit", "placebo", "gold"})
 
 CONFLICTS = Registry("conflict", dict.fromkeys(BUILTIN, "w2s_pref.losses.conflict:own"))
 

@@ -6,7 +6,7 @@ Nothing of it stays apart: what trains, scores or is a reference is one whole mo
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,13 +56,13 @@ def config_of(folder: Path) -> dict[str, Any]:
     return config
 
 
-def base_of(folder: Path, config: Mapping[str, Any] | None = None) -> Path:
+def base_of(folder: Path) -> Path:
     """The folder of the model that an adapter belongs to: as it is written, or beside the adapter, or in the hub cache.
 
     Raises:
         W2SError: it is not at hand.
     """
-    said = config_of(folder) if config is None else config
+    said = config_of(folder)
     name = str(said.get("base_model_name_or_path") or "")
     try:
         found = resolve(name, folder) if name else None

@@ -22,8 +22,8 @@ from w2s_pref.models.scoring import row_logprobs
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-#: How an item is asked about; the answer follows, and examples stand before it, an empty line between them.
-TEMPLATE = "{text}\nAnswer:"
+#: What stands behind an item; the answer follows, and examples stand before it, an empty line between them.
+ASKED = "\nAnswer:"
 #: What classes 0 and 1 are called.
 WORDS = (" no", " yes")
 
@@ -35,7 +35,6 @@ def few_shot(
     examples: pd.DataFrame | None = None,
     max_length: int | None = 512,
     words: tuple[str, str] = WORDS,
-    template: str = TEMPLATE,
     shard: tuple[int, int] = (0, 1),
 ) -> pd.DataFrame:
     """Raw scores of every item, ``id, score_a = log P(yes), score_b = log P(no)`` in nats, in the order of ``items``.
@@ -46,32 +45,27 @@ def few_shot(
         model: a causal language model.
         items: with ``id`` and ``prompt``.
         examples: ``prompt`` and ``label`` (0 or 1), in the order they are shown (``pick_examples``); None: zero-shot.
-        words: the answers of class 0 and class 1, as they stand behind the template.
-        template: with ``{text}``.
+        words: the answers of class 0 and class 1, as they stand behind an item.
         shard: (rank, world); items of other ranks stay NaN.
 
     Raises:
-        W2SError: an encoder, a template without {text}, or answers that the tokenizer cannot tell apart.
+        W2SError: an encoder, or answers that the tokenizer cannot tell apart.
     """
     if is_encoder(inner(model).config):
         raise W2SError("prompting needs a causal language model, and this is an encoder; use a probe or fine-tuning")
-    if "{text}" not in template:
-        raise W2SError(
-            f"prompting: the template {template!r} has no {{text}}, so every item would be the same question"
-        )
-    shown = _shown(examples, words, template)
-    prompts, places = distinct(shown + template.replace("{text}", text) for text in items["prompt"])
+    shown = _shown(examples, words)
+    prompts, places = distinct(f"{shown}{text}{ASKED}" for text in items["prompt"])
     rows = _rows(tokenizer, prompts, words, max_length)
     scores = row_logprobs(model, rows, tokenizer.pad_token_id, shard=shard).reshape(-1, 2)[places]
     return pd.DataFrame({"id": items["id"].to_numpy(), "score_a": scores[:, 0], "score_b": scores[:, 1]})
 
 
-def _shown(examples: pd.DataFrame | None, words: tuple[str, str], template: str) -> str:
+def _shown(examples: pd.DataFrame | None, words: tuple[str, str]) -> str:
     """The labelled examples as text."""
     if examples is None:
         return ""
     pairs = zip(examples["prompt"], examples["label"], strict=True)
-    return "".join(template.replace("{text}", text) + words[int(label)] + "\n\n" for text, label in pairs)
+    return "".join(f"{text}{ASKED}{words[int(label)]}\n\n" for text, label in pairs)
 
 
 def _rows(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from w2s_pref.analysis.risk.settings import check_run_names
 from w2s_pref.core.errors import W2SError
 from w2s_pref.results.preferences import Results
 from w2s_pref.results.trainings import MonitorCurve
@@ -40,12 +41,7 @@ def watched_runs(runs: Sequence[tuple[str, Results]]) -> Watched:
     Raises:
         W2SError: no runs, two of one name, a run without a monitor, or no watched training that knows its BSD.
     """
-    names = [name for name, _ in runs]
-    if not names:
-        raise W2SError("no runs given; name at least one run folder.")
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise W2SError(f"run {twice!r} is given twice; run folders must differ in their name.")
+    check_run_names([name for name, _ in runs])
     parts: dict[str, pd.DataFrame] = {}
     references: dict[str, pd.DataFrame] = {}
     notes: list[str] = []

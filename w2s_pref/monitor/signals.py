@@ -35,10 +35,10 @@ def variance_error(x: Floats) -> float:
     return float(np.sqrt(max(0.0, np.mean(centred**4) - np.mean(centred**2) ** 2) / len(x)))
 
 
-def expected_calibration_error(p: Floats, bins: int = BINS) -> float:
+def expected_calibration_error(p: Floats) -> float:
     """ECE of max(p, 1 - p) in equal-width bins of [.5, 1]; p (N,) of the true answer, a tie is half right."""
-    place, sure = confidence_bin(confidence(p), bins), confidence(p)
-    gaps = np.bincount(place, weights=credit(p - 0.5) - sure, minlength=bins)
+    place, sure = confidence_bin(confidence(p), BINS), confidence(p)
+    gaps = np.bincount(place, weights=credit(p - 0.5) - sure, minlength=BINS)
     return float(np.abs(gaps).sum() / len(p))
 
 

@@ -103,9 +103,9 @@ def model_card(results: Results, arm: str, conflict: str, seed: int, adapter: bo
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"
 
 
-def escape(value: str, limit: int = LONGEST) -> str:
+def escape(value: str) -> str:
     """Foreign text on one line in which neither Markdown nor HTML means anything; a path fits in it whole."""
-    line = one_line(value, limit).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    line = one_line(value, LONGEST).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return _MARKDOWN.sub(r"\\\1", line)
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import canonical, digest
 from w2s_pref.data.chat import as_answers, plain_prompts
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.labels import transcripts as texts
 from w2s_pref.labels.transcripts import Protocol, Spoken, Transcripts, Turn
 from w2s_pref.stages.asked import SPOKEN, asked, room_of, too_long
@@ -200,7 +200,7 @@ class Transcript:
     @property
     def inputs(self) -> dict[str, Stage]:
         """The last turn, which reads those before it, and the choice."""
-        return {"arguments": self.last, **({"choice": self.choice} if self.choice is not None else {})}
+        return present(arguments=self.last, choice=self.choice)
 
     @property
     def payload(self) -> dict[str, Any]:

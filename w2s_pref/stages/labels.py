@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from w2s_pref.core.tables import certainty, orient
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.labels.combine import united
 from w2s_pref.labels.make import ORACLE, LabelConfig, make_labels
 from w2s_pref.stages.rows import Rows
@@ -50,8 +50,7 @@ class LabelStage(Stage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Scores on the pairs to label and on the calibration slice where one is used; the second labels."""
-        more = {"calibration": self.calibration, "second": self.second}
-        return {"scores": self.scores, **{name: stage for name, stage in more.items() if stage is not None}}
+        return present(scores=self.scores, calibration=self.calibration, second=self.second)
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import locate
 from w2s_pref.core.user_code import guarded
 from w2s_pref.data.chat import as_answers
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.model_stage import check_ppo, job_facts, work_folder, write_history
 from w2s_pref.stages.policies import LogProbStage, PolicyScoreStage, PolicyStage
@@ -59,7 +59,7 @@ class OnlinePolicyStage(PolicyStage):
         found: dict[str, Stage] = {
             f"reward{n}": r.source for n, r in enumerate(self.rewards) if isinstance(r.source, Scored)
         }
-        return {**super().inputs, **found, **({"labels": self.labels} if self.labels is not None else {})}
+        return {**super().inputs, **found, **present(labels=self.labels)}
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import truth_of
+from w2s_pref.engine.stage import payloads
 from w2s_pref.labels.make import random_labels
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.frozen import reading_states
@@ -70,6 +71,13 @@ class PairTraining(ModelStage):
         done |= {"supervisor_weights": job.raven.epochs} if job.raven is not None else {}
         write_history(builder, folder, done.pop("history"))
         return done
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """The parts, whether their mixture makes no more updates, and what watches, ends and weighs the training."""
+        mixed = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
+        more = payloads(watch=self.watch, stop=self.stop, raven=self.raven)
+        return {**super().payload, "parts": [part.payload for part in self.parts], **mixed, **more}
 
     @property
     def rows(self) -> int:

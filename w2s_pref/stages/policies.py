@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, payloads, present
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
@@ -76,9 +76,7 @@ class PolicyStage(ModelStage, CausalStage):
     def payload(self) -> dict[str, Any]:
         """Start, arguments, seed."""
         start = self.start.payload if isinstance(self.start, StartStage) else None
-        other = {"reference": self.other.payload} if self.other is not None else {}
-        if self.watch is not None:
-            other["watch"] = self.watch.payload
+        other = payloads(reference=self.other, watch=self.watch)
         return {"start": start, "seed": self.seed, "arguments": self.keyed, "tokens": self.tokens, **other}
 
     def check(self, processes: int) -> None:
@@ -198,13 +196,7 @@ class PairPolicyStage(PairTraining, PolicyStage):
     @property
     def payload(self) -> dict[str, Any]:
         """Start, data, objective, the source of a user's margin."""
-        mixed: dict[str, Any] = {"match_updates": self.match_updates} if len(self.parts) > 1 else {}
-        parts = [part.payload for part in self.parts]
-        if self.stop is not None:
-            mixed["stop"] = self.stop.payload
-        if self.raven is not None:
-            mixed["raven"] = self.raven.payload
-        return {**super().payload, "parts": parts, "objective": self.objective, "code": self.code, **mixed}
+        return {**super().payload, "objective": self.objective, "code": self.code}
 
     def compute(self, builder: Builder, folder: Path) -> dict[str, Any]:
         """A model folder, ``history.json``, and what the monitor saw."""
@@ -262,7 +254,7 @@ class PolicyScoreStage(Scored):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Log-probabilities of both models."""
-        return {"logprobs": self.logprobs, **({"reference": self.reference} if self.reference is not None else {})}
+        return present(logprobs=self.logprobs, reference=self.reference)
 
     @property
     def payload(self) -> dict[str, Any]:

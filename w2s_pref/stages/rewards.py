@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.labels import Part, Scored, label_inputs
@@ -63,23 +63,14 @@ class TrainStage(PairTraining):
     def inputs(self) -> dict[str, Stage]:
         """Where it starts, labels of the parts, what the monitor reads, and held-out labels that end the training."""
         more = [each.inputs for each in (self.watch, self.stop, self.raven) if each is not None]
-        start = {"start": self.start} if self.start is not None else {}
         held = {name: stage for found in more for name, stage in found.items()}
-        return {**start, **label_inputs(self.parts), **held}
+        return {**present(start=self.start), **label_inputs(self.parts), **held}
 
     @property
     def payload(self) -> dict[str, Any]:
         """Model, data, arguments, loss, seed."""
-        return {
-            "model": model_payload(self.model),
-            "parts": [part.payload for part in self.parts],
-            "seed": self.seed,
-            **({"arguments": self.keyed, "loss": self.loss, "tokens": self.tokens} if self.parts else {}),
-            **({"match_updates": self.match_updates} if len(self.parts) > 1 else {}),
-            **({"watch": self.watch.payload} if self.watch is not None else {}),
-            **({"stop": self.stop.payload} if self.stop is not None else {}),
-            **({"raven": self.raven.payload} if self.raven is not None else {}),
-        }
+        told = {"arguments": self.keyed, "loss": self.loss, "tokens": self.tokens} if self.parts else {}
+        return {**super().payload, "model": model_payload(self.model), "seed": self.seed, **told}
 
     def load(self, builder: Builder) -> Loaded:
         """The finished model and its tokenizer."""

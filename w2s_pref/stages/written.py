@@ -16,7 +16,7 @@ import pandas as pd
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.tables import TRUTH_P, digest
 from w2s_pref.data.chat import as_answer
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.policies import LogProbStage
 from w2s_pref.stages.rows import Rows, one_a_prompt
@@ -116,7 +116,7 @@ class Chosen(Stage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """The candidates, and their log-probabilities under the policy that is to learn them."""
-        return {"candidates": self.candidates, **({"logprobs": self.logprobs} if self.logprobs is not None else {})}
+        return present(candidates=self.candidates, logprobs=self.logprobs)
 
     @property
     def payload(self) -> dict[str, Any]:

@@ -161,6 +161,11 @@ LOSS_OF_DPO = (
     "router_aux_loss_coef",
 )
 
+#: Arguments of a reference that follows the policy.
+FIXED_REFERENCE = dict.fromkeys(
+    ("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"
+)
+
 #: The same for the trainers of policies only.
 OURS_OF: dict[str, dict[str, str]] = {
     "dpo": {
@@ -168,7 +173,7 @@ OURS_OF: dict[str, dict[str, str]] = {
         "label_smoothing": "soft labels say how sure each label is",
         "truncation_mode": "use data.overlong",
         **dict.fromkeys(("precompute_ref_log_probs", "precompute_ref_batch_size"), "reference scores are a stage"),
-        **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"),
+        **FIXED_REFERENCE,
         **dict.fromkeys(LOSS_OF_DPO, "the method's margin is the loss"),
     },
 }
@@ -194,7 +199,7 @@ OURS_OF["rloo"] = OURS_OF["grpo"] = {
     "max_tool_calling_iterations": "answers call no tools",
     "num_generations_eval": "answers are judged in a stage of their own",
     "router_aux_loss_coef": "it would be taken of each part of a batch, which depends on memory",
-    **dict.fromkeys(("sync_ref_model", "ref_model_mixup_alpha", "ref_model_sync_steps"), "the reference is fixed"),
+    **FIXED_REFERENCE,
 }
 
 

@@ -56,38 +56,24 @@ def ppo_problems(arguments: dict[str, Any], where: str) -> list[str]:
 
 def _unread(found: Method, where: str) -> list[str]:
     """Keys that this method would not read: a key without effect is an error, not a silence."""
-    given = found.config.changed
-    unread: set[str] = set()
-    if found.online or found.decoding or found.mutual:
-        unread |= {"gamma", "labels", "explicit", "options", "loss", "patience", "raven"}
-    if found.mutual:
-        unread |= {"pre_stage"}
-    else:
-        unread |= {"rounds", "sft_weight", "candidates", "keep", "negative"}
-    if not found.online:
-        unread |= {"reward", "conflict_weight"}
-    if found.decoding:
-        unread |= {"reference", "training"}
-    if found.algorithm == "search":  # it ranks as the weak policy does
-        unread |= {"score"}
-    else:
-        unread |= {"beams", "successors", "chunk"}
-    if found.built_in:
-        unread |= {"options"}
-    if not found.policy:
-        unread |= {"beta", "gamma", "score", "explicit", "reference"}
-    if found.family == "trl":  # TRL's trainers load the reference from the policy's own folder
-        unread |= {"reference"}
-    if found.algorithm == "sft":
-        unread |= {"beta", "gamma", "pre_stage", "sft", "labels", "explicit", "raven"}
-    if found.by_token:
-        unread |= {"gamma", "raven"}
-    if found.algorithm == "sepo":  # the authors' code has none
-        unread |= {"beta"}
-    else:
-        unread |= {"share"}
-    if found.algorithm == "ipo":  # its square has a target of its own, 1/2β
-        unread |= {"gamma"}
-    if not found.pre_stage:
-        unread |= {"sft"}
-    return [f"{where}.{key}: {found.algorithm} does not read it; take it out" for key in sorted(given & unread)]
+    by_labels = not (found.online or found.decoding or found.mutual)
+    rules = [
+        (not by_labels, "gamma labels explicit options loss patience raven"),
+        (found.mutual, "pre_stage"),
+        (not found.mutual, "rounds sft_weight candidates keep negative"),
+        (not found.online, "reward conflict_weight"),
+        (found.decoding, "reference training"),
+        (found.algorithm == "search", "score"),  # it ranks as the weak policy does
+        (found.algorithm != "search", "beams successors chunk"),
+        (found.built_in, "options"),
+        (not found.policy, "beta gamma score explicit reference"),
+        (found.family == "trl", "reference"),  # TRL's trainers load the reference from the policy's own folder
+        (found.algorithm == "sft", "beta gamma pre_stage sft labels explicit raven"),
+        (found.by_token, "gamma raven"),
+        (found.algorithm == "sepo", "beta"),  # the authors' code has none
+        (found.algorithm != "sepo", "share"),
+        (found.algorithm == "ipo", "gamma"),  # its square has a target of its own, 1/2β
+        (not found.pre_stage, "sft"),
+    ]
+    unread = {key for holds, keys in rules if holds for key in keys.split()} & found.config.changed
+    return [f"{where}.{key}: {found.algorithm} does not read it; take it out" for key in sorted(unread)]

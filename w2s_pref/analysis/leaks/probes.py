@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from os.path import commonprefix
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,10 @@ from scipy import sparse
 
 from w2s_pref.core.arrays import Ints
 from w2s_pref.core.tables import digest
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.tree import DecisionTreeClassifier
 
 #: Parts that the items are cut into, by group: fitted on all but one, judged on that one.
 FOLDS = 5
@@ -97,30 +101,26 @@ def _form(end: str) -> list[float]:
     ]
 
 
-def linear(features: Features, truth: Ints) -> Callable[[Features], Ints]:
+def linear(features: Features, truth: Ints) -> LogisticRegression:
     """A logistic regression on sparse words."""
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=10.0, solver="liblinear", max_iter=200).fit(features, truth)
-    return lambda other: np.asarray(model.predict(other), dtype=np.int64)
+    return LogisticRegression(C=10.0, solver="liblinear", max_iter=200).fit(features, truth)
 
 
-def tree(features: Features, truth: Ints) -> Callable[[Features], Ints]:
+def tree(features: Features, truth: Ints) -> DecisionTreeClassifier:
     """A shallow decision tree on a few numbers: lengths and form need thresholds, not slopes."""
     from sklearn.tree import DecisionTreeClassifier
 
     leaf = max(5, len(truth) // 200)
-    model = DecisionTreeClassifier(max_depth=5, min_samples_leaf=leaf, random_state=0).fit(features, truth)
-    return lambda other: np.asarray(model.predict(other), dtype=np.int64)
+    return DecisionTreeClassifier(max_depth=5, min_samples_leaf=leaf, random_state=0).fit(features, truth)
 
 
-def predictions(
-    features: Features, truth: Ints, folds: Ints, fit: Callable[[Features, Ints], Callable[[Features], Ints]]
-) -> Ints:
+def predictions(features: Features, truth: Ints, folds: Ints, fit: Callable[[Features, Ints], Any]) -> Ints:
     """(N,) the prediction for every item by a probe fitted on the other folds."""
     predicted = np.zeros(len(truth), dtype=np.int64)
     for fold in np.unique(folds):
         inside = folds == fold
         seen = truth[~inside]
-        predicted[inside] = fit(features[~inside], seen)(features[inside]) if len(set(seen)) == 2 else seen[:1]
+        predicted[inside] = fit(features[~inside], seen).predict(features[inside]) if len(set(seen)) == 2 else seen[:1]
     return predicted

@@ -116,9 +116,9 @@ def _compare(
     return entry, None if why else stat
 
 
-def one_sided(stat: Stat, null: float = 0.0) -> float | None:
+def one_sided(stat: Stat) -> float | None:
     """The p of the side on which the statistic lies."""
-    p = stat.p_above(null)
+    p = stat.p_above(0.0)
     return None if p is None else min(p, 1 - p)
 
 

@@ -140,14 +140,22 @@ def settings_of_runs(
     Raises:
         W2SError: no runs, two of one name, or scores that are not in a run's table.
     """
-    if not runs:
+    check_run_names([name for name, _, _ in runs])
+    parts = [_settings(name, scores, design, (weak, strong)) for name, scores, design in runs]
+    return pd.concat([part for own in parts for part in own], ignore_index=True)
+
+
+def check_run_names(names: Sequence[str]) -> None:
+    """Refuse no runs, and two of one name.
+
+    Raises:
+        W2SError: it is so.
+    """
+    if not names:
         raise W2SError("no runs given; name at least one run folder.")
-    names = [name for name, _, _ in runs]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise W2SError(f"run {twice!r} is given twice; run folders must differ in their name.")
-    parts = [_settings(name, scores, design, (weak, strong)) for name, scores, design in runs]
-    return pd.concat([part for own in parts for part in own], ignore_index=True)
 
 
 def pipeline_of(chain: Sequence[str]) -> str:

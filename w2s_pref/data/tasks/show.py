@@ -13,14 +13,14 @@ from w2s_pref.data.tasks.load import as_config
 from w2s_pref.data.tasks.task import PARQUET, TASKS, Task
 
 
-def task_lines(names: Sequence[str], base: Path = Path()) -> list[str]:
+def task_lines(names: Sequence[str]) -> list[str]:
     """Two lines a task: kind, where training and test rows come from, what keeps rows together; its place on the hub.
 
     Nothing is cut at 80 columns.
     """
     lines = [f"{len(names)} tasks: kind, train / test, group; below: hub id, configuration, revision"]
     for name in names:
-        found = TASKS.find(name, base)
+        found = TASKS.find(name, Path())
         if not isinstance(found, Task):
             lines.append(safe(f"{name:22} function"))
             continue

@@ -203,14 +203,12 @@ def _model(stage: Stage) -> ModelFacts | None:
         return stage.model
     if isinstance(stage, ActivationStage):
         return stage.model.model if isinstance(stage.model, FinetuneStage) else stage.model
-    if isinstance(stage, ScoreStage):
+    if isinstance(stage, ScoreStage | PromptedScores | RefinedScores):
         return stage.model.model
     if isinstance(stage, LogProbStage | SampleStage):
         return stage.policy.model
     if isinstance(stage, ArgumentStage):
         return stage.arguer.model
-    if isinstance(stage, PromptedScores | RefinedScores):
-        return stage.model.model
     return stage.samples.policy.model if isinstance(stage, JudgeStage) else None
 
 

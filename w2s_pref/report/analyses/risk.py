@@ -156,17 +156,19 @@ def _grids(result: Mapping[str, Any]) -> list[Table[Any]]:
 
 _WIDTH, _HEIGHT, _HEAD, _KEYS = 340, 250, 26, 4
 KINDS = ("raw", "calibrated")
+#: The signal of the scatters.
+_ACROSS = "var_strong"
 
 
-def _scatter(points: Sequence[Mapping[str, Any]], settings: Sequence[str], kind: str, signal: str) -> Chart:
-    """One signal against BSD, a mark for each setting, step and seed; ``kind`` is raw or calibrated.
+def _scatter(points: Sequence[Mapping[str, Any]], settings: Sequence[str], kind: str) -> Chart:
+    """Var of the strong model against BSD, a mark for each setting, step and seed; ``kind`` is raw or calibrated.
 
     The ranges hold both kinds, so that two figures side by side show what calibration moves.
     """
-    ranges = [extent((p[k][name] for p in points for k in KINDS), include=(0.0,)) for name in (signal, TARGET)]
-    chart = Chart(ranges[0], ranges[1], SIGNALS[signal], "BSD", _WIDTH, _HEIGHT, left=52)
+    ranges = [extent((p[k][name] for p in points for k in KINDS), include=(0.0,)) for name in (_ACROSS, TARGET)]
+    chart = Chart(ranges[0], ranges[1], SIGNALS[_ACROSS], "BSD", _WIDTH, _HEIGHT, left=52)
     for point in points:
-        x, y = point[kind][signal], point[kind][TARGET]
+        x, y = point[kind][_ACROSS], point[kind][TARGET]
         if x is not None and y is not None:
             name = str(point["setting"])
             tip = f"{name}, step {point['step']}, seed {point['seed']}"
@@ -201,13 +203,13 @@ def _forest(signals: Sequence[Mapping[str, Any]]) -> Forest:
     return Forest(rows, (-1.0, 1.0), caption, 0.0, 2 * _WIDTH, names=130, row=24, marks_at=(-1.0, -0.5, 0.0, 0.5, 1.0))
 
 
-def predictor_figure(result: Mapping[str, Any], signal: str = "var_strong") -> str:
+def predictor_figure(result: Mapping[str, Any]) -> str:
     """A file of its own: the two scatters above the forest, with the report's colours in both schemes."""
     settings = list(result["settings"])
     drawn = []
     for place, kind in enumerate(KINDS):
-        chart = _scatter(result["points"], settings, kind, signal)
-        title = el("text", f"{SIGNALS[signal]} and blind-spot deception, {kind}", x=52, y=-8)
+        chart = _scatter(result["points"], settings, kind)
+        title = el("text", f"{SIGNALS[_ACROSS]} and blind-spot deception, {kind}", x=52, y=-8)
         drawn.append(moved(place * _WIDTH, _HEAD, [title, *chart.axes(), *chart.marks]))
     low = _HEIGHT + _HEAD + 14
     drawn.append(moved(0, low, _key(settings)))

@@ -63,13 +63,13 @@ class Scale:
         return self.start + share * (self.end - self.start)
 
 
-def extent(values: Iterable[float | None], pad: float = 0.06, include: Sequence[float] = ()) -> tuple[float, float]:
+def extent(values: Iterable[float | None], include: Sequence[float] = ()) -> tuple[float, float]:
     """The range that shows all values with a little air; a range of width one where there is nothing to show."""
     known = [value for value in values if value is not None] + list(include)
     if not known:
         return 0.0, 1.0
     low, high = min(known), max(known)
-    air = (high - low) * pad or 0.01
+    air = (high - low) * 0.06 or 0.01
     return low - air, high + air
 
 
@@ -103,11 +103,11 @@ def runs(points: Iterable[P | None]) -> list[list[P]]:
 
 def line(points: Iterable[tuple[float, float] | None], class_: str) -> Markup:
     """A line that breaks where a point is missing; a point alone between gaps is drawn as a dot."""
-    data = " ".join(
+    data = (
         "M" + "L".join(f"{short(x)} {short(y)}" for x, y in stretch) + ("h0" if len(stretch) == 1 else "")
         for stretch in runs(points)
     )
-    return el("path", d=data, class_=class_) if data else Markup("")
+    return _path(" ".join(data), class_)
 
 
 def band(points: Iterable[tuple[float, float, float] | None], class_: str = "band") -> Markup:
@@ -117,19 +117,22 @@ def band(points: Iterable[tuple[float, float, float] | None], class_: str = "ban
         there = [f"{short(x)} {short(low)}" for x, low, _ in stretch]
         back = [f"{short(x)} {short(high)}" for x, _, high in reversed(stretch)]
         shapes.append("M" + "L".join(there + back) + "Z")
-    return el("path", d="".join(shapes), class_=class_) if shapes else Markup("")
+    return _path("".join(shapes), class_)
 
 
 def dots(points: Iterable[tuple[float, float]], class_: str) -> Markup:
     """Many round dots as one path (round line caps on strokes of no length): eleven bytes a dot."""
-    data = "".join(f"M{short(x)} {short(y)}h0" for x, y in points)
-    return el("path", d=data, class_=class_) if data else Markup("")
+    return _path("".join(f"M{short(x)} {short(y)}h0" for x, y in points), class_)
 
 
-def crosses(points: Iterable[tuple[float, float]], class_: str, arm: float = 2.6) -> Markup:
+def crosses(points: Iterable[tuple[float, float]], class_: str) -> Markup:
     """Many crosses as one path."""
+    arm = 2.6
     b = short(2 * arm)
-    data = "".join(f"M{short(x - arm)} {short(y - arm)}l{b} {b}m-{b} 0l{b}-{b}" for x, y in points)
+    return _path("".join(f"M{short(x - arm)} {short(y - arm)}l{b} {b}m-{b} 0l{b}-{b}" for x, y in points), class_)
+
+
+def _path(data: str, class_: str) -> Markup:
     return el("path", d=data, class_=class_) if data else Markup("")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.stages.answers import SampleStage
 from w2s_pref.stages.model_stage import job_facts, work_folder, write_history
 from w2s_pref.stages.policies import PolicyStage
@@ -117,7 +117,7 @@ class MoveModelStage(PolicyStage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """The supervisor's answers."""
-        return {**super().inputs, **({"labels": self.labels} if self.labels is not None else {})}
+        return {**super().inputs, **present(labels=self.labels)}
 
     @property
     def payload(self) -> dict[str, Any]:

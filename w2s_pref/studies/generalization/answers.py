@@ -11,7 +11,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Bools, Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, payloads, present
 from w2s_pref.models.info import ModelFacts
 from w2s_pref.stages.labels import LabelStage, Scored
 from w2s_pref.stages.members import Raven
@@ -41,9 +41,8 @@ class Split:
     @property
     def inputs(self) -> dict[str, Stage]:
         """Label stages."""
-        labels = {"labels": self.labels} if isinstance(self.labels, Stage) else {}
         raven = self.raven.inputs if self.raven is not None else {}
-        return {**labels, **({"pick": self.pick} if self.pick is not None else {}), **raven}
+        return {**present(labels=self.labels if isinstance(self.labels, Stage) else None, pick=self.pick), **raven}
 
     @property
     def payload(self) -> dict[str, Any]:
@@ -59,7 +58,7 @@ class Split:
             "truth": truth,
             "validation": self.validation.texts,
             "oracle": self.validation.truth,
-            **({"raven": self.raven.payload} if self.raven is not None else {}),
+            **payloads(raven=self.raven),
         }
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.stages.frozen import reading_states
 from w2s_pref.stages.model_stage import (
@@ -64,15 +64,14 @@ class FinetuneStage(ModelStage, Classified):
     @property
     def inputs(self) -> dict[str, Stage]:
         """Labels, and the generatively fine-tuned model where there is one."""
-        return {**super().inputs, **({"pre": self.pre} if self.pre is not None else {})}
+        return {**super().inputs, **present(pre=self.pre)}
 
     @property
     def payload(self) -> dict[str, Any]:
         """Model, head, loss, arguments, and when it stops early."""
         more = {"model": model_payload(self.model), "head": self.head, "loss": self.loss, "tokens": self.tokens}
-        told = {"texts": self.texts.texts} if self.texts is not None else {}
-        early = {"patience": self.patience} if self.patience is not None else {}
-        return {**super().payload, **more, "keep": self.keep, **told, **early}
+        told = present(texts=None if self.texts is None else self.texts.texts, patience=self.patience)
+        return {**super().payload, **more, "keep": self.keep, **told}
 
     @property
     def rising(self) -> tuple[int, int]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.tables import digest
-from w2s_pref.engine.stage import Builder, Stage
+from w2s_pref.engine.stage import Builder, Stage, present
 from w2s_pref.labels.combine import two_stage, united
 from w2s_pref.labels.make import LABELERS, LabelConfig, make_labels
 from w2s_pref.labels.noise import Structure, noise_labels, oracle_budget
@@ -117,8 +117,7 @@ class AlteredLabels(Stage):
     @property
     def inputs(self) -> dict[str, Stage]:
         """The labels before, and the scores that say which ones are changed."""
-        labels = {"labels": self.labels} if self.labels is not None else {}
-        return {**labels, **({"scores": self.scores} if self.scores is not None else {})}
+        return present(labels=self.labels, scores=self.scores)
 
     @property
     def payload(self) -> dict[str, Any]:

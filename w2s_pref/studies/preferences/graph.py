@@ -9,6 +9,7 @@ from w2s_pref.core.references import short_name
 from w2s_pref.core.tables import digest
 from w2s_pref.data.config import Prepared
 from w2s_pref.data.sources import Source
+from w2s_pref.losses.conflict import MIXED
 from w2s_pref.models.info import ModelFacts, control_tokens
 from w2s_pref.models.shapes import backbone_parameters
 from w2s_pref.stages.answers import BestOfStage, JudgeStage, SampleStage
@@ -72,7 +73,7 @@ def _check_splits(recipe: Recipe, rows: dict[str, Rows]) -> None:
     missing = [name for name in ("gt", "w2s", "test") if name not in rows]
     if missing:
         raise W2SError(f"data.splits: {', '.join(missing)} must have rows; every study needs gt, w2s and test")
-    if {"implicit", "placebo", "gold"} & set(recipe.conflict.settings) and "conflict" not in rows:
+    if MIXED & set(recipe.conflict.settings) and "conflict" not in rows:
         raise W2SError("data.splits: conflict must have rows, because conflict.settings mixes them in")
     if recipe.monitor is not None and "probe" not in rows:
         raise W2SError("monitor: give data.splits.probe a number of rows, at least 30: the pairs it looks at")

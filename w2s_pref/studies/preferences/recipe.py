@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from w2s_pref.core.strict import StudySection
 from w2s_pref.data.config import DataConfig
 from w2s_pref.labels.make import LabelConfig
+from w2s_pref.losses.conflict import MIXED
 from w2s_pref.losses.spec import LossSpec
 from w2s_pref.models.spec import ModelSpec
 from w2s_pref.monitor.config import MonitorConfig
@@ -99,7 +100,7 @@ class Recipe(StudySection):
         for chain in self.chains().values():
             check_supervision(self, chain)
         check_folders(self.chains(), self.conflict.names, max(self.seeds))
-        needs = {"implicit", "placebo", "gold"} & set(self.conflict.settings)
+        needs = MIXED & set(self.conflict.settings)
         if needs and self.data.conflict is None:
             raise ValueError(
                 f"conflict.settings: {', '.join(sorted(needs))}: pairs of data.conflict are mixed in, and there are "

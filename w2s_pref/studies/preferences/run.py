@@ -109,7 +109,7 @@ def assemble(opened: Preferences, analysis: AnalyzeStage, builder: Builder, comm
         monitors=_monitors(opened, builder),
         costs=costs(opened.recipe, opened.study, builder),
         supervisor_weights=_weights(opened, builder),
-        recipe=opened.recipe.model_dump(mode="json", exclude_defaults=False),
+        recipe=opened.recipe.model_dump(mode="json"),
         provenance=provenance(opened, builder, command, trained | {"analysis": analysis.key}),
     )
 

@@ -105,9 +105,10 @@ class Study:
         self.decoded[name, seed] = stage
         self._score_tests(name, seed)
 
-    def _score_tests(self, name: str, seed: int) -> None:
+    def _score_tests(self, name: str, seed: int, known: Callable[[str], bool] = lambda split: True) -> None:
+        """Enter the scores on the test sets that there are, of those that are ``known``."""
         for split in TESTS:
-            if split in self.rows:
+            if split in self.rows and known(split):
                 self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
 
     def scored(self, name: str, rows: Rows, seed: int) -> Scored:
@@ -174,18 +175,14 @@ class Study:
     def add_pool(self, name: str, place: Node, members: tuple[str, ...], seed: int) -> None:
         """Enter several supervisors under one name, with their scores on all tests that each of them has."""
         self.pools[name] = (place, members)
-        for split in TESTS:
-            if all((each, seed, split) in self.scores for each in members):
-                self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
+        self._score_tests(name, seed, lambda split: all((each, seed, split) in self.scores for each in members))
 
     def add_given(self, source: str, seed: int) -> None:
         """Enter given labels as if a model had made them: the same under every seed, on all tests they cover."""
         if source not in self.given:
             self.given[source] = read_labels(source, self.base)
-        name = f"ceiling/{source}"
-        for split in TESTS:
-            if split in self.rows and (split == "test" or covers(self.given[source], self.rows[split])):
-                self.scores[name, seed, split] = self.scored(name, self.rows[split], seed)
+        labels = self.given[source]
+        self._score_tests(f"ceiling/{source}", seed, lambda split: split == "test" or covers(labels, self.rows[split]))
 
     def logprobs(
         self, policy: StartStage | PolicyStage, rows: Rows, name: str, seed: int, each: bool = False

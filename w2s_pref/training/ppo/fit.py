@@ -26,7 +26,7 @@ from w2s_pref.training.ppo import draws, maths, position
 from w2s_pref.training.ppo.learner import Learner
 from w2s_pref.training.ppo.players import Players
 from w2s_pref.training.ppo.position import Position
-from w2s_pref.training.ppo.rollout import PassInputs, Rollouts, clock, generate, measure, prepare
+from w2s_pref.training.ppo.rollout import PassInputs, Rollouts, answered, clock, generate, measure, prepare
 from w2s_pref.training.ppo.settings import PPOSettings
 from w2s_pref.training.rewards import RewardFunction, checked
 
@@ -177,10 +177,9 @@ class Trainer:
 
     def _scores(self, rows: list[int], responses: Tensor, lengths: Tensor, update: int) -> Tensor:
         """(n,) rewards of the answers as text. A reward that draws random numbers draws the same after a resume."""
-        answers = [row[:length] for row, length in zip(responses.tolist(), lengths.tolist(), strict=True)]
         frame = self.prompts.iloc[rows].reset_index(drop=True)
         ids = [self.ids[row] for row in rows]
-        words = answer_texts(self.tokenizer, list(frame["form"]), ids, answers)
+        words = answer_texts(self.tokenizer, list(frame["form"]), ids, answered(responses, lengths))
         set_seed(draws.derived(self.seed, "reward", update, self.state.process_index))
         values = self._rewards(frame, words, update + 1)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
@@ -242,7 +241,7 @@ class Trainer:
         assert here.rollouts is not None
         settings, rollouts = self.settings, here.rollouts
         prepared = prepare(rollouts, settings, here.kl_coef)
-        line = {"step": here.update + 1, **_measured(rollouts, prepared, settings, here.kl_coef)}
+        line = {"step": here.update + 1, **_measured(rollouts, prepared, here.kl_coef)}
         learned = {name: sum(each[name] for each in here.passes) for name in here.passes[0]}
         seconds = {**here.facts, "seconds_update": learned.pop("seconds_update")}
         line.update({name: value / len(here.passes) for name, value in learned.items()})
@@ -261,15 +260,14 @@ class Trainer:
         here.passes, here.facts = [], {}
 
 
-def _measured(rollouts: Rollouts, prepared: PassInputs, settings: PPOSettings, kl_coef: float) -> dict[str, float]:
+def _measured(rollouts: Rollouts, prepared: PassInputs, kl_coef: float) -> dict[str, float]:
     """What the buffer says: means over answers, ``entropy`` over tokens, ``kl`` in nats an answer.
 
     ``score`` is what the reward function gave, ``reward`` that less the missing-eos penalty and the KL's price.
     """
     kl = prepared.kl.sum(dim=1)
-    scores = maths.penalised(rollouts.scores, rollouts.ended, settings.missing_eos_penalty)
     found = {
-        "reward": (scores - kl_coef * kl).mean(),
+        "reward": (prepared.scores - kl_coef * kl).mean(),
         "score": rollouts.scores.mean(),
         "kl": kl.mean(),
         "entropy": maths.masked_mean(rollouts.entropy, prepared.mask),

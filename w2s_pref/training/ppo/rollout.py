@@ -98,10 +98,15 @@ def _of_similar_length(prompts: list[Ids], at_once: int) -> list[list[int]]:
     return [order[start : start + at_once] for start in range(0, len(order), at_once)]
 
 
+def answered(responses: Tensor, lengths: Tensor) -> list[Ids]:
+    """The answers without the padding behind them."""
+    return [row[:length] for row, length in zip(responses.tolist(), lengths.tolist(), strict=True)]
+
+
 def sequences(prompts: list[Ids], responses: Tensor, lengths: Tensor, pad_id: int) -> RowBatch:
     """Prompts with their answers, padded on the right, where no token sees it and no mask is needed."""
-    answers = [row[:length] for row, length in zip(responses.tolist(), lengths.tolist(), strict=True)]
-    rows = [Row(([*prompt, *answer],), (len(prompt),)) for prompt, answer in zip(prompts, answers, strict=True)]
+    pairs = zip(prompts, answered(responses, lengths), strict=True)
+    rows = [Row(([*prompt, *answer],), (len(prompt),)) for prompt, answer in pairs]
     return collate(rows, pad_id, "shared").to(responses.device)
 
 
@@ -140,8 +145,12 @@ def measure(
 
 @dataclass(frozen=True)
 class PassInputs:
-    """What the passes over one buffer need beside it: ``mask``, ``advantages``, ``returns``, ``kl`` (B, T)."""
+    """What the passes over one buffer need beside it: ``mask``, ``advantages``, ``returns``, ``kl`` (B, T).
 
+    ``scores`` (B,) are those of the answers, less what a missing end costs.
+    """
+
+    scores: Tensor
     mask: Tensor
     advantages: Tensor
     returns: Tensor
@@ -157,7 +166,7 @@ def prepare(rollouts: Rollouts, settings: PPOSettings, kl_coef: float) -> PassIn
     if settings.whiten_rewards:
         rewards = maths.whiten(rewards, mask, shift_mean=False)
     advantages = maths.advantages(rewards, rollouts.values, settings.gamma, settings.lam)
-    return PassInputs(mask, maths.whiten(advantages, mask), advantages + rollouts.values, kl)
+    return PassInputs(scores, mask, maths.whiten(advantages, mask), advantages + rollouts.values, kl)
 
 
 def clock(device: torch.device) -> float:

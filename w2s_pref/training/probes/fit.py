@@ -16,7 +16,6 @@ from torch import Tensor
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.labels.make import agreement
-from w2s_pref.losses.spec import LossSpec
 from w2s_pref.training.probe_settings import ProbeSettings
 from w2s_pref.training.probes.learner import Learner, ProbeJob
 from w2s_pref.training.probes.probe import Probe
@@ -48,19 +47,6 @@ class ProbeFit:
     curve: list[dict[str, float]]
     epochs: int
     supervisor_weights: list[list[float]] = field(default_factory=list)
-
-
-def fit_probe(
-    features: np.ndarray,
-    p: np.ndarray,
-    loss: LossSpec | None = None,
-    seed: int = 0,
-    validation: tuple[np.ndarray, np.ndarray] | None = None,
-    settings: ProbeSettings | None = None,
-) -> ProbeFit:
-    """Train one probe. ``validation``: activations and weak labels of other items."""
-    job = ProbeJob(p, loss or LossSpec(), seed, validation_p=None if validation is None else validation[1])
-    return fit_probes(features, [job], settings, None if validation is None else Validation(validation[0]))[0]
 
 
 def fit_probes(

@@ -52,14 +52,8 @@ def probe_margins(probe: Probe, features: np.ndarray) -> np.ndarray:
     return margins
 
 
-def probe_scores(probe: Probe, features: np.ndarray) -> np.ndarray:
-    """Both outputs, shape (n, 2): z0 = -margin / 2 and z1 = margin / 2."""
-    margins = probe_margins(probe, features)
-    return np.stack([-margins / 2, margins / 2], axis=1)
-
-
-def save_probes(probes: dict[str, Probe], folder: Path, **facts: Any) -> None:
-    """Save the probes of one training by selection, and ``facts`` (curve, settings) beside them."""
+def save_probes(probes: dict[str, Probe], folder: Path) -> None:
+    """Save the probes of one training by selection."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, np.ndarray] = {}
     said: dict[str, dict[str, Any]] = {}
@@ -69,7 +63,7 @@ def save_probes(probes: dict[str, Probe], folder: Path, **facts: Any) -> None:
         }
         said[name] = {"bias": probe.bias, "epoch": probe.epoch}
     save_file(tensors, folder / TENSORS)
-    (folder / FACTS).write_text(json.dumps({"probes": said, **facts}, indent=1), encoding="utf-8")
+    (folder / FACTS).write_text(json.dumps({"probes": said}, indent=1), encoding="utf-8")
 
 
 def load_probes(folder: Path) -> dict[str, Probe]:
