@@ -155,7 +155,7 @@ def verdict(
 def _compared(compared: Sequence[Contrast]) -> list[str]:
     found = []
     for study, noun in (
-        ("confidence", "methods against plain cross-entropy"),
+        ("confidence", "methods against the first of their algorithm"),
         ("bootstrapping", "chains against direct"),
     ):
         own = [each for each in compared if each.study == study]

@@ -138,7 +138,7 @@ def _csv(file: Path) -> pd.DataFrame:
     data = file.read_bytes()
     if b"\0" in data:
         raise NotTable(f"line {data[: data.index(0)].count(10) + 1}: it holds a NUL character")
-    names, lines = csv_rows(data, spaces=False)
+    names, lines = csv_rows(data)
     rows = {line: cells for line, cells in lines.items() if "".join(cells).strip()}
     for line, cells in rows.items():
         if len(cells) < len(names):
