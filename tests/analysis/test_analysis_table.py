@@ -51,6 +51,13 @@ def test_spaces_before_a_cell_are_its_own_unless_the_header_has_them(tmp_path):
     assert read_scores(tmp_path / "s.csv").iloc[0].tolist()[:4] == ["a", "g", "one, two", 0]
 
 
+def test_columns_that_are_the_index_of_a_table_in_memory():
+    scores = random_table(30)
+    pd.testing.assert_frame_equal(validate_scores(scores.set_index(["id", "model"])), validate_scores(scores))
+    with pytest.raises(W2SError, match="column 'id' is missing; add it"):
+        validate_scores(scores.assign(kind="reward_model").drop(columns="id"))
+
+
 HEAD = "id,group,model,seed,delta"
 
 
