@@ -132,7 +132,7 @@ def test_accuracy_by_a_column() -> None:
     interval = board.lines[0].accuracy.interval
     assert interval is not None
     assert 0 <= interval[0] < 0.875 <= interval[1] <= 1
-    assert accuracy_by(frame.assign(subset=[None, *"abcde"]), "subset").lines[0].name == "(empty)"
+    assert accuracy_by(frame.assign(subset=[None, *"abcde"]), "subset").lines[-2].name == "missing"
     with pytest.raises(W2SError, match="by 'source': no such column"):
         accuracy_by(frame, "source")
     many = pairs(easy=[1.0] * 201)

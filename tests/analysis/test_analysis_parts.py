@@ -11,6 +11,7 @@ from w2s_pref.analysis.preferences.design import ArmDesign
 from w2s_pref.analysis.preferences.disagreement import last_labelled
 from w2s_pref.analysis.preferences.parts import by_column, described
 from w2s_pref.analysis.preferences.study import prepare
+from w2s_pref.analysis.scores.benchmarks import accuracy_by
 from w2s_pref.core.errors import W2SError
 from w2s_pref.report.sections.parts import _shift
 
@@ -69,6 +70,16 @@ def test_which_pair_has_which_value_decides_the_key(tables):
     assert described({**frames, "test": swapped}, "topic") != before
     missing = described({**frames, "gt": pairs.assign(topic=None)}, "topic")
     assert missing["gt"] == {"missing": 120}
+
+
+@pytest.mark.parametrize(
+    "held", [[1, 2], [1.0, 2.0], ["1", "2"], ["1.0", "2.0"], np.float32([1, 2]), pd.Categorical([1, 2])]
+)
+def test_a_value_is_the_same_however_a_file_holds_it(held):
+    """CSV holds text, Parquet numbers, and pandas writes 1.0 where a column has a gap."""
+    pairs = pd.DataFrame({"id": ["p", "q"], "group": ["p", "q"], "delta": [1.0, 2.0], "tier": held})
+    assert described(dict.fromkeys(("gt", "w2s", "test"), pairs), "tier")["gt"] == {"1": 1, "2": 1}
+    assert [line.name for line in accuracy_by(pairs, "tier").lines] == ["1", "2", "all"]
 
 
 def test_a_whole_number_is_one_value_in_every_split(tables):

@@ -41,6 +41,23 @@ def test_ids_stay_text(tmp_path):
     assert (row["id"], row["group"], row["delta"]) == ("7", "1", 2.0)
 
 
+def test_spaces_before_a_cell_are_its_own_unless_the_header_has_them(tmp_path):
+    rows = [{"id": " a", "group": " g", "model": "m", "seed": 0, "delta": 1.0}, {"id": "a", "group": " g"}]
+    rows[1] = {**rows[0], **rows[1]}
+    (tmp_path / "s.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "s.csv").write_text("id,group,model,seed,delta\n a, g,m,0,1\na, g,m,0,1\n")
+    pd.testing.assert_frame_equal(read_scores(tmp_path / "s.csv"), read_scores(tmp_path / "s.jsonl"))
+    (tmp_path / "s.csv").write_text('id, group, "model", seed, delta\na, g, "one, two", 0, 1\n')
+    assert read_scores(tmp_path / "s.csv").iloc[0].tolist()[:4] == ["a", "g", "one, two", 0]
+
+
+def test_columns_that_are_the_index_of_a_table_in_memory():
+    scores = random_table(30)
+    pd.testing.assert_frame_equal(validate_scores(scores.set_index(["id", "model"])), validate_scores(scores))
+    with pytest.raises(W2SError, match="column 'id' is missing; add it"):
+        validate_scores(scores.assign(kind="reward_model").drop(columns="id"))
+
+
 HEAD = "id,group,model,seed,delta"
 
 

@@ -10,6 +10,7 @@ import pytest
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.references import resolve
 from w2s_pref.core.source_hash import source_hash
+from w2s_pref.core.user_code import asked
 from w2s_pref.core.user_files import keyed_texts
 
 
@@ -62,3 +63,23 @@ def test_a_text_that_came_between_a_key_and_its_first_run_is_refused(tmp_path: P
         assert resolve("mine.py:VALUE", tmp_path) == 2
     with keyed_texts(texts, built=True), pytest.raises(W2SError, match="was edited"):
         resolve("mine.py:VALUE", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("import sys; sys.exit(3)", "failed: SystemExit: 3"),
+        ("from .helper import VALUE", "import by absolute names, or write package.module:name"),
+    ],
+)
+def test_a_file_that_cannot_be_run(tmp_path: Path, line: str, said: str) -> None:
+    """A script that ends Python ended the command without a word."""
+    (tmp_path / "mine.py").write_text(line + "\nVALUE = 1\n", encoding="utf-8")
+    with pytest.raises(W2SError) as error:
+        resolve("mine.py:VALUE", tmp_path)
+    assert said in str(error.value)
+
+
+def test_a_parameter_without_a_name_is_refused_before_it_is_called() -> None:
+    with pytest.raises(W2SError, match="loss: 'margin' stands before a '/' and has no name to callers"):
+        asked(lambda margin, /, p: margin + p, ["margin", "p"], "loss")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -114,10 +115,19 @@ def test_identical_responses(tmp_path: Path) -> None:
         (5, "the chosen is 5 (type int), not text"),
         (None, "the chosen is missing"),
         ({"a": 1}, "the chosen is not a list of {role, content}"),
+        ([{"role": "assistant", "content": None}], "turn 1 of the chosen, of 'assistant', has the content None"),
     ],
 )
 def test_not_text(tmp_path: Path, value: Any, said: str) -> None:
     assert f"row 3 (id 'n2'): {said}" in one_bad(tmp_path, chosen=value)
+
+
+def test_a_file_of_another_kind_than_its_name_says(tmp_path: Path) -> None:
+    write(tmp_path / "pairs.json", rows())
+    assert "pairs.json, one object a line is JSON Lines: name the file .jsonl" in complaint("pairs.json", tmp_path)
+    (tmp_path / "pairs.jsonl").write_bytes(gzip.compress((tmp_path / "pairs.json").read_bytes()))
+    assert "pairs.jsonl, it is packed by gzip; unpack it" in complaint("pairs.jsonl", tmp_path)
+    assert "patterns are not read; name the files in a list" in complaint("./pairs*.jsonl", tmp_path)
 
 
 def test_a_flipped_bit_in_what_pandas_notes_in_parquet(tmp_path: Path) -> None:

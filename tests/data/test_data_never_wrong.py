@@ -42,6 +42,28 @@ def test_what_stands_beside_the_prompt_is_said(tmp_path: Path) -> None:
     assert loaded(write(tmp_path / "x.jsonl", rows())).notes == []
 
 
+@pytest.mark.parametrize("name", ["system", "System Prompt", "history"])
+def test_what_is_said_before_the_prompt_and_not_read_is_said(tmp_path: Path, name: str) -> None:
+    (beside,) = loaded(csv(tmp_path, f"prompt,{name},chosen,rejected\nadd,1 2,3,4\n")).notes
+    assert f"the prompt is 'prompt' alone; {name!r} is not read" in beside
+
+
+def test_splits_of_a_column_are_not_kept_which_is_said(tmp_path: Path) -> None:
+    (said,) = loaded(csv(tmp_path, "prompt,split,chosen,rejected\nadd,train,3,4\n")).notes
+    assert "the column 'split' is not read, and rows are cut anew" in said
+
+
+def test_what_messages_hold_beside_their_text_is_said(tmp_path: Path) -> None:
+    call = {"role": "assistant", "content": "", "tool_calls": [{"name": "weather"}], "name": None}
+    answer = [call, {"role": "tool", "content": "sun"}, {"role": "assistant", "content": "Sunny."}]
+    row = {"prompt": "How is it?", "chosen": answer, "rejected": [{"role": "assistant", "content": "Who knows?"}]}
+    path = write(tmp_path / "tools.jsonl", [row])
+    (said,) = loaded(path).notes
+    assert "messages of 1 rows hold 'tool_calls' beside role and content, which models are not shown" in said
+    pd.read_json(path, lines=True).to_parquet(tmp_path / "tools.parquet")
+    assert loaded(tmp_path / "tools.parquet").notes == [said.replace("jsonl", "parquet")]
+
+
 @pytest.mark.parametrize(
     ("name", "role"),
     [("Group", "group"), ("group ", "group"), ("groups", "group"), ("group_id", "group"), ("ID", "id")],

@@ -239,6 +239,39 @@ def test_what_no_file_holds_is_known_by_its_code(tmp_path: Path) -> None:
     assert source_hash("f", tmp_path, makers[0]) != source_hash("f", tmp_path, makers[1])
 
 
+def test_what_a_session_or_a_script_changes_around_a_function_is_in_its_hash(tmp_path: Path) -> None:
+    """A weight set in another cell, a loop over closures: the text is the same, and the store gave the old results."""
+
+    def made(text: str, name: str = "__main__") -> str:
+        place: dict[str, Any] = {"__name__": name}
+        exec(compile(text, "<cell>", "exec"), place)
+        return source_hash("f", tmp_path, place["f"])
+
+    assert made("K = 1\ndef f(p): return p * K") == made("K = 1\nL = 2\ndef f(p): return p * K")
+    assert made("K = 1\ndef f(p): return p * K") != made("K = 2\ndef f(p): return p * K")
+    helped = "def g(p): return p * {}\ndef f(p): return [g(each) for each in p]"
+    assert made(helped.format(1)) != made(helped.format(2))
+    assert made("import math\ndef f(p): return p") == made("def f(p): return p")
+    makers = [looped(k) for k in (1, 1, 2)]
+    known = [source_hash("f", tmp_path, each) for each in makers]
+    assert known[0] == known[1] != known[2]
+    states = [State(k) for k in (1, 1, 2)]
+    known = [source_hash("f", tmp_path, each) for each in states]
+    assert known[0] == known[1] != known[2]
+
+
+def looped(k: int) -> Callable[..., Any]:
+    return lambda p: p * k
+
+
+class State:
+    def __init__(self, k: int) -> None:
+        self.k = k
+
+    def __call__(self, p: Any) -> Any:
+        return p * self.k
+
+
 def test_a_partial_of_the_packages_own_counts_with_the_file_that_makes_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,7 @@ LABELS = {
     "p + 1": r"outside of 0 to 1",
     "p * np.nan": "3 numbers that are not finite; the first is number 0",
     "['yes'] * 3": "should return 3 numbers, but it returned list",
+    "__import__('random').sample([], 1)": "labeler 'mine.py:mine' failed (mine.py, line 4): ValueError",
     "1 / 0": "labeler 'mine.py:mine' failed (mine.py, line 4): ZeroDivisionError",
 }
 

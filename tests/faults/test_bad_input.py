@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ import pandas as pd
 import pytest
 from conftest import make_rows
 from fault_helpers import Change, files, half_written, refused, succeeded, w2s
+
+from w2s_pref.cli.main import main
 
 ONE = ["seeds=[0]", "arms={direct: [weak, strong]}", "conflict.settings=[none]"]
 USER = {"role": "user", "content": "sky?"}
@@ -133,9 +137,21 @@ def test_bad_recipe(study: Path, case: str) -> None:
     refused(study, "run", "tiny.yaml", *overrides, said=said)
 
 
+def test_a_terminal_that_is_not_utf_8(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "argv", ["w2s", "recipes"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    sys.stdout.flush()
+    assert b"\\u03b2" in raw.getvalue()  # β-DPO
+
+
 def test_missing_recipe(study: Path) -> None:
     for command in ("run", "plan", "status"):
         refused(study, command, "none.yaml", said=("recipe none.yaml: cannot be read", "`w2s init`"))
+        refused(study, command, "tiny.yml", said="did you mean 'tiny.yaml'?")
     refused(study, "run", ".", said="recipe '.': is a folder; give the recipe's file")
 
 

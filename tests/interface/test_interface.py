@@ -15,6 +15,7 @@ import pytest
 from benchmark_helpers import row, written
 from conftest import ROOT, copy_tiny
 from rich.console import Console
+from transformers import LlamaForCausalLM
 from typer.testing import CliRunner
 
 import w2s_pref as w2s
@@ -123,6 +124,25 @@ def test_a_student_gives_the_scores_of_the_run(run: w2s.Run) -> None:
     assert groups.loc["all", ["part", "rows"]].tolist() == ["score", 64]
     assert (groups["low"] <= groups["accuracy"]).all()
     assert (groups["accuracy"] <= groups["high"]).all()
+
+
+def test_a_model_in_memory_is_scored_as_it_would_be_from_its_folder(
+    run: w2s.Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, tokenizer = run.student("direct", "none", seed=0)
+    pairs = run.scores[["prompt", "chosen", "rejected"]].head(4).assign(topic="a")
+    model.train()
+    w2s.score((model, tokenizer), pairs, max_length=2)
+    assert "of 4 pairs 0 lost the start of their prompt, 4 the start of an answer" in caplog.text
+    assert model.training  # as it was: a training goes on with its dropout
+    two = type(model)(type(model.config).from_dict({**model.config.to_dict(), "num_labels": 2}))
+    with pytest.raises(w2s.W2SError, match="it has 2 outputs; a reward model has one"):
+        w2s.score((two, tokenizer), pairs)
+    with pytest.raises(w2s.W2SError, match=r"a language model .* has no head of a reward model"):
+        w2s.score((LlamaForCausalLM(model.config), tokenizer), pairs)
+    tokenizer.pad_token = None
+    with pytest.raises(w2s.W2SError, match=r"set tokenizer\.pad_token"):
+        w2s.score((model, tokenizer), pairs)
 
 
 def test_python_finds_what_the_command_line_writes(run: w2s.Run, tmp_path: Path) -> None:

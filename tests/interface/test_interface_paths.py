@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,15 @@ def test_what_a_recipe_at_home_names_lies_beside_it(home: Path) -> None:
     assert "recipe: '~nobody-of-this-name/x.yaml' cannot be a path" in _of(
         lambda: w2s.plan("~nobody-of-this-name/x.yaml")
     )
+
+
+def test_a_folder_whose_name_is_not_utf_8(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrow and safetensors cannot open what lies there: a run ended in a traceback after its first model."""
+    folder = home / os.fsdecode(b"alt\xe9")
+    folder.mkdir()
+    assert "a name in it is not UTF-8" in _of(lambda: w2s.plan(folder / "study.yaml"))
+    monkeypatch.chdir(folder)
+    assert "a name in it is not UTF-8" in _of(lambda: w2s.plan("study.yaml"))
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, 2**32])

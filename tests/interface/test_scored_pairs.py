@@ -11,20 +11,20 @@ import pytest
 import w2s_pref as w2s
 from w2s_pref.core.errors import W2SError
 from w2s_pref.interface import scoring
-from w2s_pref.models import scoring as scores_of
 
 ROWS = [{"prompt": f"q{n}", "chosen": f"good {n}", "rejected": f"bad {n}"} for n in range(10)]
-MODEL = (SimpleNamespace(), SimpleNamespace(name_or_path="nowhere"))
+MODEL = (SimpleNamespace(config=None), SimpleNamespace(name_or_path="nowhere", model_max_length=512))
 
 
 @pytest.fixture(autouse=True)
 def _a_model_that_likes_good_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def score(model: object, tokenizer: object, pairs: pd.DataFrame, max_length: int) -> pd.DataFrame:
+    def score(model: object, tokenizer: object, pairs: pd.DataFrame, longest: int) -> pd.DataFrame:
         sides = {side: pairs[side].str.contains("good").astype(float) for side in ("a", "b")}
         return pd.DataFrame({"id": pairs["id"], "score_a": sides["a"], "score_b": sides["b"]})
 
-    monkeypatch.setattr(scores_of, "score_pairs", score)
-    monkeypatch.setattr(scoring, "_check_readable", lambda *given: None)
+    monkeypatch.setattr(scoring, "_raw", score)
+    for check in ("_check_readable", "_check_head"):
+        monkeypatch.setattr(scoring, check, lambda *given: None)
 
 
 def test_what_is_noticed_of_the_pairs_is_said(caplog: pytest.LogCaptureFixture) -> None:
@@ -70,6 +70,12 @@ def test_options_that_are_none_are_refused_before_anything_loads(option: dict[st
     with pytest.raises(W2SError) as error:
         w2s.score("no model is here", ROWS, **option)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize("model", [MODEL[0], MODEL[::-1], [*MODEL], None])
+def test_what_is_no_model_is_a_sentence(model: Any) -> None:
+    with pytest.raises(W2SError, match=r"model: give the folder of a saved reward model, or \(model, tokenizer\)"):
+        w2s.score(model, ROWS)
 
 
 def test_pairs_in_every_form_that_a_file_may_hold() -> None:

@@ -58,6 +58,20 @@ def test_room_without_a_result_changed(study: Path) -> None:
     assert results(run) == first
 
 
+def test_what_no_stage_of_the_recipe_wrote_is_counted_and_stays(study: Path) -> None:
+    store = study.parent / "runs" / "store"
+    succeeded("run", study, *REWARD)
+    assert "of no stage" not in succeeded("prune", study, *REWARD).out
+    one = next(store.glob("scores/*"))
+    shutil.copytree(one, store / "scores" / "of-another-version")
+    shutil.copytree(one, store / "corrupted" / "scores-x")
+    before = files(store)
+    assert "1 artifact (" in succeeded("prune", study, *REWARD).out
+    assert files(store) == before
+    succeeded("prune", study, *REWARD, "--yes")
+    assert (store / "scores" / "of-another-version" / "manifest.json").is_file()
+
+
 def test_a_new_analysis_needs_no_weights_and_students_that_were_removed_are_missing(study: Path) -> None:
     succeeded("run", study, *REWARD)
     succeeded("prune", study, *REWARD, "--yes")

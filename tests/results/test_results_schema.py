@@ -186,6 +186,14 @@ def test_a_run_that_says_no_text_is_listed_as_unreadable(tmp_path: Path, said: d
     assert list_runs(tmp_path) == [{"name": "run", "created": "", "headline": "unreadable results.json"}]
 
 
+def test_a_copied_run_is_listed_by_its_folder(tmp_path: Path) -> None:
+    """Two lines said the same, and none of them what to give to other commands."""
+    for name in ("mine", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps({"name": "mine"}))
+    assert [row["name"] for row in list_runs(tmp_path)] == ["copy (a run of mine)", "mine"]
+
+
 def test_a_run_that_another_one_replaces_stands_aside_for_a_moment(runs: tuple[Path, Path], tmp_path: Path) -> None:
     folder, coming = tmp_path / "mine", tmp_path / ".mine-12-34"
     coming.mkdir()

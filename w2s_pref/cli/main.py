@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -288,6 +289,8 @@ def schema(
 def main() -> None:
     """Entry point: user errors become sentences and exit status 1 (2 for a command line that is none)."""
     collector.begin()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that is not UTF-8 has no ρ
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(status_of(lambda: app(standalone_mode=False)))
 
 

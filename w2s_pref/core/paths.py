@@ -20,6 +20,8 @@ def path_problem(text: str) -> str | None:
         raw = os.fsencode(text)
     except UnicodeEncodeError:
         return "it holds half of a pair of surrogates, which is no character"
+    if not _is_text(text):
+        return "a name in it is not UTF-8, which libraries of tables and models need; rename it, or set PYTHONUTF8=1"
     if b"\0" in raw:
         return "it holds a NUL character"
     if len(raw) > PATH:
@@ -30,6 +32,14 @@ def path_problem(text: str) -> str | None:
     if first.startswith("~") and os.path.expanduser(first) == first:
         return f"no user is called {first[1:]!r} here"
     return None
+
+
+def _is_text(path: str) -> bool:
+    try:
+        os.path.abspath(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def local_path(text: str | Path, where: str) -> Path:

@@ -74,7 +74,7 @@ def _load_module(reference: str, name: str) -> ModuleType:
         raise W2SError(f"{reference}: importing {name} failed: {error}") from error
     except W2SError:  # a sentence of its own, such as what to install
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise W2SError(f"{reference}: importing {name} failed: {type(error).__name__}: {error}") from error
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import hashlib
 import inspect
 import sys
 from pathlib import Path
-from types import CellType, CodeType
+from types import CellType, CodeType, ModuleType
 from typing import Any, cast
 
 from w2s_pref.core.errors import W2SError, file_hash
@@ -45,7 +46,9 @@ def source_hash(text: str, base: Path, found: object = None) -> str:
             )
     named = getattr(sys.modules.get(where), "__file__", None)
     files = sorted({*own, *([Path(named).resolve()] if named and Path(named).is_file() else [])})
-    return _joined([*map(file_hash, files), *([] if files or _ours(inner.__module__) else [_typed(inner)]), *given])
+    typed = [] if files or _ours(inner.__module__) else [_typed(inner)]
+    held = [] if where else [*(_held(inner) if files else []), *_read(inner)]
+    return _joined([*map(file_hash, files), *typed, *given, *held])
 
 
 def noted(item: object) -> None:
@@ -104,6 +107,45 @@ def _typed(found: object) -> str:
     held = [cell.cell_contents for cell in getattr(found, "__closure__", None) or () if _full(cell)]
     parts = (text, getattr(found, "__defaults__", None), held, {} if kind is found else vars(found))
     return hashlib.sha256(_stable(parts).encode()).hexdigest()
+
+
+def _held(found: object) -> list[str]:
+    """Hash of what no text of a file decides: what a function was made with, the state of an instance. None of nothing.
+
+    A loss that a script makes and registers for one value after the other is another loss each time.
+    """
+    inside = "<locals>" in _name(found)
+    cells = [cell.cell_contents for cell in getattr(found, "__closure__", None) or () if _full(cell)]
+    defaults = [getattr(found, name, None) for name in ("__defaults__", "__kwdefaults__")] if inside else []
+    state = {} if inspect.isclass(found) or hasattr(found, "__code__") else getattr(found, "__dict__", {})
+    return _hash_of([cells, *defaults, state])
+
+
+def _read(found: object) -> list[str]:
+    """Hash of the globals that an object of a session or script reads: set anew in another cell, they change it."""
+    function = found if hasattr(found, "__code__") else getattr(type(found), "__call__", None)  # noqa: B004
+    around, code = getattr(function, "__globals__", {}), getattr(function, "__code__", None)
+    if getattr(function, "__module__", None) != "__main__" or code is None:
+        return []
+    names = {name for name in _globals(code) if not isinstance(around.get(name), ModuleType | None)}
+    return _hash_of([{name: _value(around[name]) for name in names}])
+
+
+def _globals(code: CodeType) -> set[str]:
+    inner = [each for each in code.co_consts if isinstance(each, CodeType)]
+    own = {str(each.argval) for each in dis.get_instructions(code) if each.opname == "LOAD_GLOBAL"}
+    return own.union(*map(_globals, inner))
+
+
+def _value(item: object) -> object:
+    """A global; of what has a name, the source where it is of the session itself, else the name."""
+    if not hasattr(item, "__qualname__"):
+        return item
+    return _typed(item) if item.__module__ == "__main__" else f"{item.__module__}.{item.__qualname__}"
+
+
+def _hash_of(parts: list[Any]) -> list[str]:
+    return [hashlib.sha256(_stable(parts).encode()).hexdigest()] if any(parts) else []
 
 
 def _full(cell: CellType) -> bool:

@@ -69,6 +69,16 @@ def cell_text(value: Any) -> str:
     return text[:-2] if _WHOLE.fullmatch(text) else text
 
 
+def cell_texts(cells: pd.Series[Any]) -> list[str | None]:
+    """What cells say, however they are held: 7 as a number of any kind, as text or as a category; None of a gap."""
+    return [None if gap else cell_text(cell) for cell, gap in zip(cells.tolist(), cells.isna().tolist(), strict=True)]
+
+
+def values_of(cells: pd.Series[Any]) -> pd.Series[str]:
+    """The values that rows are told apart by; a gap and an empty text (what CSV has in its place) are "missing"."""
+    return pd.Series([text or "missing" for text in cell_texts(cells)], index=cells.index, dtype=object)
+
+
 def truth_of(frame: pd.DataFrame) -> pd.Series[float]:
     """Probability that ``a`` is preferred, 0 or 1 where the ground truth is known for sure."""
     return frame[TRUTH_P if TRUTH_P in frame else "truth"].astype(float)

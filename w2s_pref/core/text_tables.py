@@ -20,16 +20,15 @@ class NotTable(ValueError):
     """A text that is no table; the reason says where in it, and how to mend it."""
 
 
-def csv_rows(data: bytes, *, spaces: bool = True) -> tuple[list[str], dict[int, list[str]]]:
+def csv_rows(data: bytes) -> tuple[list[str], dict[int, list[str]]]:
     """Names of the columns, and the cells of each record that is not blank by the line it starts in; short ones stay.
 
-    Args:
-        spaces: whether spaces after a delimiter belong to the cell.
+    Spaces after a delimiter belong to the cell, unless each delimiter of the header has some behind it.
 
     Raises:
         NotTable: not UTF-8, an open quote, names that stand twice, rows with more cells than names, a second header.
     """
-    lines = _records(_text(data), spaces)
+    lines = _records(_text(data))
     first, header = next(lines, (1, []))
     names = [name or f"Unnamed: {at}" for at, name in enumerate(header)]  # what pandas calls an index that it wrote
     if twice := named_twice(names):
@@ -78,18 +77,21 @@ def named_twice(names: Sequence[str]) -> str:
 
 
 def _text(data: bytes) -> str:
+    if data.startswith(b"\x1f\x8b"):
+        raise NotTable("it is packed by gzip; unpack it")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise NotTable(f"byte {error.start} is not UTF-8 text; save the file as UTF-8") from error
 
 
-def _records(text: str, spaces: bool) -> Iterator[tuple[int, list[str]]]:
+def _records(text: str) -> Iterator[tuple[int, list[str]]]:
     """The records that are not blank, each with the line it starts in."""
     before = csv.field_size_limit(sys.maxsize)  # the csv module refuses cells of over 131,072 characters
     header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip(), maxsplit=1)[0])
     sign = max(DELIMITERS, key=lambda one: (one == "," and one in header, header.count(one)))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True, skipinitialspace=not spaces)
+    spaced = sign in header and header.count(sign) == header.count(f"{sign} ")  # written by a person: id, group, …
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=sign, strict=True, skipinitialspace=spaced)
     start = 1
     try:
         for record in reader:

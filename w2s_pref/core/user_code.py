@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sysconfig
 import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -25,17 +26,22 @@ def guarded(function: F, what: str) -> F:
             return function(*args, **options)
         except W2SError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise W2SError(f"{what} failed{_place(error)}: {type(error).__name__}: {error}") from error
 
     return cast(F, call)
 
 
-def _place(error: Exception) -> str:
+def _place(error: BaseException) -> str:
     """The last line outside installed packages, where there is one below the call itself."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
-    own = [frame for frame in frames if "site-packages" not in frame.filename] or list(frames)
+    own = [frame for frame in frames if not _installed(frame.filename)] or list(frames)
     return f" ({Path(own[-1].filename).name}, line {own[-1].lineno})" if own else ""
+
+
+def _installed(file: str) -> bool:
+    """Whether code is of Python itself or of an installed package."""
+    return "site-packages" in file or file.startswith((sysconfig.get_path("stdlib"), "<frozen"))
 
 
 def asked(function: Callable[..., Any], offered: Collection[str], what: str) -> list[str]:
@@ -46,6 +52,9 @@ def asked(function: Callable[..., Any], offered: Collection[str], what: str) -> 
     """
     offers = f"its parameters are filled in by their names: {', '.join(offered)}"
     named = parameters(function, what)
+    for each in inspect.signature(function).parameters.values():
+        if each.kind is each.POSITIONAL_ONLY and each.default is each.empty:
+            raise W2SError(f"{what}: {each.name!r} stands before a '/' and has no name to callers; {offers}")
     if other := [each.name for each in named if each.name not in offered and each.default is each.empty]:
         raise W2SError(f"{what} asks for {other[0]!r}, which is not offered; {offers}")
     found = [each.name for each in named if each.name in offered]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import os
 import sys
 from collections.abc import Iterator
 from importlib.machinery import SourceFileLoader
@@ -48,7 +49,7 @@ def load_file(reference: str, path: Path) -> ModuleType:
     Raises:
         W2SError: it cannot be read, fails while it runs, or was edited since keys were made of it.
     """
-    name = f"{USER_MODULES}{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"{USER_MODULES}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     changed, keyed = path.stat().st_mtime_ns, (_Keyed.texts or {}).get(path) if _Keyed.built else None
     if name in sys.modules and name in _LOADED:
         before, ran = _LOADED[name]
@@ -69,9 +70,11 @@ def load_file(reference: str, path: Path) -> ModuleType:
     except W2SError:  # a sentence of its own
         del sys.modules[name]
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise W2SError(f"{reference}: running {path} failed: {type(error).__name__}: {error}") from error
+        lonely = isinstance(error, ImportError) and "relative import" in str(error)
+        advice = "; a file belongs to no package: import by absolute names, or write package.module:name" * lonely
+        raise W2SError(f"{reference}: running {path} failed: {type(error).__name__}: {error}{advice}") from error
     _LOADED[name] = changed, loader.ran
     if keyed not in (None, loader.ran):  # between the two looks
         raise _edited(reference, path)

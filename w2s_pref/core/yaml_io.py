@@ -8,6 +8,7 @@ from typing import Any
 from w2s_pref.core.errors import W2SError, shortened, shown
 from w2s_pref.core.files import readable
 from w2s_pref.core.paths import local_path
+from w2s_pref.core.references import did_you_mean
 from w2s_pref.core.yaml_values import CHARACTERS, NotRead, checked_key, values_of
 
 
@@ -20,7 +21,8 @@ def load_yaml(path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     path = local_path(path, "recipe")
     if path.resolve() in seen:
         raise W2SError(f"{path}: extends itself, through {' → '.join(p.name for p in seen)}")
-    value = yaml_file(path, "recipe", "; `w2s init` writes one to start from")
+    there = [] if path.exists() or not path.parent.is_dir() else [file.name for file in path.parent.glob("*.y*ml")]
+    value = yaml_file(path, "recipe", f"{did_you_mean(path.name, there) or ';'} `w2s init` writes one to start from")
     if not isinstance(value, dict):
         raise W2SError(f"recipe {path}: should be a mapping of keys (name:, data:, models:, …)")
     parent = value.pop("extends", None)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from w2s_pref.core.tables import A_FIRST, PAIR_COLUMNS, TRUTH_P
@@ -24,6 +25,9 @@ _PROMPTS = {
     *("prompt", "question", "instruction", "input", "query", "context", "post"),
     *("userprompt", "userinput", "prompttext", "instructiontext"),
 }
+
+#: Columns that look like what is said before a prompt.
+_BEFORE = {"system", "systemprompt", "systemmessage", "history"}
 
 #: Columns that look like an id or a group, whatever their case, number and marks.
 _KEYS = {"id": "id", "group": "group", "groupid": "group"}
@@ -83,7 +87,7 @@ def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | No
         for name in part.frame.columns
         if isinstance(name, str) and name not in {*found.values(), *columns.values()}
     ]
-    left = [name for name in free if looks_like_prompt(name) and name not in columns]
+    left = [name for name in free if (looks_like_prompt(name) or _word(name) in _BEFORE) and name not in columns]
     if "prompt" in found and left:
         sentences.append(
             f"{part.label}: the prompt is {found['prompt']!r} alone; {', '.join(map(repr, left))} is not read (join "
@@ -94,7 +98,12 @@ def remarks(part: Part, found: Mapping[str, str], columns: Mapping[str, str | No
             f"{part.label}: the column 'p' is not read as ground truth; write columns: {{p: p}} where it is the "
             "probability that chosen is the better answer, and p: null where it is not"
         )
-    sentences += _unread_keys(part.label, free, {*found, *columns})
+    sentences += [*_unread_keys(part.label, free, {*found, *columns}), *_unread_turns(part, found)]
+    if "split" in free:
+        sentences.append(
+            f"{part.label}: the column 'split' is not read, and rows are cut anew; to keep its splits, write each to a "
+            "file of its own, and name them as sources (gt, w2s, test)"
+        )
     answers = [found[role] for role in REQUIRED if role in found]
     if verdict := advice([*answers, *(name for name in free if name.lower() in VERDICTS)], part.frame):
         sentences.append(
@@ -128,6 +137,21 @@ def _unread_keys(label: str, free: list[str], known: Collection[str]) -> list[st
     return sentences
 
 
+def _unread_turns(part: Part, found: Mapping[str, str]) -> list[str]:
+    """What messages hold beside role and content, such as tool calls, and no model will see."""
+    seen: dict[str, int] = {}
+    rows = zip(*(part.frame[found[role]].tolist() for role in ("prompt", *REQUIRED) if role in found), strict=True)
+    for cells in rows:
+        turns = [turn for cell in cells if isinstance(cell, list | np.ndarray) for turn in cell]
+        keys = {key for turn in turns if isinstance(turn, dict) for key, value in turn.items() if value is not None}
+        for key in sorted(keys - {"role", "content"}):
+            seen[key] = seen.get(key, 0) + 1
+    return [
+        f"{part.label}: messages of {number:,} rows hold {key!r} beside role and content, which models are not shown"
+        for key, number in seen.items()
+    ]
+
+
 def _numbered(column: pd.Series[Any]) -> Iterator[tuple[Any, Any]]:
     """Row number and value: ``items`` of a column of texts takes eight times as long."""
     return zip(column.index.tolist(), column.tolist(), strict=True)
@@ -135,8 +159,12 @@ def _numbered(column: pd.Series[Any]) -> Iterator[tuple[Any, Any]]:
 
 def looks_like_prompt(name: str) -> bool:
     """Whether a column's name is one of those that prompts have."""
-    word = re.sub(r"[\W_]+|\d+$", "", name.casefold())
+    word = _word(name)
     return word in _PROMPTS or word.removesuffix("s") in _PROMPTS
+
+
+def _word(name: str) -> str:
+    return re.sub(r"[\W_]+|\d+$", "", name.casefold())
 
 
 def _mixed(part: Part, found: Mapping[str, str]) -> list[str]:

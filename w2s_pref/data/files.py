@@ -12,8 +12,8 @@ from pyarrow import ArrowException
 
 from w2s_pref.core.errors import W2SError
 from w2s_pref.core.files import readable
-from w2s_pref.core.json_io import json_values
-from w2s_pref.core.tables import cell_text, records
+from w2s_pref.core.json_io import NotJSON, json_values
+from w2s_pref.core.tables import cell_texts, records
 from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
 
@@ -82,14 +82,9 @@ def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
         values = frame.index.get_level_values(level).to_series(index=frame.index)
         if str(name) not in names:
             new[str(name)] = values
-        elif _said(values) != _said(frame[str(name)]):
+        elif cell_texts(values) != cell_texts(frame[str(name)]):
             raise NotTable(f"the index and a column are both called {str(name)!r} and differ; rename or remove one")
     return pd.concat([pd.DataFrame(new), frame], axis=1) if new else frame
-
-
-def _said(cells: pd.Series[Any]) -> list[str | None]:
-    """What cells say, however they are held: 7 as a number of any kind, as text or as a category."""
-    return [None if gap else cell_text(cell) for cell, gap in zip(cells.tolist(), cells.isna().tolist(), strict=True)]
 
 
 def as_table(value: Any, label: str) -> pd.DataFrame:
@@ -157,7 +152,13 @@ def _messages_or_text(cell: str | None) -> Any:
 
 
 def _json(path: Path) -> pd.DataFrame:
-    return as_table(json_values(path.read_bytes(), halves=True), str(path))
+    data = path.read_bytes()
+    try:
+        return as_table(json_values(data, halves=True), str(path))
+    except NotJSON as error:
+        if data.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and b"\n{" in data:
+            raise NotTable("one object a line is JSON Lines: name the file .jsonl") from error
+        raise
 
 
 def _jsonl(path: Path) -> pd.DataFrame:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
+
 from w2s_pref.core.tables import canonical, cell_text
 from w2s_pref.data.chat import (
     ANSWER_MARK,
@@ -234,11 +236,19 @@ def _text_pair(
 
 def _text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        what = (
-            "missing" if value is None or value != value else f"{short(value)} (type {type(value).__name__}), not text"
-        )
-        raise _BadRowError("not_text", f"the {name} is {what}")
+        raise _BadRowError("not_text", _no_text(value, name))
     return _whole(value, name, "not_text")
+
+
+def _no_text(value: Any, name: str) -> str:
+    for number, turn in enumerate(value if isinstance(value, list | np.ndarray) else (), start=1):
+        if isinstance(turn, dict) and "role" in turn and not isinstance(turn.get("content"), str):
+            said = short(turn.get("content"))
+            return f"turn {number} of the {name}, of {short(turn['role'])}, has the content {said}"
+    if hasattr(value, "__len__"):
+        return f"the {name} is not a list of {{role, content}} messages: {short(value)}"
+    missing = value is None or value != value
+    return f"the {name} is {'missing' if missing else f'{short(value)} (type {type(value).__name__}), not text'}"
 
 
 def _whole(value: str, name: str, reason: str) -> str:
@@ -257,8 +267,6 @@ def _messages(value: Any, name: str) -> list[dict[str, str]]:
     if messages is None:
         if isinstance(value, str):
             raise _BadRowError("not_text", f"the {name} is text, but the other response is a conversation")
-        if hasattr(value, "__len__"):
-            raise _BadRowError("not_text", f"the {name} is not a list of {{role, content}} messages: {short(value)}")
         _text(value, name)
     assert messages is not None
     for turn in messages:

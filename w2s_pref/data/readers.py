@@ -121,6 +121,8 @@ def _nowhere(name: str, base: Path) -> str:
             f"unknown data set {name!r}{near} (registered: {', '.join(DATASETS.names())}; a hub data set is written "
             "owner/name; a function module:attr or path/to/file.py:attr)"
         )
+    if any(sign in name for sign in "*?["):
+        return f"there is no file {name}, and patterns are not read; name the files in a list, or their folder"
     folder = (base / Path(name).expanduser()).parent
     near = did_you_mean(Path(name).name, [item.name for item in folder.iterdir()] if folder.is_dir() else [])
     return f"there is no file or folder {name} in {looked_in(base)}{near or '; check the path in source'}"

@@ -29,6 +29,8 @@ from w2s_pref.engine.manifest import MANIFEST, Damaged, closed_to_us, manifest_o
 LARGE = 256_000_000
 #: How the names of files end that hold the weights of a model.
 WEIGHTS = ".safetensors"
+#: Folders of a store that hold no artifacts but what is begun or damaged.
+NO_KINDS = ("partial", "tmp", "corrupted")
 
 
 @dataclass(frozen=True)

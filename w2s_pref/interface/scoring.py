@@ -83,7 +83,6 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
         W2SError: bad model, bad pairs, pairs that the model cannot read, no column ``by``, ``by`` beside a benchmark.
     """
     from w2s_pref.analysis.scores.benchmarks import RULES, accuracy_by
-    from w2s_pref.models.scoring import score_pairs
     from w2s_pref.training.environment import quiet
 
     _check_options(scoring)
@@ -105,8 +104,8 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     quiet()
     (model, tokenizer), label = _opened(scoring.model)
     usual = _own_limit(tokenizer) if benchmark is None else LONGEST_OF_BENCHMARK
-    longest = scoring.max_length or usual
-    table = truth_first(score_pairs(model, tokenizer, pairs, max_length=longest), pairs).assign(
+    raw = _raw(model, tokenizer, pairs, scoring.max_length or usual)
+    table = truth_first(raw, pairs).assign(
         model=scoring.name or label, seed=scoring.seed, tau=1.0, objective=scoring.objective, kind="reward_model"
     )
     table = table.merge(_texts(pairs).join(own), on="id", how="left", validate="one_to_one")
@@ -115,13 +114,32 @@ def scored(scoring: Scoring, by: str | None = None) -> tuple[pd.DataFrame, Board
     return table, None if benchmark is None else RULES[benchmark](table)
 
 
+def _raw(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, pairs: pd.DataFrame, longest: int) -> pd.DataFrame:
+    """Raw scores; what is cut, and what no model can rank, is said."""
+    from w2s_pref.data.tokens import describe, tokenize
+    from w2s_pref.models.batches.wrapped import untouched
+    from w2s_pref.models.scoring import score_tokens
+
+    tokens = tokenize(pairs, tokenizer, max_length=longest)
+    if any(tokens.counts[what] for what in ("prompt_truncated", "answer_cut", "indistinguishable")):
+        log.warning(describe(tokens.counts, longest))
+    with untouched(model):  # it may be in the middle of a training
+        return score_tokens(model, tokenizer, tokens)
+
+
 def _check_options(scoring: Scoring) -> None:
     """Refuse what the command line would: a typing error in Python is a wrong score table, or another reading.
 
     Raises:
         W2SError: an option that is none.
     """
-    longest, seed = scoring.max_length, scoring.seed
+    longest, seed, model = scoring.max_length, scoring.seed, scoring.model
+    if not (_is_opened(model) if isinstance(model, tuple) else isinstance(model, str | Path)):
+        kinds = ", ".join(type(each).__name__ for each in model) if isinstance(model, tuple) else type(model).__name__
+        raise W2SError(
+            "model: give the folder of a saved reward model, or (model, tokenizer), as run.student returns them; this "
+            f"is of type {kinds}"
+        )
     if longest is not None and (not _whole(longest) or longest < SHORTEST):
         raise W2SError(
             f"max_length={longest!r}: give a number of tokens, {SHORTEST} or more, or None for the usual one"
@@ -138,6 +156,10 @@ def _check_options(scoring: Scoring) -> None:
             f"split={scoring.split!r} is for hub data sets and saved splits, and these pairs are a table; leave it "
             "out, and give the rows of one split"
         )
+
+
+def _is_opened(model: tuple[Any, ...]) -> bool:
+    return len(model) == 2 and hasattr(model[0], "config") and hasattr(model[1], "model_max_length")
 
 
 def _whole(value: object) -> bool:
@@ -262,11 +284,25 @@ def benchmark_of(scoring: Scoring) -> BenchmarkName | None:
 def _opened(model: Model) -> tuple[tuple[Any, Any], str]:
     """Model and tokenizer, and what to call them."""
     if isinstance(model, tuple):
+        _check_head(*model)
         return model, "model"
     from w2s_pref.models.load import load_saved
 
     folder = saved_model(model)
     return load_saved(folder), folder.resolve().name
+
+
+def _check_head(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Refuse of a model in memory what loading its folder would: its first output would be taken for a reward."""
+    from w2s_pref.models.batches.wrapped import inner
+
+    found = inner(model)
+    if found.get_output_embeddings() is not None:
+        raise W2SError(f"model: a language model ({type(found).__name__}) has no head of a reward model")
+    if found.config.num_labels != 1:
+        raise W2SError(f"model: it has {found.config.num_labels} outputs; a reward model has one")
+    if tokenizer.pad_token_id is None:
+        raise W2SError("tokenizer: it has no pad token; set tokenizer.pad_token")
 
 
 def saved_model(model: str | Path) -> Path:

@@ -64,7 +64,17 @@ def score_pairs(
     shard: tuple[int, int] = (0, 1),
 ) -> pd.DataFrame:
     """Raw scores of every pair: ``id, score_a, score_b``, one row per kept pair, in the order of ``pairs``."""
-    tokens = tokenize(pairs, tokenizer, max_length=max_length, overlong=overlong)
+    return score_tokens(model, tokenizer, tokenize(pairs, tokenizer, max_length, overlong), budget, shard)
+
+
+def score_tokens(
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    tokens: Tokenized,
+    budget: int = TOKEN_BUDGET,
+    shard: tuple[int, int] = (0, 1),
+) -> pd.DataFrame:
+    """The same of pairs that are tokenised."""
     rows, places = pair_rows(tokens)
     scores = row_outputs(model, rows, tokenizer.pad_token_id, budget, shard)[places, 0]
     return pd.DataFrame({"id": list(tokens.ids), "score_a": scores[0], "score_b": scores[1]})

@@ -7,8 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from w2s_pref.core.errors import W2SError
+from w2s_pref.engine.manifest import MANIFEST
 from w2s_pref.engine.missing import unread
-from w2s_pref.engine.store import WEIGHTS, Store
+from w2s_pref.engine.store import NO_KINDS, WEIGHTS, Store
 from w2s_pref.models.adapters import CONFIG, layers_of
 from w2s_pref.planning.cost.table import scaled
 from w2s_pref.studies.kind import AnyOpened
@@ -37,8 +38,9 @@ def prune(opened: AnyOpened, really: bool) -> list[str]:
             number += 1
             own += sum(size for size, links in sizes if links == 1)
             shared += sum(size for size, links in sizes if links > 1)
+    foreign = _foreign(opened)
     if not number:
-        return [f"{opened.recipe.name}: no weights in {store} that nothing reads any more"]
+        return [f"{opened.recipe.name}: no weights in {store} that nothing reads any more", *foreign]
     models_of = f"{number:,} model{'s' * (number != 1)} of {opened.recipe.name} that nothing reads any more"
     what = "freed" if really else "would free"
     lines = [f"{what} the weights of {models_of}: {scaled(own, 'B') or '0 B'}"]
@@ -48,7 +50,20 @@ def prune(opened: AnyOpened, really: bool) -> list[str]:
             f"{scaled(shared, 'B')} more are students, whose weights run folders hold too; they take their room until "
             f"those folders are removed, such as {where}"
         )
-    return lines if really else [*lines, "nothing was removed; --yes removes them"]
+    return [*lines, *foreign] if really else [*lines, *foreign, "nothing was removed; --yes removes those weights"]
+
+
+def _foreign(opened: AnyOpened) -> list[str]:
+    """What stands in the store and is of no stage of this recipe, as a sentence: nobody can say who still wants it."""
+    own = {stage.key for stage in opened.stages}
+    places = [path.parent for path in opened.store.root.glob(f"*/*/{MANIFEST}") if path.parent.name not in own]
+    places = [place for place in places if place.parent.name not in NO_KINDS]
+    size = sum(file.lstat().st_size for place in places for file in place.rglob("*") if file.is_file())
+    count = f"{len(places):,} artifact{'s' * (len(places) != 1)} ({scaled(size, 'B')})"
+    return [
+        f"{count} in {opened.store} are of no stage of {opened.recipe.name}: they belong to other recipes, or were "
+        "left by another version of this package; any may be deleted while nothing runs"
+    ][: len(places)]
 
 
 def _bases(store: Store, freed: Collection[Path]) -> set[Path]:

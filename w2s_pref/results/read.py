@@ -178,6 +178,8 @@ def list_runs(folder: Path) -> list[dict[str, Any]]:
             row = {"name": value["name"], "created": created, "headline": headline}
             if not all(isinstance(said, str) for said in row.values()):
                 raise TypeError(row)
+            if row["name"] != path.parent.name:  # moved or copied: other commands know it by its folder
+                row["name"] = f"{path.parent.name} (a run of {row['name']})"
             found.append(row)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             found.append({"name": path.parent.name, "created": "", "headline": "unreadable results.json"})

@@ -156,7 +156,7 @@ def parts(delta: Floats) -> Ints:
 
 
 def contrasts(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Contrast]:
-    """Every method against the first with plain cross-entropy, chain by chain; bootstrapped chains against direct."""
+    """Every method against the first of its algorithm, chain by chain; bootstrapped chains against direct."""
     found = []
     for _, group in together([case for case in cases if case.study == "grid"], "chain"):
         methods = {name: each for (name,), each in together(group, "method")}
@@ -175,7 +175,7 @@ def contrasts(cases: Sequence[Case], settings: Mapping[str, Any]) -> list[Contra
 
 
 def _plain(name: str, methods: list[str], settings: Mapping[str, Any]) -> str | None:
-    """The method of the same algorithm with plain cross-entropy on the labels as they are, None for that one itself."""
+    """The first method of the same algorithm whose loss is plain cross-entropy, or that has none; None for that one."""
     same = [each for each in methods if settings["methods"][each] == settings["methods"][name]]
     first = next((each for each in same if settings["losses"][each] == LossSpec().name), None)
     return None if first == name else first

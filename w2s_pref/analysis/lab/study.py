@@ -155,7 +155,7 @@ def verdict(
 def _compared(compared: Sequence[Contrast]) -> list[str]:
     found = []
     for study, noun in (
-        ("confidence", "Students by other methods against plain cross-entropy"),
+        ("confidence", "Students by other methods against the first of their algorithm"),
         ("bootstrapping", "Bootstrapped chains against direct ones"),
     ):
         own = [each for each in compared if each.study == study]

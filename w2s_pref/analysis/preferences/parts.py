@@ -14,7 +14,7 @@ from w2s_pref.analysis.preferences.generalization_measures import recovered
 from w2s_pref.analysis.preferences.length import restrict
 from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.core.errors import W2SError, shown
-from w2s_pref.core.tables import digest
+from w2s_pref.core.tables import digest, values_of
 
 #: More values than this make no table that says anything.
 MOST: Final = 20
@@ -29,17 +29,12 @@ def values(frame: pd.DataFrame, column: str, split: str) -> pd.Series[str]:
     if column not in frame:
         names = ", ".join(map(str, frame.columns))
         raise W2SError(f"analysis.by: the pairs of {split} have no column {shown(column)} (they have {names})")
-    found = frame[column].map(_said).where(frame[column].notna(), "missing")
+    found = values_of(frame[column])
     if found.nunique() > MOST:
         raise W2SError(
             f"analysis.by: column {column!r} has {found.nunique():,} values in {split}; name one with at most {MOST}"
         )
     return found
-
-
-def _said(value: Any) -> str:
-    """A whole number is one value however it is held: where a split has a gap in its column, numbers are floats."""
-    return str(int(value)) if isinstance(value, float | np.floating) and float(value).is_integer() else str(value)
 
 
 def described(frames: Mapping[str, pd.DataFrame], column: str) -> dict[str, Any]:

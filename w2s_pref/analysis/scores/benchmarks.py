@@ -24,6 +24,7 @@ from w2s_pref.analysis.stats.estimates import estimate
 from w2s_pref.analysis.stats.stat import SHARE, Form
 from w2s_pref.core.arrays import Floats
 from w2s_pref.core.errors import W2SError
+from w2s_pref.core.tables import values_of
 from w2s_pref.results.estimates import Estimate
 
 #: Section -> subset -> its weight in the section: numbers of pairs as the benchmark's own code has them. The two of
@@ -99,7 +100,7 @@ def accuracy_by(table: pd.DataFrame, column: str, seed: int = 0) -> Board:
     """
     if column not in table:
         raise W2SError(f"by {column!r}: no such column; the pairs have {', '.join(map(str, table.columns))}")
-    values = table[column].map(lambda value: "(empty)" if pd.isna(value) else str(value))
+    values = values_of(table[column])
     names = sorted(values.unique())
     if len(names) > MOST:
         raise W2SError(f"by {column!r}: {len(names):,} different values; name a column of at most {MOST}")

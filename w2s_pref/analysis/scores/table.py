@@ -27,6 +27,7 @@ from w2s_pref.core.text_tables import NotTable, csv_rows, json_rows, named_twice
 
 #: How far probabilities of exactly 0 and 1 are moved inwards, where ``p`` stands in place of ``delta``.
 _LEAST_P = 2.0**-53
+_KNOWN = (*SCORE_COLUMNS, "p", *SCORE_OPTIONAL)
 _SUFFIXES = (".csv", ".jsonl", ".ndjson", ".parquet")
 
 
@@ -68,6 +69,7 @@ def validate_scores(frame: pd.DataFrame, source: str | None = None) -> pd.DataFr
         W2SError: one sentence per kind of mistake, with the first row and id where it happens.
     """
     source = source or source_of(frame)
+    frame = frame.reset_index([name for name in frame.index.names if name in {*_KNOWN} - {*frame.columns}])
     _check_columns(frame, source)
     if frame.empty:
         raise W2SError(f"{source}: the table has no rows; it needs one row per item, model and seed.")
@@ -138,7 +140,7 @@ def _csv(file: Path) -> pd.DataFrame:
     data = file.read_bytes()
     if b"\0" in data:
         raise NotTable(f"line {data[: data.index(0)].count(10) + 1}: it holds a NUL character")
-    names, lines = csv_rows(data, spaces=False)
+    names, lines = csv_rows(data)
     rows = {line: cells for line, cells in lines.items() if "".join(cells).strip()}
     for line, cells in rows.items():
         if len(cells) < len(names):
@@ -172,7 +174,7 @@ def _check_columns(frame: pd.DataFrame, source: str) -> None:
     for name in SCORE_COLUMNS:
         if name in columns or (name == "delta" and "p" in columns):
             continue
-        close = difflib.get_close_matches(name, [c.strip().lower() for c in columns], n=1)
+        close = difflib.get_close_matches(name, [c.strip().lower() for c in columns if c not in _KNOWN], n=1)
         like = [c for c in columns if close and c.strip().lower() == close[0]]
         fix = f"rename {like[0]!r}" if like else f"add it; the columns are {', '.join(SCORE_COLUMNS)}"
         problems.append(f"{source}: column {name!r} is missing; {fix}.")

@@ -35,11 +35,11 @@ def pages(body: LabBody, own: Sequence[Section] = ()) -> list[Page]:
     overview.append(grid.disagreement(body))
     found = [Page("report.html", "Overview", [*(each for each in overview if each is not None), *own])]
     confidence = (
-        "The same students with another loss or method, minus plain cross-entropy on the same items; larger students "
-        "stand lower."
+        "The same students by another loss, method or prompt, minus the first of the same algorithm (with plain "
+        "cross-entropy, where it trains) on the same items; larger students stand lower."
     )
     bootstrapping = "Chains through intermediate models minus the direct pair, on equal data and the same items."
-    losses = studies.contrasts(body, "confidence", "Against plain cross-entropy", confidence)
+    losses = studies.contrasts(body, "confidence", "Against the first method", confidence)
     made: list[tuple[str, str, list[Section]]] = [
         ("scaling", "Scaling", studies.scaling(body)),
         ("confidence", "Confidence loss", losses),
