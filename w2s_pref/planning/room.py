@@ -61,7 +61,7 @@ def _foreign(opened: AnyOpened) -> list[str]:
     size = sum(file.lstat().st_size for place in places for file in place.rglob("*") if file.is_file())
     count = f"{len(places):,} artifact{'s' * (len(places) != 1)} ({scaled(size, 'B')})"
     return [
-        f"{count} in {opened.store} are of no stage of {opened.recipe.name}: they belong to other recipes, or were "
+        f"{count} in {opened.store} of no stage of {opened.recipe.name}: of other recipes, or "
         "left by another version of this package; any may be deleted while nothing runs"
     ][: len(places)]
 
