@@ -19,8 +19,9 @@ from w2s_pref.monitor.config import MonitorConfig
 from w2s_pref.studies.preferences.config import AnalysisConfig, BootstrapConfig, ConflictConfig, SpeechConfig
 from w2s_pref.studies.preferences.recipe import Recipe
 from w2s_pref.studies.preferences.supervisors import SupervisorConfig
-from w2s_pref.training.arguments import DEFAULTS, NEVER_WHOLE, NOT_IN_KEY, OURS, OURS_OF
+from w2s_pref.training.arguments import DEFAULTS, NOT_IN_KEY
 from w2s_pref.training.methods import MethodConfig
+from w2s_pref.training.refused import NEVER_WHOLE, OURS, OURS_OF
 
 PAGE = Path(__file__).parent.parent / "docs" / "recipes.md"
 START, END = "<!-- recipe tables: start -->", "<!-- recipe tables: end -->"

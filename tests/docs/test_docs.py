@@ -119,7 +119,8 @@ def test_recipe_tables_are_current() -> None:
 
 
 def test_recipe_tables_hold_every_key() -> None:
-    from w2s_pref.training.arguments import DEFAULTS, OURS
+    from w2s_pref.training.arguments import DEFAULTS
+    from w2s_pref.training.refused import OURS
 
     module = load_script("scripts/recipe_table")
     tables = module.tables()
